@@ -1,0 +1,3 @@
+from clary.cli.main import main
+
+main()

@@ -1,0 +1,62 @@
+"""The command line: one file a verb; errors become one line on standard error and an exit code.
+
+Data goes to standard output, everything else to standard error.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import sys
+from typing import Annotated
+
+import typer
+
+import clary.cli
+from clary.errors import ClaryError
+
+# Not verbs: the program itself, and what verbs share.
+_PLUMBING = {"main", "output", "training_progress"}
+
+app = typer.Typer(
+    name="clary",
+    help="The SageMaker computer-vision workflow on your own machine.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(clary.__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None: ...
+
+
+def load_verbs() -> None:
+    """Every module of this package but the plumbing offers ``register(app)``; names sort the help."""
+    for module in pkgutil.iter_modules(clary.cli.__path__):
+        if module.name not in _PLUMBING:
+            importlib.import_module(f"clary.cli.{module.name}").register(app)
+
+
+def main() -> None:
+    """Entry point of the ``clary`` program."""
+    load_verbs()
+    try:
+        app()
+    except ClaryError as error:
+        print(f"clary: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:  # `clary data check | head`
+        sys.stderr.close()
+        sys.exit(141)

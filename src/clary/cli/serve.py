@@ -1,0 +1,42 @@
+"""``clary serve MODEL``: an endpoint with SageMaker's inference contract."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    app.command("serve")(serve)
+
+
+def serve(
+    model: Annotated[str, typer.Argument(help="model.tar.gz, the folder of one, or a run.", metavar="MODEL")],
+    port: Annotated[
+        int, typer.Option(help="Port; 0 takes a free one.", envvar="SAGEMAKER_BIND_TO_PORT", min=0, max=65535)
+    ] = 8080,
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
+    engine: Annotated[str, typer.Option(help="openvino, onnxruntime, torch, or auto.")] = "auto",
+) -> None:
+    """Serve a model over HTTP: GET /ping, POST /invocations, and a page to drop pictures on at /."""
+    try:
+        from clary.vision.inference import server
+        from clary.vision.inference.app import create_app
+    except ModuleNotFoundError as error:
+        from clary.errors import MissingPackageError
+
+        raise MissingPackageError(f"serving needs {error.name}", mend='pip install "clary[serve]"') from error
+    from clary.vision.inference.engines._base import cores
+    from clary.vision.inference.predictor import load
+
+    with server.bind(host, port) as listener, load(model, engine, streams=cores()) as loaded:
+        url = server.address(listener)
+        precision = loaded.engine.precision
+
+        def ready() -> None:
+            typer.echo(f"{model}: {len(loaded.labels)} classes, {loaded.engine.name} in {precision}")
+            typer.echo(f"serving at {url} (stop with Ctrl-C)")
+            typer.echo(f"try: curl -H 'Content-Type: image/jpeg' --data-binary @picture.jpg {url}/invocations")
+
+        server.run(create_app(loaded, ready=ready), listener)

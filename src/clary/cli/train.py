@@ -1,0 +1,83 @@
+"""``clary train``: a folder of pictures becomes a model."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from clary.errors import UsageError
+
+if TYPE_CHECKING:
+    from clary.local.run import Run
+
+
+def register(app: typer.Typer) -> None:
+    app.command("train")(train)
+
+
+def train(
+    algorithm: Annotated[str, typer.Argument(help="What to train: classification.")],
+    dataset: Annotated[Path, typer.Argument(help="A folder of pictures in any layout `clary data check` knows.")],
+    out: Annotated[Path | None, typer.Option(help="Folder of the run.  [default: runs/NAME-N]")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training pictures.")] = None,
+    setting: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A hyperparameter, by SageMaker's name.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of order, augmentation and first weights.")] = None,
+    labels: Annotated[str | None, typer.Option(help="What to tell apart, as breeds or species.")] = None,
+    validation: Annotated[
+        float | None, typer.Option(help="Share held out where there is no validation split.  [default: 0.2]")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint of --out.")] = False,
+) -> None:
+    """Train a model on a data set.
+
+    Settings not given are those that work on a few hundred to a few thousand pictures: a pretrained
+    EfficientNet-Lite0, fine-tuned. With --set num_layers=50 it is SageMaker's ResNet.
+    """
+    from clary.local.train import train as run_training
+
+    settings = dict(_pair(text) for text in setting or [])
+    for name, value in (("epochs", epochs), ("seed", seed)):
+        if value is not None and settings.setdefault(name, str(value)) != str(value):
+            raise UsageError(f"`{name}` is given twice", mend="give it once, as an option or with --set")
+    with progress() as (hooks, echo):
+        run = run_training(
+            algorithm,
+            dataset,
+            out=out,
+            labels=labels,
+            validation=validation,
+            resume=resume,
+            hooks=hooks,
+            echo=echo,
+            settings=settings,
+        )
+    print_run(run)
+
+
+def print_run(run: Run) -> None:
+    """What the run reached, and what to do with it."""
+    numbers = run.metrics
+    accuracy = numbers.get("validation:accuracy")
+    reached = f"validation accuracy {accuracy:.4f}" if accuracy is not None else "no validation split"
+    typer.echo(f"{reached} (epoch {numbers['best_epoch'] + 1} of {numbers['epochs']}), {numbers['seconds']:.1f} s")
+    typer.echo(f"model: {run.model}")
+    typer.echo(f"next:  clary predict {run.path} PICTURE...   clary report {run.path}   clary serve {run.path}")
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise UsageError(f"`--set {text}` is not NAME=VALUE", mend="write it as --set learning_rate=0.01")
+    return name.strip(), value
+
+
+def progress() -> Any:
+    """A progress bar on a terminal, the job's own log lines elsewhere."""
+    from clary.cli.training_progress import bar, lines
+
+    return bar() if sys.stderr.isatty() else lines()

@@ -1,0 +1,144 @@
+"""Every error Clary raises on purpose.
+
+    ClaryError                       exit code 1
+    ├── CustomerError                exit code 2: the user can mend it
+    │   ├── UsageError               a path, port or option that cannot be used
+    │   ├── DataError                a record of a data set, named by file and line
+    │   │   └── ImageError           bytes that are no picture, or a picture that cannot be used
+    │   ├── HyperparameterError      SageMaker's wording, all mistakes of a request together
+    │   ├── ArtifactError            a model archive that cannot be opened
+    │   ├── WeightsError             pretrained weights asked for and not to be had
+    │   ├── MissingPackageError      an optional package, and the extra that brings it
+    │   └── RequestError             a call to an endpoint
+    │       ├── UnsupportedMediaTypeError    HTTP 415
+    │       ├── NotAcceptableError           HTTP 406
+    │       ├── TooLargeError                HTTP 413
+    │       └── BusyError                    HTTP 503
+    ├── AlgorithmError               the run cannot go on, and no setting is plainly at fault
+    │   └── DivergedError            loss is no longer a finite number
+    └── InterruptedRun               stopped on request at a step; everything is saved
+
+A message is one line: where, what, and how to mend it. ``str(error)`` joins the three.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "AlgorithmError",
+    "ArtifactError",
+    "BusyError",
+    "ClaryError",
+    "CustomerError",
+    "DataError",
+    "DivergedError",
+    "HyperparameterError",
+    "ImageError",
+    "InterruptedRun",
+    "MissingPackageError",
+    "NotAcceptableError",
+    "RequestError",
+    "TooLargeError",
+    "UnsupportedMediaTypeError",
+    "UsageError",
+    "WeightsError",
+    "one_line",
+]
+
+
+class ClaryError(Exception):
+    """Root of the tree. ``what`` is the fault, ``where`` names file, line or option, ``mend`` is the way out."""
+
+    exit_code = 1
+
+    def __init__(self, what: str, *, where: object = "", mend: str = "") -> None:
+        self.what = what
+        self.where = str(where)
+        self.mend = mend
+        super().__init__(self._line())
+
+    def _line(self) -> str:
+        text = f"{self.where}: {self.what}" if self.where else self.what
+        return one_line(f"{text}; {self.mend}" if self.mend else text)
+
+
+def one_line(text: str) -> str:
+    """``text`` as it can be printed: what is no printable character (from a file name, say) is escaped."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+class CustomerError(ClaryError):
+    """The input is wrong. A training job reports it as ``ClientError`` and exits with 2."""
+
+    exit_code = 2
+
+
+class UsageError(CustomerError):
+    """A path, port or option that cannot be used as asked."""
+
+
+class DataError(CustomerError):
+    """A record of a data set cannot be used. Likely cause: an annotation edited by hand."""
+
+
+class ImageError(DataError):
+    """Bytes that are no picture, or a picture beyond the limits."""
+
+
+class HyperparameterError(CustomerError):
+    """One or more hyperparameters are unknown, missing or out of range."""
+
+
+class ArtifactError(CustomerError):
+    """A model archive is damaged, unsafe, or of another version."""
+
+
+class WeightsError(CustomerError):
+    """Pretrained weights were asked for and are not to be had here. Never replaced by random ones."""
+
+
+class MissingPackageError(CustomerError):
+    """An optional package is not installed. ``mend`` names the extra that brings it."""
+
+
+class RequestError(CustomerError):
+    """A request to an endpoint is wrong. ``status`` is the HTTP status to answer with."""
+
+    status = 400
+
+
+class UnsupportedMediaTypeError(RequestError):
+    """The ``Content-Type`` of a request is none of those the model takes."""
+
+    status = 415
+
+
+class NotAcceptableError(RequestError):
+    """The ``Accept`` of a request names no type the model can answer with."""
+
+    status = 406
+
+
+class TooLargeError(RequestError):
+    """The body of a request is larger than the endpoint takes."""
+
+    status = 413
+
+
+class BusyError(RequestError):
+    """The endpoint has as many requests waiting as it will hold; the same request will do a little later."""
+
+    status = 503
+
+
+class AlgorithmError(ClaryError):
+    """The run cannot go on. A training job reports it as ``AlgorithmError`` and exits with 1."""
+
+
+class DivergedError(AlgorithmError):
+    """The loss is no longer a finite number. Likely cause: the learning rate is too high."""
+
+
+class InterruptedRun(ClaryError):
+    """The run was asked to stop, did so at a step, and saved a checkpoint to go on from."""
+
+    exit_code = 130

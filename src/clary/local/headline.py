@@ -1,0 +1,85 @@
+"""The few numbers a run is judged by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from clary.local.evaluate import Evaluation
+from clary.local.run import Run
+from clary.vision.base.scores import wilson_interval
+
+__all__ = ["NONE", "Tile", "duration", "tiles"]
+
+NONE = "\N{EN DASH}"  # a number that was not measured
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A number, its name, and what to know about it."""
+
+    name: str
+    value: str
+    remark: str = ""
+
+
+def tiles(
+    run: Run, sizes: Mapping[str, int], class_names: Sequence[str], evaluation: Evaluation | None
+) -> Iterator[Tile]:
+    """Accuracy, pictures, classes, time, speed, network. ``sizes`` are pictures by split."""
+    config, numbers = run.config, run.metrics
+    yield _accuracy(evaluation, numbers)
+    yield Tile("Pictures", f"{sum(sizes.values()):,}", ", ".join(f"{n:,} {split}" for split, n in sizes.items()))
+    yield Tile("Classes", f"{len(class_names):,}", _some(class_names))
+    if numbers:
+        best = f"best epoch {numbers['best_epoch'] + 1} of {numbers['epochs']}"
+        yield Tile("Training time", duration(numbers["seconds"]), best)
+    if speed := _speed(run):
+        yield Tile("Training speed", f"{speed:,.0f}/s" if speed >= 10 else f"{speed:.1f}/s", "pictures a second")
+    engine = f"judged with {evaluation.engine}" if evaluation else ""
+    precision = config.get("precision") or numbers.get("precision", "")
+    remarks = [f"trained in {precision}" if precision else "", engine]
+    yield Tile("Network", str(config.get("network", NONE)), ", ".join(filter(None, remarks)))
+
+
+def duration(seconds: float) -> str:
+    """``34.1 s``, ``2 min 5 s``, ``1 h 3 min``."""
+    if seconds < 100:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def _accuracy(evaluation: Evaluation | None, numbers: Mapping[str, Any]) -> Tile:
+    """As measured, with its uncertainty; else as it was logged in training."""
+    if evaluation is None:
+        value = numbers.get("validation:accuracy")
+        remark = f"logged at epoch {numbers['best_epoch'] + 1}" if value is not None else "not measured yet"
+        return Tile("Accuracy on validation", NONE if value is None else f"{value:.1%}", remark)
+    accuracy = evaluation.metrics["accuracy"]
+    name = f"Accuracy on {evaluation.split}"
+    if evaluation.multi_label:
+        precision = evaluation.metrics["mean_average_precision"]
+        return Tile(name, f"{accuracy:.1%}", f"of labels right; mAP {precision:.3f}")
+    right = round(accuracy * evaluation.count)
+    low, high = wilson_interval(right, evaluation.count)
+    remark = f"{right:,} of {evaluation.count:,} right; 95% interval {low:.1%} to {high:.1%}"
+    return Tile(name, f"{accuracy:.1%}", remark)
+
+
+def _speed(run: Run) -> float:
+    """Pictures trained on a second, validation not counted: the median over epochs; 0 when it was not recorded."""
+    size = run.config.get("hyperparameters", {}).get("mini_batch_size") or 0
+    history = run.history
+    steps = np.diff([record.get("global_step") or 0 for record in history], prepend=0)
+    seconds = [record.get("seconds") or 0 for record in history]
+    speeds = [size * step / time for step, time in zip(steps, seconds, strict=True) if time]
+    return float(np.median(speeds)) if speeds else 0.0
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names) if len(names) <= 4 else f"{', '.join(names[:3])} and {len(names) - 3} more"

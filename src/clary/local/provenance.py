@@ -1,0 +1,114 @@
+"""What a run was asked to do, read back from its configuration: data, settings, command line, machine."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from clary.errors import UsageError
+from clary.local.run import Run
+from clary.vision.algorithms import catalog
+from clary.vision.base.jobdir import JobDir
+from clary.vision.base.spec import Hyperparameter
+from clary.vision.base.spec import as_text as text
+from clary.vision.base.types import Dataset
+from clary.vision.datasets.split import split
+from clary.vision.formats import read
+
+__all__ = ["Setting", "command", "dataset", "machine", "settings", "text"]
+
+# Found out from the data, or given by options of their own.
+NOT_SET_BY_HAND = ("num_classes", "num_training_samples", "epochs", "seed")
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A hyperparameter as text, beside its default and its meaning."""
+
+    name: str
+    value: str
+    default: str = ""
+    meaning: str = ""
+
+    @property
+    def changed(self) -> bool:
+        return self.value != self.default and self.name not in ("num_classes", "num_training_samples")
+
+
+def dataset(run: Run) -> Dataset:
+    """The data set a run was trained on, split as it was then.
+
+    Raises UsageError when it is no longer there or holds other pictures, and what ``formats.read`` raises.
+    """
+    origin = run.config.get("dataset", {})
+    if not origin.get("path"):
+        raise UsageError("does not say where the data set is", where=run.path / "config.json")
+    options = _options(run)
+    found = read(origin["path"], labels=origin.get("labels"))
+    found = split(found, validation=float(options.get("validation", 0)), seed=int(options.get("seed", 0)))
+    for name, then in origin.get("counts", {}).items():
+        now = found.counts(name) if name in found.splits else []
+        if sum(now) != sum(then):
+            what = f"has changed since training: {name} has {sum(now)} pictures now, had {sum(then)}"
+            raise UsageError(what, where=origin["path"])
+    return found
+
+
+def _options(run: Run) -> dict[str, str]:
+    """How the data set was read and split, as the job's own configuration has it."""
+    job = JobDir(run.path)
+    channels = job.channels if (job.config / "inputdataconfig.json").is_file() else {}
+    return channels["dataset"].options if "dataset" in channels else {}
+
+
+def settings(config: Mapping[str, Any]) -> list[Setting]:
+    """Every hyperparameter of a run. The default is what ``clary train`` would have taken."""
+    known: dict[str, Hyperparameter] = {}
+    local: Mapping[str, str] = {}
+    if config.get("algorithm"):
+        spec = catalog.find(config["algorithm"])
+        known, local = {one.name: one for one in spec.hyperparameters}, spec.local_defaults or {}
+    return [
+        Setting(
+            name,
+            text(value),
+            text(known[name].parse(local[name]) if name in local else known[name].default) if name in known else "",
+            known[name].meaning if name in known else "",
+        )
+        for name, value in config.get("hyperparameters", {}).items()
+    ]
+
+
+def command(run: Run) -> str:
+    """The command line that does the same again."""
+    config = run.config
+    origin = config.get("dataset", {})
+    task = config.get("algorithm", "image-classification").removeprefix("image-")
+    words = ["clary", "train", task, str(origin.get("path", "DATASET"))]
+    if origin.get("labels"):
+        words += ["--labels", origin["labels"]]
+    if config.get("hyperparameters", {}).get("epochs"):
+        words += ["--epochs", text(config["hyperparameters"]["epochs"])]
+    if _options(run).get("validation", "0.2") != "0.2":
+        words += ["--validation", _options(run)["validation"]]
+    words += ["--seed", text(config.get("seed", 0))]
+    for one in settings(config):
+        if one.changed and one.name not in NOT_SET_BY_HAND:
+            words += ["--set", f"{one.name}={one.value}"]
+    return shlex.join(words)
+
+
+def machine(config: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Names and values of what the run was made on, nested ones as ``versions: torch``."""
+    found = [("clary", config["clary"])] if config.get("clary") else []
+    return [*found, *_flat(config.get("machine", {}), "")]
+
+
+def _flat(value: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str]]:
+    for name, one in value.items():
+        if isinstance(one, Mapping):
+            yield from _flat(one, f"{prefix}{name}: ")
+        else:
+            yield f"{prefix}{name}".replace("_", " "), text(one)

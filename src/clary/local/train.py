@@ -1,0 +1,194 @@
+"""Training on a folder, without a server: write the job directory, run the algorithm, pack the model."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import clary
+from clary.errors import DataError, InterruptedRun, UsageError
+from clary.local.run import Run
+from clary.vision.algorithms.catalog import find
+from clary.vision.algorithms.joblog import JobLog, Sink
+from clary.vision.base.events import Hook
+from clary.vision.base.files import write_json
+from clary.vision.base.jobdir import DATASET_CONTENT_TYPE, Channel, JobDir
+from clary.vision.base.spec import Spec, as_text
+from clary.vision.base.types import Dataset
+
+__all__ = ["train"]
+
+BATCH = 32  # about; made to divide the set, since an incomplete last batch is left out
+VERSIONS = ("torch", "timm", "openvino", "onnxruntime")
+VALIDATION = 0.2  # share of the training pictures held out where a data set brings no validation split
+
+
+def train(
+    algorithm: str,
+    dataset: str | Path,
+    *,
+    out: str | Path | None = None,
+    epochs: int | None = None,
+    seed: int | None = None,
+    labels: str | None = None,
+    validation: float | None = None,
+    resume: bool = False,
+    hooks: Sequence[Hook] = (),
+    echo: Sink | None = None,
+    settings: Mapping[str, object] | None = None,
+    **hyperparameters: object,
+) -> Run:
+    """Train ``algorithm`` on a data set in any layout Clary reads, and return the finished run.
+
+    ``out`` is the run's folder, by default the next free ``runs/NAME-1``, ``runs/NAME-2``. ``labels`` chooses what
+    to tell apart where a layout offers several ("breeds" or "species"). ``validation`` is the share of training
+    pictures held out when there is no validation split, 0.2 when not given; 0 holds out none. Further keywords, and
+    what is in ``settings``, are hyperparameters by their SageMaker names. ``echo`` receives each log line.
+    ``resume`` goes on from the checkpoint of ``out``, with the settings it was started with.
+
+    Raises CustomerError for data or settings that cannot be used, DivergedError when the loss is no number,
+    InterruptedRun after Ctrl-C, with a checkpoint saved.
+    """
+    spec = find(algorithm)
+    source = Path(dataset)
+    named = [*(settings or {}).items(), *hyperparameters.items(), ("epochs", epochs), ("seed", seed)]
+    given = {name: as_text(value) for name, value in named if value is not None}
+    options = {"path": str(source.resolve()), "labels": labels, "validation": validation}
+    if resume:
+        return _run(spec, _earlier(spec, out, given, options), hooks, echo)
+    options["validation"] = VALIDATION if validation is None else validation
+    data = _read(spec, source, options, spec["seed"].parse(given.get("seed", "0")))
+    folder = Path(out) if out else _next_folder(source)
+    _claim(folder)
+    filled = _settings(spec, data, given)
+    checked = spec.parse(filled)
+    job = JobDir.create(folder, filled, {"dataset": _channel(source, options, checked["seed"])})
+    write_json(folder / "config.json", _config(spec, data, options, dict(checked)))
+    return _run(spec, job, hooks, echo)
+
+
+def _run(spec: Spec, job: JobDir, hooks: Sequence[Hook], echo: Sink | None) -> Run:
+    # The tensor library is loaded only now: asking for a wrong setting costs nothing.
+    from clary.vision.algorithms.run import run_job
+    from clary.vision.artifact.archive import pack
+
+    try:
+        run_job(spec, job, JobLog(job.root / "log.txt", echo), hooks)
+    except InterruptedRun as stopped:
+        raise InterruptedRun(stopped.what, mend=f"go on with --resume --out {job.root}") from stopped
+    pack(job.model, job.root / "model.tar.gz")
+    shutil.rmtree(job.model)
+    return Run(job.root)
+
+
+def _earlier(spec: Spec, out: str | Path | None, given: Mapping[str, str], options: Mapping[str, Any]) -> JobDir:
+    """The job directory of a run to go on with, untouched. Raises UsageError for anything given that differs."""
+    if out is None:
+        raise UsageError("a run to resume is not named", mend="give its folder with --out")
+    run = Run(out)
+    if not run.is_run():
+        raise UsageError("there is no run to resume", where=out, mend="start it without --resume")
+    if run.finished:
+        raise UsageError("this run has finished already", where=out, mend="train into a new folder with --out")
+    job, config = JobDir(out), run.config
+    then = {"algorithm": config["algorithm"], **spec.parse(job.hyperparameters), **config["dataset"]}
+    asked = {name: value for name, value in options.items() if value is not None}
+    checked = spec.parse({**job.hyperparameters, **given})
+    now = {"algorithm": spec.name, **{name: checked[name] for name in given}, **asked}
+    differing = ", ".join(f"{name}: {then[name]} then, {now[name]} now" for name in now if then[name] != now[name])
+    if differing:
+        raise UsageError(
+            f"was started with other settings ({differing})", where=out, mend="leave them out, or start anew"
+        )
+    return job
+
+
+def _channel(source: Path, options: Mapping[str, Any], seed: int) -> Channel:
+    """Our own channel, whose content type says how the data set is to be read."""
+    parameters = {"labels": options["labels"], "validation": options["validation"], "seed": seed}
+    text = "".join(f"; {name}={value}" for name, value in parameters.items() if value is not None)
+    return Channel("dataset", source, f"{DATASET_CONTENT_TYPE}{text}")
+
+
+def _read(spec: Spec, source: Path, options: Mapping[str, Any], seed: int) -> Dataset:
+    from clary.vision import formats
+    from clary.vision.datasets.split import split
+
+    data = formats.read(source, task=spec.task, labels=options["labels"])
+    errors = [problem for problem in data.problems if problem.severity == "error"]
+    if errors:
+        more = f" ({len(errors) - 1} more: `clary data check {source}`)" if len(errors) > 1 else ""
+        raise DataError(errors[0].what + more, where=errors[0].where, mend=errors[0].mend)
+    return split(data, validation=options["validation"], seed=seed)
+
+
+def _settings(spec: Spec, data: Dataset, given: Mapping[str, str]) -> dict[str, str]:
+    """The user's values over our local defaults over what the data says."""
+    count = len(data.splits["train"])
+    counted = {"num_classes": str(len(data.class_names)), "num_training_samples": str(count)}
+    counted |= {"multi_label": "1"} if data.multi_label else {}
+    counted["mini_batch_size"] = str(count // max(1, round(count / BATCH)))
+    return {**_defaults(spec, given), **counted, **given}
+
+
+def _defaults(spec: Spec, given: Mapping[str, str]) -> dict[str, str]:
+    """Our own defaults, but for those that do not go together with what is given."""
+    defaults = dict(spec.local_defaults or {})
+    unfit: list[str] = []
+    if "num_layers" in given and "backbone" not in given:  # a depth asks for SageMaker's own network
+        unfit += ["backbone", "use_pretrained_model"]
+    if "image_shape" in given:  # it was chosen for the usual one
+        unfit += ["resize"]
+    fit = {name: value for name, value in defaults.items() if name not in unfit}
+    if {**fit, **given}.get("use_pretrained_model") != "1":  # random weights have to be trained, all of them
+        fit = {name: value for name, value in fit.items() if name not in ("freeze", "head_rate_factor")}
+    return fit
+
+
+def _next_folder(source: Path) -> Path:
+    name = source.resolve().name or "run"
+    return next(p for n in range(1, 1_000_000) if not (p := Path("runs") / f"{name}-{n}").exists())
+
+
+def _claim(folder: Path) -> None:
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError("already exists", where=folder, mend="give another --out, or --resume to go on with it")
+
+
+def _config(
+    spec: Spec, data: Dataset, options: Mapping[str, Any], hyperparameters: Mapping[str, Any]
+) -> dict[str, Any]:
+    return {
+        "clary": clary.__version__,
+        "algorithm": spec.name,
+        "dataset": {
+            **options,
+            "format": data.format,
+            "class_names": list(data.class_names),
+            "counts": {name: data.counts(name) for name in data.splits},
+        },
+        "hyperparameters": hyperparameters,
+        "seed": hyperparameters["seed"],
+        "network": hyperparameters.get("backbone") or f"resnet{hyperparameters.get('num_layers')}",
+        "machine": {
+            "system": platform.platform(),
+            "python": platform.python_version(),
+            "processor": _processor(),
+            "cores": os.cpu_count(),
+            "versions": {name: version(name) for name in VERSIONS if find_spec(name)},
+        },
+    }
+
+
+def _processor() -> str:
+    """The processor's name as the kernel gives it, where it does."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+    return name or platform.processor() or platform.machine()

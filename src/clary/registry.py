@@ -1,0 +1,69 @@
+"""One small registry: a family is a folder, a member is a file, a duplicate name is an error."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import pkgutil
+from collections.abc import Iterator
+from importlib.metadata import entry_points
+from typing import Generic, TypeVar
+
+from clary.errors import UsageError
+
+T = TypeVar("T")
+
+
+class Registry(Generic[T]):
+    """The members of one family, found by scanning a package in name order.
+
+    Each module of ``package`` (or, with ``submodule``, each ``<member>.<submodule>``) offers its object under the
+    module attribute ``attribute``. Other distributions add members through entry points of the group
+    ``clary.<family>``.
+    """
+
+    def __init__(self, family: str, package: str, attribute: str, submodule: str = "") -> None:
+        self.family = family
+        self._package = package
+        self._attribute = attribute
+        self._submodule = submodule
+        self._members: dict[str, T] | None = None
+
+    def get(self, name: str) -> T:
+        """The member called ``name``. Raises UsageError naming the closest known names."""
+        try:
+            return self._found()[name]
+        except KeyError:
+            known = self.names()
+            close = difflib.get_close_matches(name, known, n=1) or known
+            choice = " or ".join(f"`{one}`" for one in close)
+            raise UsageError(f"unknown {self.family} `{name}`", mend=f"use {choice}") from None
+
+    def names(self) -> list[str]:
+        return list(self._found())
+
+    def __iter__(self) -> Iterator[T]:
+        return iter(self._found().values())
+
+    def _found(self) -> dict[str, T]:
+        if self._members is None:
+            members: dict[str, T] = {}
+            for member in self._scan():
+                name = str(getattr(member, "name"))  # noqa: B009 - T promises a name by convention of the family
+                if name in members:
+                    raise UsageError(f"two members of {self.family} are called `{name}`", mend="rename one of them")
+                members[name] = member
+            self._members = members
+        return self._members
+
+    def _scan(self) -> Iterator[T]:
+        root = importlib.import_module(self._package)
+        for module in sorted(pkgutil.iter_modules(root.__path__), key=lambda m: m.name):
+            if module.name.startswith("_") or (self._submodule and not module.ispkg):
+                continue
+            path = f"{self._package}.{module.name}" + (f".{self._submodule}" if self._submodule else "")
+            member = getattr(importlib.import_module(path), self._attribute, None)
+            if member is not None:
+                yield member
+        for point in entry_points(group=f"clary.{self.family}"):
+            yield point.load()

@@ -1,0 +1,87 @@
+"""Image classification's data: what must agree with the hyperparameters, targets, and how pictures become batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from clary.errors import CustomerError
+from clary.vision.algorithms.joblog import JobLog
+from clary.vision.base import imaging
+from clary.vision.base.imaging import Preprocess
+from clary.vision.base.jobdir import JobDir
+from clary.vision.base.spec import Hyperparameters
+from clary.vision.base.types import Dataset, Sample
+from clary.vision.datasets import channels
+from clary.vision.datasets.augment import augment
+from clary.vision.datasets.loader import Loader, PictureCache
+
+__all__ = ["examples", "load_dataset", "loaders", "targets_of", "validation_view"]
+
+CACHE_BYTES = 1 << 30  # decoded pictures kept in memory, both splits together
+
+
+def load_dataset(job: JobDir, hp: Hyperparameters, log: JobLog) -> Dataset:
+    """The job's channels as a data set that fits the hyperparameters. Raises CustomerError in the original's words."""
+    for name, channel in job.channels.items():
+        if name.endswith("_lst"):
+            log.info(f"Searching for .lst files in {channel.path}.")
+    dataset = channels.load(job, num_classes=hp.num_classes, multi_label=hp.multi_label)
+    for problem in dataset.problems:
+        if problem.severity == "error":
+            log.warning(f"left out: {problem}")
+    if len(dataset.splits["train"]) < hp.mini_batch_size:
+        raise CustomerError("The number of input images must be bigger or equal to the mini_batch_size.")
+    return dataset
+
+
+def loaders(dataset: Dataset, hp: Hyperparameters) -> tuple[Loader, Loader | None]:
+    """Loaders of the train and validation splits, sharing the room for decoded pictures by their sizes."""
+    validation = dataset.splits.get("validation", ())
+    share = len(dataset.splits["train"]) / (len(dataset.splits["train"]) + len(validation))
+    train = _loader(dataset.splits["train"], hp, hp.augmentation_type, int(CACHE_BYTES * share))
+    if not validation:
+        return train, None
+    return train, _loader(validation, hp, None, int(CACHE_BYTES * (1 - share)), shuffle=False)
+
+
+def validation_view(hp: Hyperparameters) -> Preprocess:
+    """How a validation picture becomes network input: shorter side to `resize`, then the centre."""
+    _, height, width = hp.image_shape
+    return Preprocess(height, width, hp.resize or max(height, width), "center")
+
+
+def examples(dataset: Dataset, how: Preprocess, count: int) -> np.ndarray:
+    """The first training pictures as network input, uint8 (count, H, W, 3): engines are compared on them."""
+    samples = dataset.splits["train"][:count]
+    return np.stack([imaging.fit(imaging.decode(s.image.read(), strict=False), how) for s in samples])
+
+
+def targets_of(samples: Sequence[Sample], hp: Hyperparameters) -> np.ndarray:
+    """Class ids int64 (N,), or for multi-label float32 (N, num_classes) of 0 and 1."""
+    if not hp.multi_label:
+        return np.array([sample.classes[0] for sample in samples], dtype=np.int64)
+    hot = np.zeros((len(samples), hp.num_classes), dtype=np.float32)
+    for row, sample in zip(hot, samples, strict=True):
+        row[list(sample.classes)] = 1
+    return hot
+
+
+def _loader(
+    samples: Sequence[Sample],
+    hp: Hyperparameters,
+    kind: str | None,
+    budget: int,
+    shuffle: bool = True,
+) -> Loader:
+    view = validation_view(hp)
+    cache = PictureCache(samples, view.resize, max(view.height, view.width), budget)
+    return Loader(
+        cache,
+        targets_of(samples, hp),
+        lambda pixels, random: augment(pixels, kind, view.height, view.width, random),
+        batch_size=min(hp.mini_batch_size, len(samples)),
+        seed=hp.seed,
+        shuffle=shuffle,
+    )

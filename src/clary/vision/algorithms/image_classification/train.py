@@ -1,0 +1,196 @@
+"""The recipe of image classification: data, network, loop, artifact, read from top to bottom."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import torch
+
+import clary
+from clary.errors import CustomerError
+from clary.vision.algorithms.image_classification import data
+from clary.vision.algorithms.image_classification.files import EarlierModel, ModelFiles, earlier_model
+from clary.vision.algorithms.image_classification.log import ClassificationLog, log_parameters
+from clary.vision.algorithms.image_classification.spec import SMALL_DEPTHS
+from clary.vision.algorithms.joblog import JobLog
+from clary.vision.artifact.export import write_model
+from clary.vision.artifact.manifest import Input, Manifest, Output, Provenance
+from clary.vision.base.events import Hook
+from clary.vision.base.imaging import Preprocess
+from clary.vision.base.jobdir import JobDir
+from clary.vision.base.spec import Hyperparameters
+from clary.vision.base.types import Dataset
+from clary.vision.inference.engines import installed
+from clary.vision.models import Scores, build, describe
+from clary.vision.models.weights import Pretrained, load
+from clary.vision.training.checkpoint import Checkpoints, Progress
+from clary.vision.training.loop import Training, fit
+from clary.vision.training.objective import ClassificationObjective, positive_weights
+from clary.vision.training.optim import make_optimizer
+from clary.vision.training.precision import keep_large_blocks, pick_device
+from clary.vision.training.records import MetricsFile
+from clary.vision.training.schedules import Schedule, cosine, factor, one_cycle
+from clary.vision.training.stopping import EarlyStopping, StopRequest
+
+__all__ = ["train"]
+
+EXAMPLES_CHECKED = 8  # pictures on which the engines are compared with eager torch
+
+
+def train(job: JobDir, hp: Hyperparameters, log: JobLog, hooks: Sequence[Hook], stop: StopRequest) -> None:
+    """Train on the job's channels and leave the model in ``job.model``. Goes on from a checkpoint when there is one.
+
+    Raises CustomerError for data or settings that cannot be used, DivergedError, InterruptedRun.
+    """
+    dataset = data.load_dataset(job, hp, log)
+    log_parameters(log, hp)
+    log.info(f"Setting number of threads: {torch.get_num_threads()}")
+    if hp.use_weighted_loss and not hp.multi_label:
+        log.warning("use_weighted_loss is only used for multi-label training. Ignoring the parameter.")
+
+    network, description = _make_network(job, hp, log)
+    files = ModelFiles(job, hp, network.classifier, log)
+    run = _assemble(job, hp, dataset, network, [ClassificationLog(log), files, MetricsFile(job.metrics), *hooks], stop)
+    with keep_large_blocks():
+        progress = fit(run)
+
+    manifest = _manifest(hp, dataset, description, progress)
+    examples = data.examples(dataset, manifest.input.how, EXAMPLES_CHECKED)
+    write_model(job.model, network.to("cpu").eval(), examples, manifest, engines=installed())
+    files.remove_best()
+
+
+def _make_network(job: JobDir, hp: Hyperparameters, log: JobLog) -> tuple[Scores, Mapping[str, Any]]:
+    """The network with its first weights: of the model channel, else pretrained if asked for, else random."""
+    torch.manual_seed(hp.seed)
+    earlier = earlier_model(job, hp, _architecture(hp), log)
+    pretrained = load(_weights_name(hp)) if hp.use_pretrained_model and not earlier else None
+    description = _describe(hp, earlier or pretrained)
+    network = build(description)
+    _try_out(network, hp)
+    if earlier:
+        network.load_state_dict(earlier.state)
+    elif pretrained:
+        pretrained.put_into(network.classifier.backbone)
+    network.classifier.freeze(hp.freeze)
+    return network, description
+
+
+def _try_out(network: Scores, hp: Hyperparameters) -> None:
+    """Pass one picture through. Raises CustomerError: some backbones take one size only, others none so small."""
+    _, height, width = hp.image_shape
+    try:
+        with torch.inference_mode():
+            network.eval()(torch.zeros(1, height, width, 3, dtype=torch.uint8))
+    except (AssertionError, RuntimeError, ValueError) as error:
+        raise CustomerError(
+            f"The network {_architecture(hp)} does not take pictures of {width} x {height} pixels "
+            f"({' '.join(str(error).split())})",
+            mend="set another image_shape",
+        ) from error
+
+
+def _assemble(
+    job: JobDir, hp: Hyperparameters, dataset: Dataset, network: Scores, hooks: Sequence[Hook], stop: StopRequest
+) -> Training:
+    device = pick_device()
+    classifier = network.classifier.to(device)
+    train_loader, validation_loader = data.loaders(dataset, hp)
+    return Training(
+        network=classifier,
+        objective=_objective(hp, dataset, device),
+        optimizer=make_optimizer(classifier, hp, classifier.head),
+        schedule=_schedule(hp, len(train_loader)),
+        train=train_loader,
+        validation=validation_loader,
+        epochs=hp.epochs,
+        seed=hp.seed,
+        device=device,
+        checkpoints=Checkpoints(job.checkpoints, _fingerprint(hp, dataset)),
+        precision=_precision(hp),
+        early_stopping=_early_stopping(hp),
+        hooks=hooks,
+        stop=stop,
+    )
+
+
+def _objective(hp: Hyperparameters, dataset: Dataset, device: torch.device) -> ClassificationObjective:
+    weights = None
+    if hp.multi_label and hp.use_weighted_loss:
+        weights = positive_weights(torch.from_numpy(data.targets_of(dataset.splits["train"], hp))).to(device)
+    return ClassificationObjective(
+        multi_label=hp.multi_label,
+        positive_weights=weights,
+        label_smoothing=hp.label_smoothing,
+        top_k=hp.top_k,
+        # The original's rule for the original's schedule; ours end with a rate of zero.
+        late_samples=0 if hp.lr_schedule == "factor" else len(dataset.splits.get("validation", ())),
+    )
+
+
+def _schedule(hp: Hyperparameters, steps_per_epoch: int) -> Schedule:
+    if hp.lr_schedule == "cosine":
+        return cosine(hp.learning_rate, hp.epochs * steps_per_epoch)
+    if hp.lr_schedule == "one-cycle":
+        return one_cycle(hp.learning_rate, hp.epochs * steps_per_epoch)
+    counted = hp.num_training_samples // hp.mini_batch_size  # the documented count, even where it is wrong
+    return factor(hp.learning_rate, hp.lr_scheduler_step or (), hp.lr_scheduler_factor, max(counted, 1))
+
+
+def _early_stopping(hp: Hyperparameters) -> EarlyStopping | None:
+    if not hp.early_stopping:
+        return None
+    return EarlyStopping(hp.early_stopping_min_epochs, hp.early_stopping_patience, hp.early_stopping_tolerance)
+
+
+def _precision(hp: Hyperparameters) -> str:
+    """`precision_dtype=float16` asks for half precision; here that is bf16, which needs no loss scaling."""
+    return "bf16" if hp.precision_dtype == "float16" and "precision" not in hp.given else str(hp.precision)
+
+
+def _architecture(hp: Hyperparameters) -> str:
+    """The network's name in a description."""
+    small = not hp.backbone and str(hp.num_layers) in SMALL_DEPTHS
+    return f"small:{hp.num_layers}" if small else f"timm:{_weights_name(hp)}"
+
+
+def _weights_name(hp: Hyperparameters) -> str:
+    return hp.backbone or f"resnet{hp.num_layers}"
+
+
+def _describe(hp: Hyperparameters, trained: EarlierModel | Pretrained | None) -> dict[str, Any]:
+    how = {"mean": trained.mean, "std": trained.std} if trained else {}
+    return describe(_architecture(hp), hp.num_classes, multi_label=hp.multi_label, **how)
+
+
+def _fingerprint(hp: Hyperparameters, dataset: Dataset) -> dict[str, Any]:
+    """What a resumed run must share with the one it goes on from."""
+    counts = {name: len(samples) for name, samples in dataset.splits.items()}
+    return {**hp, "class_names": dataset.class_names, "pictures": counts}
+
+
+def _manifest(hp: Hyperparameters, dataset: Dataset, description: Mapping[str, Any], progress: Progress) -> Manifest:
+    view = data.validation_view(hp)
+    serving = view if hp.inference_crop == "center" else Preprocess(view.height, view.width, None, "squash")
+    best = progress.history[progress.best_epoch]
+    return Manifest(
+        task="classification",
+        algorithm="image-classification",
+        labels=dataset.class_names,
+        multi_label=hp.multi_label,
+        network=description,
+        input=Input(serving, tuple(description["mean"]), tuple(description["std"]), view if serving != view else None),
+        outputs=(Output(activation="sigmoid" if hp.multi_label else "softmax"),),
+        metrics={f"validation:{name}": value for name, value in best.items()},
+        hyperparameters=dict(hp),
+        provenance=Provenance(
+            clary=clary.__version__,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            torch=torch.__version__,
+            seed=hp.seed,
+            dataset=dataset.root.name,
+            counts={name: len(samples) for name, samples in dataset.splits.items()},
+        ),
+    )

@@ -1,0 +1,45 @@
+"""The log of a job: lines as the original containers print them, which programs read by regular expression."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+from clary.vision.base.files import append_text
+
+__all__ = ["JobLog", "print_line"]
+
+Sink = Callable[[str], None]
+
+
+def print_line(line: str) -> None:
+    """To standard output at once: whoever follows the job reads line by line."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+class JobLog:
+    """Writes ``[MM/DD/YYYY HH:MM:SS LEVEL THREAD] message`` to a file and to ``echo``."""
+
+    def __init__(self, file: Path | None = None, echo: Sink | None = print_line) -> None:
+        self._file = file
+        self._echo = echo
+
+    def info(self, message: str) -> None:
+        self._write("INFO", message)
+
+    def warning(self, message: str) -> None:
+        self._write("WARNING", message)
+
+    def error(self, message: str) -> None:
+        self._write("ERROR", message)
+
+    def _write(self, level: str, message: str) -> None:
+        line = f"[{datetime.now():%m/%d/%Y %H:%M:%S} {level} {threading.get_ident():015d}] {message}"
+        if self._echo:
+            self._echo(line)
+        if self._file:
+            append_text(self._file, line + "\n")

@@ -1,0 +1,88 @@
+"""One job from start to end: read the configuration, train, and report success or failure as SageMaker expects.
+
+``run_job`` is what `clary train` calls; ``python -m clary.vision.algorithms.run NAME`` is the program a platform
+starts, with the job directory at ``/opt/ml`` or where SAGEMAKER_BASE_DIR points.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+
+from clary.errors import AlgorithmError, ClaryError, CustomerError, InterruptedRun, UsageError
+from clary.vision.algorithms.catalog import find
+from clary.vision.algorithms.joblog import JobLog
+from clary.vision.base.events import Hook
+from clary.vision.base.jobdir import JobDir
+from clary.vision.base.spec import Hyperparameters, Spec, as_text
+from clary.vision.training.stopping import StopRequest, on_signals
+
+__all__ = ["main", "run_job"]
+
+
+def run_job(
+    spec: Spec, job: JobDir, log: JobLog, hooks: Sequence[Hook] = (), stop: StopRequest | None = None
+) -> Hyperparameters:
+    """Check the hyperparameters and train. Leaves the failure note before an error goes on to the caller."""
+    stop = stop or StopRequest()
+    job.failure.unlink(missing_ok=True)  # of an earlier try
+    try:
+        _log_configuration(spec, job, log)
+        hp = spec.parse(job.hyperparameters)
+        recipe = import_module(f"clary.vision.algorithms.{spec.name.replace('-', '_')}.train")
+        with on_signals(stop):
+            recipe.train(job, hp, log, hooks, stop)
+    except InterruptedRun as stopped:
+        log.info(str(stopped))
+        raise
+    except ClaryError as error:
+        _report(error, job, log)
+        raise
+    except (OSError, RuntimeError, MemoryError) as error:  # a fault of ours or of the machine, out of memory say
+        _report(AlgorithmError(f"{type(error).__name__}: {' '.join(str(error).split())}"), job, log)
+        raise
+    return hp
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit code 0, 2 for the customer's mistakes, 130 when stopped and saved, 1 for anything else."""
+    job, log = JobDir.from_environment(), JobLog()
+    try:
+        spec = _named(sys.argv[1:] if arguments is None else arguments)
+    except UsageError as error:
+        _report(error, job, log)
+        return error.exit_code
+    try:
+        run_job(spec, job, log)
+    except ClaryError as error:
+        return error.exit_code
+    return 0
+
+
+def _named(arguments: Sequence[str]) -> Spec:
+    if len(arguments) != 1:
+        raise UsageError(f"{len(arguments)} arguments are given", mend="give one, the name of an algorithm")
+    return find(arguments[0])
+
+
+def _report(error: ClaryError, job: JobDir, log: JobLog) -> None:
+    if isinstance(error, CustomerError):
+        log.error(f"Customer Error: {error}")
+        job.fail(f"ClientError: {error}, exit code: {error.exit_code}")
+    else:
+        log.error(f"Algorithm Error: {error}")
+        job.fail(f"AlgorithmError: {error}, exit code: {error.exit_code}")
+
+
+def _log_configuration(spec: Spec, job: JobDir, log: JobLog) -> None:
+    """The three lines every container prints first, the maps in Python's notation."""
+    defaults = {h.name: as_text(h.default) for h in spec.hyperparameters if h.default is not None and not h.extension}
+    given: Mapping[str, str] = job.hyperparameters
+    log.info(f"Reading default configuration from {spec.name}/default-input.json: {defaults}")
+    log.info(f"Merging with provided configuration from {job.config / 'hyperparameters.json'}: {dict(given)}")
+    log.info(f"Final configuration: {defaults | dict(given)}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,98 @@
+"""Writing so that a reader, or a crash, never sees half a file."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from clary.errors import UsageError
+
+__all__ = ["append_text", "atomic", "atomic_folder", "write_bytes", "write_json", "write_text"]
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[IO[bytes]]:
+    """A binary file that appears under ``path`` whole, or not at all.
+
+    Written under a temporary name beside it, synced, renamed. Raises UsageError when the disk is full or the
+    folder cannot be written.
+    """
+    temporary = ""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except BaseException as error:
+        if temporary and os.path.exists(temporary):
+            os.unlink(temporary)
+        if isinstance(error, OSError):
+            raise _cannot_write(path, error) from error
+        raise
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """A folder that appears under ``path`` with all its files, or not at all: filled beside it, then renamed.
+
+    Raises UsageError when ``path`` exists and is not an empty folder, when the disk is full or may not be written.
+    """
+    if path.is_file() or (path.is_dir() and any(path.iterdir())):
+        raise UsageError("is there already and not empty", where=path, mend="choose another folder or remove it")
+    temporary = ""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.")
+        yield Path(temporary)
+        os.chmod(temporary, 0o777 & ~_umask())
+        os.replace(temporary, path)
+    except BaseException as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise _cannot_write(path, error) from error
+        raise
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    with atomic(path) as file:
+        file.write(data)
+
+
+def write_text(path: Path, text: str) -> None:
+    write_bytes(path, text.encode())
+
+
+def write_json(path: Path, value: Any) -> None:
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def append_text(path: Path, text: str) -> None:
+    """Add to the end of a file that is read while it grows. Raises UsageError as ``atomic`` does."""
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+
+
+def _cannot_write(path: Path, error: OSError) -> UsageError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return UsageError("the disk is full, nothing was written", where=path, mend="free some space and run it again")
+    return UsageError(f"cannot be written ({error.strerror})", where=path, mend="choose a folder you may write to")
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

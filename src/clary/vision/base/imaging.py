@@ -1,0 +1,345 @@
+"""Encoded bytes to upright RGB pixels, and their geometry: the only copy, for training, serving and edge.
+
+Pixels are ``numpy.uint8`` of shape (height, width, 3), RGB, row 0 at the top after EXIF rotation. Numbers leave
+this module as 0..255; the network itself subtracts mean and divides by deviation (``models.InputNormalization``),
+so there is one normaliser and it travels inside the exported graph.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Any, Literal, TypeAlias
+
+import cv2
+import numpy as np
+import simplejpeg
+from PIL import Image, TiffImagePlugin, UnidentifiedImageError
+
+from clary.errors import ImageError
+
+__all__ = [
+    "MAX_PIXELS",
+    "SUFFIXES",
+    "ImageInfo",
+    "Picture",
+    "Preprocess",
+    "crop",
+    "crop_center",
+    "decode",
+    "fit",
+    "inspect",
+    "is_picture",
+    "load",
+    "prepare",
+    "resize",
+    "resize_shorter",
+]
+
+# A larger picture is refused before it is unpacked. Pillow's own limit, above which it warns: 268 MB of RGB.
+MAX_PIXELS = 1024 * 1024 * 1024 // 4 // 3
+
+# Formats by Pillow's name, and how their files are called.
+SUFFIXES: Mapping[str, tuple[str, ...]] = {
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "PNG": (".png", ".apng"),
+    "GIF": (".gif",),
+    "WEBP": (".webp",),
+    "BMP": (".bmp", ".dib"),
+    "TIFF": (".tif", ".tiff"),
+}
+_PICTURES = frozenset(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
+
+# What Pillow's readers raise on damaged bytes (found by fuzzing them); UserWarning where warnings are made errors.
+_DAMAGE = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    EOFError,
+    LookupError,
+    TypeError,
+    ArithmeticError,
+    RuntimeError,
+    UserWarning,
+    struct.error,
+    zlib.error,
+)
+
+Picture: TypeAlias = "str | Path | bytes | np.ndarray | Image.Image"
+
+
+@dataclass(frozen=True, slots=True)
+class ImageInfo:
+    """What the header of a picture says.
+
+    ``width`` and ``height`` are in pixels, before EXIF rotation; ``mode`` is Pillow's (RGB, L, CMYK, P ...);
+    ``bits`` are those of one sample as stored, 16 for a PNG that Pillow opens as 8-bit RGB.
+    """
+
+    format: str
+    width: int
+    height: int
+    mode: str
+    bits: int
+    frames: int
+    orientation: int = 1  # EXIF: 1 upright, 2..8 turned or mirrored
+
+    @property
+    def rotated(self) -> bool:
+        """Whether its rows and columns are not yet upright."""
+        return self.orientation != 1
+
+    @property
+    def upright(self) -> tuple[int, int]:
+        """Width and height after EXIF rotation."""
+        return (self.height, self.width) if self.orientation >= 5 else (self.width, self.height)
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocess:
+    """How a picture becomes network input of ``height`` x ``width``.
+
+    ``crop="center"``: the shorter side becomes ``resize`` (or stays, when None), then the middle is cut out.
+    ``crop="squash"``: the whole picture is resized, its aspect not kept (what SageMaker's endpoints do).
+    """
+
+    height: int
+    width: int
+    resize: int | None = None
+    crop: Literal["center", "squash"] = "center"
+
+
+def inspect(data: bytes) -> ImageInfo:
+    """Read the header only. Raises ImageError for bytes that are no picture, are damaged or beyond MAX_PIXELS."""
+    with _open(data) as image:
+        try:
+            orientation = _orientation(image)
+            turned = image.format == "TIFF" and orientation >= 5  # Pillow tells the upright size of these only
+            width, height = image.size[::-1] if turned else image.size
+            frames, bits = getattr(image, "n_frames", 1), _bits(image, data)
+            return ImageInfo(image.format or "?", width, height, image.mode, bits, frames, orientation)
+        except _DAMAGE as error:
+            raise _damaged(error) from error
+
+
+def is_picture(path: PurePath) -> bool:
+    """Whether the name, not the content, says so: its suffix is one of SUFFIXES, in any case."""
+    return path.suffix.lower() in _PICTURES
+
+
+def decode(data: bytes, *, at_least: int | None = None, strict: bool = True) -> np.ndarray:
+    """Decode any picture to upright RGB uint8 of shape (height, width, 3).
+
+    Grayscale, palette, CMYK and 16-bit pictures are converted; transparency is laid on white; of an animation the
+    first frame is taken. A JPEG is decoded at 1/2, 1/4 or 1/8 of its size as long as both sides stay ``at_least``
+    pixels (ITU T.81 DCT scaling in libjpeg-turbo), which saves most of the work for large photographs.
+
+    Raises ImageError: empty, no picture, truncated, too large. With ``strict`` False what is there of a truncated
+    JPEG is used and the rest is gray, as the decoders of the original containers do.
+    """
+    if data[:2] == b"\xff\xd8" and (pixels := _decode_plain_jpeg(data, at_least, strict)) is not None:
+        return pixels
+    with _open(data) as image:
+        return _to_rgb(image, at_least)
+
+
+def load(picture: Picture, *, at_least: int | None = None) -> np.ndarray:
+    """Pixels of a path, encoded bytes, PIL image or array (uint8 RGB or grayscale). Raises ImageError."""
+    if isinstance(picture, (str, Path)):
+        try:
+            data = Path(picture).read_bytes()
+        except OSError as error:
+            raise ImageError(f"cannot be read ({error.strerror})", where=picture) from error
+        try:
+            return decode(data, at_least=at_least)
+        except ImageError as error:
+            raise ImageError(error.what, where=picture, mend=error.mend) from error
+    if isinstance(picture, (bytes, bytearray, memoryview)):
+        return decode(bytes(picture), at_least=at_least)
+    if isinstance(picture, Image.Image):
+        return _to_rgb(picture, None)
+    return _checked_array(picture)
+
+
+def prepare(picture: Picture, how: Preprocess) -> np.ndarray:
+    """A picture as network input: uint8 RGB of shape (how.height, how.width, 3)."""
+    target = how.resize or 0
+    pixels = load(picture, at_least=max(target, how.height, how.width))
+    return fit(pixels, how)
+
+
+def fit(pixels: np.ndarray, how: Preprocess) -> np.ndarray:
+    """Resize and crop decoded pixels as ``how`` says; a side still too short is enlarged first."""
+    if how.crop == "squash":
+        return resize(pixels, how.height, how.width)
+    if how.resize:
+        pixels = resize_shorter(pixels, how.resize)
+    short = max(how.height / pixels.shape[0], how.width / pixels.shape[1])
+    if short > 1:
+        pixels = resize(pixels, round(pixels.shape[0] * short), round(pixels.shape[1] * short))
+    return crop_center(pixels, how.height, how.width)
+
+
+def resize(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Resize to exactly (height, width): area average when shrinking, bilinear when enlarging."""
+    if pixels.shape[:2] == (height, width):
+        return pixels
+    shrinks = height * width < pixels.shape[0] * pixels.shape[1]
+    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    resized: np.ndarray = cv2.resize(pixels, (width, height), interpolation=how)
+    return resized
+
+
+def resize_shorter(pixels: np.ndarray, size: int) -> np.ndarray:
+    """Resize so that the shorter side is ``size`` pixels, aspect kept."""
+    height, width = pixels.shape[:2]
+    if height <= width:
+        return resize(pixels, size, max(size, round(width * size / height)))
+    return resize(pixels, max(size, round(height * size / width)), size)
+
+
+def crop(pixels: np.ndarray, top: int, left: int, height: int, width: int) -> np.ndarray:
+    """A view of the rectangle. Raises ImageError when it does not lie inside."""
+    if top < 0 or left < 0 or top + height > pixels.shape[0] or left + width > pixels.shape[1]:
+        found = f"{pixels.shape[1]}x{pixels.shape[0]}"
+        raise ImageError(f"is {found} pixels, smaller than the {width}x{height} asked for", mend="set `resize`")
+    return pixels[top : top + height, left : left + width]
+
+
+def crop_center(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
+    """A view of the middle. Raises ImageError when the picture is smaller."""
+    return crop(pixels, (pixels.shape[0] - height) // 2, (pixels.shape[1] - width) // 2, height, width)
+
+
+def _decode_plain_jpeg(data: bytes, at_least: int | None, strict: bool) -> np.ndarray | None:
+    """The fast path. None when Pillow has to look closer: CMYK, too large, or damaged."""
+    try:
+        height, width, colourspace, _ = simplejpeg.decode_jpeg_header(data, strict=strict)
+        if colourspace in ("CMYK", "YCCK") or height * width > MAX_PIXELS:
+            return None
+        factor = _reduction(height, width, at_least)
+        pixels: np.ndarray = simplejpeg.decode_jpeg(
+            data,
+            "RGB",
+            fastdct=True,
+            min_height=height // factor if factor > 1 else 0,
+            min_width=width // factor if factor > 1 else 0,
+            min_factor=1,
+            strict=strict,
+        )
+    except (ValueError, KeyError):  # KeyError: a chroma subsampling that simplejpeg has no name for
+        return None
+    if b"Exif\x00\x00" not in data[:65536]:
+        return pixels
+    with _open(data) as image:
+        return _upright(pixels, _orientation(image))
+
+
+def _reduction(height: int, width: int, at_least: int | None) -> int:
+    """The largest of 8, 4, 2, 1 by which both sides can be divided and stay ``at_least``.
+
+    Only powers of two: libjpeg-turbo has vector code for those, odd eighths cost more than they save (measured).
+    """
+    if not at_least:
+        return 1
+    return next((f for f in (8, 4, 2) if min(height, width) // f >= at_least), 1)
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF tag 0x0112: 1 is upright, 2..8 are not (EXIF 2.3, 4.6.4). A damaged EXIF block counts as upright."""
+    try:
+        found = image.getexif().get(0x0112, 1)
+    except _DAMAGE:
+        return 1
+    return found if found in range(2, 9) else 1
+
+
+def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """Undo an EXIF orientation: 5..8 change rows for columns first, then come the mirrorings."""
+    if orientation >= 5:
+        pixels = pixels.transpose(1, 0, 2)
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return np.ascontiguousarray(pixels)
+
+
+def _bits(image: Image.Image, data: bytes) -> int:
+    """Bits of a sample; Pillow's mode does not tell, since it reduces 16-bit RGB to 8 as it reads."""
+    if image.format == "PNG":
+        return data[24]
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        return int(max(image.tag_v2.get(258, (8,))))
+    return {"1": 1, "I;16": 16, "I;16B": 16, "I": 32, "F": 32}.get(image.mode, 8)
+
+
+def _open(data: bytes) -> Image.Image:
+    if not data:
+        raise ImageError("is empty (0 bytes)", mend="remove it or copy it again")
+    try:
+        image = Image.open(io.BytesIO(data))
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise _too_large() from None
+    except UnidentifiedImageError:
+        raise ImageError("is not a picture", mend="remove it or export it as JPEG or PNG") from None
+    except _DAMAGE as error:
+        raise _damaged(error) from error
+    if image.width * image.height > MAX_PIXELS:
+        raise _too_large(f"of {image.width} x {image.height} pixels ")
+    return image
+
+
+def _too_large(found: str = "") -> ImageError:
+    limit = f"{MAX_PIXELS // 1_000_000} million pixels"
+    return ImageError(f"is a picture {found}above the limit of {limit}", mend="make it smaller")
+
+
+def _damaged(error: Exception) -> ImageError:
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return ImageError(f"is damaged or truncated ({reason})", mend="remove it or export it again")
+
+
+def _to_rgb(image: Image.Image, at_least: int | None) -> np.ndarray:
+    try:
+        if image.format == "JPEG" and at_least:
+            factor = _reduction(image.height, image.width, at_least)
+            image.draft(None, (image.width // factor, image.height // factor))
+        image.load()
+        return _upright(_rgb(image), _orientation(image))
+    except _DAMAGE as error:
+        raise _damaged(error) from error
+
+
+def _rgb(image: Image.Image) -> np.ndarray:
+    if image.mode.startswith("I") or image.mode == "F":
+        image = Image.fromarray(_to_8_bit(np.asarray(image)))
+    elif image.has_transparency_data:
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
+    return np.array(image.convert("RGB"))
+
+
+def _to_8_bit(values: np.ndarray) -> np.ndarray:
+    """16-bit and floating-point samples to 0..255: 16-bit by its upper byte, floats in 0..1 by 255, others clipped."""
+    if np.issubdtype(values.dtype, np.floating):
+        values = np.nan_to_num(values)
+        values = np.clip(values, 0, 1) * 255 if values.max() <= 1 else np.clip(values, 0, 255)
+    else:
+        values = np.clip(values.astype(np.int64) >> 8 if values.max() > 255 else values, 0, 255)
+    return values.astype(np.uint8)
+
+
+def _checked_array(array: Any) -> np.ndarray:
+    pixels: np.ndarray = np.asarray(array)
+    if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] not in (1, 3)):
+        raise ImageError(
+            f"is an array of {pixels.dtype} {pixels.shape}, not uint8 (height, width, 3) RGB or (height, width)",
+            mend="convert it to uint8 first",
+        )
+    if pixels.ndim == 2 or pixels.shape[2] == 1:
+        return np.repeat(pixels.reshape(*pixels.shape[:2], 1), 3, axis=2)
+    return pixels

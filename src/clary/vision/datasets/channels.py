@@ -1,0 +1,126 @@
+"""The input channels of a training job as one data set.
+
+Two ways in: our own channel (any name, content type DATASET_CONTENT_TYPE, conventionally ``dataset``) holds a data
+set in any layout of ``clary.vision.formats``, its reading options being parameters of the content type; otherwise
+``train``, ``validation`` and their companions are read by the format that declares their content type.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from clary.errors import CustomerError, DataError
+from clary.vision import formats
+from clary.vision.base.jobdir import DATASET_CONTENT_TYPE, Channel, JobDir, media_type
+from clary.vision.base.types import Dataset, Task
+from clary.vision.datasets.split import split
+from clary.vision.formats import FORMATS, Format
+
+__all__ = ["load"]
+
+OPTIONS = ("labels", "seed", "validation")  # of our own channel
+VALIDATION = 0.2  # fraction taken from train where our own channel has no validation split and names none
+
+
+def load(
+    job: JobDir,
+    *,
+    num_classes: int | None = None,
+    multi_label: bool = False,
+    task: Task = "classification",
+    required: Sequence[str] = ("train", "validation"),
+) -> Dataset:
+    """The data set of a job; what could be left out stands in its ``problems``.
+
+    ``num_classes`` and ``multi_label`` are the hyperparameters; None is "as many as there are". ``required`` names
+    the channels that must be there unless our own is. Raises CustomerError for a channel that is missing, empty or
+    of a content type no format takes, and for data that no run can use.
+    """
+    channels = {name: channel for name, channel in job.channels.items() if name != "model"}
+    own = [c for c in channels.values() if c.name == "dataset" or _kind(c) == DATASET_CONTENT_TYPE]
+    if own:
+        dataset = _own(own[0], task)
+    else:
+        _check_presence(channels, required)
+        reader = _reader(channels)
+        _check_modes(channels, reader)
+        dataset = reader.read_channels(channels, task=task, num_classes=num_classes, multi_label=multi_label)
+    _check_use(dataset, num_classes, multi_label)
+    return dataset
+
+
+def _kind(channel: Channel) -> str:
+    return media_type(channel.content_type)[0]
+
+
+def _own(channel: Channel, task: Task) -> Dataset:
+    options = channel.options
+    unknown = sorted(options.keys() - set(OPTIONS))
+    if unknown:
+        what = f"The {channel.name} channel has the option `{unknown[0]}`, which is not known"
+        raise CustomerError(what, mend=f"use {', '.join(OPTIONS)}")
+    if not channel.path.is_dir():
+        raise CustomerError(f"The {channel.name} channel has no data", mend="point it at a folder")
+    dataset = formats.read(channel.path, task=task, labels=options.get("labels"))
+    fraction, seed = options.get("validation", str(VALIDATION)), options.get("seed", "0")
+    if not re.fullmatch(r"[0-9]{1,18}", seed):
+        raise _bad_option(channel, "seed", "a whole number from 0")
+    try:
+        return split(dataset, validation=float(fraction), seed=int(seed))
+    except ValueError:
+        raise _bad_option(channel, "validation", "a number") from None
+
+
+def _bad_option(channel: Channel, name: str, wanted: str) -> CustomerError:
+    found = f"is `{channel.options[name]}`, which is not {wanted}"
+    return CustomerError(f"The option `{name}` of the {channel.name} channel {found}")
+
+
+def _check_presence(channels: Mapping[str, Channel], required: Sequence[str]) -> None:
+    missing = [name for name in required if name not in channels]
+    if missing:
+        names = " and ".join(missing)
+        what = f"The {names} channel{'s are' if len(missing) > 1 else ' is'} missing"
+        raise CustomerError(what, mend=f"this algorithm needs the channels {' and '.join(required)}")
+
+
+def _reader(channels: Mapping[str, Channel]) -> Format:
+    """The format that takes the content types of all channels and the way they are laid out."""
+    for channel in channels.values():
+        if _kind(channel) and not any(_kind(channel) in format.content_types for format in FORMATS):
+            known = sorted({kind for format in FORMATS for kind in format.content_types})
+            what = f"The {channel.name} channel has the content type `{_kind(channel)}`, which is not read here"
+            raise CustomerError(what, mend=f"use one of {', '.join([*known, DATASET_CONTENT_TYPE])}")
+    kinds = {_kind(channel) for channel in channels.values()} - {""}
+    for format in FORMATS:
+        if format.content_types and kinds <= set(format.content_types) and format.takes(channels):
+            return format
+    types = ", ".join(f"{c.name} {_kind(c) or '(none)'}" for c in channels.values())
+    raise CustomerError(f"The channels do not go together: {types}", mend="give all the same content type")
+
+
+def _check_modes(channels: Mapping[str, Channel], reader: Format) -> None:
+    for channel in channels.values():
+        if channel.input_mode not in reader.input_modes:
+            what = f"The {channel.name} channel is in {channel.input_mode} mode"
+            raise CustomerError(what, mend=f"{_kind(channel) or reader.name} is read in {reader.input_modes[0]} mode")
+        if channel.input_mode != "Pipe" and not channel.path.is_dir():
+            raise CustomerError(f"The {channel.name} channel has no data", mend="check what it points at")
+
+
+def _check_use(dataset: Dataset, num_classes: int | None, multi_label: bool) -> None:
+    """Raises CustomerError for data that cannot be trained on, whatever else is right."""
+    samples = dataset.splits["train"]
+    first = next((str(problem) for problem in dataset.problems if problem.severity == "error"), "")
+    if not samples:
+        raise DataError("The train channel holds no usable picture", mend=first)
+    if dataset.multi_label != multi_label:
+        found = "several labels a picture" if dataset.multi_label else "one label a picture"
+        raise CustomerError(f"The data has {found}", mend=f"set multi_label to {int(dataset.multi_label)}")
+    if num_classes is not None and num_classes != len(dataset.class_names):
+        what = f"The data has {len(dataset.class_names)} classes, num_classes is {num_classes}"
+        raise CustomerError(what, mend=f"set num_classes to {len(dataset.class_names)}")
+    if not multi_label and len({sample.classes for sample in samples}) < 2:
+        name = dataset.class_names[samples[0].classes[0]]
+        raise DataError(f"The train channel has one class only, `{name}`", mend="add pictures of a second class")

@@ -1,0 +1,136 @@
+"""Looking at every record of a data set before time is spent on training with it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from clary.errors import ImageError
+from clary.vision import formats
+from clary.vision.base import imaging
+from clary.vision.base.types import Dataset, Problem, Sample, Task
+from clary.vision.datasets.duplicates import duplicates
+
+__all__ = ["CheckResult", "check", "examine"]
+
+FEW = 5  # a class with fewer pictures to train on is worth a note
+SMALL = 32  # pixels of the shorter side; below, a network sees next to nothing
+BATCH = 64  # pictures handed to the threads at a time, so that a large set does not queue up in memory
+
+Progress = Callable[[int], object]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """``dataset`` without the records that cannot be used, and all problems in the order of the records."""
+
+    dataset: Dataset
+    problems: tuple[Problem, ...]
+
+    @property
+    def errors(self) -> list[Problem]:
+        return [problem for problem in self.problems if problem.severity == "error"]
+
+    @property
+    def notes(self) -> list[Problem]:
+        return [problem for problem in self.problems if problem.severity == "note"]
+
+
+def check(
+    root: Path | str,
+    *,
+    task: Task = "classification",
+    labels: str | None = None,
+    decode: bool = True,
+    progress: Progress | None = None,
+) -> CheckResult:
+    """Read the data set at ``root`` and examine it. Raises what ``formats.read`` raises, nothing for a bad record."""
+    return examine(formats.read(root, task=task, labels=labels), decode=decode, progress=progress)
+
+
+def examine(dataset: Dataset, *, decode: bool = True, progress: Progress | None = None) -> CheckResult:
+    """The problems of ``dataset``: those of its format, of each picture, of equal pictures, of the balance of classes.
+
+    Every picture is decoded whole unless ``decode`` is False, which leaves its content alone. ``progress`` is called
+    with 1 after each. Depends on the data only, not on the number of processors.
+    """
+    samples = [sample for found in dataset.splits.values() for sample in found]
+    problems = list(dataset.problems)
+    bad: set[int] = set()  # by id(): two records may be equal
+    if decode:
+        for sample, found in zip(samples, _looked_at(samples, dataset.root), strict=True):
+            problems += found
+            if any(problem.severity == "error" for problem in found):
+                bad.add(id(sample))
+            if progress:
+                progress(1)
+    usable = _without(dataset, bad)
+    for problem, unusable in duplicates(usable, lambda sample: _where(sample, dataset.root)):
+        problems.append(problem)
+        bad.update(id(sample) for sample in unusable)
+    problems += _balance(dataset)
+    return CheckResult(replace(_without(dataset, bad), problems=tuple(problems)), tuple(problems))
+
+
+def _without(dataset: Dataset, bad: set[int]) -> Dataset:
+    return dataset.with_splits(
+        {split: [s for s in found if id(s) not in bad] for split, found in dataset.splits.items()}
+    )
+
+
+def _looked_at(samples: Sequence[Sample], root: Path) -> Iterator[list[Problem]]:
+    with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as threads:
+        for start in range(0, len(samples), BATCH):
+            yield from threads.map(lambda sample: _look(sample, root), samples[start : start + BATCH])
+
+
+def _look(sample: Sample, root: Path) -> list[Problem]:
+    """Open and decode one picture."""
+    where = _where(sample, root)
+    try:
+        data = sample.image.read()
+        info = imaging.inspect(data)
+        imaging.decode(data)
+    except OSError as error:
+        return [Problem(where, f"cannot be read ({error.strerror})", "copy it again or mend its permissions")]
+    except ImageError as error:
+        return [Problem(where, error.what, error.mend)]
+    return [Problem(where, what, mend, "note") for what, mend in _remarks(info, sample.image.path)]
+
+
+def _remarks(info: imaging.ImageInfo, path: Path) -> Iterator[tuple[str, str]]:
+    """What is unusual about a picture that can be used, and how it is used all the same."""
+    suffixes = imaging.SUFFIXES.get(info.format, ())
+    if path.suffix.lower() not in suffixes:
+        yield f"is a {info.format} file", f"rename it to {suffixes[0]} if that matters" if suffixes else ""
+    if info.mode in ("1", "L", "LA", "I", "F") or info.mode.startswith("I;"):
+        yield "is grayscale", "it is used as gray RGB"
+    if info.mode == "CMYK":
+        yield "is CMYK, meant for print", "it is converted to RGB without its colour profile"
+    if info.bits > 8:
+        yield f"has {info.bits} bits a sample", "8 are used"
+    if info.frames > 1:
+        yield f"has {info.frames} frames", "the first is used"
+    if info.rotated:
+        yield "is turned by its EXIF orientation", "it is used upright"
+    if min(info.width, info.height) < SMALL:
+        yield f"is only {info.width} x {info.height} pixels", "use a larger picture"
+
+
+def _balance(dataset: Dataset) -> Iterator[Problem]:
+    """Notes on classes with few pictures to train on; those with none are the format's to report."""
+    for name, count in zip(dataset.class_names, dataset.counts("train"), strict=True):
+        if 0 < count < FEW:
+            pictures = "1 picture" if count == 1 else f"{count} pictures"
+            yield Problem("train", f"class `{name}` has only {pictures}", f"give each class {FEW} or more", "note")
+
+
+def _where(sample: Sample, root: Path) -> str:
+    """The picture's path from the root, and the record that names it where that is another file."""
+    path = sample.image.path
+    name = path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
+    name = name if sample.image.length is None else f"{name}@{sample.image.offset}"
+    return name if sample.source in ("", name) else f"{name} ({sample.source})"

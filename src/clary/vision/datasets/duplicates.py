@@ -1,0 +1,77 @@
+"""Pictures that are there twice, byte for byte."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass
+
+from clary.vision.base.types import Blob, Dataset, Problem, Sample, SplitName
+
+__all__ = ["duplicates"]
+
+MIDDLE = 4096  # bytes compared before whole files are read
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    split: SplitName
+    sample: Sample
+    where: str
+
+
+def duplicates(dataset: Dataset, where: Callable[[Sample], str]) -> list[tuple[Problem, list[Sample]]]:
+    """What is wrong with pictures of equal content, and the samples that must not be used for it.
+
+    The same picture under different classes is an error: nobody can tell which is right, so all are named. Within one
+    class, or in two splits, it is a note. Files of different size are never opened; of the others the middle is
+    compared first, then all bytes (SHA-1). What cannot be read is passed over. ``where`` names a sample.
+    """
+    records = [_Record(split, sample, where(sample)) for split, found in dataset.splits.items() for sample in found]
+    groups = [records]
+    for key in (_size, _middle, _digest):
+        groups = [finer for group in groups for finer in _apart(group, key)]
+    return [_verdict(group, dataset) for group in groups]
+
+
+def _verdict(group: list[_Record], dataset: Dataset) -> tuple[Problem, list[Sample]]:
+    first, *others = group
+    labels = {record.sample.classes for record in group}
+    if len(labels) > 1:
+        named = ", ".join(f"{record.where} ({_label(record.sample, dataset)})" for record in others)
+        what = f"is {_label(first.sample, dataset)} here, the same picture has another label at {named}"
+        return Problem(first.where, what, "keep the right one"), [record.sample for record in group]
+    other = next((record for record in others if record.split != first.split), None)
+    if other:
+        what = f"is in {first.split}, and in {other.split} as {other.where}"
+        return Problem(first.where, what, "leave it in one split, else scores come out too good", "note"), []
+    named = ", ".join(record.where for record in others)
+    return Problem(first.where, f"is the same picture as {named}", "remove one of them", "note"), []
+
+
+def _label(sample: Sample, dataset: Dataset) -> str:
+    return " + ".join(f"`{dataset.class_names[c]}`" for c in sample.classes) or "nothing"
+
+
+def _apart(group: Iterable[_Record], key: Callable[[Blob], Hashable]) -> list[list[_Record]]:
+    """The records of a group by key, singles left out, in the order they had."""
+    found: dict[Hashable, list[_Record]] = {}
+    for record in group:
+        try:
+            found.setdefault(key(record.sample.image), []).append(record)
+        except OSError:  # reported where pictures are opened
+            continue
+    return [records for records in found.values() if len(records) > 1]
+
+
+def _size(blob: Blob) -> int:
+    return blob.path.stat().st_size if blob.length is None else blob.length
+
+
+def _middle(blob: Blob) -> tuple[int, bytes]:
+    size = _size(blob)
+    return size, Blob(blob.path, blob.offset + size // 2, MIDDLE).read()
+
+
+def _digest(blob: Blob) -> bytes:
+    return hashlib.sha1(blob.read(), usedforsecurity=False).digest()

@@ -1,0 +1,145 @@
+"""Samples to batches. The order depends on (seed, epoch), a picture's augmentation on (seed, epoch, index): a run
+that is resumed at any step sees exactly what it would have seen."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from threading import Lock
+
+import numpy as np
+
+from clary.errors import DataError, ImageError
+from clary.vision.base import imaging
+from clary.vision.base.types import Sample
+
+__all__ = ["Batch", "Loader", "PictureCache", "random_of"]
+
+View = Callable[[np.ndarray, np.random.Generator], np.ndarray]
+
+PREFETCH = 3  # batches made ahead of the one in use
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """``images`` uint8 (N, H, W, 3) RGB; ``targets`` with N rows, in the order of ``indices`` into the samples."""
+
+    images: np.ndarray
+    targets: np.ndarray
+    indices: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+
+def random_of(*keys: int) -> np.random.Generator:
+    """A generator that depends on the keys alone, the same on every platform."""
+    return np.random.Generator(np.random.PCG64(list(keys)))
+
+
+class PictureCache:
+    """Decoded pictures of a data set, shorter side at most ``resize``, kept while they fit into ``budget`` bytes.
+
+    What is kept depends on the order of first use only; what is returned does not. Thread-safe.
+    """
+
+    def __init__(self, samples: Sequence[Sample], resize: int | None, at_least: int, budget: int) -> None:
+        self._samples = samples
+        self._resize = resize
+        self._at_least = max(resize or 0, at_least)
+        self._kept: list[np.ndarray | None] = [None] * len(samples)
+        self._room = budget
+        self._lock = Lock()
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        """Pixels uint8 (height, width, 3). Raises DataError naming the record."""
+        kept = self._kept[index]
+        if kept is not None:
+            return kept
+        pixels = self._decode(self._samples[index])
+        with self._lock:
+            if self._kept[index] is None and pixels.nbytes <= self._room:
+                self._room -= pixels.nbytes
+                self._kept[index] = pixels
+        return pixels
+
+    def _decode(self, sample: Sample) -> np.ndarray:
+        try:
+            # As the original containers do: of a truncated JPEG, what is there is used. `clary data check` names it.
+            pixels = imaging.decode(sample.image.read(), at_least=self._at_least, strict=False)
+        except ImageError as error:
+            raise DataError(error.what, where=sample.image, mend=error.mend) from error
+        except OSError as error:
+            where = sample.source or sample.image
+            raise DataError(f"{sample.image} cannot be read ({error.strerror})", where=where) from error
+        return imaging.resize_shorter(pixels, self._resize) if self._resize else pixels
+
+
+class Loader:
+    """Batches of one split, made by threads ahead of their use.
+
+    ``view`` makes network input of a cached picture. With ``shuffle`` the order changes every epoch and the last
+    incomplete batch is left out; without, every sample comes exactly once.
+    """
+
+    def __init__(
+        self,
+        pictures: PictureCache,
+        targets: np.ndarray,
+        view: View,
+        *,
+        batch_size: int,
+        seed: int,
+        shuffle: bool,
+        workers: int = 2,
+    ) -> None:
+        self._pictures = pictures
+        self._targets = targets
+        self._view = view
+        self._seed = seed
+        self._shuffle = shuffle
+        self._workers = workers
+        self.batch_size = batch_size
+
+    @property
+    def samples(self) -> int:
+        return len(self._pictures)
+
+    def __len__(self) -> int:
+        """Batches in an epoch."""
+        whole, rest = divmod(self.samples, self.batch_size)
+        return whole if self._shuffle else whole + (rest > 0)
+
+    def epoch(self, epoch: int = 0, first: int = 0) -> Iterator[Batch]:
+        """The batches of ``epoch`` from number ``first`` on."""
+        order = self.order(epoch)
+        numbers = iter(range(first, len(self)))
+        with ThreadPoolExecutor(self._workers, "loader") as threads:
+            pending: deque[Future[Batch]] = deque()
+            try:
+                for number in numbers:
+                    pending.append(threads.submit(self._batch, epoch, self._indices(order, number)))
+                    if len(pending) > PREFETCH:
+                        yield pending.popleft().result()
+                while pending:
+                    yield pending.popleft().result()
+            finally:
+                for future in pending:
+                    future.cancel()
+
+    def order(self, epoch: int) -> np.ndarray:
+        """Sample indices in the order of ``epoch``."""
+        indices = np.arange(self.samples)
+        return random_of(self._seed, epoch).permutation(indices) if self._shuffle else indices
+
+    def _indices(self, order: np.ndarray, number: int) -> np.ndarray:
+        return order[number * self.batch_size : (number + 1) * self.batch_size]
+
+    def _batch(self, epoch: int, indices: np.ndarray) -> Batch:
+        views = [self._view(self._pictures[i], random_of(self._seed, epoch, int(i))) for i in indices]
+        return Batch(np.stack(views), self._targets[indices], indices)

@@ -1,0 +1,239 @@
+"""One file over HTTP, resumed where it stopped: RFC 9110 section 14 (ranges) and 13.1.5 (If-Range).
+
+``NAME.part`` grows beside the target; ``NAME.part.json`` remembers where it came from, so that a later run goes on
+with it, and only with the same bytes: the server is asked with If-Range, and sends the whole file when it changed.
+"""
+
+from __future__ import annotations
+
+import errno
+import http.client
+import json
+import os
+import shutil
+import socket
+import ssl
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from clary.errors import UsageError
+from clary.vision.base.files import write_json
+
+__all__ = ["PAUSES", "Progress", "TransferError", "download", "read_small"]
+
+Progress: TypeAlias = Callable[[str, int, int | None], object]  # what is done, bytes so far, bytes in all if known
+
+PAUSES = (1.0, 4.0, 10.0)  # seconds before each new try in a row that brought nothing
+_TIMEOUT = 20.0  # seconds without a byte
+_CHUNK = 1 << 18
+_WORTH_A_RETRY = (408, 425, 429, 500, 502, 503, 504)
+
+
+class TransferError(UsageError):
+    """A file could not be fetched. ``status`` is the HTTP status, 0 when no answer came.
+
+    ``resumable``: a part of the file is there, and another run can go on from it.
+    """
+
+    def __init__(self, what: str, *, where: object, mend: str = "", status: int = 0, resumable: bool = False) -> None:
+        super().__init__(what, where=where, mend=mend)
+        self.status = status
+        self.resumable = resumable
+
+
+class _TryAgain(Exception):
+    """The connection broke, or the server is busy."""
+
+
+@dataclass(slots=True)
+class _Part:
+    """What is there of a file. ``validator`` (ETag or date) names the version of it; empty if the server gave none."""
+
+    path: Path
+    url: str
+    validator: str = ""
+    total: int | None = None
+
+    @property
+    def memory(self) -> Path:
+        return self.path.with_name(self.path.name + ".json")
+
+    @property
+    def size(self) -> int:
+        return self.path.stat().st_size if self.path.exists() else 0
+
+    @property
+    def complete(self) -> bool:
+        return self.total is not None and self.size == self.total
+
+    def recall(self) -> None:
+        """Take up what an earlier run left, if it came from the same address."""
+        try:
+            found: Any = json.loads(self.memory.read_text())
+            if found["url"] == self.url and self.path.exists():
+                self.validator, self.total = str(found["validator"]), found["total"]
+                return
+        except (OSError, ValueError, LookupError, TypeError):
+            pass  # an unreadable memory is as good as none: the file is fetched from its start
+        self.path.unlink(missing_ok=True)
+
+    def remember(self) -> None:
+        write_json(self.memory, {"url": self.url, "validator": self.validator, "total": self.total})
+
+
+def download(url: str, target: Path, progress: Progress | None = None, *, pauses: Sequence[float] = PAUSES) -> Path:
+    """Fetch ``url`` into ``target``, which appears when it is whole; a broken connection is taken up again.
+
+    Gives up after ``len(pauses)`` new tries in a row that came no further; what came so far stays for the next run.
+    Raises TransferError (no such host, refused, not found, given up) and UsageError (disk full, no permission).
+    """
+    part = _Part(target.with_name(target.name + ".part"), url)
+    part.recall()
+    tries, furthest = 0, part.size
+    while not part.complete:
+        try:
+            _fetch_rest(part, progress, target.name)
+            break
+        except _TryAgain as reason:
+            tries = tries + 1 if part.size <= furthest else 1
+            furthest = max(furthest, part.size)
+            if tries > len(pauses):
+                mend = "run it again, it goes on from there" if furthest else "check the connection and run it again"
+                raise TransferError(f"gave up, {reason}", where=url, mend=mend, resumable=furthest > 0) from None
+            time.sleep(pauses[tries - 1])
+    with _writing(target):
+        os.replace(part.path, target)
+        part.memory.unlink(missing_ok=True)
+    return target
+
+
+def read_small(url: str, limit: int = 1 << 16) -> bytes | None:
+    """The bytes of a small file; None when the server has none. Raises TransferError; no retries."""
+    try:
+        with _open(url, _HEADERS) as answer:
+            return bytes(_read(answer, limit))
+    except TransferError as error:
+        if error.status in (403, 404, 410):
+            return None
+        raise
+    except _TryAgain as reason:
+        raise TransferError(str(reason), where=url, mend="run it again") from None
+
+
+_HEADERS = {"User-Agent": "clary", "Accept-Encoding": "identity"}
+
+
+def _fetch_rest(part: _Part, progress: Progress | None, name: str) -> None:
+    """One request for what is missing. Raises _TryAgain when the connection breaks."""
+    have = part.size
+    headers = dict(_HEADERS)
+    if have and part.validator:
+        headers |= {"Range": f"bytes={have}-", "If-Range": part.validator}
+    with _open(part.url, headers) as answer:
+        start = _start(part, answer, have)
+        if start == 0:
+            part.validator = _validator(answer)
+            part.total = _length(answer)
+            part.remember()
+        _check_space(part, start)
+        _append(part, start, answer, progress, name)
+    if part.total is not None and part.size < part.total:
+        raise _TryAgain(f"the connection closed at {part.size:,} of {part.total:,} bytes")
+
+
+def _append(part: _Part, start: int, answer: Any, progress: Progress | None, name: str) -> None:
+    done = start
+    with _writing(part.path), part.path.open("r+b" if start else "wb") as file:
+        file.seek(start)
+        file.truncate()
+        while chunk := _read(answer):
+            file.write(chunk)
+            done += len(chunk)
+            if progress:
+                progress(name, done, part.total)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _start(part: _Part, answer: Any, have: int) -> int:
+    """Where the bytes of an answer begin: at ``have``, or at 0 when the server sends the whole file."""
+    if answer.status != http.HTTPStatus.PARTIAL_CONTENT:
+        return 0
+    span, _, total = str(answer.headers.get("Content-Range", "")).removeprefix("bytes ").partition("/")
+    if span.split("-")[0] == str(have) and total == str(part.total):
+        return have
+    part.path.unlink(missing_ok=True)
+    raise _TryAgain("the server sent another part than asked for")
+
+
+def _open(url: str, headers: dict[str, str]) -> Any:
+    """The answer to a request. Raises TransferError for what another try cannot mend, else _TryAgain."""
+    try:
+        return urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=_TIMEOUT)
+    except urllib.error.HTTPError as error:
+        error.close()
+        if error.code in _WORTH_A_RETRY:
+            raise _TryAgain(f"the server answers {error.code} {error.reason}") from None
+        raise _refused(url, f"the server answers {error.code} {error.reason}", error.code) from None
+    except urllib.error.URLError as error:
+        reason = error.reason
+        if isinstance(reason, (socket.gaierror, ConnectionRefusedError, ssl.SSLCertVerificationError, str)):
+            raise _refused(url, f"cannot be reached ({_said(reason)})") from None
+        raise _TryAgain(f"the connection broke ({_said(reason)})") from None
+    except (ValueError, http.client.InvalidURL) as error:
+        raise _refused(url, f"is no address ({error})") from None
+    except (OSError, http.client.HTTPException) as error:
+        raise _TryAgain(f"the connection broke ({_said(error)})") from None
+
+
+def _refused(url: str, what: str, status: int = 0) -> TransferError:
+    return TransferError(what, where=url, mend="check the address and the connection", status=status)
+
+
+def _said(reason: object) -> str:
+    if isinstance(reason, socket.gaierror):
+        return "no such host, or no network"
+    return (isinstance(reason, OSError) and reason.strerror) or str(reason) or type(reason).__name__
+
+
+def _read(answer: Any, size: int = _CHUNK) -> bytes:
+    try:
+        return bytes(answer.read(size))
+    except (OSError, http.client.HTTPException) as error:
+        raise _TryAgain(f"the connection broke ({_said(error)})") from None
+
+
+def _length(answer: Any) -> int | None:
+    length = answer.headers.get("Content-Length", "")
+    return int(length) if length.isdecimal() else None
+
+
+def _validator(answer: Any) -> str:
+    """What If-Range may name: a strong ETag, else the date. Without one the file cannot be resumed safely."""
+    tag = str(answer.headers.get("ETag", ""))
+    return tag if tag.startswith('"') else str(answer.headers.get("Last-Modified", ""))
+
+
+def _check_space(part: _Part, start: int) -> None:
+    free = shutil.disk_usage(part.path.parent).free
+    if part.total is not None and part.total - start > free:
+        need = f"needs {part.total - start:,} bytes, {free:,} are free"
+        raise UsageError(need, where=part.path.parent, mend="free some space and run it again")
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            mend = "free some space and run it again, it goes on from there"
+            raise UsageError("the disk is full", where=path, mend=mend) from error
+        mend = "choose a folder you may write to"
+        raise UsageError(f"cannot be written ({error.strerror})", where=path, mend=mend) from error

@@ -1,0 +1,165 @@
+"""One tab-separated list of pictures, line by line: what each says, and what is wrong with it."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from clary.vision.base.types import Blob, Problem, Sample
+from clary.vision.formats._base import counted, numbered_lines, relative, shown
+
+__all__ = ["Listing", "Row", "parse_row", "read_lst"]
+
+MAX_CLASSES = 100_000  # a class id above is a mistake, not a class
+
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
+_INDEX = re.compile(r"([0-9]{1,18})(\.0*)?")
+_LINE = "a line is index, class id, path, with a tab between"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line of a list: its index, the numbers between index and path, the path."""
+
+    index: int
+    labels: tuple[float, ...]
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What one list says. ``width`` is the number of label columns, None where no line could be read."""
+
+    samples: tuple[Sample, ...]
+    paths: tuple[str, ...]  # as listed, one a sample
+    problems: tuple[Problem, ...]
+    multi_label: bool
+    width: int | None
+
+    @property
+    def errors(self) -> list[Problem]:
+        return [problem for problem in self.problems if problem.severity == "error"]
+
+
+def read_lst(
+    lst_path: Path,
+    image_root: Path,
+    num_classes: int | None = None,
+    multi_label: bool | None = None,
+    *,
+    root: Path | None = None,
+) -> Listing:
+    """Read one list; paths in it start at ``image_root``. Never raises: what is wrong stands in ``problems``.
+
+    ``num_classes`` bounds class ids (or gives the number of multi-label columns); ``multi_label`` None finds out from
+    the first line. Problems name files as seen from ``root``.
+    """
+    where = relative(lst_path, root) if root else lst_path.name
+    lines, problems = numbered_lines(lst_path, where)
+    reader = _Reader(image_root, num_classes, multi_label)
+    for number, text in lines:
+        if fault := reader.take(text, f"{where}:{number}"):
+            what, mend = fault
+            header = number == 1 and not re.search(r"[0-9]", text)
+            problems.append(Problem(f"{where}:{number}", what, "remove the line of column names" if header else mend))
+    if not lines and not problems:
+        problems.append(Problem(where, "lists no pictures", _LINE))
+    return Listing(tuple(reader.samples), tuple(reader.paths), tuple(problems), bool(reader.multi_label), reader.width)
+
+
+class _Reader:
+    """The lines taken so far, and what the next one must agree with."""
+
+    def __init__(self, image_root: Path, num_classes: int | None, multi_label: bool | None) -> None:
+        self._image_root = image_root
+        self._num_classes = num_classes
+        self._indices: dict[int, str] = {}
+        self._places: dict[str, str] = {}
+        self.multi_label = multi_label
+        self.width: int | None = None
+        self.samples: list[Sample] = []
+        self.paths: list[str] = []
+
+    def take(self, text: str, where: str) -> tuple[str, str] | None:
+        """Add the sample of a line, or say what is wrong with it and how to mend it."""
+        row = parse_row(text)
+        if isinstance(row, str):
+            return row, _LINE
+        if self.multi_label is None:
+            self.multi_label = len(row.labels) > 1
+        fault = self._widths(row) or self._repeats(row) or self._path(row) or self._labels(row)
+        if fault:
+            return fault
+        self._indices[row.index] = where
+        self._places[row.path] = where
+        classes = tuple(c for c, flag in enumerate(row.labels) if flag) if self.multi_label else (int(row.labels[0]),)
+        self.samples.append(Sample(Blob(self._image_root / row.path), classes, source=where))
+        self.paths.append(row.path)
+        return None
+
+    def _widths(self, row: Row) -> tuple[str, str] | None:
+        found = len(row.labels)
+        if not self.multi_label:
+            self.width = 1
+            what = f"has {found} label columns, not 1"
+            return (what, "set multi_label to 1 if they are 0 and 1 for each class") if found > 1 else None
+        if self.width is None:
+            self.width = found
+        if self._num_classes is not None and found != self._num_classes:
+            counts = f"data ({found}) and the num_classes parameter ({self._num_classes})"
+            return f"Mismatch between number of labels in the multi-label {counts}.", "mend one of the two"
+        if found != self.width:
+            return f"has {found} label columns, the lines before have {self.width}", "give every line one a class"
+        return None
+
+    def _repeats(self, row: Row) -> tuple[str, str] | None:
+        if row.index in self._indices:
+            return f"has index {row.index} again, first in {self._indices[row.index]}", "number the lines anew"
+        if row.path in self._places:
+            return f"lists {shown(row.path)} again, first in {self._places[row.path]}", "remove one of the two"
+        return None
+
+    def _path(self, row: Row) -> tuple[str, str] | None:
+        parts = re.split(r"[/\\]", row.path)
+        if not row.path.strip():
+            return "has an empty path", _LINE
+        if ".." in parts or not parts[0] or re.match(r"[A-Za-z]:", row.path):
+            return f"has the path {shown(row.path)}, which leaves the picture folder", "use a path below that folder"
+        if not os.path.isfile(self._image_root / row.path):
+            mend = "use / in paths" if "\\" in row.path else "put it back or remove the line"
+            return f"names {shown(row.path)}, which is not in {self._image_root.name}/", mend
+        return None
+
+    def _labels(self, row: Row) -> tuple[str, str] | None:
+        if self.multi_label:
+            odd = [label for label in row.labels if label not in (0, 1)]
+            return (f"has the multi-label value {odd[0]:g}", "use 0 or 1") if odd else None
+        label = row.labels[0]
+        most = self._num_classes if self._num_classes is not None else MAX_CLASSES
+        if not label.is_integer():
+            return f"has the class id {label:g}, which is not a whole number", "class ids are 0, 1, 2 ..."
+        if label < 0:
+            return f"has the class id {label:g}, which is negative", "class ids start at 0"
+        if label >= most:
+            given = f"with num_classes {most} " if self._num_classes is not None else ""
+            return f"has the class id {label:g}, which is out of range", f"{given}class ids run from 0 to {most - 1}"
+        return None
+
+
+def parse_row(text: str) -> Row | str:
+    """A line of a list by itself, or what is wrong with it."""
+    fields = text.split("\t")
+    if len(fields) < 3:
+        if len(fields) == 1 and len(text.split()) >= 3:
+            return "is separated by spaces, not tabs"
+        return f"has {counted(fields, 'column')}, at least 3 are needed"
+    index, *labels, path = fields
+    whole = _INDEX.fullmatch(index.strip())
+    if not whole:
+        return f"has the index {shown(index)}, which is not a whole number"
+    odd = next((label for label in labels if not _NUMBER.fullmatch(label.strip())), None)
+    if odd is not None:
+        return f"has the label {shown(odd)}, which is not a number"
+    return Row(int(whole[1]), tuple(float(label) for label in labels), path)

@@ -1,0 +1,98 @@
+"""Boxes in Pascal VOC XML. There pixel coordinates start at 1 and both ends belong to the box; Box starts at 0 and
+leaves the upper end out, so 1 is taken from xmin and ymin (0, as some tools write it, stays 0).
+Source: VOC2007 development kit, section 4."""
+
+from __future__ import annotations
+
+import math
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from clary.vision.base.types import Box, Problem
+from clary.vision.formats._base import shown
+
+__all__ = ["annotation", "read_boxes"]
+
+MAX_BYTES = 1 << 20  # an annotation is about a kilobyte; more is no annotation
+
+_MEND = "mend the annotation or remove it"
+
+
+def read_boxes(path: Path, where: str, class_ids: Mapping[str, int]) -> tuple[tuple[Box, ...], list[Problem]]:
+    """The boxes in ``path``, and what was wrong with the others; ``class_ids`` maps the names of objects."""
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            return (), [Problem(where, f"is above {MAX_BYTES >> 20} MiB, no annotation", _MEND)]
+        tree = ElementTree.fromstring(path.read_bytes())
+    except ElementTree.ParseError as error:
+        line, column = error.position
+        return (), [Problem(f"{where}:{line}:{column}", f"is no well-formed XML ({error.msg.split(':')[0]})", _MEND)]
+    except OSError as error:
+        return (), [Problem(where, f"cannot be read ({error.strerror})", "mend its permissions")]
+    except (ValueError, LookupError) as error:  # an encoding that expat does not know
+        return (), [Problem(where, f"is no readable XML ({error})", _MEND)]
+    boxes: list[Box] = []
+    problems: list[Problem] = []
+    for number, element in enumerate(tree.iter("object"), start=1):
+        box = _box(element, tree.find("size"), class_ids)
+        if isinstance(box, str):
+            problems.append(Problem(where, f"object {number} {box}", _MEND))
+        else:
+            boxes.append(box)
+    return tuple(boxes), problems
+
+
+def annotation(
+    filename: str, width: int, height: int, boxes: Sequence[Box], class_names: Sequence[str], folder: str = "images"
+) -> bytes:
+    """One VOC annotation; ``width`` and ``height`` are those of the picture in pixels."""
+    root = ElementTree.Element("annotation")
+    _texts(root, {"folder": folder, "filename": filename})
+    _texts(ElementTree.SubElement(root, "size"), {"width": width, "height": height, "depth": 3})
+    _texts(root, {"segmented": 0})
+    for box in boxes:
+        element = ElementTree.SubElement(root, "object")
+        _texts(element, {"name": class_names[box.class_id], "pose": "Unspecified", "truncated": 0})
+        corners = {"xmin": box.xmin + 1, "ymin": box.ymin + 1, "xmax": box.xmax, "ymax": box.ymax}
+        _texts(ElementTree.SubElement(element, "bndbox"), corners)
+        _texts(element, {"difficult": int(box.difficult)})
+    ElementTree.indent(root)
+    return bytes(ElementTree.tostring(root)) + b"\n"
+
+
+def _box(element: ElementTree.Element, size: ElementTree.Element | None, class_ids: Mapping[str, int]) -> Box | str:
+    """The box of an <object>, or what is wrong with it."""
+    name = (element.findtext("name") or "").strip()
+    if name not in class_ids:
+        return f"is called {shown(name)}, none of {', '.join(class_ids)}"
+    corners = [_number(element.find("bndbox"), tag) for tag in ("xmin", "ymin", "xmax", "ymax")]
+    if any(math.isnan(corner) for corner in corners):
+        return "has no bndbox of four numbers"
+    xmin, ymin, xmax, ymax = max(corners[0] - 1, 0), max(corners[1] - 1, 0), corners[2], corners[3]
+    if xmin >= xmax or ymin >= ymax:
+        return f"has an empty box, {_spelled(corners)}"
+    width, height = _number(size, "width"), _number(size, "height")
+    if min(corners) < 0 or xmax > width or ymax > height:  # false where there is no size: nan
+        pixels = "" if math.isnan(width + height) else f" of {width:g}x{height:g} pixels"
+        return f"has a box outside its picture{pixels}, {_spelled(corners)}"
+    return Box(class_ids[name], xmin, ymin, xmax, ymax, (element.findtext("difficult") or "").strip() == "1")
+
+
+def _number(parent: ElementTree.Element | None, tag: str) -> float:
+    """The finite number in a child element, else nan."""
+    text = parent.findtext(tag) if parent is not None else None
+    try:
+        value = float(text or "")
+    except ValueError:
+        return math.nan
+    return value if math.isfinite(value) else math.nan
+
+
+def _spelled(corners: Sequence[float]) -> str:
+    return "xmin {:g} ymin {:g} xmax {:g} ymax {:g}".format(*corners)
+
+
+def _texts(parent: ElementTree.Element, values: Mapping[str, str | float]) -> None:
+    for tag, value in values.items():
+        ElementTree.SubElement(parent, tag).text = value if isinstance(value, str) else f"{value:.10g}"

@@ -1,0 +1,199 @@
+"""Pictures beside tab-separated lists, as SageMaker's image classification takes them.
+
+    5	1	red/car_0012.jpg          index, class id from 0, path from the picture folder
+    5	1	0	1	shelf/a.jpg       multi-label: index, one 0 or 1 a class, path
+
+In training channels each of ``train_lst``, ``validation_lst`` holds one list, and the pictures lie in the channels
+``train``, ``validation``. A folder with lists is a data set as well: ``train.lst``, ``validation.lst`` (or ``val``,
+``valid``), ``test.lst``, also as ``pets_train.lst``; one list of another name is taken as train. Its paths start at
+the first of ROOT, ROOT/images, ROOT/<split> that holds the list's first pictures.
+
+Class names are those of folders where every class has one of its own (``red``), else the class ids.
+Source: SageMaker developer guide, "Image Classification: Train with Image Format"; im2rec writes ``1.000000`` for 1.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+
+from clary.errors import CustomerError, DataError
+from clary.vision.base.jobdir import Channel
+from clary.vision.base.types import Dataset, Problem, Sample, SplitName, Task
+from clary.vision.formats._base import (
+    IMAGE_TYPES,
+    SPLITS,
+    Format,
+    class_problems,
+    distinct_name,
+    file_name,
+    folder_name,
+    numbered_lines,
+    place,
+    several,
+)
+from clary.vision.formats._listing import Listing, Row, parse_row, read_lst
+
+__all__ = ["FORMAT", "Listing", "Lst", "Row", "parse_row", "read_lst"]
+
+
+class Lst(Format):
+    """See the module. In channels a faulty list ends the run, as it does with the original algorithm."""
+
+    name = "lst"
+    layout = "train.lst with index, class id and path separated by tabs, beside the pictures"
+    tasks = frozenset[Task]({"classification"})
+    content_types = IMAGE_TYPES
+
+    def sniff(self, root: Path) -> bool:
+        return bool(_lists(root))
+
+    def _read(self, root: Path, task: Task, labels: str | None) -> Dataset:
+        lists, problems = _by_split(_lists(root))
+        multi_label: bool | None = None
+        width: int | None = None
+        listings: dict[SplitName, Listing] = {}
+        for split, path in lists.items():
+            base = _picture_folder(root, path, split)
+            listing = read_lst(path, base, width, multi_label, root=root)
+            multi_label = listing.multi_label
+            width = listing.width if multi_label else None
+            listings[split] = listing
+        where = {split: path.name for split, path in lists.items()}
+        return _dataset(root, listings, None, where, problems)
+
+    def _write(self, dataset: Dataset, root: Path) -> None:
+        index = 0
+        for split, samples in dataset.splits.items():
+            taken: dict[str, set[str]] = {}
+            lines = []
+            for sample in samples:
+                folder = split if dataset.multi_label else f"{split}/{folder_name(sample, dataset)}"
+                name = distinct_name(file_name(sample), taken.setdefault(folder, set()))
+                place(sample.image, root / folder / name)
+                lines.append(f"{index}\t{_columns(sample, dataset)}\t{folder}/{name}\n")
+                index += 1
+            (root / f"{split}.lst").write_text("".join(lines))
+
+    def takes(self, channels: Mapping[str, Channel]) -> bool:
+        return any(name.endswith("_lst") for name in channels)
+
+    def read_channels(
+        self, channels: Mapping[str, Channel], *, task: Task, num_classes: int | None, multi_label: bool
+    ) -> Dataset:
+        root = channels["train"].path.parent
+        listings: dict[SplitName, Listing] = {}
+        for name in ("train", "validation"):
+            if name in channels:
+                path = _only_list(f"{name}_lst", channels)
+                listing = read_lst(path, channels[name].path, num_classes, multi_label, root=root)
+                _refuse(name, listing)
+                listings[SPLITS[name]] = listing
+        where = {split: f"{split}_lst" for split in listings}
+        return _dataset(root, listings, num_classes, where, [])
+
+
+def _dataset(
+    root: Path,
+    listings: Mapping[SplitName, Listing],
+    num_classes: int | None,
+    where: Mapping[SplitName, str],
+    problems: Iterable[Problem],
+) -> Dataset:
+    found = [*problems, *(problem for listing in listings.values() for problem in listing.problems)]
+    multi_label = any(listing.multi_label for listing in listings.values())
+    pairs = [pair for listing in listings.values() for pair in zip(listing.samples, listing.paths, strict=True)]
+    used = {c for sample, _ in pairs for c in sample.classes}
+    count = num_classes or max([*used, -1]) + 1
+    if multi_label:
+        count = max(count, *(listing.width or 0 for listing in listings.values()))
+    elif gaps := [str(c) for c in range(count) if c not in used]:
+        what = f"has no picture of class {several(gaps, 10)}"
+        found.append(Problem(where.get("train", "train"), what, "class ids are meant to have no gaps", "note"))
+    names = tuple(str(c) for c in range(count)) if multi_label else _class_names(pairs, count)
+    splits: dict[SplitName, tuple[Sample, ...]] = {"train": ()}
+    splits |= {split: listing.samples for split, listing in listings.items() if listing.samples}
+    dataset = Dataset(root, Lst.name, names, splits, multi_label=multi_label)
+    return replace(dataset, problems=(*found, *class_problems(dataset, where)))
+
+
+def _class_names(pairs: Sequence[tuple[Sample, str]], count: int) -> tuple[str, ...]:
+    """Names of folders, at the first depth where each class has one of its own; else the ids."""
+    ids = [str(c) for c in range(count)]
+    folders = [(sample.classes[0], PurePosixPath(path).parts[:-1]) for sample, path in pairs]
+    for depth in range(min((len(parts) for _, parts in folders), default=0)):
+        names: dict[int, set[str]] = {}
+        for class_id, parts in folders:
+            names.setdefault(class_id, set()).add(parts[depth])
+        single = {class_id: next(iter(found)) for class_id, found in names.items() if len(found) == 1}
+        named = [single.get(c, ids[c]) for c in range(count)]
+        if 1 < len(single) == len(names) and len(set(named)) == count:
+            return tuple(named)
+    return tuple(ids)
+
+
+def _columns(sample: Sample, dataset: Dataset) -> str:
+    if not dataset.multi_label:
+        return str(sample.classes[0])
+    return "\t".join(str(int(c in sample.classes)) for c in range(len(dataset.class_names)))
+
+
+def _lists(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if path.suffix == ".lst" and not path.name.startswith("."))
+
+
+def _by_split(paths: Sequence[Path]) -> tuple[dict[SplitName, Path], list[Problem]]:
+    """Which list is which split, train first; others are left out."""
+    found: dict[SplitName, Path] = {}
+    problems: list[Problem] = []
+    for path in paths:
+        ending = re.split(r"[^a-z]", path.stem.lower())[-1]
+        split: SplitName | None = SPLITS.get(ending) or ("train" if len(paths) == 1 else None)
+        if split is None:
+            mend = "call it train.lst, validation.lst or test.lst"
+            problems.append(Problem(path.name, "is left out, its name says no split", mend, "note"))
+        elif split in found:
+            what = f"is left out, {found[split].name} is the {split} list already"
+            problems.append(Problem(path.name, what, "put the two together"))
+        else:
+            found[split] = path
+    order: tuple[SplitName, ...] = ("train", "validation", "test")
+    return {split: found[split] for split in order if split in found}, problems
+
+
+def _picture_folder(root: Path, lst_path: Path, split: str) -> Path:
+    lines, _ = numbered_lines(lst_path, lst_path.name)
+    paths = [text.rpartition("\t")[2] for _, text in lines[:20]]
+    for folder in (root, root / "images", root / split, root / lst_path.stem):
+        if any(path and os.path.isfile(folder / path) for path in paths):
+            return folder
+    return root
+
+
+def _only_list(name: str, channels: Mapping[str, Channel]) -> Path:
+    if name not in channels:
+        raise CustomerError(f"The {name} channel is missing", mend="add it with one .lst file or leave out both")
+    found = _lists(channels[name].path)
+    if len(found) != 1:
+        what = f"The {name} channel holds {len(found) or 'no'} .lst files"
+        raise CustomerError(what, mend="put exactly one there")
+    return found[0]
+
+
+def _refuse(name: str, listing: Listing) -> None:
+    """Raises DataError for the first fault of a list, in the words of the original where they are known."""
+    if not listing.errors:
+        return
+    first, *others = listing.errors
+    if first.what.startswith("Mismatch between"):
+        raise DataError(f"{first.what} See {first.where}.")
+    more = f" ({len(others)} more)" if others else ""
+    raise DataError(f"Invalid lst file in the {name} channel. {first}{more}")
+
+
+FORMAT = Lst()

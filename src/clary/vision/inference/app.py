@@ -1,0 +1,163 @@
+"""The serving app: SageMaker's inference contract over one model.
+
+    GET  /ping                   200 and nothing else when the last prediction worked, 503 otherwise
+    POST /invocations            a picture in, scores out (content_types)
+    GET  /execution-parameters   what a batch transform job may ask at a time
+    GET  /                       a page to drop a picture on
+
+Errors are short plain text: 400 not a picture, 406, 413, 415, 500 the engine failed, 503 full (with Retry-After).
+Source: SageMaker developer guide, "Use your own inference code with hosting services".
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import numpy as np
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from clary.errors import AlgorithmError, ImageError, RequestError, TooLargeError
+from clary.vision.base.imaging import Picture
+from clary.vision.inference import content_types
+from clary.vision.inference.batching import Batcher
+from clary.vision.inference.engines._base import cores
+from clary.vision.inference.page import page
+from clary.vision.inference.predictor import Model
+from clary.vision.inference.settings import Settings
+
+__all__ = ["create_app"]
+
+ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
+
+log = logging.getLogger(__name__)
+
+
+def create_app(
+    model: Model, settings: Settings | None = None, *, limit: int = 64, ready: Callable[[], None] = lambda: None
+) -> Starlette:
+    """The app for a loaded model, whose ``engine.streams`` calls run side by side.
+
+    At most ``limit`` requests are inside at a time. ``ready`` is called once the app is warm. The model stays open;
+    whoever opened it closes it.
+    """
+    endpoint = _Endpoint(model, settings or Settings.from_environment(), limit, ready)
+    return Starlette(
+        lifespan=endpoint.lifespan,
+        routes=[
+            Route("/", endpoint.page),
+            Route("/ping", endpoint.ping),
+            Route("/invocations", endpoint.invocations, methods=["POST"]),
+            Route("/execution-parameters", endpoint.execution_parameters),
+        ],
+    )
+
+
+class _Endpoint:
+    def __init__(self, model: Model, settings: Settings, limit: int, ready: Callable[[], None]) -> None:
+        self._model = model
+        self._limit = limit
+        self._settings = settings
+        self._ready = ready
+        self._batcher: Batcher[Picture]
+
+    @asynccontextmanager
+    async def lifespan(self, app: Starlette) -> AsyncIterator[None]:
+        streams = self._model.engine.streams
+        self._batcher = Batcher(
+            self._model.prepare, self._model.scores, streams=streams, limit=self._limit, decoders=cores()
+        )
+        try:
+            await self._try_engine()
+            self._ready()
+            yield
+        finally:
+            self._batcher.close()
+
+    async def ping(self, request: Request) -> Response:
+        if not self._batcher.healthy:
+            await self._try_engine()  # no traffic comes to an endpoint that is down: it has to find out itself
+        return Response(status_code=200 if self._batcher.healthy else 503)
+
+    async def invocations(self, request: Request) -> Response:
+        return _with_attributes(request, await _answered(self._invoke, request))
+
+    async def execution_parameters(self, request: Request) -> Response:
+        # Two requests a stream: while one is computed the next is decoded.
+        return JSONResponse(self._settings.execution_parameters(2 * self._model.engine.streams))
+
+    async def page(self, request: Request) -> Response:
+        return HTMLResponse(page(self._model.manifest), headers={"Content-Security-Policy": _PAGE_POLICY})
+
+    async def _invoke(self, request: Request) -> Response:
+        sent = content_types.request_type(request.headers.get("content-type"))
+        wanted = content_types.response_type(request.headers.get("accept"))
+        self._batcher.admit()
+        body = await _body(request, self._settings.max_payload << 20)
+        scores = await self._batcher(sent.picture(body))
+        (prediction,) = self._model.predictions([scores])
+        return Response(wanted.encode(prediction, batch=self._settings.batch), media_type=wanted.media_type)
+
+    async def _try_engine(self) -> None:
+        """Predict a gray picture; ``healthy`` of the batcher says afterwards how it went."""
+        how = self._model.manifest.input.how
+        try:
+            await self._batcher(np.full((how.height, how.width, 3), 128, np.uint8))
+        except (AlgorithmError, RequestError) as error:
+            log.error("%s", error)
+
+
+_PAGE_POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src blob: data:; connect-src 'self'"
+)
+
+
+async def _answered(invoke: Callable[[Request], Awaitable[Response]], request: Request) -> Response:
+    """The answer, or the error as one."""
+    try:
+        return await invoke(request)
+    except ImageError as error:
+        return _text(f"the body {error.what}", 400)
+    except RequestError as error:
+        return _text(str(error), error.status)
+    except AlgorithmError as error:
+        log.error("%s", error, exc_info=error.__cause__)
+        return _text(str(error), 500)
+    except ClientDisconnect:
+        return _text("the client went away", 400)
+
+
+def _text(message: str, status: int) -> Response:
+    headers = {"Retry-After": "1"} if status == 503 else None
+    return Response(message, status, headers, media_type="text/plain")
+
+
+def _with_attributes(request: Request, response: Response) -> Response:
+    if (attributes := request.headers.get(ATTRIBUTES)) is not None:
+        response.headers[ATTRIBUTES] = attributes
+    return response
+
+
+async def _body(request: Request, limit: int) -> bytes:
+    """The whole body. Raises TooLargeError as soon as it is known to exceed ``limit`` bytes (0: none)."""
+    length = request.headers.get("content-length", "")
+    if limit and length.isdigit() and int(length) > limit:
+        raise _too_large(limit)
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if limit and size > limit:
+            raise _too_large(limit)
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _too_large(limit: int) -> TooLargeError:
+    return TooLargeError(
+        f"the body is larger than {limit >> 20} MB", mend="shrink the picture or raise SAGEMAKER_MAX_PAYLOAD_IN_MB"
+    )

@@ -1,0 +1,95 @@
+"""What runs a graph: the promise every engine keeps."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from clary.errors import ArtifactError, MissingPackageError
+from clary.vision.artifact.manifest import Manifest
+
+__all__ = ["Engine", "Precision", "cores", "graph"]
+
+Precision = Literal["fp32", "bf16"]
+
+
+class Engine(ABC):
+    """A model, loaded and ready. Made from a model folder and its manifest; called with pictures.
+
+    ``streams`` is how many calls run side by side, each on its share of the cores: 1 gives one call all of them.
+    ``precision`` "auto" is what the artifact was checked with, and bf16 only where the processor has it.
+
+    Calls may come from any thread. Nothing is written, nothing is fetched, nothing is reported to anyone.
+    """
+
+    name: ClassVar[str]
+    package: ClassVar[str]
+    extra: ClassVar[str]
+
+    precision: Precision
+    version: str
+
+    def __init__(self, folder: Path, manifest: Manifest, *, streams: int = 1, precision: str = "auto") -> None:
+        self.require()
+        self.streams = streams
+        self.version = _version(self.package)
+        self._shape = (manifest.input.how.height, manifest.input.how.width, 3)
+        self._open(folder, manifest, precision)
+
+    @classmethod
+    def installed(cls) -> bool:
+        """Whether the package is there; it is not imported."""
+        return find_spec(cls.package) is not None
+
+    @classmethod
+    def require(cls) -> None:
+        """Raises MissingPackageError naming the extra that brings the package."""
+        if not cls.installed():
+            raise MissingPackageError(
+                f"the engine `{cls.name}` is not installed", mend=f'pip install "clary[{cls.extra}]"'
+            )
+
+    @abstractmethod
+    def _open(self, folder: Path, manifest: Manifest, precision: str) -> None:
+        """Load the model and set ``precision``. Raises ArtifactError when the engine does not take it."""
+
+    @abstractmethod
+    def _run(self, images: np.ndarray) -> np.ndarray: ...
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """Scores, float32 (N, classes), of uint8 RGB pictures (N, H, W, 3), N at least 1.
+
+        Raises ValueError for another shape or type.
+        """
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != self._shape or not len(images):
+            raise ValueError(f"pictures are {images.dtype} {images.shape}, not uint8 (N, {str(self._shape)[1:]}")
+        return self._run(np.ascontiguousarray(images))
+
+
+def _version(package: str) -> str:
+    """The release of a package, or nothing when it came by another way than a distribution of its own name."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
+
+
+def cores() -> int:
+    """Processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def graph(folder: Path) -> Path:
+    """The ONNX graph of a model folder. Raises ArtifactError when there is none."""
+    path = folder / "model.onnx"
+    if not path.is_file():
+        raise ArtifactError(
+            "`model.onnx` is missing", where=folder, mend="use --engine torch or export the model again"
+        )
+    return path

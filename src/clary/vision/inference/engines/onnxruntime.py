@@ -1,0 +1,50 @@
+"""ONNX Runtime: runs wherever Python does; fp32 on CPU."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from clary.errors import ArtifactError
+from clary.vision.artifact.manifest import Manifest
+from clary.vision.inference.engines._base import Engine, cores, graph
+
+__all__ = ["ENGINE", "OnnxRuntime"]
+
+
+class OnnxRuntime(Engine):
+    """The graph on ONNX Runtime's CPU provider."""
+
+    name = "onnxruntime"
+    package = "onnxruntime"
+    extra = "serve"
+
+    def _open(self, folder: Path, manifest: Manifest, precision: str) -> None:
+        import onnxruntime
+        from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+        onnxruntime.disable_telemetry_events()
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = max(1, cores() // self.streams)
+        options.log_severity_level = 3  # errors
+        try:
+            self._session = onnxruntime.InferenceSession(graph(folder), options, providers=["CPUExecutionProvider"])
+        except _refusals(state) as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise ArtifactError(f"ONNX Runtime cannot open the graph ({reason})", where=folder) from error
+        self.precision = "fp32"
+        self._input = manifest.input.name
+
+    def _run(self, images: np.ndarray) -> np.ndarray:
+        return np.asarray(self._session.run(None, {self._input: images})[0])
+
+
+def _refusals(state: Any) -> tuple[type[Exception], ...]:
+    """What ONNX Runtime raises for a graph it does not take: exceptions without a common class."""
+    names = ("Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NotImplemented", "RuntimeException")
+    return (RuntimeError, *(getattr(state, name) for name in names))
+
+
+ENGINE = OnnxRuntime

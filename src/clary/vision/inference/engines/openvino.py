@@ -1,0 +1,67 @@
+"""OpenVINO: the fastest on Intel and AMD processors, and on Arm.
+
+One graph with an open batch dimension. Measured on ResNet-50, bf16 with AMX, one thread: a graph compiled for just
+this batch size is 5 % faster for one picture and 3 % for four, and costs 50 MB for every size; an open one serves
+all sizes. Side by side, two streams of one thread do 15 % more than one stream of two (they never wait for each
+other), while one call alone takes half the time with both cores. Hence ``streams``: 1 for a program that predicts,
+one a core for a server.
+
+The runtime itself sends nothing; what could report (``openvino.tools``) is never imported.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from queue import LifoQueue
+from typing import Any, cast
+
+import numpy as np
+
+from clary.errors import ArtifactError
+from clary.vision.artifact.manifest import Manifest
+from clary.vision.inference.engines._base import Engine, cores, graph
+
+__all__ = ["ENGINE", "OpenVino"]
+
+
+class OpenVino(Engine):
+    """The graph on OpenVINO's CPU plugin."""
+
+    name = "openvino"
+    package = "openvino"
+    extra = "serve"
+
+    def _open(self, folder: Path, manifest: Manifest, precision: str) -> None:
+        import openvino
+
+        core = openvino.Core()
+        config = self._config(manifest, precision)
+        try:
+            compiled = core.compile_model(core.read_model(graph(folder)), "CPU", config)
+        except RuntimeError as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise ArtifactError(f"OpenVINO cannot open the graph ({reason})", where=folder) from error
+        self.precision = "bf16" if "bf" in str(compiled.get_property("INFERENCE_PRECISION_HINT")) else "fp32"
+        self._output = compiled.output(0)
+        # One request a stream; a caller more waits here for its turn.
+        self._requests: LifoQueue[Any] = LifoQueue()
+        for _ in range(self.streams):
+            self._requests.put(compiled.create_infer_request())
+
+    def _config(self, manifest: Manifest, precision: str) -> dict[str, Any]:
+        config: dict[str, Any] = {"INFERENCE_NUM_THREADS": cores(), "NUM_STREAMS": self.streams}
+        checked = manifest.engines.get(self.name)
+        if precision == "fp32" or (checked is not None and checked.precision == "fp32"):
+            config["INFERENCE_PRECISION_HINT"] = "f32"
+        return config
+
+    def _run(self, images: np.ndarray) -> np.ndarray:
+        request = self._requests.get()
+        try:
+            scores = request.infer([images], share_inputs=True)[self._output]
+        finally:
+            self._requests.put(request)
+        return cast(np.ndarray, scores)
+
+
+ENGINE = OpenVino

@@ -1,0 +1,27 @@
+"""The page at ``/``: drop a picture, see its classes. One file, nothing fetched from elsewhere."""
+
+from __future__ import annotations
+
+import json
+from html import escape
+from importlib.resources import files
+from string import Template
+
+from clary.vision.artifact.manifest import Manifest
+
+__all__ = ["page"]
+
+_HTML = "page.html"
+
+
+def page(manifest: Manifest) -> str:
+    """The HTML for a model: its labels are written into it."""
+    template = Template((files(__package__) / _HTML).read_text("utf-8"))
+    count = len(manifest.labels)
+    about = f"{count} class{'es' if count > 1 else ''} · {manifest.network.get('architecture', manifest.algorithm)}"
+    return template.substitute(about=escape(about), labels=_script_json(list(manifest.labels)))
+
+
+def _script_json(value: object) -> str:
+    """JSON that may stand inside a script element: nothing in it can end the element."""
+    return json.dumps(value).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

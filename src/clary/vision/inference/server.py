@@ -1,0 +1,76 @@
+"""Serving an app on a socket until told to stop."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import socket
+from typing import Any
+
+import uvicorn
+
+from clary.errors import UsageError
+
+__all__ = ["PORT_VARIABLE", "address", "bind", "run"]
+
+PORT_VARIABLE = "SAGEMAKER_BIND_TO_PORT"
+
+# Seconds that running requests have to end after SIGTERM; SageMaker sends SIGKILL after 30.
+GRACE = 25
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket; port 0 takes a free one. Raises UsageError when the port or host cannot be had."""
+    where = f"{host}:{port}"
+    try:
+        family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise UsageError(f"is no address of this machine ({error.strerror})", where=where) from error
+    try:
+        if os.name == "posix":  # elsewhere the option would let two servers share a port
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(place)
+        listener.listen(2048)
+    except OSError as error:
+        listener.close()
+        raise _cannot_bind(where, error) from error
+    return listener
+
+
+def address(listener: socket.socket) -> str:
+    """The URL a client on this machine uses."""
+    host, port = listener.getsockname()[:2]
+    if host in ("0.0.0.0", "::"):
+        host = "localhost"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def run(app: Any, listener: socket.socket) -> None:
+    """Serve until SIGINT or SIGTERM, then let running requests end. Closes the socket."""
+    config = uvicorn.Config(
+        app, log_level="warning", access_log=False, server_header=False, lifespan="on", timeout_graceful_shutdown=GRACE
+    )
+    # The server sends itself the signal again once it has stopped; that must not count as a crash.
+    stop = {name: signal.signal(name, _stopped) for name in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        uvicorn.Server(config).run(sockets=[listener])
+    finally:
+        for name, handler in stop.items():
+            signal.signal(name, handler)
+        listener.close()
+
+
+def _stopped(number: int, frame: object) -> None:
+    """A stop that was already carried out."""
+
+
+def _cannot_bind(where: str, error: OSError) -> UsageError:
+    if error.errno == errno.EADDRINUSE:
+        return UsageError(
+            "the port is taken", where=where, mend="stop what listens there, or use --port 0 for a free one"
+        )
+    if error.errno == errno.EACCES:
+        return UsageError("the port needs an administrator", where=where, mend="use a port above 1023")
+    return UsageError(f"cannot listen there ({error.strerror})", where=where, mend="use --host 127.0.0.1")

@@ -1,0 +1,1 @@
+"""One readable loop and what it needs: optimizers, schedules, precision, checkpoints."""

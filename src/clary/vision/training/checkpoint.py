@@ -1,0 +1,137 @@
+"""What a run needs to go on exactly where it was: one file, written whole or not at all.
+
+``checkpoints/last.safetensors`` holds the tensors (network, optimizer, best weights) and, as its metadata, the
+numbers (epoch, step, history, tallies) as JSON. No pickle. Random draws need no saving: order, augmentation and
+dropout depend on (seed, epoch, step) alone.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from clary.errors import UsageError
+from clary.vision.base.files import write_bytes
+
+__all__ = ["Checkpoints", "Progress"]
+
+VERSION = 1
+
+
+@dataclass
+class Progress:
+    """Where a run is. ``epoch`` and ``step`` (within it) name the step to do next."""
+
+    epoch: int = 0
+    step: int = 0
+    global_step: int = 0
+    precision: str = ""
+    best_epoch: int = -1
+    history: list[dict[str, float]] = field(default_factory=list)
+    tally: dict[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+    best: dict[str, Tensor] = field(default_factory=dict, repr=False)
+
+    def next_epoch(self) -> None:
+        self.epoch, self.step, self.tally = self.epoch + 1, 0, {}
+
+
+class Checkpoints:
+    """The checkpoint of a run, written at most every ``every`` seconds and when asked.
+
+    ``fingerprint`` describes what must agree between the run that wrote and the one that resumes (hyperparameters,
+    classes, number of samples): another one is refused, since the numbers would silently differ.
+    """
+
+    def __init__(self, folder: Path, fingerprint: Mapping[str, Any], every: float = 20.0) -> None:
+        self.path = folder / "last.safetensors"
+        self._fingerprint = json.loads(json.dumps(fingerprint, sort_keys=True, default=str))
+        self._every = every
+        self._last = time.monotonic()
+
+    @property
+    def due(self) -> bool:
+        return time.monotonic() - self._last >= self._every
+
+    def save(self, progress: Progress, network: nn.Module, optimizer: Optimizer) -> None:
+        """Replace the checkpoint. Raises UsageError when the disk is full; the old one then stays."""
+        tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
+        tensors |= {f"best.{name}": value for name, value in progress.best.items()}
+        for index, state in optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(value) for name, value in state.items()}
+        numbers = asdict(replace(progress, best={}))
+        note = {"version": VERSION, "fingerprint": self._fingerprint, "progress": numbers}
+        plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+        write_bytes(self.path, save(plain, {"clary": json.dumps(note)}))
+        self._last = time.monotonic()
+
+    def peek(self) -> Progress | None:
+        """The numbers of the checkpoint, without its tensors; None when there is none.
+
+        Raises UsageError when it is damaged or belongs to another run.
+        """
+        return Progress(**self._note()["progress"]) if self.path.exists() else None
+
+    def restore(self, network: nn.Module, optimizer: Optimizer) -> Progress | None:
+        """Put the saved state into network and optimizer. Returns None, and does nothing, when there is none."""
+        for torn in self.path.parent.glob(f".{self.path.name}.*"):  # a process was killed while it wrote
+            torn.unlink(missing_ok=True)
+        progress = self.peek()
+        if progress is None:
+            return None
+        with safe_open(self.path, framework="pt") as file:
+            # Copies: the file's own are mapped from a file that will be replaced.
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 - not a dict
+        network.load_state_dict(_under("network.", tensors))
+        progress.best = _under("best.", tensors)
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, value in _under("optimizer.", tensors).items():
+            index, _, key = name.partition(".")
+            state.setdefault(int(index), {})[key] = value
+        optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
+        _lay_out_as_parameters(optimizer)
+        return progress
+
+    def _note(self) -> dict[str, Any]:
+        try:
+            with safe_open(self.path, framework="pt") as file:
+                note: dict[str, Any] = json.loads((file.metadata() or {})["clary"])
+        except (SafetensorError, OSError, KeyError, ValueError) as error:
+            raise UsageError("is no checkpoint", where=self.path, mend="start anew without --resume") from error
+        if note["version"] != VERSION:
+            raise UsageError(f"has version {note['version']}, not {VERSION}", where=self.path, mend="start anew")
+        differing = _differences(note["fingerprint"], self._fingerprint)
+        if differing:
+            raise UsageError(
+                f"belongs to a run with other settings ({differing})",
+                where=self.path,
+                mend="use the same, or start anew",
+            )
+        return note
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def _lay_out_as_parameters(optimizer: Optimizer) -> None:
+    """Give each state the memory order of its parameter, as it had: the same kernels then run at the same speed."""
+    for parameter, state in optimizer.state.items():
+        for name, value in state.items():
+            if value.shape == parameter.shape:
+                state[name] = torch.empty_like(parameter).copy_(value)
+
+
+def _differences(saved: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    names = sorted(name for name in saved.keys() | now.keys() if saved.get(name) != now.get(name))
+    return ", ".join(f"{name}: {saved.get(name)} then, {now.get(name)} now" for name in names)

@@ -1,0 +1,73 @@
+"""Update rules with MXNet's settings, which differ from PyTorch's habits.
+
+Weight decay falls on weights and scales of normalisation, never on biases (MXNet's symbolic API decays names ending
+in ``_weight`` or ``_gamma``). For sgd and nag the original keeps the rate inside the velocity; ``rescale_momentum``
+gives the same path when the rate drops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
+
+__all__ = ["make_optimizer", "rescale_momentum", "set_rate"]
+
+
+def make_optimizer(network: nn.Module, hp: Mapping[str, Any], head: nn.Module) -> Optimizer:
+    """The optimizer that ``hp`` names, over the parameters that are trained.
+
+    The rate of ``head``'s parameters is ``head_rate_factor`` times the others'.
+    """
+    groups = _groups(network, head, hp)
+    rate = hp["learning_rate"]
+    match hp["optimizer"]:
+        case "adam":
+            return Adam(groups, lr=rate, betas=(hp["beta_1"], hp["beta_2"]), eps=hp["eps"], foreach=True)
+        case "adamw":
+            return AdamW(groups, lr=rate, betas=(hp["beta_1"], hp["beta_2"]), eps=hp["eps"], foreach=True)
+        case "rmsprop":
+            return RMSprop(groups, lr=rate, alpha=hp["gamma"], eps=hp["eps"], foreach=True)
+        case name:  # without momentum nag is sgd
+            nesterov = name == "nag" and hp["momentum"] > 0
+            return SGD(groups, lr=rate, momentum=hp["momentum"], nesterov=nesterov, foreach=True)
+
+
+def set_rate(optimizer: Optimizer, rate: float) -> None:
+    """Give every group the rate times its own factor."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group["factor"]
+
+
+def rescale_momentum(optimizer: Optimizer, old: float, new: float) -> None:
+    """Keep the velocity of SGD when the rate drops from ``old`` to ``new``.
+
+    MXNet: v = m v - lr g; w += v. PyTorch: v = m v + g; w -= lr v. They agree for a constant rate; at a drop the
+    PyTorch buffer has to grow by old / new for the step already under way to keep its length.
+    """
+    if not isinstance(optimizer, SGD) or new <= 0 or old == new:
+        return
+    for state in optimizer.state.values():
+        if (buffer := state.get("momentum_buffer")) is not None:
+            buffer.mul_(old / new)
+
+
+def _groups(network: nn.Module, head: nn.Module, hp: Mapping[str, Any]) -> list[dict[str, Any]]:
+    in_head = {id(parameter) for parameter in head.parameters()}
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for name, parameter in network.named_parameters():
+        if parameter.requires_grad:
+            groups.setdefault((id(parameter) in in_head, name.endswith("weight")), []).append(parameter)
+    # The guide gives weight decay to sgd and nag only; adamw is ours.
+    decay = hp["weight_decay"] if hp["optimizer"] in ("sgd", "nag", "adamw") else 0.0
+    return [
+        _group(members, decay if decays else 0.0, hp["head_rate_factor"] if is_head else 1.0)
+        for (is_head, decays), members in groups.items()
+    ]
+
+
+def _group(parameters: Iterable[torch.nn.Parameter], decay: float, factor: float) -> dict[str, Any]:
+    return {"params": list(parameters), "weight_decay": decay, "factor": factor}

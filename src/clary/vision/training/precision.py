@@ -1,0 +1,113 @@
+"""Arithmetic of a run: fp32, or bf16 autocast where the processor has it and it is faster for this network.
+
+On CPUs the backward pass of depthwise convolutions is several times slower in bf16 than in fp32 (oneDNN; measured:
+5 to 12 times for 5x5 or stride 2), so those stay in fp32 inside a bf16 run.
+"""
+
+from __future__ import annotations
+
+import copy
+import ctypes
+import platform
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+__all__ = ["autocast", "choose", "has_bf16", "keep_large_blocks", "pick_device"]
+
+TRIAL_STEPS = 2
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # glibc, malloc.h
+DEFAULT_THRESHOLD = 32 << 20  # bytes; what glibc's own adjustment stops at
+
+
+def pick_device() -> torch.device:
+    """A CUDA device when there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Whether the processor multiplies bf16 in hardware: AMX or AVX512-BF16, or a CUDA device that supports it."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+
+
+@contextmanager
+def autocast(precision: str, device: torch.device) -> Iterator[None]:
+    """The arithmetic of ``precision`` ("fp32" or "bf16") for what runs inside."""
+    if precision == "fp32":
+        yield
+        return
+    depthwise = _DepthwiseInFp32() if device.type == "cpu" else nullcontext()
+    with torch.autocast(device.type, torch.bfloat16), depthwise:
+        yield
+
+
+def choose(wanted: str, network: nn.Module, step: Callable[[nn.Module, str], Any], device: torch.device) -> str:
+    """ "fp32" or "bf16". With ``wanted`` "auto" both are tried on copies of the network and the faster one is taken.
+
+    ``step(network, precision)`` runs forward and backward once.
+    """
+    if wanted != "auto":
+        return wanted
+    if not has_bf16(device):
+        return "fp32"
+    trial = copy.deepcopy(network)
+    seconds = {precision: _fastest(partial(step, trial, precision)) for precision in ("bf16", "fp32")}
+    return min(seconds, key=lambda precision: seconds[precision])
+
+
+@contextmanager
+def keep_large_blocks() -> Iterator[None]:
+    """Let glibc keep freed activations for the next step, instead of giving them back and mapping them anew.
+
+    Page faults on fresh blocks cost up to a fifth of a training step (measured). What was kept is given back at the
+    end.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        yield
+        return
+    libc = ctypes.CDLL(None)
+    libc.mallopt(M_MMAP_THRESHOLD, 2**31 - 1)
+    libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+    try:
+        yield
+    finally:
+        libc.mallopt(M_MMAP_THRESHOLD, DEFAULT_THRESHOLD)
+        libc.mallopt(M_TRIM_THRESHOLD, 2 * DEFAULT_THRESHOLD)
+        libc.malloc_trim(0)
+
+
+def _fastest(run: Callable[[], Any]) -> float:
+    run()  # the first call allocates and picks kernels
+    best = float("inf")
+    for _ in range(TRIAL_STEPS):
+        start = time.perf_counter()
+        run()
+        best = min(best, time.perf_counter() - start)
+    return best
+
+
+class _DepthwiseInFp32(TorchFunctionMode):
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func is torch.conv2d and _groups_of(args, kwargs) > 1 and _is_trained(args[0], args[1]):
+            with torch.autocast(args[0].device.type, enabled=False):
+                return func(args[0].float(), *args[1:], **kwargs)
+        return func(*args, **kwargs)
+
+
+def _is_trained(*tensors: Tensor) -> bool:
+    return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
+
+
+def _groups_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
+    return int(args[6] if len(args) > 6 else kwargs.get("groups", 1))

@@ -1,0 +1,45 @@
+"""The guides and the README do what they say: their blocks are run in order, in an empty folder."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = ["README.md", "docs/guides/train.md", "docs/guides/serve.md"]
+BLOCK = re.compile(r"```(sh|python)\n(.*?)```", re.DOTALL)
+
+# Not to be run here: they install, or serve until stopped (tests/cli/test_serve.py does that).
+LEFT_OUT = ("git clone", "make ", "clary serve")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES)
+def test_blocks_run(page: str, tmp_path: Path) -> None:
+    run(tmp_path, ["clary", "data", "draw", "pets", "--pictures", "60"])
+    for name, picture in zip(("cat.jpg", "dog.png"), sorted((tmp_path / "pets/images").glob("*.jpg")), strict=False):
+        shutil.copy(picture, tmp_path / name)
+    if "data draw pets" in (ROOT / page).read_text():
+        shutil.rmtree(tmp_path / "pets")
+    blocks = BLOCK.findall((ROOT / page).read_text())
+    assert blocks
+    for language, text in blocks:
+        if language == "python":
+            run(tmp_path, ["python", "-c", text])
+            continue
+        for line in text.splitlines():
+            if line.strip() and not line.startswith(LEFT_OUT):
+                run(tmp_path, shlex.split(line, comments=True))
+
+
+def run(folder: Path, command: list[str]) -> None:
+    program = {"clary": [sys.executable, "-m", "clary"], "python": [sys.executable]}[command[0]]
+    result = subprocess.run([*program, *command[1:]], cwd=folder, env=os.environ, capture_output=True, text=True)
+    assert result.returncode == 0, f"{' '.join(command)}\n{result.stdout}\n{result.stderr}"

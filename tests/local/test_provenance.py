@@ -1,0 +1,87 @@
+"""Reading back what a run was asked to do."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+
+import pytest
+
+from clary.errors import DataError, UsageError
+from clary.local import provenance
+from clary.local.run import Run
+from clary.vision.algorithms.catalog import find
+from clary.vision.base.jobdir import DATASET_CONTENT_TYPE, Channel, JobDir
+
+
+def test_the_data_set_as_it_was(colour_run):
+    found = provenance.dataset(Run(colour_run))
+    assert {split: len(samples) for split, samples in found.splits.items()} == {"train": 12, "validation": 6, "test": 9}
+
+
+def test_a_validation_split_is_carved_again(colours, colour_model, make_colour_run, tmp_path):
+    from clary.vision.datasets.split import split
+    from clary.vision.formats import read
+
+    pictures = colours(tmp_path / "pictures", {"train": 10})
+    then = split(read(pictures), validation=0.3, seed=5)
+    counts = {name: then.counts(name) for name in then.splits}
+    origin = {"path": str(pictures), "labels": None, "class_names": ["blue", "green", "red"], "counts": counts}
+    run = make_colour_run(tmp_path / "run", pictures, colour_model, dataset=origin, seed=5)
+    channel = Channel("dataset", pictures, f"{DATASET_CONTENT_TYPE}; validation=0.3; seed=5")
+    JobDir.create(run, {}, {"dataset": channel})
+    assert provenance.dataset(Run(run)).splits == then.splits
+    words = shlex.split(provenance.command(Run(run)))
+    assert words[words.index("--validation") + 1] == "0.3"
+
+
+def test_a_data_set_that_has_moved(colour_run):
+    (colour_run.parent / "pictures").rename(colour_run.parent / "elsewhere")
+    with pytest.raises(DataError, match="pictures: does not exist"):
+        provenance.dataset(Run(colour_run))
+
+
+def test_a_data_set_that_has_changed(colour_run):
+    shutil.rmtree(colour_run.parent / "pictures" / "test" / "red")
+    with pytest.raises(UsageError, match="test has 6 pictures now, had 9"):
+        provenance.dataset(Run(colour_run))
+
+
+def test_a_run_that_does_not_say(colours, make_colour_run, tmp_path):
+    run = make_colour_run(tmp_path / "run", colours(tmp_path / "pictures", {"train": 1}), None, dataset={})
+    with pytest.raises(UsageError, match="does not say where the data set is"):
+        provenance.dataset(Run(run))
+
+
+def test_settings_that_differ_are_told_from_those_that_do_not():
+    """A default is what the command line would take: its own, else SageMaker's."""
+    spec = find("classification")
+    assert spec.local_defaults
+    local = next(h for h in spec.hyperparameters if h.name == "backbone")
+    values = {"backbone": local.parse(spec.local_defaults["backbone"]), "gamma": 0.9, "image_shape": [3, 64, 64]}
+    config = {"algorithm": spec.name, "hyperparameters": values | {"num_classes": 3, "top_k": None, "own": 1}}
+    found = {one.name: one for one in provenance.settings(config)}
+    assert [name for name, one in found.items() if one.changed] == ["image_shape", "own"]
+    assert (found["image_shape"].value, found["image_shape"].default) == ("3,64,64", "3,224,224")
+    assert found["top_k"].value == ""
+    assert found["gamma"].meaning
+
+
+def test_the_command_line_can_be_pasted(colours, make_colour_run, tmp_path):
+    pictures = colours(tmp_path / "my pictures", {"train": 1})
+    values = {"num_classes": 3, "num_training_samples": 3, "epochs": 4, "learning_rate": 0.0123, "multi_label": True}
+    run = make_colour_run(tmp_path / "run", pictures, None, hyperparameters=values, seed=7)
+    assert shlex.split(provenance.command(Run(run))) == [
+        *("clary", "train", "classification", str(pictures), "--epochs", "4", "--seed", "7"),
+        *("--set", "learning_rate=0.0123", "--set", "multi_label=1"),
+    ]
+
+
+def test_the_machine_is_listed_flat():
+    config = {"clary": "0.1.0", "machine": {"cores": 2, "memory_gb": 16.5, "versions": {"torch": "2.9"}}}
+    assert provenance.machine(config) == [
+        ("clary", "0.1.0"),
+        ("cores", "2"),
+        ("memory gb", "16.5"),
+        ("versions: torch", "2.9"),
+    ]

@@ -1,0 +1,153 @@
+"""Reading a run: numbers, torn lines, what is not there yet."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from clary.errors import UsageError
+from clary.local.run import Run
+
+
+def write_lines(run, *records):
+    (run / "metrics.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+
+
+def epoch(number, accuracy=0.5, **more):
+    return {"kind": "epoch", "epoch": number, "train": {"accuracy": accuracy}, "validation": {}, **more}
+
+
+def test_a_finished_run_in_numbers(colour_run):
+    run = Run.open(colour_run)
+    assert run.finished
+    assert run.model == colour_run / "model.tar.gz"
+    assert [record["epoch"] for record in run.history] == [0, 1, 2]
+    assert run.metrics == {
+        "epochs": 3,
+        "best_epoch": 1,
+        "seconds": 6.5,
+        "reason": "completed",
+        "precision": "bf16",
+        "train:accuracy": pytest.approx(0.95),
+        "train:loss": pytest.approx(0.1),
+        "validation:accuracy": pytest.approx(0.9),
+        "validation:loss": pytest.approx(0.2),
+    }
+    assert run.log.startswith("Epoch[0] Train-accuracy=")
+    assert run.config["network"] == "strongest colour"
+    assert run.problems == ()
+
+
+def test_without_its_end_the_best_epoch_is_the_last_marked(colour_run):
+    text = (colour_run / "metrics.jsonl").read_text().splitlines()
+    (colour_run / "metrics.jsonl").write_text("\n".join(text[:3]) + "\n")
+    numbers = Run(colour_run).metrics
+    assert (numbers["best_epoch"], numbers["seconds"], numbers["validation:accuracy"]) == (1, 6.0, 0.9)
+    assert "reason" not in numbers
+
+
+def test_a_torn_last_line_is_left_out(colour_run):
+    path = colour_run / "metrics.jsonl"
+    path.write_text(path.read_text() + '{"kind": "epoch", "epoch": 3, "tra')
+    run = Run(colour_run)
+    assert len(run.history) == 3
+    assert run.problems == ()
+
+
+def test_a_torn_line_within_is_named(colour_run):
+    path = colour_run / "metrics.jsonl"
+    first, *rest = path.read_text().splitlines()
+    path.write_text("\n".join([first, '{"kind": "epo', *rest]) + "\n")
+    run = Run(colour_run)
+    assert len(run.history) == 3
+    assert [problem.where for problem in run.problems] == [f"{path}:2"]
+
+
+def test_an_epoch_done_again_counts_once(tmp_path):
+    write_lines(tmp_path, epoch(0, 0.1), epoch(1, 0.2), epoch(1, 0.3), epoch(2, 0.4))
+    assert [record["train"]["accuracy"] for record in Run(tmp_path).history] == [0.1, 0.3, 0.4]
+
+
+def test_a_diverged_loss_is_a_number_too(tmp_path):
+    (tmp_path / "metrics.jsonl").write_text('{"kind": "epoch", "epoch": 0, "train": {"loss": NaN}, "best": true}\n')
+    assert math.isnan(Run(tmp_path).metrics["train:loss"])
+
+
+def test_before_the_first_epoch_there_are_no_numbers(tmp_path):
+    run = Run(tmp_path)
+    assert run.metrics == {}
+    assert run.history == []
+    assert run.log == ""
+
+
+def test_no_model_before_the_end(colour_run):
+    (colour_run / "model.tar.gz").unlink()
+    with pytest.raises(UsageError, match=r"has not finished.*--resume"):
+        _ = Run(colour_run).model
+
+
+@pytest.mark.parametrize(("make", "complaint"), [(False, "no such folder"), (True, "is not a run")])
+def test_what_is_no_run_is_refused(tmp_path, make, complaint):
+    path = tmp_path / "somewhere"
+    if make:
+        path.mkdir()
+    with pytest.raises(UsageError, match=complaint):
+        Run.open(path)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", '"text"'])
+def test_a_damaged_configuration_is_named(tmp_path, text):
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(UsageError, match=r"config\.json"):
+        _ = Run(tmp_path).config
+
+
+def test_shown_in_one_line_and_as_a_table(colour_run):
+    run = Run(colour_run)
+    assert repr(run) == (
+        f"Run({str(colour_run)!r}, state=finished, epochs=3, train:accuracy=0.9500, "
+        "validation:accuracy=0.9000, seconds=6.5)"
+    )
+    assert "<td>0.9000</td>" in run._repr_html_()
+
+
+def test_the_name_of_a_run_is_escaped_in_a_notebook(tmp_path):
+    assert "<script>" not in Run(tmp_path / "<script>")._repr_html_()
+
+
+def test_what_is_no_run_can_still_be_shown(tmp_path):
+    assert repr(Run(tmp_path / "nothing")).endswith("state=not a run)")
+
+
+LINES = st.one_of(
+    st.text(max_size=40),
+    st.fixed_dictionaries(
+        {"kind": st.sampled_from(["epoch", "batch", "run"])},
+        optional={
+            "epoch": st.one_of(st.integers(0, 5), st.none(), st.text(max_size=3)),
+            "train": st.one_of(st.none(), st.integers(), st.dictionaries(st.text(max_size=3), st.floats() | st.text())),
+            "best": st.booleans(),
+            "seconds": st.one_of(st.none(), st.floats(0, 9), st.text(max_size=2)),
+            "best_epoch": st.integers(0, 5),
+        },
+    ).map(json.dumps),
+)
+
+
+@settings(max_examples=100, deadline=None)
+@example([json.dumps(epoch(0)), json.dumps({"kind": "run", "seconds": "x"}), ""])
+@example([json.dumps(epoch(0, seconds="x")), ""])
+@given(st.lists(LINES, max_size=6))
+def test_any_lines_can_be_read(tmp_path_factory, lines):
+    """Whatever stands in the file, reading gives records, and numbers when there is an epoch."""
+    folder = tmp_path_factory.mktemp("run")
+    (folder / "metrics.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    (folder / "config.json").write_text("{}")
+    run = Run(folder)
+    assert bool(run.metrics) == bool(run.history)
+    assert repr(run)
+    assert [record["epoch"] for record in run.history] == sorted({record["epoch"] for record in run.history})

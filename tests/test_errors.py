@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clary import errors
+from clary.errors import ClaryError, CustomerError, DataError
+
+
+def drawn_tree() -> dict[str, str]:
+    """Class name to parent name, as the picture at the top of the module has them."""
+    found: dict[str, str] = {}
+    path: list[tuple[int, str]] = []
+    for line in (errors.__doc__ or "").splitlines():
+        match = re.match(r"^([ │├└─]*)([A-Z]\w+)\s", line)
+        if match is None or not hasattr(errors, match[2]):
+            continue
+        indent = len(match[1])
+        path = [(depth, name) for depth, name in path if depth < indent]
+        found[match[2]] = path[-1][1] if path else "Exception"
+        path.append((indent, match[2]))
+    return found
+
+
+def test_the_tree_drawn_is_the_tree() -> None:
+    classes = {name: one for name, one in vars(errors).items() if isinstance(one, type) and issubclass(one, Exception)}
+    assert drawn_tree() == {name: one.__bases__[0].__name__ for name, one in classes.items()}
+    assert set(classes) <= set(errors.__all__)
+
+
+def test_a_message_says_where_what_and_how_to_mend() -> None:
+    error = DataError("is empty", where="a/b.jpg", mend="remove it")
+    assert str(error) == "a/b.jpg: is empty; remove it"
+    assert (error.what, error.where, error.mend) == ("is empty", "a/b.jpg", "remove it")
+    assert str(DataError("is empty")) == "is empty"
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(errors.ClaryError, 1), (errors.UsageError, 2), (errors.DivergedError, 1), (errors.InterruptedRun, 130)],
+)
+def test_exit_codes(error: type[ClaryError], code: int) -> None:
+    assert error("x").exit_code == code
+
+
+def test_every_mistake_of_a_user_exits_with_two() -> None:
+    kinds: list[type[CustomerError]] = [CustomerError, *CustomerError.__subclasses__()]
+    assert {kind("x").exit_code for kind in kinds} == {2}
+
+
+@given(st.text(), st.text(), st.text())
+def test_a_message_is_one_printable_line(what: str, where: str, mend: str) -> None:
+    message = str(ClaryError(what, where=where, mend=mend))
+    assert message.isprintable()
+    assert what.isprintable() is False or what in message

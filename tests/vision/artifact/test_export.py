@@ -1,0 +1,180 @@
+"""Writing a model folder: every engine is checked, the network stays as it was."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import warnings
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import timm
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from clary.errors import AlgorithmError
+from clary.vision.artifact.archive import open_model
+from clary.vision.artifact.export import TOLERANCE, write_model
+from clary.vision.artifact.manifest import Input, Manifest, Provenance
+from clary.vision.base.imaging import Preprocess
+from clary.vision.inference.engines.onnxruntime import OnnxRuntime
+from clary.vision.inference.engines.openvino import OpenVino
+from clary.vision.models.normalization import InputNormalization
+
+MANIFEST = Manifest(
+    task="classification",
+    algorithm="image-classification",
+    labels=("a", "b", "c"),
+    network={"architecture": "none"},
+    input=Input(Preprocess(32, 40)),
+    provenance=Provenance("0.1.0", "2026-01-01T00:00:00Z"),
+)
+GRAPHS = (OpenVino, OnnxRuntime)
+
+
+class Small(nn.Module):
+    """uint8 (N, H, W, 3) to softmax scores (N, 3)."""
+
+    def __init__(self, backbone: nn.Module | None = None) -> None:
+        super().__init__()
+        self.normalize = InputNormalization()
+        head = nn.Sequential(
+            nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 3)
+        )
+        self.backbone = backbone or head
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        scores: torch.Tensor = self.backbone(self.normalize(images)).softmax(dim=1)
+        return scores
+
+
+@pytest.fixture
+def network() -> Small:
+    torch.manual_seed(0)
+    return Small()
+
+
+@pytest.fixture
+def example(picture) -> np.ndarray:
+    return np.stack([picture(40, 32, seed) for seed in range(3)])
+
+
+class TestWriting:
+    def test_the_folder_opens_and_names_its_files(self, network, example, tmp_path):
+        written = write_model(tmp_path, network, example, MANIFEST, engines=GRAPHS)
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["manifest.json", "model.onnx", "model.safetensors"]
+        with open_model(tmp_path) as model:
+            assert model.manifest == written
+        assert set(written.files) == {"model.onnx", "model.safetensors"}
+
+    def test_engines_are_recorded(self, network, example, tmp_path):
+        checks = write_model(tmp_path, network, example, MANIFEST, engines=GRAPHS).engines
+        assert set(checks) == {"openvino", "onnxruntime"}
+        assert checks["onnxruntime"].precision == "fp32"
+        assert all(
+            check.largest_difference <= TOLERANCE[check.precision] and check.version for check in checks.values()
+        )
+
+    def test_a_real_network(self, example, tmp_path):
+        torch.manual_seed(0)
+        network = Small(timm.create_model("resnet18", pretrained=False, num_classes=3))
+        checks = write_model(tmp_path, network, example, MANIFEST, engines=GRAPHS).engines
+        assert checks["onnxruntime"].largest_difference < 1e-5
+
+    def test_any_batch_size(self, network, example, tmp_path):
+        manifest = write_model(tmp_path, network, example, MANIFEST, engines=())
+        many = np.concatenate([example] * 4)
+        with torch.inference_mode():
+            expected = network.eval()(torch.from_numpy(many)).numpy()
+        np.testing.assert_allclose(OnnxRuntime(tmp_path, manifest)(many), expected, atol=1e-5)
+
+    def test_the_state_dict_is_complete(self, network, example, tmp_path):
+        network.to(memory_format=torch.channels_last)
+        write_model(tmp_path, network, example, MANIFEST, engines=())
+        state = load_file(tmp_path / "model.safetensors")
+        assert state.keys() == network.state_dict().keys()
+        assert all(torch.equal(state[name], value) for name, value in network.state_dict().items())
+
+    def test_the_network_is_left_as_it_was(self, network, example, tmp_path):
+        network.train()
+        before = {name: value.clone() for name, value in network.state_dict().items()}
+        write_model(tmp_path, network, example, MANIFEST, engines=GRAPHS)
+        assert network.training
+        assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
+
+    def test_it_is_quiet(self, network, example, tmp_path, capfd):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            write_model(tmp_path, network, example, MANIFEST, engines=GRAPHS)
+        assert caught == []
+        assert capfd.readouterr() == ("", "")
+
+
+@dataclass
+class Opened:
+    expected: np.ndarray
+    precision: str
+    error: float
+    version: str = "1"
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        return self.expected[: len(images)] + self.error
+
+
+@dataclass
+class Crooked:
+    """An engine whose scores are off by ``bf16`` in that precision, and by ``fp32`` in the other."""
+
+    bf16: float
+    fp32: float
+    expected: np.ndarray
+    name: str = "crooked"
+
+    def __call__(self, folder: Path, manifest: Manifest, *, precision: str) -> Opened:
+        if precision == "fp32":
+            return Opened(self.expected, "fp32", self.fp32)
+        return Opened(self.expected, "bf16", self.bf16)
+
+
+class TestChecking:
+    @pytest.fixture
+    def expected(self, network, example):
+        with torch.inference_mode():
+            return network.eval()(torch.from_numpy(example)).numpy()
+
+    def write(self, tmp_path, network, example, engine):
+        return write_model(tmp_path, network, example, MANIFEST, engines=[engine]).engines["crooked"]
+
+    def test_bf16_close_enough(self, tmp_path, network, example, expected):
+        check = self.write(tmp_path, network, example, Crooked(0.01, 0.0, expected))
+        assert check.precision == "bf16"
+        assert check.largest_difference == pytest.approx(0.01, abs=1e-6)
+
+    def test_bf16_too_far_falls_back_to_fp32(self, tmp_path, network, example, expected):
+        check = self.write(tmp_path, network, example, Crooked(0.03, 0.0, expected))
+        assert (check.precision, check.largest_difference) == ("fp32", 0.0)
+
+    @pytest.mark.parametrize("error", [0.01, np.nan])
+    def test_fp32_too_far_is_an_error_that_names_the_engine(self, tmp_path, network, example, expected, error):
+        with pytest.raises(AlgorithmError, match="engine `crooked`"):
+            self.write(tmp_path, network, example, Crooked(0.5, error, expected))
+        assert not (tmp_path / "manifest.json").exists()
+
+    def test_serving_obeys_the_check(self, tmp_path, network, example):
+        manifest = write_model(tmp_path, network, example, MANIFEST, engines=[OpenVino])
+        plain = replace(manifest.engines["openvino"], precision="fp32")
+        engine = OpenVino(tmp_path, replace(manifest, engines={"openvino": plain}))
+        assert engine.precision == "fp32"
+
+
+def test_no_tensor_library_is_loaded_to_open_a_model(model_archive):
+    program = (
+        "import sys, clary.vision.artifact.archive as a\n"
+        f"a.open_model({str(model_archive)!r}).close()\n"
+        "assert not {'torch', 'onnx', 'openvino', 'onnxruntime'} & set(sys.modules), 'heavy'"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, env=os.environ)

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from clary.errors import UsageError
+from clary.vision.base.files import atomic, atomic_folder, write_json, write_text
+
+
+def leave(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+
+
+def fail(written: int) -> None:
+    """Something goes wrong after so many bytes were written."""
+    raise ZeroDivisionError(written)
+
+
+class TestFile:
+    def test_appears_whole(self, tmp_path: Path) -> None:
+        with atomic(tmp_path / "deep/er/file") as file:
+            file.write(b"half")
+            assert not (tmp_path / "deep/er/file").exists()
+            file.write(b"whole")
+        assert (tmp_path / "deep/er/file").read_bytes() == b"halfwhole"
+        assert leave(tmp_path) == ["deep", "deep/er", "deep/er/file"]
+
+    def test_a_failure_leaves_the_old_file(self, tmp_path: Path) -> None:
+        (tmp_path / "file").write_text("old")
+        with pytest.raises(ZeroDivisionError), atomic(tmp_path / "file") as file:
+            fail(file.write(b"new"))
+        assert (tmp_path / "file").read_text() == "old"
+        assert leave(tmp_path) == ["file"]
+
+    @pytest.mark.parametrize(
+        ("number", "said"),
+        [(errno.ENOSPC, "the disk is full, nothing was written; free"), (errno.EIO, "cannot be written")],
+    )
+    def test_what_the_system_says(self, tmp_path: Path, number: int, said: str) -> None:
+        with pytest.raises(UsageError, match=said), atomic(tmp_path / "file"):
+            raise OSError(number, os.strerror(number))
+        assert leave(tmp_path) == []
+
+    def test_a_folder_in_the_way(self, tmp_path: Path) -> None:
+        (tmp_path / "file").mkdir()
+        with pytest.raises(UsageError, match="cannot be written"):
+            write_text(tmp_path / "file", "x")
+        (tmp_path / "plain").touch()
+        with pytest.raises(UsageError, match="cannot be written"):
+            write_text(tmp_path / "plain/file", "x")
+
+    def test_permissions_are_the_usual_ones(self, tmp_path: Path) -> None:
+        (tmp_path / "usual").touch()
+        write_json(tmp_path / "file", {"é": [1]})
+        assert (tmp_path / "file").stat().st_mode == (tmp_path / "usual").stat().st_mode
+        assert (tmp_path / "file").read_text() == '{\n  "é": [\n    1\n  ]\n}\n'
+
+
+class TestFolder:
+    def test_appears_whole(self, tmp_path: Path) -> None:
+        (tmp_path / "empty").mkdir()
+        for name in ("new", "empty", "deep/er"):
+            with atomic_folder(tmp_path / name) as folder:
+                (folder / "sub").mkdir()
+                (folder / "sub/file").touch()
+                assert not (tmp_path / name / "sub").exists()
+            assert leave(tmp_path / name) == ["sub", "sub/file"]
+        (tmp_path / "usual").mkdir()
+        assert (tmp_path / "new").stat().st_mode == (tmp_path / "usual").stat().st_mode
+
+    def test_a_failure_leaves_nothing(self, tmp_path: Path) -> None:
+        with pytest.raises(ZeroDivisionError), atomic_folder(tmp_path / "out") as folder:
+            fail((folder / "file").write_text("x"))
+        assert leave(tmp_path) == []
+
+    def test_what_is_there_stays(self, tmp_path: Path) -> None:
+        (tmp_path / "full").mkdir()
+        (tmp_path / "full/file").touch()
+        for name in ("full", "full/file"):
+            with pytest.raises(UsageError, match="is there already"), atomic_folder(tmp_path / name):
+                pytest.fail("must not start")
+        assert leave(tmp_path) == ["full", "full/file"]
+
+    def test_a_full_disk(self, tmp_path: Path) -> None:
+        with pytest.raises(UsageError, match="the disk is full"), atomic_folder(tmp_path / "out"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        assert leave(tmp_path) == []

@@ -1,0 +1,408 @@
+from __future__ import annotations
+
+import io
+import random
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageOps
+
+from clary.errors import ImageError
+from clary.vision.base import imaging
+from clary.vision.base.imaging import MAX_PIXELS, Preprocess
+
+Make = Callable[..., np.ndarray]
+Encoded = Callable[..., bytes]
+
+LOSSLESS = ("PNG", "BMP", "TIFF")
+LOSSY = ("JPEG", "WEBP")
+
+
+def saved(image: Image.Image, format: str, **options: Any) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, format, **options)
+    return stream.getvalue()
+
+
+def apart(a: np.ndarray, b: np.ndarray) -> float:
+    """Mean distance of two pictures in steps of 255."""
+    return float(np.abs(a.astype(int) - b.astype(int)).mean())
+
+
+def smooth(width: int, height: int) -> np.ndarray:
+    """A gentle colour gradient that survives scaling."""
+    y, x = np.mgrid[0:height, 0:width]
+    return np.stack([x * 255 // width, y * 255 // height, (x + y) * 255 // (width + height)], axis=2).astype(np.uint8)
+
+
+class TestKindsOfPictures:
+    @pytest.mark.parametrize("format", LOSSLESS)
+    def test_lossless(self, format: str, picture: Make, encoded: Encoded) -> None:
+        assert np.array_equal(imaging.decode(encoded(format)), picture())
+
+    @pytest.mark.parametrize("format", LOSSY)
+    def test_lossy(self, format: str, picture: Make, encoded: Encoded) -> None:
+        pixels = imaging.decode(encoded(format, quality=95))
+        assert pixels.shape == (48, 64, 3)
+        assert pixels.dtype == np.uint8
+        assert apart(pixels, picture()) < 6
+
+    @pytest.mark.parametrize("format", ["JPEG", "PNG"])
+    def test_grayscale(self, format: str, picture: Make) -> None:
+        gray = Image.fromarray(picture()).convert("L")
+        data = saved(gray, format)
+        pixels = imaging.decode(data)
+        assert pixels.shape == (48, 64, 3)
+        assert (pixels[..., 0] == pixels[..., 1]).all()
+        assert apart(pixels[..., 0], np.asarray(gray)) < 3
+        assert imaging.inspect(data).mode == "L"
+
+    def test_black_and_white(self) -> None:
+        data = saved(Image.fromarray(np.eye(40, dtype=bool)), "PNG")
+        assert set(np.unique(imaging.decode(data))) == {0, 255}
+        assert imaging.inspect(data).bits == 1
+
+    def test_cmyk(self, picture: Make) -> None:
+        data = saved(Image.fromarray(picture()).convert("CMYK"), "JPEG", quality=95)
+        assert imaging.inspect(data).mode == "CMYK"
+        assert apart(imaging.decode(data), picture()) < 8
+
+    def test_sixteen_bits_keep_the_upper_eight(self) -> None:
+        values = (np.arange(64 * 48).reshape(48, 64) * 21).astype(np.uint16)
+        data = saved(Image.fromarray(values), "PNG")
+        assert np.array_equal(imaging.decode(data)[..., 0], (values >> 8).astype(np.uint8))
+        assert imaging.inspect(data).bits == 16
+
+    def test_sixteen_bit_colour_is_told_by_its_header(self) -> None:
+        rows = b"".join(b"\0" + struct.pack(">" + "HHH" * 40, *[40000, 20000, 100] * 40) for _ in range(33))
+        header = struct.pack(">IIBBBBB", 40, 33, 16, 2, 0, 0, 0)
+        data = png(header, zlib.compress(rows))
+        assert imaging.inspect(data).bits == 16
+        assert imaging.decode(data)[0, 0].tolist() == [156, 78, 0]
+
+    @pytest.mark.parametrize(
+        ("values", "wanted"), [([0.0, 0.5, 1.0], [0, 127, 255]), ([0.0, 100.0, 300.0], [0, 100, 255])]
+    )
+    def test_floating_point(self, values: list[float], wanted: list[int]) -> None:
+        data = saved(Image.fromarray(np.array([values], dtype=np.float32)), "TIFF")
+        assert imaging.decode(data)[0, :, 0].tolist() == wanted
+
+    def test_not_a_number_is_black(self) -> None:
+        values = np.array([[np.nan, -np.inf, 1.0]], dtype=np.float32)
+        assert imaging.decode(saved(Image.fromarray(values), "TIFF"))[0, :, 0].tolist() == [0, 0, 255]
+
+    @pytest.mark.parametrize("format", ["GIF", "WEBP", "PNG"])
+    def test_of_an_animation_the_first_frame(self, format: str, picture: Make) -> None:
+        first, *others = [Image.fromarray(picture(seed=n)) for n in range(3)]
+        data = saved(first, format, save_all=True, append_images=others)
+        assert imaging.inspect(data).frames == 3
+        assert apart(imaging.decode(data), picture(seed=0)) < 12
+
+    @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF"])
+    @pytest.mark.parametrize("orientation", range(1, 9))
+    def test_exif_orientation(self, format: str, orientation: int) -> None:
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        data = saved(Image.fromarray(smooth(96, 64)), format, exif=exif)
+        upright = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB"))
+        pixels = imaging.decode(data)
+        assert pixels.shape == ((64, 96, 3) if orientation < 5 else (96, 64, 3))
+        assert apart(pixels, upright) < 2
+        assert pixels.flags.c_contiguous
+        assert imaging.inspect(data).rotated == (orientation > 1)
+        assert imaging.inspect(data).upright == (pixels.shape[1], pixels.shape[0])
+
+    @pytest.mark.parametrize("orientation", [0, 9, 77])
+    def test_unknown_orientations_are_upright(self, orientation: int, picture: Make) -> None:
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        data = saved(Image.fromarray(picture()), "JPEG", exif=exif)
+        assert imaging.decode(data).shape == (48, 64, 3)
+        assert not imaging.inspect(data).rotated
+
+    def test_transparency_is_laid_on_white(self) -> None:
+        pixels = np.zeros((40, 40, 4), np.uint8)
+        pixels[:, 20:] = (200, 0, 0, 255)
+        for data in (
+            saved(Image.fromarray(pixels), "PNG"),
+            saved(Image.fromarray(pixels).quantize(), "PNG", transparency=0),
+        ):
+            found = imaging.decode(data)
+            assert found.shape == (40, 40, 3)
+            assert found[0, 39].tolist() == [200, 0, 0]
+
+    def test_palette_with_transparency(self) -> None:
+        image = Image.new("P", (40, 40), 0)
+        image.putpalette([10, 20, 30, 200, 100, 0])
+        image.paste(1, (20, 0, 40, 40))
+        found = imaging.decode(saved(image, "PNG", transparency=0))
+        assert (found[0, 0].tolist(), found[0, 39].tolist()) == ([255, 255, 255], [200, 100, 0])
+
+    def test_pixels_may_be_written(self, encoded: Encoded) -> None:
+        for format in ("JPEG", "PNG"):
+            imaging.decode(encoded(format))[0, 0] = 7
+
+
+class TestDamage:
+    @pytest.mark.parametrize("format", ["JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF"])
+    def test_truncated(self, format: str, encoded: Encoded) -> None:
+        data = encoded(format)
+        with pytest.raises(ImageError, match="is damaged or truncated"):
+            imaging.decode(data[: len(data) // 2])
+
+    @pytest.mark.parametrize("orientation", [1, 6])
+    def test_a_truncated_jpeg_can_be_used_where_asked(self, orientation: int, picture: Make) -> None:
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        data = saved(Image.fromarray(picture(640, 480)), "JPEG", exif=exif)
+        pixels = imaging.decode(data[: len(data) * 2 // 3], strict=False)
+        assert pixels.shape == ((480, 640, 3) if orientation == 1 else (640, 480, 3))
+
+    @pytest.mark.parametrize(
+        "data", [b"", b"\xff", b"\xff\xd8", b"\xff\xd8\xff\xe0", b"GIF89a", b"\x89PNG\r\n\x1a\n", b"BM"]
+    )
+    def test_next_to_nothing(self, data: bytes) -> None:
+        for read in (imaging.inspect, imaging.decode):
+            with pytest.raises(ImageError):
+                read(data)
+
+    def test_zero_bytes_say_so(self) -> None:
+        with pytest.raises(ImageError, match=r"is empty \(0 bytes\); remove it or copy it again"):
+            imaging.decode(b"")
+
+    @pytest.mark.parametrize(("width", "height"), [(50_000, 50_000), (10_000, 9_000), (2**31 - 1, 2**31 - 1)])
+    def test_a_bomb_is_refused_by_its_header(self, width: int, height: int) -> None:
+        data = png(struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0), zlib.compress(bytes(1000)))
+        for read in (imaging.inspect, imaging.decode):
+            with pytest.raises(ImageError, match="above the limit of 89 million pixels"):
+                read(data)
+
+    def test_a_jpeg_bomb(self, jpeg: Encoded) -> None:
+        data = bytearray(jpeg())
+        at = data.index(b"\xff\xc0") + 5
+        data[at : at + 4] = struct.pack(">HH", 60_000, 60_000)
+        with pytest.raises(ImageError, match="above the limit"):
+            imaging.decode(bytes(data))
+
+    def test_the_limit_itself_is_allowed(self) -> None:
+        side = 9_400
+        assert side * side < MAX_PIXELS
+        header = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
+        assert imaging.inspect(png(header, zlib.compress(bytes(10)))).width == side
+
+    def test_a_damaged_exif_block_does_no_harm(self, picture: Make) -> None:
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        data = saved(Image.fromarray(picture()), "JPEG", exif=exif)
+        at = data.index(b"Exif\0\0")
+        assert imaging.decode(data[: at + 6] + b"\xff" * 8 + data[at + 14 :]).shape == (48, 64, 3)
+
+
+def png(header: bytes, body: bytes) -> bytes:
+    """A PNG of an IHDR and one IDAT."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
+
+
+@pytest.fixture(scope="module")
+def seeds(picture: Make, encoded: Encoded) -> list[bytes]:
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = 6, "maker"
+    film = [Image.fromarray(picture(24, 20, n)) for n in range(3)]
+    return [
+        encoded("JPEG", 24, 20),
+        encoded("JPEG", 24, 20, exif=exif, progressive=True),
+        encoded("PNG", 24, 20),
+        saved(film[0].quantize(), "PNG", transparency=b"\0\1\2"),
+        saved(film[0], "GIF", save_all=True, append_images=film[1:]),
+        encoded("TIFF", 24, 20, compression="tiff_lzw"),
+        encoded("WEBP", 24, 20),
+        encoded("BMP", 24, 20),
+    ]
+
+
+def complaint(read: Callable[[bytes], object], data: bytes) -> str:
+    """The message of the ImageError, empty where there is none."""
+    try:
+        read(data)
+    except ImageError as error:
+        return str(error)
+    return ""
+
+
+class TestFuzz:
+    @settings(max_examples=400, deadline=None)
+    @given(which=st.integers(0, 7), seed=st.integers(0, 2**32), edits=st.integers(1, 12))
+    def test_mutations_raise_image_errors_only(self, which: int, seed: int, edits: int, seeds: list[bytes]) -> None:
+        data = mutated(seeds[which], random.Random(seed), edits)
+        for read in (imaging.inspect, imaging.decode, lambda d: imaging.decode(d, at_least=8, strict=False)):
+            assert len(complaint(read, data).splitlines()) <= 1
+
+    @given(st.binary(max_size=200))
+    def test_any_bytes(self, data: bytes) -> None:
+        for start in (b"", b"\xff\xd8\xff", b"GIF89a", b"\x89PNG\r\n\x1a\n", b"II*\0", b"BM"):
+            with pytest.raises(ImageError):
+                imaging.decode(start + data)
+
+
+def mutated(data: bytes, rng: random.Random, edits: int) -> bytes:
+    """Bytes changed, left out, put in, cut off; more often near the start, where headers are."""
+    out = bytearray(data)
+    for _ in range(edits):
+        at = rng.randrange(len(out)) if rng.random() < 0.5 else rng.randrange(min(len(out), 120))
+        kind = rng.random()
+        if kind < 0.7:
+            out[at] = rng.choice([0, 1, 127, 128, 255, rng.randrange(256)])
+        elif kind < 0.8:
+            del out[at : at + rng.randrange(1, 9)]
+        elif kind < 0.9:
+            out[at:at] = rng.randbytes(rng.randrange(1, 6))
+        else:
+            del out[at + 1 :]
+        if not out:
+            break
+    return bytes(out)
+
+
+class TestReducedScale:
+    @settings(max_examples=60, deadline=None)
+    @given(width=st.integers(1, 700), height=st.integers(1, 700), at_least=st.integers(1, 300))
+    def test_both_sides_stay_long_enough(self, width: int, height: int, at_least: int) -> None:
+        data = saved(Image.fromarray(smooth(width, height)), "JPEG", quality=90)
+        whole, small = imaging.decode(data), imaging.decode(data, at_least=at_least)
+        assert whole.shape == (height, width, 3)
+        assert min(small.shape[:2]) >= min(at_least, height, width)
+        assert small.shape[0] <= height
+        assert small.shape[1] <= width
+        if min(small.shape[:2]) > 16:
+            assert apart(small, imaging.resize(whole, *small.shape[:2])) < 6
+
+    @pytest.mark.parametrize(
+        ("at_least", "shape"), [(None, 800), (401, 800), (400, 400), (200, 200), (100, 100), (5, 100)]
+    )
+    def test_a_square_of_800(self, at_least: int | None, shape: int, encoded: Encoded) -> None:
+        assert imaging.decode(encoded("JPEG", 800, 800), at_least=at_least).shape == (shape, shape, 3)
+
+    @pytest.mark.parametrize("mode", ["CMYK", "L"])
+    def test_other_colours(self, mode: str) -> None:
+        data = saved(Image.fromarray(smooth(640, 480)).convert(mode), "JPEG")
+        small = imaging.decode(data, at_least=120)
+        assert small.shape == (120, 160, 3)
+
+    def test_rotated(self) -> None:
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        data = saved(Image.fromarray(smooth(640, 480)), "JPEG", exif=exif)
+        whole, small = imaging.decode(data), imaging.decode(data, at_least=120)
+        assert small.shape == (160, 120, 3)
+        assert apart(small, imaging.resize(whole, 160, 120)) < 4
+
+
+sizes = st.integers(1, 90)
+
+
+class TestGeometry:
+    @given(sizes, sizes, sizes, sizes, st.one_of(st.none(), sizes), st.sampled_from(["center", "squash"]))
+    def test_fit_gives_the_size_asked_for(
+        self, height: int, width: int, h: int, w: int, resize: int | None, crop: Any
+    ) -> None:
+        pixels = smooth(width, height)
+        before = pixels.copy()
+        fitted = imaging.fit(pixels, Preprocess(h, w, resize, crop))
+        assert fitted.shape == (h, w, 3)
+        assert fitted.dtype == np.uint8
+        assert np.array_equal(pixels, before)
+
+    @given(sizes, sizes, sizes)
+    def test_the_shorter_side(self, height: int, width: int, size: int) -> None:
+        resized = imaging.resize_shorter(smooth(width, height), size)
+        assert min(resized.shape[:2]) == size
+        long = max(height, width) * size / min(height, width)
+        assert abs(max(resized.shape[:2]) - long) <= 0.5 + 1e-9
+
+    @given(st.data(), sizes, sizes)
+    def test_crop_is_a_view_inside_or_an_error(self, data: st.DataObject, height: int, width: int) -> None:
+        top, left = data.draw(st.integers(-5, 95)), data.draw(st.integers(-5, 95))
+        h, w = data.draw(sizes), data.draw(sizes)
+        pixels = smooth(width, height)
+        if 0 <= top <= height - h and 0 <= left <= width - w:
+            cut = imaging.crop(pixels, top, left, h, w)
+            assert np.array_equal(cut, pixels[top : top + h, left : left + w])
+            assert np.shares_memory(cut, pixels)
+        else:
+            with pytest.raises(ImageError, match="set `resize`"):
+                imaging.crop(pixels, top, left, h, w)
+
+    def test_center_crop_is_in_the_middle(self) -> None:
+        pixels = smooth(90, 50)
+        assert np.array_equal(imaging.crop_center(pixels, 10, 20), pixels[20:30, 35:55])
+
+    def test_squash_ignores_the_aspect(self) -> None:
+        stripes = np.zeros((40, 80, 3), np.uint8)
+        stripes[:, 70:] = 255  # the right end, which a centre crop loses
+        assert imaging.fit(stripes, Preprocess(40, 40, crop="squash"))[:, -1].min() == 255
+        assert imaging.fit(stripes, Preprocess(40, 40)).max() == 0
+
+    def test_same_size_is_no_copy(self) -> None:
+        pixels = smooth(30, 20)
+        assert imaging.resize(pixels, 20, 30) is pixels
+
+
+class TestLoad:
+    def test_all_kinds_give_the_same(self, tmp_path: Path, encoded: Encoded, picture: Make) -> None:
+        data = encoded("PNG")
+        path = tmp_path / "a.png"
+        path.write_bytes(data)
+        kinds: list[Any] = [path, str(path), data, bytearray(data), Image.open(io.BytesIO(data)), picture()]
+        for kind in kinds:
+            assert np.array_equal(imaging.load(kind), picture())
+
+    def test_gray_arrays_become_rgb(self) -> None:
+        for shape in ((4, 5), (4, 5, 1)):
+            assert imaging.load(np.full(shape, 9, np.uint8)).shape == (4, 5, 3)
+
+    @pytest.mark.parametrize("array", [np.zeros((4, 5, 3)), np.zeros((4, 5, 4), np.uint8), np.zeros(3, np.uint8)])
+    def test_other_arrays_are_refused(self, array: np.ndarray) -> None:
+        with pytest.raises(ImageError, match=r"not uint8 \(height, width, 3\) RGB"):
+            imaging.load(array)
+
+    def test_a_path_is_named_in_errors(self, tmp_path: Path) -> None:
+        (tmp_path / "a.jpg").write_bytes(b"text")
+        with pytest.raises(ImageError, match=r"a\.jpg: is not a picture; remove it"):
+            imaging.load(tmp_path / "a.jpg")
+        with pytest.raises(ImageError, match=r"b\.jpg: cannot be read \(No such file or directory\)"):
+            imaging.load(tmp_path / "b.jpg")
+
+    def test_prepare(self, encoded: Encoded) -> None:
+        data = encoded("JPEG", 640, 480)
+        assert imaging.prepare(data, Preprocess(224, 224, resize=256)).shape == (224, 224, 3)
+        assert imaging.prepare(data, Preprocess(32, 64, crop="squash")).shape == (32, 64, 3)
+
+
+def test_inspect(encoded: Encoded) -> None:
+    info = imaging.inspect(encoded("JPEG", 30, 40))
+    assert (info.format, info.width, info.height, info.mode, info.bits, info.frames, info.rotated) == (
+        "JPEG", 30, 40, "RGB", 8, 1, False
+    )  # fmt: skip
+
+
+def test_picture_names() -> None:
+    assert all(imaging.is_picture(Path(name)) for name in ("a.jpg", "a.JPEG", "b.c.png", "x.Tif", "y.webp"))
+    assert not any(imaging.is_picture(Path(name)) for name in ("a", "jpg", ".jpg", "a.jpg.txt", "a.mat", "a.db"))
+
+
+@pytest.mark.pets
+def test_real_pets_with_their_quirks(pets: Path) -> None:
+    gif, alpha = imaging.load(pets / "images/Abyssinian_34.jpg"), imaging.load(pets / "images/Abyssinian_5.jpg")
+    assert (gif.shape, alpha.shape) == ((202, 250, 3), (150, 200, 3))
+    assert imaging.inspect((pets / "images/Abyssinian_34.jpg").read_bytes()).format == "GIF"

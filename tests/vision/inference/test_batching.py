@@ -1,0 +1,264 @@
+"""Micro-batching: everyone gets their own answer, whatever happens to the others."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clary.errors import AlgorithmError, BusyError, ImageError
+from clary.vision.inference.batching import Batcher
+
+BAD_PICTURE = -1
+POISON = 13
+
+
+def prepare(number: int) -> np.ndarray:
+    if number == BAD_PICTURE:
+        raise ImageError("is not a picture")
+    return np.array([number])
+
+
+class Engine:
+    """Doubles numbers. Fails on batches with POISON in them. Waits at ``gate`` when that is closed."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self.gate = threading.Event()
+        self.gate.set()
+        self.lock = threading.Lock()
+        self.running = self.most = 0
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        with self.lock:
+            self.batches.append(images[:, 0].tolist())
+            self.running += 1
+            self.most = max(self.most, self.running)
+        assert self.gate.wait(10)
+        with self.lock:
+            self.running -= 1
+        if POISON in images:
+            raise RuntimeError("first line\nthe end")
+        return images * 2
+
+
+def play(scene: Callable[[Batcher[int], Engine], Coroutine[Any, Any, Any]], **options: Any) -> Engine:
+    """Run a scene with a batcher in an event loop of its own."""
+    engine = Engine()
+
+    async def main() -> None:
+        batcher: Batcher[int] = Batcher(prepare, engine, **options)
+        try:
+            await asyncio.wait_for(scene(batcher, engine), 20)
+        finally:
+            engine.gate.set()
+            batcher.close()
+
+    asyncio.run(main())
+    return engine
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    while not condition():
+        await asyncio.sleep(0)
+
+
+class TestAnswers:
+    @settings(max_examples=60, deadline=None)
+    @given(
+        numbers=st.lists(st.integers(BAD_PICTURE, 20), min_size=1, max_size=30),
+        yields=st.lists(st.integers(0, 3), min_size=1, max_size=30),
+        cancelled=st.sets(st.integers(0, 29)),
+        streams=st.integers(1, 3),
+        largest=st.integers(1, 5),
+    )
+    def test_everyone_gets_their_own(self, numbers, yields, cancelled, streams, largest):
+        async def scene(batcher: Batcher[int], engine: Engine) -> None:
+            tasks = []
+            for place, number in enumerate(numbers):
+                tasks.append(asyncio.create_task(batcher(number)))
+                for _ in range(yields[place % len(yields)]):
+                    await asyncio.sleep(0)
+                if place in cancelled:
+                    tasks[place // 2].cancel()
+            answers = await asyncio.gather(*tasks, return_exceptions=True)
+            for number, answer in zip(numbers, answers, strict=True):
+                if isinstance(answer, asyncio.CancelledError):
+                    assert cancelled
+                elif number == BAD_PICTURE:
+                    assert isinstance(answer, ImageError)
+                elif number == POISON:
+                    assert isinstance(answer, AlgorithmError)
+                else:
+                    assert isinstance(answer, np.ndarray)
+                    assert answer.tolist() == [2 * number]
+
+        engine = play(scene, streams=streams, largest=largest, limit=1000)
+        assert max(map(len, engine.batches), default=1) <= largest
+        assert engine.most <= streams
+
+    def test_all_are_answered_when_none_is_cancelled(self):
+        async def scene(batcher, engine):
+            answers = await asyncio.gather(*(batcher(number) for number in range(100, 200)))
+            assert [answer.tolist() for answer in answers] == [[2 * number] for number in range(100, 200)]
+
+        play(scene, limit=100)
+
+
+class TestBatches:
+    def test_an_idle_engine_waits_for_nobody(self):
+        async def scene(batcher, engine):
+            for number in range(3):
+                await batcher(number)
+
+        assert play(scene).batches == [[0], [1], [2]]
+
+    def test_what_waits_travels_together(self):
+        async def scene(batcher, engine):
+            engine.gate.clear()
+            tasks = [asyncio.create_task(batcher(0))]
+            await until(lambda: engine.batches == [[0]])
+            tasks += [asyncio.create_task(batcher(number)) for number in range(1, 8)]
+            await until(lambda: len(batcher._waiting) == 7)
+            engine.gate.set()
+            await asyncio.gather(*tasks)
+
+        assert [len(batch) for batch in play(scene, largest=4).batches] == [1, 4, 3]
+
+    def test_streams_share(self):
+        async def scene(batcher, engine):
+            engine.gate.clear()
+            tasks = [asyncio.create_task(batcher(number)) for number in range(8)]
+            await until(lambda: len(batcher._waiting) == 6)
+            engine.gate.set()
+            await asyncio.gather(*tasks)
+
+        engine = play(scene, streams=2, largest=8)
+        assert engine.most == 2
+        assert max(map(len, engine.batches)) <= 4
+
+    def test_the_cancelled_are_not_computed(self):
+        async def scene(batcher, engine):
+            engine.gate.clear()
+            first = asyncio.create_task(batcher(0))
+            await until(lambda: engine.batches == [[0]])
+            second, third = (asyncio.create_task(batcher(number)) for number in (1, 2))
+            await until(lambda: len(batcher._waiting) == 2)
+            second.cancel()
+            engine.gate.set()
+            assert (await first).tolist() == [0]
+            assert (await third).tolist() == [4]
+            with pytest.raises(asyncio.CancelledError):
+                await second
+
+        assert play(scene).batches == [[0], [2]]
+
+
+class TestFailures:
+    def test_one_poisoned_request_does_not_touch_its_batch(self):
+        async def scene(batcher, engine):
+            engine.gate.clear()
+            tasks = [asyncio.create_task(batcher(0))]
+            await until(lambda: engine.batches == [[0]])
+            tasks += [asyncio.create_task(batcher(number)) for number in (1, POISON, 2)]
+            await until(lambda: len(batcher._waiting) == 3)
+            engine.gate.set()
+            answers = await asyncio.gather(*tasks, return_exceptions=True)
+            assert [a.tolist() for a in answers if isinstance(a, np.ndarray)] == [[0], [2], [4]]
+            assert str(answers[2]) == "the engine failed (the end)"
+
+        batches = play(scene).batches
+        assert len(batches[1]) == 3
+        assert sorted(batches[2:]) == [[1], [2], [POISON]]
+
+    def test_health_is_that_of_the_last_call(self):
+        async def scene(batcher, engine):
+            seen = [batcher.healthy]
+            for number in (1, POISON, BAD_PICTURE, 2):
+                await asyncio.gather(batcher(number), return_exceptions=True)
+                seen.append(batcher.healthy)
+            assert seen == [False, True, False, False, True]
+
+        play(scene)
+
+    def test_an_engine_that_loses_answers(self):
+        async def scene(batcher, engine):
+            batcher._scores = lambda images: images[:0]
+            with pytest.raises(AlgorithmError, match="0 answers to 1 pictures"):
+                await batcher(1)
+
+        play(scene)
+
+    def test_bad_pictures_do_not_reach_the_engine(self):
+        async def scene(batcher, engine):
+            with pytest.raises(ImageError):
+                await batcher(BAD_PICTURE)
+
+        assert play(scene).batches == []
+
+
+class TestLimit:
+    def test_one_too_many_is_refused_at_once(self):
+        async def scene(batcher, engine):
+            engine.gate.clear()
+            tasks = [asyncio.create_task(batcher(number)) for number in range(3)]
+            await until(lambda: len(batcher._waiting) == 2)
+            with pytest.raises(BusyError) as caught:
+                await batcher(4)
+            assert caught.value.status == 503
+            tasks[2].cancel()
+            await asyncio.gather(tasks[2], return_exceptions=True)
+            tasks.append(asyncio.create_task(batcher(5)))
+            engine.gate.set()
+            answers: list[Any] = await asyncio.gather(*tasks, return_exceptions=True)
+            assert isinstance(answers[2], asyncio.CancelledError)
+            assert [answers[i].tolist() for i in (0, 1, 3)] == [[0], [2], [10]]
+            await batcher(6)
+
+        play(scene, limit=3)
+
+    @pytest.mark.parametrize("number", [1, POISON, BAD_PICTURE])
+    def test_every_end_gives_the_place_back(self, number):
+        async def scene(batcher, engine):
+            for _ in range(5):
+                await asyncio.gather(batcher(number), return_exceptions=True)
+            assert (await batcher(2)).tolist() == [4]
+
+        play(scene, limit=1)
+
+
+def test_closing_cancels_those_who_would_be_tried_again():
+    async def scene(batcher, engine):
+        engine.gate.clear()
+        tasks = [asyncio.create_task(batcher(0))]
+        await until(lambda: engine.batches == [[0]])
+        tasks += [asyncio.create_task(batcher(number)) for number in (POISON, 1)]
+        await until(lambda: len(batcher._waiting) == 2)
+        engine.gate.set()
+        await tasks[0]
+        await until(lambda: len(engine.batches) == 2)
+        batcher.close()
+        answers = await asyncio.gather(*tasks[1:], return_exceptions=True)
+        assert all(isinstance(answer, asyncio.CancelledError) for answer in answers)
+
+    play(scene)
+
+
+def test_closing_cancels_those_who_wait():
+    async def scene(batcher, engine):
+        engine.gate.clear()
+        tasks = [asyncio.create_task(batcher(number)) for number in range(2)]
+        await until(lambda: len(batcher._waiting) == 1)
+        engine.gate.set()
+        batcher.close()
+        answers: list[Any] = await asyncio.gather(*tasks, return_exceptions=True)
+        assert answers[0].tolist() == [0]
+        assert isinstance(answers[1], asyncio.CancelledError)
+
+    play(scene)

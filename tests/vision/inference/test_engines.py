@@ -1,0 +1,160 @@
+"""The contract of engines: every one gives the same answer to the same artifact."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from clary.errors import ArtifactError, MissingPackageError, UsageError
+from clary.vision.artifact.archive import open_model
+from clary.vision.artifact.export import TOLERANCE
+from clary.vision.artifact.manifest import Manifest
+from clary.vision.inference import engines
+from clary.vision.inference.engines import ENGINES, PREFERENCE, Engine, find, installed
+from clary.vision.inference.engines.torch import Torch
+
+NAMES = sorted(engine.name for engine in ENGINES)
+
+
+@pytest.fixture(scope="module")
+def manifest(model_folder: Path) -> Manifest:
+    return open_model(model_folder).manifest
+
+
+@pytest.fixture
+def pictures(picture) -> np.ndarray:
+    """Nine pictures, (9, 48, 64, 3)."""
+    return np.stack([picture(64, 48, seed) for seed in range(9)])
+
+
+@pytest.fixture(params=NAMES)
+def engine(request, model_folder, manifest) -> Engine:
+    return ENGINES.get(request.param)(model_folder, manifest)
+
+
+@pytest.fixture(scope="module")
+def reference(model_folder, manifest) -> Engine:
+    return Torch(model_folder, manifest)
+
+
+class TestContract:
+    def test_scores_are_those_of_torch(self, engine, reference, pictures):
+        scores = engine(pictures)
+        assert scores.shape == (9, 3)
+        assert scores.dtype == np.float32
+        np.testing.assert_allclose(scores.sum(axis=1), 1, atol=1e-3)
+        assert np.abs(scores - reference(pictures)).max() <= TOLERANCE[engine.precision]
+        assert np.ptp(scores, axis=0).max() > 0.2, "pictures must be told apart for this to mean something"
+
+    def test_a_picture_gets_the_same_scores_in_any_company(self, engine, pictures):
+        together = engine(pictures)
+        for size in (1, 2, 4, 8):
+            np.testing.assert_allclose(engine(pictures[:size]), together[:size], atol=TOLERANCE[engine.precision] / 2)
+
+    def test_answers_are_kept(self, engine, pictures):
+        first = engine(pictures[:1])
+        copy = first.copy()
+        engine(pictures[1:2])
+        np.testing.assert_array_equal(first, copy)
+
+    def test_pictures_are_left_as_they_are(self, engine, pictures):
+        before = pictures.copy()
+        pictures.setflags(write=False)
+        engine(pictures)
+        np.testing.assert_array_equal(pictures, before)
+
+    def test_views_are_taken(self, engine, pictures):
+        np.testing.assert_array_equal(engine(pictures[::-1]), engine(pictures[::-1].copy()))
+
+    @pytest.mark.parametrize("name", NAMES)
+    @pytest.mark.parametrize("streams", [1, 2])
+    def test_threads(self, name, streams, model_folder, manifest, pictures):
+        engine = ENGINES.get(name)(model_folder, manifest, streams=streams)
+        expected = [engine(one[None]) for one in pictures]
+        with ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(lambda i: engine(pictures[i % 9][None]), range(27)))
+        assert all(np.array_equal(found[i], expected[i % 9]) for i in range(27))
+
+    @pytest.mark.parametrize(
+        "images",
+        [
+            np.zeros((1, 48, 64, 3), np.float32),
+            np.zeros((1, 64, 48, 3), np.uint8),
+            np.zeros((48, 64, 3), np.uint8),
+            np.zeros((0, 48, 64, 3), np.uint8),
+            np.zeros((1, 48, 64, 4), np.uint8),
+        ],
+    )
+    def test_other_shapes_are_refused(self, engine, images):
+        with pytest.raises(ValueError, match=r"not uint8 \(N, 48, 64, 3\)"):
+            engine(images)
+
+    @pytest.mark.parametrize("name", NAMES)
+    @pytest.mark.parametrize("damage", ["missing", "garbage"])
+    def test_a_broken_model(self, name, damage, model_folder, manifest, tmp_path):
+        folder = shutil.copytree(model_folder, tmp_path / "model")
+        for file in ("model.onnx", "model.safetensors"):
+            (folder / file).unlink()
+            if damage == "garbage":
+                (folder / file).write_bytes(b"garbage" * 50)
+        with pytest.raises(ArtifactError) as caught:
+            ENGINES.get(name)(folder, manifest)
+        assert "\n" not in str(caught.value)
+        assert str(folder) in str(caught.value)
+
+    def test_fp32_can_be_asked_for(self, model_folder, manifest):
+        assert all(kind(model_folder, manifest, precision="fp32").precision == "fp32" for kind in ENGINES)
+
+    def test_precision_and_version_are_said(self, engine):
+        assert engine.precision in ("fp32", "bf16")
+        assert engine.version
+
+
+class TestTorch:
+    @pytest.mark.parametrize(
+        "network", [{}, {"architecture": "timm:test_resnet", "num_classes": "x", "mean": [], "std": []}]
+    )
+    def test_a_description_that_lacks_something(self, model_folder, manifest, network):
+        with pytest.raises(ArtifactError, match="cannot be rebuilt"):
+            Torch(model_folder, replace(manifest, network=network))
+
+    def test_weights_of_another_network(self, model_folder, manifest):
+        network = {**manifest.network, "num_classes": 4}
+        with pytest.raises(ArtifactError, match="weights do not fit"):
+            Torch(model_folder, replace(manifest, network=network))
+
+
+class TestFinding:
+    def test_every_engine_is_ranked(self):
+        assert sorted(PREFERENCE) == NAMES
+
+    def test_auto_takes_the_first_installed(self, monkeypatch):
+        assert find("auto").name == "openvino"
+        monkeypatch.setattr(ENGINES.get("openvino"), "installed", classmethod(lambda cls: False))
+        assert find("auto").name == "onnxruntime"
+        assert [engine.name for engine in installed()] == ["onnxruntime", "torch"]
+
+    def test_none_is_installed(self, monkeypatch):
+        monkeypatch.setattr(engines._base, "find_spec", lambda name: None)
+        with pytest.raises(MissingPackageError, match=r'pip install "clary\[serve\]"'):
+            find("auto")
+        with pytest.raises(MissingPackageError, match=r'engine `torch` is not installed; pip install "clary\[train\]"'):
+            find("torch")
+
+    def test_unknown(self):
+        with pytest.raises(UsageError, match="unknown engines `openvine`; use `openvino`"):
+            find("openvine")
+
+    def test_listing_loads_nothing(self):
+        program = (
+            "import sys; from clary.vision.inference.engines import installed; installed()\n"
+            "assert not {'torch', 'openvino', 'onnxruntime'} & set(sys.modules)"
+        )
+        subprocess.run([sys.executable, "-c", program], check=True)
