@@ -17,7 +17,7 @@ from PIL import Image
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def one_thread() -> Iterator[None]:
     """One thread for tensors: networks as small as those of tests lose time to more, most of all on a busy machine."""
     import torch

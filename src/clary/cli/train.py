@@ -63,7 +63,7 @@ def print_run(run: Run) -> None:
     """What the run reached, and what to do with it."""
     numbers = run.metrics
     accuracy = numbers.get("validation:accuracy")
-    reached = f"validation accuracy {accuracy:.4f}" if accuracy is not None else "no validation split"
+    reached = f"validation accuracy {accuracy:.4f}" if accuracy is not None else "trained on all pictures"
     typer.echo(f"{reached} (epoch {numbers['best_epoch'] + 1} of {numbers['epochs']}), {numbers['seconds']:.1f} s")
     typer.echo(f"model: {run.model}")
     typer.echo(f"next:  clary predict {run.path} PICTURE...   clary report {run.path}   clary serve {run.path}")

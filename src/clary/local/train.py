@@ -14,6 +14,7 @@ from typing import Any
 import clary
 from clary.errors import DataError, InterruptedRun, UsageError
 from clary.local.run import Run
+from clary.vision import formats
 from clary.vision.algorithms.catalog import find
 from clary.vision.algorithms.joblog import JobLog, Sink
 from clary.vision.base.events import Hook
@@ -21,12 +22,13 @@ from clary.vision.base.files import write_json
 from clary.vision.base.jobdir import DATASET_CONTENT_TYPE, Channel, JobDir
 from clary.vision.base.spec import Spec, as_text
 from clary.vision.base.types import Dataset
+from clary.vision.datasets.split import split
 
 __all__ = ["train"]
 
 BATCH = 32  # about; made to divide the set, since an incomplete last batch is left out
 VERSIONS = ("torch", "timm", "openvino", "onnxruntime")
-VALIDATION = 0.2  # share of the training pictures held out where a data set brings no validation split
+VALIDATION = 0.2  # share of the training pictures held out where a data set brings nothing else to judge by
 
 
 def train(
@@ -48,9 +50,10 @@ def train(
 
     ``out`` is the run's folder, by default the next free ``runs/NAME-1``, ``runs/NAME-2``. ``labels`` chooses what
     to tell apart where a layout offers several ("breeds" or "species"). ``validation`` is the share of training
-    pictures held out when there is no validation split, 0.2 when not given; 0 holds out none. Further keywords, and
-    what is in ``settings``, are hyperparameters by their SageMaker names. ``echo`` receives each log line.
-    ``resume`` goes on from the checkpoint of ``out``, with the settings it was started with.
+    pictures held out where there is no validation split: by default a fifth, or none where there is a test split
+    to judge by, since of a few hundred pictures each one counts. Further keywords, and what is in ``settings``, are
+    hyperparameters by their SageMaker names. ``echo`` receives each log line. ``resume`` goes on from the checkpoint
+    of ``out``, with the settings it was started with.
 
     Raises CustomerError for data or settings that cannot be used, DivergedError when the loss is no number,
     InterruptedRun after Ctrl-C, with a checkpoint saved.
@@ -59,11 +62,13 @@ def train(
     source = Path(dataset)
     named = [*(settings or {}).items(), *hyperparameters.items(), ("epochs", epochs), ("seed", seed)]
     given = {name: as_text(value) for name, value in named if value is not None}
-    options = {"path": str(source.resolve()), "labels": labels, "validation": validation}
+    options: dict[str, Any] = {"path": str(source.resolve()), "labels": labels, "validation": validation}
     if resume:
         return _run(spec, _earlier(spec, out, given, options), hooks, echo)
-    options["validation"] = VALIDATION if validation is None else validation
-    data = _read(spec, source, options, spec["seed"].parse(given.get("seed", "0")))
+    data = _read(spec, source, labels)
+    if validation is None:
+        options["validation"] = 0.0 if "test" in data.splits else VALIDATION
+    data = split(data, validation=options["validation"], seed=spec["seed"].parse(given.get("seed", "0")))
     folder = Path(out) if out else _next_folder(source)
     _claim(folder)
     filled = _settings(spec, data, given)
@@ -116,16 +121,13 @@ def _channel(source: Path, options: Mapping[str, Any], seed: int) -> Channel:
     return Channel("dataset", source, f"{DATASET_CONTENT_TYPE}{text}")
 
 
-def _read(spec: Spec, source: Path, options: Mapping[str, Any], seed: int) -> Dataset:
-    from clary.vision import formats
-    from clary.vision.datasets.split import split
-
-    data = formats.read(source, task=spec.task, labels=options["labels"])
+def _read(spec: Spec, source: Path, labels: str | None) -> Dataset:
+    data = formats.read(source, task=spec.task, labels=labels)
     errors = [problem for problem in data.problems if problem.severity == "error"]
     if errors:
         more = f" ({len(errors) - 1} more: `clary data check {source}`)" if len(errors) > 1 else ""
         raise DataError(errors[0].what + more, where=errors[0].where, mend=errors[0].mend)
-    return split(data, validation=options["validation"], seed=seed)
+    return data
 
 
 def _settings(spec: Spec, data: Dataset, given: Mapping[str, str]) -> dict[str, str]:

@@ -75,6 +75,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         version = site.etag or site.date
         if span and site.ranges and self.headers["If-Range"] in (None, version):
             start = int(span.removeprefix("bytes=").rstrip("-"))
+            if start >= len(data):
+                self.send_error(416)
+                return
         self.send_response(206 if start else 200)
         if start:
             self.send_header("Content-Range", site.lie or f"bytes {start}-{len(data) - 1}/{len(data)}")
@@ -215,10 +218,20 @@ class TestResume:
         assert fetch(site.address + "a", tmp_path / "a").read_bytes() == b"123456789"
         assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
-    @pytest.mark.parametrize("memory", ["", "{", "[]", '{"url": 3}', "null"])
-    def test_a_memory_that_cannot_be_read_is_none(self, site, tmp_path, memory):
+    def test_a_file_that_became_shorter_is_fetched_whole(self, site, tmp_path):
+        site.files["a"] = b"123"
         (tmp_path / "a.part").write_bytes(b"other")
-        (tmp_path / "a.part.json").write_text(memory)
+        (tmp_path / "a.part.json").write_text(f'{{"url": "{site.address}a", "validator": "\\"one\\"", "total": 9}}')
+        assert fetch(site.address + "a", tmp_path / "a", pauses=NOW).read_bytes() == b"123"
+
+    @pytest.mark.parametrize(
+        "memory",
+        ["", "{", "[]", "null", '{"url": 3}', '{"url": "URL"}']
+        + [f'{{"url": "URL", "validator": "", "total": {total}}}' for total in ("3", "null", '"x"', "[]")],
+    )
+    def test_a_memory_that_makes_no_sense_is_none(self, site, tmp_path, memory):
+        (tmp_path / "a.part").write_bytes(b"other")
+        (tmp_path / "a.part.json").write_text(memory.replace("URL", f"{site.address}a"))
         site.files["a"] = b"123456789"
         assert fetch(site.address + "a", tmp_path / "a").read_bytes() == b"123456789"
 

@@ -82,6 +82,21 @@ class TestContract:
             found = list(pool.map(lambda i: engine(pictures[i % 9][None]), range(27)))
         assert all(np.array_equal(found[i], expected[i % 9]) for i in range(27))
 
+    @pytest.mark.parametrize("name", NAMES)
+    def test_the_first_calls_may_come_at_once(self, name, model_folder):
+        """In a process of its own: what a binding sets up at its first call, it sets up once."""
+        program = (
+            "import threading, numpy as np, sys; sys.setswitchinterval(1e-6)\n"
+            "from clary.vision.inference.predictor import load\n"
+            f"model = load({str(model_folder)!r}, {name!r}, streams=2)\n"
+            "start = threading.Barrier(2)\n"
+            "images = np.zeros((1, 48, 64, 3), np.uint8)\n"
+            "run = lambda: (start.wait(), model.scores(images))\n"
+            "threads = [threading.Thread(target=run) for _ in range(2)]\n"
+            "[one.start() for one in threads]; [one.join() for one in threads]\n"
+        )
+        subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
     @pytest.mark.parametrize(
         "images",
         [

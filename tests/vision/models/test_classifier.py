@@ -12,6 +12,8 @@ from clary.errors import UsageError
 from clary.vision.algorithms.image_classification.spec import IMAGENET_DEPTHS, SMALL_DEPTHS
 from clary.vision.models import build, describe
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 PIXELS = torch.randint(0, 256, (2, 32, 32, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 ARCHITECTURES = [*(f"timm:resnet{depth}" for depth in IMAGENET_DEPTHS), *(f"small:{depth}" for depth in SMALL_DEPTHS)]
 

@@ -8,6 +8,8 @@ from torch import nn
 
 from clary.vision.models.resnet_small import ResNetSmall
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 @pytest.mark.parametrize(("depth", "millions"), [(20, 0.27), (32, 0.46), (44, 0.66), (56, 0.85), (110, 1.7)])
 def test_parameters_are_as_many_as_the_paper_counts(depth: int, millions: float) -> None:

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,8 @@ from clary.vision.training.optim import make_optimizer
 from clary.vision.training.records import MetricsFile
 from clary.vision.training.schedules import Schedule, cosine, factor
 from clary.vision.training.stopping import EarlyStopping, StopRequest
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 SAMPLES, BATCH, SIZE, CLASSES = 14, 4, 16, 3
 STEPS = SAMPLES // BATCH  # in an epoch; two pictures are left out
@@ -289,15 +291,6 @@ SETTINGS = {
         network=small_resnet, size=32, precision="bf16", optimizer="adam", learning_rate=1e-3
     ),
 }
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Nets this small lose time to threads; how many there are is the same before and after a resume anyway."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("setting", SETTINGS.values(), ids=SETTINGS.keys())

@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from clary.vision.training import precision
 from clary.vision.training.precision import autocast, choose, has_bf16
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CPU = torch.device("cpu")
 
 

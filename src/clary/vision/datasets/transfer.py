@@ -19,6 +19,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -73,11 +74,11 @@ class _Part:
         return self.total is not None and self.size == self.total
 
     def recall(self) -> None:
-        """Take up what an earlier run left, if it came from the same address."""
+        """Take up what an earlier run left, if it came from the same address; else it is removed."""
         try:
             found: Any = json.loads(self.memory.read_text())
-            if found["url"] == self.url and self.path.exists():
-                self.validator, self.total = str(found["validator"]), found["total"]
+            if found["url"] == self.url and self.size <= int(found["total"]):
+                self.validator, self.total = str(found["validator"]), int(found["total"])
                 return
         except (OSError, ValueError, LookupError, TypeError):
             pass  # an unreadable memory is as good as none: the file is fetched from its start
@@ -135,7 +136,7 @@ def _fetch_rest(part: _Part, progress: Progress | None, name: str) -> None:
     headers = dict(_HEADERS)
     if have and part.validator:
         headers |= {"Range": f"bytes={have}-", "If-Range": part.validator}
-    with _open(part.url, headers) as answer:
+    with _open_rest(part, headers) as answer:
         start = _start(part, answer, have)
         if start == 0:
             part.validator = _validator(answer)
@@ -145,6 +146,16 @@ def _fetch_rest(part: _Part, progress: Progress | None, name: str) -> None:
         _append(part, start, answer, progress, name)
     if part.total is not None and part.size < part.total:
         raise _TryAgain(f"the connection closed at {part.size:,} of {part.total:,} bytes")
+
+
+def _open_rest(part: _Part, headers: dict[str, str]) -> Any:
+    try:
+        return _open(part.url, headers)
+    except TransferError as error:
+        if error.status != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            raise
+    part.path.unlink(missing_ok=True)  # the file has become shorter than what is here of it
+    raise _TryAgain("the file changed meanwhile")
 
 
 def _append(part: _Part, start: int, answer: Any, progress: Progress | None, name: str) -> None:
@@ -163,7 +174,7 @@ def _append(part: _Part, start: int, answer: Any, progress: Progress | None, nam
 
 def _start(part: _Part, answer: Any, have: int) -> int:
     """Where the bytes of an answer begin: at ``have``, or at 0 when the server sends the whole file."""
-    if answer.status != http.HTTPStatus.PARTIAL_CONTENT:
+    if answer.status != HTTPStatus.PARTIAL_CONTENT:
         return 0
     span, _, total = str(answer.headers.get("Content-Range", "")).removeprefix("bytes ").partition("/")
     if span.split("-")[0] == str(have) and total == str(part.total):

@@ -25,7 +25,6 @@ from clary.errors import AlgorithmError, ImageError, RequestError, TooLargeError
 from clary.vision.base.imaging import Picture
 from clary.vision.inference import content_types
 from clary.vision.inference.batching import Batcher
-from clary.vision.inference.engines._base import cores
 from clary.vision.inference.page import page
 from clary.vision.inference.predictor import Model
 from clary.vision.inference.settings import Settings
@@ -68,9 +67,7 @@ class _Endpoint:
     @asynccontextmanager
     async def lifespan(self, app: Starlette) -> AsyncIterator[None]:
         streams = self._model.engine.streams
-        self._batcher = Batcher(
-            self._model.prepare, self._model.scores, streams=streams, limit=self._limit, decoders=cores()
-        )
+        self._batcher = Batcher(self._model.prepare, self._model.scores, streams=streams, limit=self._limit)
         try:
             await self._try_engine()
             self._ready()
@@ -96,9 +93,9 @@ class _Endpoint:
     async def _invoke(self, request: Request) -> Response:
         sent = content_types.request_type(request.headers.get("content-type"))
         wanted = content_types.response_type(request.headers.get("accept"))
-        self._batcher.admit()
-        body = await _body(request, self._settings.max_payload << 20)
-        scores = await self._batcher(sent.picture(body))
+        with self._batcher.admit() as submit:
+            body = await _body(request, self._settings.max_payload << 20)
+            scores = await submit(sent.picture(body))
         (prediction,) = self._model.predictions([scores])
         return Response(wanted.encode(prediction, batch=self._settings.batch), media_type=wanted.media_type)
 

@@ -73,7 +73,7 @@ def _varied(coat: Coat, rng: np.random.Generator) -> Coat:
         red, green, blue = (float(np.clip(c + s, 8, 250)) for c, s in zip(colour, shift, strict=True))
         return mix((red, green, blue), (20.0, 16.0, 14.0) if deeper > 0 else (250.0, 248.0, 244.0), abs(deeper))
 
-    faint = max(0.0, float(rng.uniform(-0.4, 0.85)))  # young and old animals have faint marks
+    faint = max(0.0, float(rng.uniform(-0.6, 0.72)))  # young and old animals have faint marks
     return Coat(
         base=changed(coat.base),
         pale=changed(coat.pale),
@@ -91,7 +91,6 @@ def _varied(coat: Coat, rng: np.random.Generator) -> Coat:
 _PINK: Colour = (226, 134, 128)
 _BLACK: Colour = (44, 38, 38)
 _LIVER: Colour = (112, 66, 50)
-_CREAM: Colour = (250, 240, 222)
 _WHITE: Colour = (247, 243, 236)
 _AMBER: Colour = (226, 150, 38)
 _GREEN: Colour = (142, 178, 76)

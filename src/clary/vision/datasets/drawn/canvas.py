@@ -1,4 +1,4 @@
-"""Painting an animal: flat colour, soft light and outline in three layers, put together at the end.
+"""Painting an animal and things around it: flat colour, soft light and outlines in layers, put together at the end.
 
 The layers are ``_OVERSAMPLING`` times as wide and high as the picture and brought down at the end, which smooths
 the edges. A *part* is an outline with a colour, marks inside it (stripes, spots) and a volume: light comes from one
@@ -36,10 +36,11 @@ def plain(shape: tuple[int, ...], colour: Colour) -> np.ndarray:
 
 
 class Canvas:
-    """The layers of one animal, for a picture of ``height`` x ``width`` pixels.
+    """The layers of one picture of ``height`` x ``width`` pixels.
 
-    ``outline`` shows through at the smoothed edges. ``sun`` is the direction from which light comes, x to the right
-    and y down, of length 1.
+    ``colour`` is flat, ``light`` makes it brighter or darker, ``cover`` says where anything is painted and ``animal``
+    where that is the animal. ``outline`` shows through at the smoothed edges. ``sun`` is the direction from which
+    light comes, x to the right and y down, of length 1.
     """
 
     def __init__(self, height: int, width: int, outline: Colour, sun: tuple[float, float] = (-0.55, -0.83)) -> None:
@@ -129,7 +130,8 @@ class Pen:
             cv2.fillPoly(self.canvas.colour[window], outline, colour, cv2.LINE_8, _FRACTION)
         cv2.fillPoly(self.canvas.cover[window], outline, 255, cv2.LINE_8, _FRACTION)
         cv2.fillPoly(self.canvas.animal[window], outline, self.animal, cv2.LINE_8, _FRACTION)
-        lit = _lit(mask, max(3.0, _thickness(placed) * roundness), self.canvas.sun, volume)
+        reach = max(3.0, _thickness(placed) * roundness)
+        lit = _lit(placed - corner, mask.shape, reach, self.canvas.sun, volume)
         cv2.copyTo(lit, mask, self.canvas.light[window])
 
     def fill(self, points: Points, colour: Colour, *, lit: bool = True) -> None:
@@ -215,22 +217,23 @@ class Pen:
         self.canvas.light[window] = cv2.subtract(layer, cv2.resize(dark, layer.shape[::-1]))
 
 
-def _lit(mask: np.ndarray, reach: float, sun: tuple[float, float], volume: float) -> np.ndarray:
-    """Light on a part: its mask, blurred and pushed away from the sun, so that the far edge falls into shade.
+def _lit(
+    outline: np.ndarray, shape: tuple[int, ...], reach: float, sun: tuple[float, float], volume: float
+) -> np.ndarray:
+    """Light on a part in its window: its shape, blurred and pushed away from the sun, so that the far edge is in shade.
 
     ``reach`` is how far from the edge the part is round, in pixels.
     """
-    height, width = mask.shape
-    rows, columns = -(-height // _COARSE), -(-width // _COARSE)
+    rows, columns = -(-shape[0] // _COARSE), -(-shape[1] // _COARSE)
     pad = int(reach / _COARSE) + 2
-    small = cv2.resize(mask, (columns, rows), interpolation=cv2.INTER_AREA)
-    small = cv2.copyMakeBorder(small, pad, pad, pad, pad, cv2.BORDER_CONSTANT)
+    small = np.zeros((rows + 2 * pad, columns + 2 * pad), np.uint8)
+    cv2.fillPoly(small, [_fixed(outline / _COARSE + pad)], 255, cv2.LINE_AA, _FRACTION)
     side = 2 * round(reach / _COARSE / 2) + 1
     small = cv2.blur(cv2.blur(small, (side, side)), (side, side))
     left, top = (pad - round(part * reach * 0.55 / _COARSE) for part in sun)
     pushed = small[top : top + rows, left : left + columns]
     lit = cv2.convertScaleAbs(pushed, alpha=volume * 0.36, beta=_NEUTRAL - volume * 60)
-    wide: np.ndarray = cv2.resize(lit, (width, height), interpolation=cv2.INTER_LINEAR)
+    wide: np.ndarray = cv2.resize(lit, shape[::-1], interpolation=cv2.INTER_LINEAR)
     return wide
 
 

@@ -15,11 +15,11 @@ import numpy as np
 from clary.vision.datasets.drawn.breeds import Breed, Coat
 from clary.vision.datasets.drawn.canvas import Mark
 from clary.vision.datasets.drawn.palette import Colour, mix
-from clary.vision.datasets.drawn.shapes import Points, blob, curve, ellipse, limb, stripe
+from clary.vision.datasets.drawn.shapes import Points, blob, curve, ellipse, limb, outward, stripe
 
-__all__ = ["Dress", "PartName", "dress"]
+__all__ = ["Dress", "PartName", "dress", "spots"]
 
-PartName = Literal["body", "chest", "haunch", "leg", "paw", "tail", "neck"]
+PartName = Literal["body", "chest", "haunch", "leg", "paw", "tail"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ def _tabby(coat: Coat, part: str, outline: np.ndarray, edges: list[np.ndarray], 
         return Dress(mix(coat.base, coat.pale, coat.bib * 0.9), marks)
     if part == "body":
         marks.append((_belly(outline), mix(coat.base, coat.pale, 0.45)))
-    across = part in ("leg", "tail", "neck")
+    across = part in ("leg", "tail")
     spacing = (0.3 if across else 0.36) / coat.density
     reach = 0.6 if across else 0.3 * float(np.ptp(outline, axis=0).max())
     for edge in edges:
@@ -74,25 +74,20 @@ def _tabby(coat: Coat, part: str, outline: np.ndarray, edges: list[np.ndarray], 
 def _stripes(
     edge: np.ndarray, middle: np.ndarray, spacing: float, reach: float, across: bool, rng: np.random.Generator
 ) -> list[np.ndarray]:
-    """Stripes from points of ``edge`` inwards (or from side to side of a limb when ``across``)."""
-    steps = np.hypot(*np.diff(edge, axis=0).T)
-    length = np.concatenate([[0.0], np.cumsum(steps)])
-    found = []
-    for place in np.arange(spacing * 0.5, length[-1], spacing):
-        at = place + rng.normal(0, spacing * 0.12)
-        x, y = (float(np.interp(at, length, edge[:, axis])) for axis in (0, 1))
-        ahead = np.array([np.interp(at + 0.05, length, edge[:, axis]) for axis in (0, 1)]) - (x, y)
-        inward = np.array([-ahead[1], ahead[0]]) / (np.hypot(*ahead) + 1e-6)
-        if across:
-            side = inward * (1 if rng.random() < 0.5 else -1)
-            start, end = (x - side[0] * reach * 0.6, y - side[1] * reach * 0.6), (x + side[0] * 0.2, y + side[1] * 0.2)
-        else:
-            inward = inward if np.dot(inward, middle - (x, y)) > 0 else -inward
-            far = reach * rng.uniform(0.7, 1.2)
-            start = (x - inward[0] * 0.12, y - inward[1] * 0.12)
-            end = (x + inward[0] * far, y + inward[1] * far + 0.1)
-        found.append(stripe(start, end, spacing * rng.uniform(0.42, 0.6), rng.normal(0, 0.06)))
-    return found
+    """Stripes from points of ``edge`` towards ``middle``, or from either side of a limb when ``across``."""
+    length = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(edge, axis=0).T))])
+    places = np.arange(spacing * 0.5, length[-1], spacing)
+    places += rng.normal(0, spacing * 0.12, len(places))
+    at = np.stack([np.interp(places, length, edge[:, axis]) for axis in (0, 1)], axis=1)
+    inward = np.stack([np.interp(places, length, outward(edge)[:, axis]) for axis in (0, 1)], axis=1)
+    if across:
+        inward[rng.random(len(places)) < 0.5] *= -1
+        starts, ends = at - inward * reach * 0.6, at + inward * 0.2
+    else:
+        inward *= np.sign(np.sum(inward * (middle - at), axis=1))[:, None]
+        starts, ends = at - inward * 0.12, at + inward * reach * rng.uniform(0.7, 1.2, (len(places), 1)) + (0, 0.1)
+    widths, bends = spacing * rng.uniform(0.42, 0.6, len(places)), rng.normal(0, 0.06, len(places))
+    return [stripe(*one) for one in zip(starts.tolist(), ends.tolist(), widths.tolist(), bends.tolist(), strict=True)]
 
 
 def _plain(coat: Coat, part: str, outline: np.ndarray, edges: list[np.ndarray], rng: np.random.Generator) -> Dress:
@@ -127,8 +122,8 @@ def _points(coat: Coat, part: str, outline: np.ndarray, edges: list[np.ndarray],
 
 
 def _spotted(coat: Coat, part: str, outline: np.ndarray, edges: list[np.ndarray], rng: np.random.Generator) -> Dress:
-    amount = {"body": 26, "haunch": 7, "leg": 8, "tail": 6, "neck": 6, "chest": 4, "paw": 2}[part]
-    size = 0.1 if part in ("body", "haunch", "neck") else 0.07
+    amount = {"body": 26, "haunch": 7, "leg": 8, "tail": 6, "chest": 4, "paw": 2}[part]
+    size = 0.1 if part in ("body", "haunch") else 0.07
     marks = spots(outline, coat.mark, size, round(amount * coat.density), rng)
     return Dress(coat.pale if part == "chest" else coat.base, marks, 0.015)
 
@@ -143,8 +138,6 @@ def _saddled(coat: Coat, part: str, outline: np.ndarray, edges: list[np.ndarray]
     if part == "tail":
         edge = edges[0]
         return Dress(coat.mark, [(limb(edge[-max(3, len(edge) // 3) :], [0.3, 0.3]), coat.pale)], 0.04)
-    if part == "neck":
-        return Dress(coat.base, [], 0.05)
     if part == "haunch":
         return Dress(coat.base, [(limb(edge, [0.24, 0.2]), coat.mark) for edge in edges], 0.06)
     depth = float(np.ptp(outline, axis=0).min()) * rng.uniform(0.22, 0.36)
@@ -156,7 +149,7 @@ def _saddled(coat: Coat, part: str, outline: np.ndarray, edges: list[np.ndarray]
 def _wiry(coat: Coat, part: str, outline: np.ndarray, edges: list[np.ndarray], rng: np.random.Generator) -> Dress:
     if part in ("chest", "paw"):
         return Dress(mix(coat.base, coat.pale, 0.75), [])
-    if part in ("leg", "neck"):
+    if part == "leg":
         return Dress(mix(coat.base, coat.pale, 0.25), _hairs(outline, coat, rng, 6), 0.03)
     marks: list[Mark] = []
     if part == "body" and coat.density > 0.8:

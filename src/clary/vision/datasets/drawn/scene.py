@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
@@ -12,11 +13,13 @@ from clary.vision.datasets.drawn.indoors import kitchen, room, sofa
 from clary.vision.datasets.drawn.outdoors import beach, forest, meadow, street, winter
 from clary.vision.datasets.drawn.painter import Painter
 
-__all__ = ["PLACES", "Scene", "draw_scene"]
+__all__ = ["PLACES", "Place", "Scene", "draw_scene"]
 
 # A place paints itself and returns where it begins to bear an animal, as a share of the height.
-_OUTDOORS: tuple[Callable[[Painter], float], ...] = (meadow, forest, beach, winter, street)
-PLACES = (*_OUTDOORS, room, room, sofa, sofa, kitchen, studio, blanket, blur)
+Place: TypeAlias = Callable[[Painter], float]
+
+_OUTDOORS: tuple[Place, ...] = (meadow, forest, beach, winter, street)
+PLACES: tuple[Place, ...] = (*_OUTDOORS, room, room, sofa, sofa, kitchen, studio, blanket, blur)
 
 
 @dataclass(frozen=True, slots=True)

@@ -136,10 +136,15 @@ def _weights(steps: int) -> np.ndarray:
     return weights
 
 
+@cache
+def _fours(count: int) -> np.ndarray:
+    """Indices of every four points in a row."""
+    return np.arange(count - 3)[:, None] + np.arange(4)
+
+
 def _spline(points: np.ndarray, steps: int) -> np.ndarray:
     """Points of the segments between the second and the last but one of ``points``."""
-    segments = np.stack([points[:-3], points[1:-2], points[2:-1], points[3:]], axis=1)
-    between: np.ndarray = _weights(steps) @ segments
+    between: np.ndarray = _weights(steps) @ points[_fours(len(points))]
     return between.reshape(-1, 2)
 
 

@@ -8,6 +8,7 @@ object: the head, named cat or dog). As in the official set, names of cats begin
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -25,7 +26,6 @@ __all__ = ["draw_pets"]
 
 _SMALLEST = 32  # pixels; nothing can be made out below
 _LARGEST = 4096
-_WORKERS = 4
 
 _HEADER = """\
 #Image CLASS-ID SPECIES BREED ID
@@ -76,7 +76,7 @@ def draw_pets(
             drawing = draw(chosen[index % len(chosen)], np.random.default_rng([seed, index]), size)
             _write(folder, _name(index, chosen), drawing)
 
-        with ThreadPoolExecutor(_WORKERS) as workers:
+        with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as workers:
             for _ in workers.map(make, range(pictures)):
                 if progress:
                     progress()

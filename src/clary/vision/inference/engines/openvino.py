@@ -35,18 +35,20 @@ class OpenVino(Engine):
         import openvino
 
         core = openvino.Core()
-        config = self._config(manifest, precision)
         try:
-            compiled = core.compile_model(core.read_model(graph(folder)), "CPU", config)
+            compiled = core.compile_model(core.read_model(graph(folder)), "CPU", self._config(manifest, precision))
+            # One request a stream; a caller more waits here for its turn.
+            self._requests: LifoQueue[Any] = LifoQueue()
+            for _ in range(self.streams):
+                self._requests.put(compiled.create_infer_request())
+            self._output = compiled.output(0)
+            # The binding deadlocks when the first two calls of a process come from two threads at once: each waits
+            # for the other to finish setting up the conversion of arrays. So the first call is made here.
+            self._run(np.zeros((1, *self._shape), np.uint8))
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1]
             raise ArtifactError(f"OpenVINO cannot open the graph ({reason})", where=folder) from error
         self.precision = "bf16" if "bf" in str(compiled.get_property("INFERENCE_PRECISION_HINT")) else "fp32"
-        self._output = compiled.output(0)
-        # One request a stream; a caller more waits here for its turn.
-        self._requests: LifoQueue[Any] = LifoQueue()
-        for _ in range(self.streams):
-            self._requests.put(compiled.create_infer_request())
 
     def _config(self, manifest: Manifest, precision: str) -> dict[str, Any]:
         config: dict[str, Any] = {"INFERENCE_NUM_THREADS": cores(), "NUM_STREAMS": self.streams}

@@ -1,0 +1,190 @@
+"""`clary train` as a user types it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import clary
+from clary.cli.training_progress import bar, lines
+from clary.vision.base.events import BatchEnd, EpochEnd, RunStart
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+QUICK = [
+    word
+    for setting in (
+        "backbone=test_resnet",
+        "use_pretrained_model=0",
+        "image_shape=3,32,32",
+        "mini_batch_size=4",
+        "learning_rate=0.01",
+        "optimizer=sgd",
+        "precision=fp32",
+    )
+    for word in ("--set", setting)
+]
+Cli = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def pictures(tmp_path: Path, colours: Callable[..., Path]) -> Path:
+    return colours(tmp_path / "colours", {"train": 5})
+
+
+def test_folder_becomes_a_model(cli: Cli, pictures: Path, tmp_path: Path) -> None:
+    code, out, err = cli("train", "classification", pictures, "--out", tmp_path / "run", "--epochs", 2, *QUICK)
+    assert code == 0
+    first, *rest = out.splitlines()
+    assert first.startswith("validation accuracy ")
+    assert " of 2), " in first
+    assert rest[0] == f"model: {tmp_path / 'run' / 'model.tar.gz'}"
+    assert f"clary predict {tmp_path / 'run'} PICTURE..." in rest[1]
+    assert "Epoch[1] Validation-accuracy=" in err
+    assert err.splitlines() == clary.Run(tmp_path / "run").log.splitlines()
+
+
+def test_options_are_settings(cli: Cli, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["--seed", 5, "--validation", 0.4, "--set", "epochs=1", "--set", "lr_schedule=factor"]
+    assert cli("train", "classification", "colours", *words, *QUICK)[0] == 0
+    config = clary.Run("runs/colours-1").config
+    assert config["seed"] == 5
+    assert config["dataset"]["counts"]["validation"] == [2, 2, 2]
+    assert (config["hyperparameters"]["epochs"], config["hyperparameters"]["lr_schedule"]) == (1, "factor")
+
+
+def test_without_validation(cli: Cli, pictures: Path, tmp_path: Path) -> None:
+    words = ["--out", tmp_path / "run", "--epochs", 1, "--validation", 0]
+    code, out, _ = cli("train", "classification", pictures, *words, *QUICK)
+    assert code == 0
+    assert out.startswith("no validation split (epoch 1 of 1), ")
+
+
+def test_setting_given_twice_alike_is_no_mistake(cli: Cli, pictures: Path, tmp_path: Path) -> None:
+    words = ["--out", tmp_path / "run", "--epochs", 1, "--set", "epochs=1"]
+    assert cli("train", "classification", pictures, *words, *QUICK)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--set", "learning_rate"], "`--set learning_rate` is not NAME=VALUE; write it as --set learning_rate=0.01"),
+        (["--set", "=3"], "`--set =3` is not NAME=VALUE"),
+        (["--set", "learning_rte=1"], "('learning_rte' was unexpected, did you mean 'learning_rate'?)"),
+        (["--set", "learning_rate=2"], "The value '2' is not valid for the 'learning_rate' hyperparameter"),
+        (["--set", "learning_rate="], "The value '' is not valid for the 'learning_rate' hyperparameter"),
+        (["--set", "out=x"], "('out' was unexpected"),
+        (["--set", "dataset=x"], "('dataset' was unexpected"),
+        (["--set", "seed=x"], "The value 'x' is not valid for the 'seed' hyperparameter"),
+        (["--epochs", "3", "--set", "epochs=4"], "`epochs` is given twice; give it once, as an option or with --set"),
+        (["--seed", "3", "--set", "seed=4"], "`seed` is given twice"),
+        (["--epochs", "0"], "The value '0' is not valid for the 'epochs' hyperparameter"),
+        (["--validation", "1"], "use 0 <= fraction < 1"),
+        (["--resume"], "there is no run to resume; start it without --resume"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_mistake_is_one_line_and_exit_code_2(
+    words: list[str], sentence: str, cli: Cli, pictures: Path, tmp_path: Path
+) -> None:
+    code, out, err = cli("train", "classification", pictures, "--out", tmp_path / "run", *words)
+    assert (code, out) == (2, "")
+    assert err.startswith("clary: ")
+    assert sentence in err
+    assert len(err.splitlines()) == 1
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["clasification", "colours"], "unknown algorithm `clasification`"),
+        (["classification", "nowhere"], "nowhere"),
+        (["classification", "colours", "--out", "colours"], "colours: already exists; give another --out"),
+    ],
+    ids=["algorithm", "data set", "folder"],
+)
+def test_what_is_not_there_or_is_already(
+    words: list[str], sentence: str, cli: Cli, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, out, err = cli("train", *words)
+    assert (code, out) == (2, "")
+    assert sentence in err
+    assert len(err.splitlines()) == 1
+    assert not Path("runs").exists()
+
+
+def test_loss_that_is_no_number_is_exit_code_1(cli: Cli, pictures: Path, tmp_path: Path) -> None:
+    burst = [word for text in ("optimizer=rmsprop", "learning_rate=1", "eps=0", "gamma=1") for word in ("--set", text)]
+    code, _, err = cli("train", "classification", pictures, "--out", tmp_path / "run", "--epochs", 3, *QUICK, *burst)
+    assert code == 1
+    assert err.splitlines()[-1].startswith("clary: epoch 0, ")
+    assert err.splitlines()[-1].endswith("the loss is nan; lower `learning_rate`")
+
+
+def start(pictures: Path, out: Path, *words: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "clary", "train", "classification", str(pictures), "--out", str(out), *words]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_run_saves_says_how_to_go_on_and_goes_on(
+    number: signal.Signals, pictures: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    with start(pictures, out, "--epochs", "60", *QUICK) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "Epoch[1] Train-accuracy" in line:
+                process.send_signal(number)
+                break
+        rest = process.stderr.read()
+    assert process.returncode == 130, rest
+    last = rest.splitlines()[-1]
+    assert last.startswith("clary: stopped at epoch ")
+    assert last.endswith(f"everything is saved; go on with --resume --out {out}")
+    assert not (out / "model.tar.gz").exists()
+    with start(pictures, out, "--resume") as process:
+        _, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    assert "Resuming from the checkpoint at step " in err
+    assert clary.Run(out).metrics["epochs"] == 60
+    assert clary.Run(out).model.is_file()
+
+
+# What is shown
+
+
+def test_lines_go_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
+    with lines() as (hooks, echo):
+        assert hooks == []
+        assert echo is not None
+        echo("one line")
+    assert capsys.readouterr() == ("", "one line\n")
+
+
+def test_bar_tells_each_epoch(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    with bar() as ((hook,), echo):
+        assert echo is None
+        hook.on_start(RunStart(None, None, 2, 3, 0, "fp32"))
+        for step in range(3):
+            hook.on_batch(BatchEnd(0, step, step + 1, 0.5, 0.1, 8 * (step + 1), 1.0, {"accuracy": 0.5}))
+        hook.on_epoch(EpochEnd(0, {"accuracy": 0.5}, {"accuracy": 0.625}, 1.25, 0.1, True))
+        hook.on_epoch(EpochEnd(1, {"accuracy": 0.75}, {}, 1.25, 0.1, True))
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "epoch   1  train 0.5000  validation 0.6250  best  1.2 s" in err
+    assert "epoch   2  train 0.7500  1.2 s" in err
+    assert "24 pictures/s  loss 0.500" in err
+    assert "3/6" in err

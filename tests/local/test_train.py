@@ -1,0 +1,451 @@
+"""`clary.train`: from a folder of pictures to a finished run, in Python."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import clary
+from clary.errors import ClaryError, CustomerError, DataError, HyperparameterError, InterruptedRun, UsageError
+from clary.local.train import _defaults, _settings
+from clary.vision.algorithms.catalog import find
+from clary.vision.base.events import BatchEnd, EpochEnd, Hook
+from clary.vision.formats import read
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+SPEC = find("classification")
+QUICK: dict[str, Any] = {
+    "backbone": "test_resnet",
+    "use_pretrained_model": 0,
+    "freeze": "none",
+    "image_shape": (3, 32, 32),
+    "mini_batch_size": 4,
+    "learning_rate": 0.01,
+    "optimizer": "sgd",
+    "precision": "fp32",
+}
+
+
+@pytest.fixture
+def pictures(tmp_path: Path, colours: Callable[..., Path]) -> Path:
+    """Blue, green and red: five pictures of each to train on, two to test on."""
+    return colours(tmp_path / "colours", {"train": 5, "test": 2})
+
+
+@pytest.fixture(scope="module")
+def finished(one_thread: None, tmp_path_factory: pytest.TempPathFactory, colours: Callable[..., Path]) -> clary.Run:
+    root = tmp_path_factory.mktemp("finished")
+    return clary.train("classification", colours(root / "colours", {"train": 5}), out=root / "run", epochs=2, **QUICK)
+
+
+class StopAt(Hook):
+    """Presses Ctrl-C at the end of a step, as far as the run can tell."""
+
+    def __init__(self, step: int) -> None:
+        self._step = step
+
+    def on_batch(self, event: BatchEnd) -> None:
+        if event.global_step == self._step:
+            import signal
+
+            signal.raise_signal(signal.SIGINT)
+
+
+def files(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
+
+
+# What a run is
+
+
+def test_run_has_metrics_model_and_configuration(finished: clary.Run) -> None:
+    assert finished.finished
+    assert finished.metrics["epochs"] == 2
+    assert 0 <= finished.metrics["validation:accuracy"] <= 1
+    assert finished.metrics["reason"] == "completed"
+    assert finished.model == finished.path / "model.tar.gz"
+    assert [record["epoch"] for record in finished.history] == [0, 1]
+    assert "Epoch[1] Validation-accuracy=" in finished.log
+    assert "state=finished" in repr(finished)
+
+
+def test_folder_holds_what_is_promised(finished: clary.Run) -> None:
+    names = {path.name for path in finished.path.iterdir()}
+    assert {"model.tar.gz", "metrics.jsonl", "log.txt", "config.json", "checkpoints", "input", "output"} <= names
+    assert "model" not in names  # it is packed
+    assert not (finished.path / "output" / "failure").exists()
+
+
+def test_configuration_says_what_was_done(finished: clary.Run) -> None:
+    config = finished.config
+    assert config["clary"] == clary.__version__
+    assert config["algorithm"] == "image-classification"
+    assert config["network"] == "test_resnet"
+    assert config["seed"] == 0
+    assert config["dataset"]["class_names"] == ["blue", "green", "red"]
+    assert config["dataset"]["counts"] == {"train": [4, 4, 4], "validation": [1, 1, 1]}
+    assert config["dataset"]["path"] == str((finished.path.parent / "colours").resolve())
+    assert config["dataset"]["validation"] == 0.2
+    assert config["hyperparameters"]["epochs"] == 2
+    assert config["hyperparameters"]["num_training_samples"] == 12
+    assert config["machine"]["cores"] > 0
+
+
+def test_model_predicts(finished: clary.Run) -> None:
+    picture = finished.path.parent / "colours" / "train" / "red" / "0.jpg"
+    with clary.load(finished.model) as model:
+        (found,) = model.predict([picture])
+    assert found.class_names == ("blue", "green", "red")
+    assert found.scores.sum() == pytest.approx(1, abs=1e-4)
+
+
+def test_same_seed_gives_the_same_model_and_another_another(finished: clary.Run, tmp_path: Path) -> None:
+    dataset = finished.path.parent / "colours"
+    same = clary.train("classification", dataset, out=tmp_path / "same", epochs=2, **QUICK)
+    other = clary.train("classification", dataset, out=tmp_path / "other", epochs=2, seed=1, **QUICK)
+
+    def losses(run: clary.Run) -> list[float]:
+        return [record["train"]["loss"] for record in run.history]
+
+    assert losses(same) == losses(finished)
+    assert losses(other) != losses(finished)
+
+
+def test_hooks_and_echo_are_told(pictures: Path, tmp_path: Path) -> None:
+    lines: list[str] = []
+    epochs: list[int] = []
+
+    class Epochs(Hook):
+        def on_epoch(self, event: EpochEnd) -> None:
+            epochs.append(event.epoch)
+
+    run = clary.train(
+        "classification", pictures, out=tmp_path / "run", epochs=2, hooks=[Epochs()], echo=lines.append, **QUICK
+    )
+    assert epochs == [0, 1]
+    assert lines == run.log.splitlines()
+
+
+# Where it goes
+
+
+def test_next_free_folder_is_taken(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    runs = [clary.train("classification", "colours", epochs=1, **QUICK) for _ in range(2)]
+    assert [run.path for run in runs] == [Path("runs/colours-1"), Path("runs/colours-2")]
+    monkeypatch.chdir(pictures)
+    assert clary.train("classification", ".", epochs=1, **QUICK).path == Path("runs/colours-1")
+
+
+@pytest.mark.parametrize("kind", ["folder", "file"])
+def test_folder_that_is_there_is_refused_and_left(kind: str, pictures: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    if kind == "folder":
+        out.mkdir()
+        (out / "thesis.txt").write_text("do not lose me")
+    else:
+        out.write_text("do not lose me")
+    with pytest.raises(UsageError, match="already exists; give another --out, or --resume"):
+        clary.train("classification", pictures, out=out, **QUICK)
+    assert (out / "thesis.txt" if kind == "folder" else out).read_text() == "do not lose me"
+
+
+def test_empty_folder_may_be_used(pictures: Path, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    assert clary.train("classification", pictures, out=tmp_path / "run", epochs=1, **QUICK).finished
+
+
+# Settings
+
+
+def settings(pictures: Path, **given: str) -> dict[str, str]:
+    data = read(pictures)
+    return _settings(SPEC, data, given)
+
+
+def test_defaults_are_our_own_where_nothing_is_given(pictures: Path) -> None:
+    found = settings(pictures)
+    assert {name: found[name] for name in SPEC.local_defaults or {}} == SPEC.local_defaults
+    assert (found["num_classes"], found["num_training_samples"]) == ("3", "15")
+    assert SPEC.parse(found).backbone == "tf_efficientnet_lite0"
+
+
+def test_what_is_given_goes_before_defaults_and_counts(pictures: Path) -> None:
+    found = settings(pictures, learning_rate="0.5", mini_batch_size="2", num_training_samples="7", backbone="resnet34")
+    assert found["learning_rate"] == "0.5"
+    assert (found["mini_batch_size"], found["num_training_samples"], found["backbone"]) == ("2", "7", "resnet34")
+
+
+@pytest.mark.parametrize(
+    ("count", "batch"),
+    [(1, 1), (3, 3), (15, 15), (31, 31), (32, 32), (40, 40), (47, 47), (48, 24), (64, 32), (237, 33)],
+)
+def test_batch_size_divides_a_small_set(count: int, batch: int, tmp_path: Path, colours: Callable[..., Path]) -> None:
+    data = read(colours(tmp_path / "colours", {"train": 1}))
+    sample = data.splits["train"][0]
+    found = _settings(SPEC, data.with_splits({"train": [sample] * count}), {})
+    assert found["mini_batch_size"] == str(batch)
+    assert count - count // batch * batch < batch / 4  # few are left out of an epoch
+
+
+def test_depth_asks_for_sagemakers_own_network() -> None:
+    found = _defaults(SPEC, {"num_layers": "50"})
+    assert not found.keys() & {"backbone", "use_pretrained_model", "freeze", "head_rate_factor"}
+    assert found["learning_rate"] == (SPEC.local_defaults or {})["learning_rate"]
+
+
+def test_pretrained_depth_is_frozen_as_our_own(pictures: Path) -> None:
+    found = _defaults(SPEC, {"num_layers": "50", "use_pretrained_model": "1"})
+    assert "backbone" not in found
+    assert found["freeze"] == (SPEC.local_defaults or {})["freeze"]
+    assert "backbone" in _defaults(SPEC, {"num_layers": "50", "backbone": "resnet18"})
+
+
+def test_random_weights_are_not_frozen() -> None:
+    found = _defaults(SPEC, {"use_pretrained_model": "0"})
+    assert not found.keys() & {"freeze", "head_rate_factor"}
+    assert "backbone" in found
+
+
+def test_resize_goes_with_the_shape() -> None:
+    assert "resize" in _defaults(SPEC, {})
+    assert "resize" not in _defaults(SPEC, {"image_shape": "3,64,64"})
+
+
+@pytest.mark.slow
+def test_depth_trains_sagemakers_own_network(pictures: Path, tmp_path: Path) -> None:
+    run = clary.train(
+        "classification", pictures, out=tmp_path / "run", epochs=1, num_layers=20, image_shape=(3, 28, 28)
+    )
+    assert run.config["network"] == "resnet20"
+    assert not run.config["hyperparameters"]["use_pretrained_model"]
+
+
+def test_values_of_python_are_taken(pictures: Path, tmp_path: Path) -> None:
+    run = clary.train(
+        "classification",
+        pictures,
+        out=tmp_path / "run",
+        **QUICK
+        | {
+            "epochs": 1,
+            "use_pretrained_model": False,
+            "early_stopping": True,
+            "lr_scheduler_step": [1, 2],
+            "resize": None,
+            "lr_schedule": "factor",
+        },
+    )
+    found = run.config["hyperparameters"]
+    assert found["lr_scheduler_step"] == [1, 2]
+    assert found["use_pretrained_model"] is False
+    assert found["early_stopping"] is True
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"learning_rat": 0.1}, "'learning_rat' was unexpected, did you mean 'learning_rate'?"),
+        ({"learning_rate": 7}, "The value '7' is not valid for the 'learning_rate' hyperparameter"),
+        ({"epochs": 0}, "The value '0' is not valid for the 'epochs' hyperparameter"),
+        ({"seed": -1}, "The value '-1' is not valid for the 'seed' hyperparameter"),
+        ({"seed": 2**32}, "is not valid for the 'seed' hyperparameter"),
+        ({"seed": "x"}, "The value 'x' is not valid for the 'seed' hyperparameter"),
+        ({"top_k": 4}, "must not be above 'num_classes' (3)"),
+        ({"settings": {"out": "x"}}, "'out' was unexpected"),
+    ],
+    ids=lambda value: str(value) if isinstance(value, dict) else "",
+)
+def test_wrong_settings_are_told_before_anything_is_written(
+    given: dict[str, Any], sentence: str, pictures: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(HyperparameterError) as caught:
+        clary.train("classification", pictures, out=tmp_path / "run", **QUICK | given)
+    assert sentence in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_unknown_algorithm_is_told_first(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="unknown algorithm `clasification`"):
+        clary.train("clasification", tmp_path / "nowhere", out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+# Data
+
+
+@pytest.mark.parametrize("share", [0, 0.4])
+def test_share_held_out(share: float, pictures: Path, tmp_path: Path) -> None:
+    run = clary.train("classification", pictures, out=tmp_path / "run", epochs=1, validation=share, **QUICK)
+    if share:
+        assert run.config["dataset"]["counts"]["validation"] == [2, 2, 2]
+        assert "validation:accuracy" in run.metrics
+    else:
+        assert "validation" not in run.config["dataset"]["counts"]
+        assert "validation:accuracy" not in run.metrics
+        assert run.metrics["best_epoch"] == 0
+        assert "Validation-accuracy" not in run.log
+    assert run.model.is_file()
+
+
+@pytest.mark.parametrize("share", [1, -0.1, 1.5])
+def test_share_that_leaves_nothing_is_refused(share: float, pictures: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="use 0 <= fraction < 1"):
+        clary.train("classification", pictures, out=tmp_path / "run", validation=share, **QUICK)
+    assert not (tmp_path / "run").exists()
+
+
+def test_nothing_is_held_out_where_there_is_a_test_split(tmp_path: Path, colours: Callable[..., Path]) -> None:
+    pictures = colours(tmp_path / "colours", {"train": 5, "test": 2})
+    run = clary.train("classification", pictures, out=tmp_path / "run", epochs=1, **QUICK)
+    assert run.config["dataset"]["counts"] == {"train": [5, 5, 5], "test": [2, 2, 2]}
+    assert run.config["dataset"]["validation"] == 0
+
+
+def test_validation_split_of_the_set_is_used(tmp_path: Path, colours: Callable[..., Path]) -> None:
+    pictures = colours(tmp_path / "colours", {"train": 4, "validation": 2})
+    run = clary.train("classification", pictures, out=tmp_path / "run", epochs=1, **QUICK)
+    assert run.config["dataset"]["counts"] == {"train": [4, 4, 4], "validation": [2, 2, 2]}
+
+
+def spoil(root: Path, how: str) -> Path:
+    if how == "missing":
+        return root / "nowhere"
+    if how == "empty":
+        shutil.rmtree(root)
+        root.mkdir()
+    elif how == "one class":
+        for name in ("blue", "green"):
+            shutil.rmtree(root / "train" / name)
+    elif how == "a file":
+        return root / "train" / "red" / "0.jpg"
+    return root
+
+
+@pytest.mark.parametrize("how", ["missing", "empty", "one class", "a file"])
+def test_data_that_cannot_be_used_is_one_line(how: str, pictures: Path, tmp_path: Path) -> None:
+    with pytest.raises(CustomerError) as caught:
+        clary.train("classification", spoil(pictures, how), out=tmp_path / "run", epochs=1, **QUICK)
+    assert "\n" not in str(caught.value)
+    assert caught.value.exit_code == 2
+
+
+def test_picture_that_cannot_be_read_is_named_with_its_file(pictures: Path, tmp_path: Path) -> None:
+    (pictures / "train" / "red" / "0.jpg").write_bytes(b"no picture")
+    with pytest.raises(DataError) as caught:
+        clary.train("classification", pictures, out=tmp_path / "run", epochs=1, **QUICK)
+    assert "red/0.jpg" in str(caught.value)
+    assert "is not a picture" in str(caught.value)
+    assert (tmp_path / "run" / "output" / "failure").read_text().startswith("ClientError: ")
+
+
+def test_run_whose_loss_is_no_number_says_so(pictures: Path, tmp_path: Path) -> None:
+    given = QUICK | {"optimizer": "rmsprop", "learning_rate": 1.0, "eps": 0.0, "gamma": 1.0}  # divides by zero
+    with pytest.raises(ClaryError, match="the loss is nan; lower `learning_rate`") as caught:
+        clary.train("classification", pictures, out=tmp_path / "run", epochs=3, **given)
+    assert caught.value.exit_code == 1
+    assert not (tmp_path / "run" / "model.tar.gz").exists()
+    assert (tmp_path / "run" / "output" / "failure").read_text().startswith("AlgorithmError: epoch 0, ")
+
+
+# Going on
+
+
+def stopped(pictures: Path, out: Path, step: int = 2, **given: Any) -> None:
+    with pytest.raises(InterruptedRun) as caught:
+        clary.train("classification", pictures, out=out, epochs=3, hooks=[StopAt(step)], **QUICK | given)
+    assert str(caught.value).endswith(f"everything is saved; go on with --resume --out {out}")
+    assert caught.value.exit_code == 130
+
+
+def outcome(run: clary.Run) -> list[Any]:
+    import hashlib
+    import tarfile
+
+    with tarfile.open(run.model) as archive:
+        weights = archive.extractfile("model.safetensors")
+        assert weights is not None
+        digest = hashlib.sha256(weights.read()).hexdigest()
+    return [digest, [{name: value for name, value in r.items() if name != "seconds"} for r in run.history]]
+
+
+@pytest.mark.parametrize("step", [1, 3, 4])
+def test_interrupted_run_goes_on_to_the_same_end(step: int, pictures: Path, tmp_path: Path) -> None:
+    whole = clary.train("classification", pictures, out=tmp_path / "whole", epochs=3, validation=0.4, **QUICK)
+    stopped(pictures, tmp_path / "run", step, validation=0.4)
+    assert not clary.Run(tmp_path / "run").finished
+    # Nothing has to be given again.
+    resumed = clary.train("classification", pictures, out=tmp_path / "run", resume=True)
+    assert outcome(resumed) == outcome(whole)
+    assert f"Resuming from the checkpoint at step {step}" in resumed.log
+
+
+def test_same_settings_may_be_given_again(pictures: Path, tmp_path: Path) -> None:
+    stopped(pictures, tmp_path / "run")
+    given = QUICK | {"learning_rate": "0.010"}  # the same number
+    assert clary.train("classification", pictures, out=tmp_path / "run", epochs=3, resume=True, **given).finished
+
+
+@pytest.mark.parametrize(
+    ("given", "difference"),
+    [
+        ({"epochs": 5}, "epochs: 3 then, 5 now"),
+        ({"seed": 3}, "seed: 0 then, 3 now"),
+        ({"validation": 0.5}, "validation: 0.2 then, 0.5 now"),
+        ({"learning_rate": 0.5, "momentum": 0.1}, "learning_rate: 0.01 then, 0.5 now, momentum: 0.9 then, 0.1 now"),
+    ],
+    ids=lambda value: ",".join(value) if isinstance(value, dict) else "",
+)
+def test_other_settings_are_refused_and_nothing_is_changed(
+    given: dict[str, Any], difference: str, pictures: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    stopped(pictures, out)
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    with pytest.raises(UsageError) as caught:
+        clary.train("classification", pictures, out=out, resume=True, **given)
+    assert f"was started with other settings ({difference}); leave them out, or start anew" in str(caught.value)
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+
+
+def test_other_data_set_is_refused(pictures: Path, tmp_path: Path) -> None:
+    stopped(pictures, tmp_path / "run")
+    shutil.copytree(pictures, tmp_path / "copy")
+    with pytest.raises(UsageError, match="was started with other settings \\(path: "):
+        clary.train("classification", tmp_path / "copy", out=tmp_path / "run", resume=True)
+
+
+def test_set_that_has_changed_since_is_refused(pictures: Path, tmp_path: Path) -> None:
+    stopped(pictures, tmp_path / "run")
+    shutil.copy(pictures / "train" / "red" / "0.jpg", pictures / "train" / "red" / "9.jpg")
+    shutil.copy(pictures / "train" / "red" / "0.jpg", pictures / "train" / "red" / "8.jpg")
+    with pytest.raises(UsageError, match="belongs to a run with other settings"):
+        clary.train("classification", pictures, out=tmp_path / "run", resume=True)
+
+
+def test_only_an_unfinished_run_can_be_resumed(pictures: Path, finished: clary.Run, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="this run has finished already; train into a new folder with --out"):
+        clary.train("classification", finished.path.parent / "colours", out=finished.path, resume=True)
+    with pytest.raises(UsageError, match="there is no run to resume; start it without --resume"):
+        clary.train("classification", pictures, out=tmp_path / "nothing", resume=True)
+    with pytest.raises(UsageError, match="a run to resume is not named; give its folder with --out"):
+        clary.train("classification", pictures, resume=True)
+    assert not (tmp_path / "nothing").exists()
+
+
+def test_run_killed_before_its_model_was_packed_is_finished_by_a_resume(pictures: Path, tmp_path: Path) -> None:
+    run = clary.train("classification", pictures, out=tmp_path / "run", epochs=2, **QUICK)
+    expected = outcome(run)
+    run.model.unlink()
+    again = clary.train("classification", pictures, out=tmp_path / "run", resume=True)
+    assert outcome(again) == expected
+    kinds = [json.loads(line)["kind"] for line in (again.path / "metrics.jsonl").read_text().splitlines()]
+    assert kinds.count("run") == 1
+    assert kinds.count("epoch") == 2

@@ -1,0 +1,57 @@
+"""The algorithms there are, and what it costs to ask."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from clary.errors import UsageError
+from clary.vision.algorithms.catalog import SPECS, find
+from clary.vision.base.spec import Spec
+
+HEAVY = ("torch", "torchvision", "timm", "openvino", "onnx", "onnxruntime", "matplotlib", "jinja2", "starlette")
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "import clary",
+        "from clary.vision.algorithms import catalog; assert catalog.SPECS.names()",
+        "from clary.vision.algorithms.catalog import find; find('image-classification').parse({'num_classes': '2', "
+        "'num_training_samples': '1'})",
+        "import clary.cli.main as main; main.load_verbs()",
+        "import clary.vision.base.jobdir, clary.vision.algorithms.run",
+        "from clary.local.run import Run",
+        "import clary; dir(clary); clary.__version__",
+    ],
+)
+def test_nothing_heavy_is_loaded(program: str) -> None:
+    ask = f"{program}\nimport sys; print([name for name in {HEAVY} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_help_lists_the_verbs() -> None:
+    done = subprocess.run([sys.executable, "-m", "clary", "--help"], capture_output=True, text=True, check=True)
+    for verb in ("train", "weights", "evaluate", "predict", "serve", "report", "data", "quickstart"):
+        assert f"\n  {verb} " in done.stdout
+
+
+@pytest.mark.parametrize("name", ["image-classification", "classification"])
+def test_algorithm_is_found_by_its_names(name: str) -> None:
+    assert find(name).name == "image-classification"
+
+
+@pytest.mark.parametrize("name", ["", "Classification", "clasification", "image_classification", "../x"])
+def test_unknown_algorithm_is_one_line(name: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        find(name)
+    assert str(caught.value).startswith(f"unknown algorithm `{name}`; choose one of `image-classification`")
+
+
+def test_members_are_specs_of_different_names() -> None:
+    names = [name for spec in SPECS for name in (spec.name, *spec.aliases)]
+    assert all(isinstance(spec, Spec) for spec in SPECS)
+    assert len(names) == len(set(names))
