@@ -64,7 +64,7 @@ def test_without_validation(cli: Cli, pictures: Path, tmp_path: Path) -> None:
     words = ["--out", tmp_path / "run", "--epochs", 1, "--validation", 0]
     code, out, _ = cli("train", "classification", pictures, *words, *QUICK)
     assert code == 0
-    assert out.startswith("no validation split (epoch 1 of 1), ")
+    assert out.startswith("trained on all pictures (epoch 1 of 1), ")
 
 
 def test_setting_given_twice_alike_is_no_mistake(cli: Cli, pictures: Path, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clary.errors import AlgorithmError, BusyError, ImageError
+from clary.vision.inference import batching
 from clary.vision.inference.batching import Batcher
 
 BAD_PICTURE = -1
@@ -111,8 +112,14 @@ class TestAnswers:
         play(scene, limit=100)
 
 
+@pytest.fixture
+def patient(monkeypatch):
+    """Whoever waits for company waits for ever, so that a test that ends shows that nobody did."""
+    monkeypatch.setattr(batching, "PATIENCE", 1000)
+
+
 class TestBatches:
-    def test_an_idle_engine_waits_for_nobody(self):
+    def test_an_idle_engine_waits_for_nobody(self, patient):
         async def scene(batcher, engine):
             for number in range(3):
                 await batcher(number)
@@ -131,17 +138,61 @@ class TestBatches:
 
         assert [len(batch) for batch in play(scene, largest=4).batches] == [1, 4, 3]
 
-    def test_streams_share(self):
+    def test_streams_share(self, patient):
         async def scene(batcher, engine):
             engine.gate.clear()
             tasks = [asyncio.create_task(batcher(number)) for number in range(8)]
-            await until(lambda: len(batcher._waiting) == 6)
+            await until(lambda: engine.running == 2)
             engine.gate.set()
             await asyncio.gather(*tasks)
 
         engine = play(scene, streams=2, largest=8)
-        assert engine.most == 2
-        assert max(map(len, engine.batches)) <= 4
+        assert sorted(engine.batches) == [[0, 1, 2, 3], [4, 5, 6, 7]]
+
+    def test_who_is_arriving_is_waited_for(self, patient):
+        async def scene(batcher, engine):
+            with batcher.admit() as submit:
+                first = asyncio.create_task(batcher(1))
+                await until(lambda: len(batcher._waiting) == 1)
+                assert (await submit(2)).tolist() == [4]
+            assert (await first).tolist() == [2]
+
+        assert play(scene).batches == [[1, 2]]
+
+    def test_who_never_arrives_is_waited_for_no_more(self, patient):
+        async def scene(batcher, engine):
+            with batcher.admit():
+                first = asyncio.create_task(batcher(1))
+                await until(lambda: len(batcher._waiting) == 1)
+            assert (await first).tolist() == [2]
+
+        assert play(scene).batches == [[1]]
+
+    def test_who_is_slow_is_waited_for_a_moment_only(self):
+        async def scene(batcher, engine):
+            with batcher.admit() as submit:
+                assert (await batcher(1)).tolist() == [2]
+                assert (await submit(2)).tolist() == [4]
+
+        assert play(scene).batches == [[1], [2]]
+
+    def test_a_busy_neighbour_is_waited_with_for_a_moment_only(self):
+        async def scene(batcher, engine):
+            engine.gate.clear()
+            first = [asyncio.create_task(batcher(number)) for number in range(3)]
+            await until(lambda: engine.running == 2)
+            engine.gate.set()
+            await asyncio.gather(*first)
+            engine.gate.clear()
+            slow = [asyncio.create_task(batcher(number)) for number in range(3)]
+            await until(lambda: engine.running == 2)
+            last = asyncio.create_task(batcher(9))
+            await until(lambda: len(batcher._waiting) == 1)
+            engine.gate.set()
+            assert (await last).tolist() == [18]
+            await asyncio.gather(*slow)
+
+        play(scene, streams=3, largest=2)
 
     def test_the_cancelled_are_not_computed(self):
         async def scene(batcher, engine):
