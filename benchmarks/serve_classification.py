@@ -5,7 +5,7 @@
 Each contestant runs in a process of its own, in turn, ``rounds`` times; the medians are printed.
 
 - ours: ``clary serve`` as it comes
-- LitServe: torchvision's transforms and the same network in eager torch; batching is off, which is the faster for it
+- LitServe: torchvision's transforms and the same network in eager torch, with the settings that suit it best
 - limit: the same decoding and OpenVINO, one thread a core, batches of four, no HTTP
 
 The clients are one process of raw sockets, kept alive: each sends its next request when the last is answered.

@@ -398,7 +398,7 @@ def test_same_settings_may_be_given_again(pictures: Path, tmp_path: Path) -> Non
     [
         ({"epochs": 5}, "epochs: 3 then, 5 now"),
         ({"seed": 3}, "seed: 0 then, 3 now"),
-        ({"validation": 0.5}, "validation: 0.2 then, 0.5 now"),
+        ({"validation": 0.5}, "validation: 0.0 then, 0.5 now"),  # there is a test split
         ({"learning_rate": 0.5, "momentum": 0.1}, "learning_rate: 0.01 then, 0.5 now, momentum: 0.9 then, 0.1 now"),
     ],
     ids=lambda value: ",".join(value) if isinstance(value, dict) else "",

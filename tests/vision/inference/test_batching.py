@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
 import numpy as np
@@ -70,6 +70,16 @@ async def until(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(0)
 
 
+async def one_runs(batcher: Batcher[int], engine: Engine, others: Iterable[int]) -> list[asyncio.Task[Any]]:
+    """Request 0 is held in the engine, at the gate; the others wait for it."""
+    engine.gate.clear()
+    tasks = [asyncio.create_task(batcher(0))]
+    await until(lambda: engine.batches == [[0]])
+    tasks += [asyncio.create_task(batcher(number)) for number in others]
+    await until(lambda: len(batcher._waiting) == len(tasks) - 1)
+    return tasks
+
+
 class TestAnswers:
     @settings(max_examples=60, deadline=None)
     @given(
@@ -128,11 +138,7 @@ class TestBatches:
 
     def test_what_waits_travels_together(self):
         async def scene(batcher, engine):
-            engine.gate.clear()
-            tasks = [asyncio.create_task(batcher(0))]
-            await until(lambda: engine.batches == [[0]])
-            tasks += [asyncio.create_task(batcher(number)) for number in range(1, 8)]
-            await until(lambda: len(batcher._waiting) == 7)
+            tasks = await one_runs(batcher, engine, range(1, 8))
             engine.gate.set()
             await asyncio.gather(*tasks)
 
@@ -176,31 +182,19 @@ class TestBatches:
 
         assert play(scene).batches == [[1], [2]]
 
-    def test_a_busy_neighbour_is_waited_with_for_a_moment_only(self):
+    def test_a_free_stream_waits_a_moment_only_while_another_runs(self):
         async def scene(batcher, engine):
             engine.gate.clear()
-            first = [asyncio.create_task(batcher(number)) for number in range(3)]
+            tasks = [asyncio.create_task(batcher(number)) for number in range(3)]
             await until(lambda: engine.running == 2)
             engine.gate.set()
-            await asyncio.gather(*first)
-            engine.gate.clear()
-            slow = [asyncio.create_task(batcher(number)) for number in range(3)]
-            await until(lambda: engine.running == 2)
-            last = asyncio.create_task(batcher(9))
-            await until(lambda: len(batcher._waiting) == 1)
-            engine.gate.set()
-            assert (await last).tolist() == [18]
-            await asyncio.gather(*slow)
+            await asyncio.gather(*tasks)
 
-        play(scene, streams=3, largest=2)
+        assert play(scene, streams=2).batches == [[0, 1], [2]]
 
     def test_the_cancelled_are_not_computed(self):
         async def scene(batcher, engine):
-            engine.gate.clear()
-            first = asyncio.create_task(batcher(0))
-            await until(lambda: engine.batches == [[0]])
-            second, third = (asyncio.create_task(batcher(number)) for number in (1, 2))
-            await until(lambda: len(batcher._waiting) == 2)
+            first, second, third = await one_runs(batcher, engine, [1, 2])
             second.cancel()
             engine.gate.set()
             assert (await first).tolist() == [0]
@@ -214,11 +208,7 @@ class TestBatches:
 class TestFailures:
     def test_one_poisoned_request_does_not_touch_its_batch(self):
         async def scene(batcher, engine):
-            engine.gate.clear()
-            tasks = [asyncio.create_task(batcher(0))]
-            await until(lambda: engine.batches == [[0]])
-            tasks += [asyncio.create_task(batcher(number)) for number in (1, POISON, 2)]
-            await until(lambda: len(batcher._waiting) == 3)
+            tasks = await one_runs(batcher, engine, [1, POISON, 2])
             engine.gate.set()
             answers = await asyncio.gather(*tasks, return_exceptions=True)
             assert [a.tolist() for a in answers if isinstance(a, np.ndarray)] == [[0], [2], [4]]
@@ -257,9 +247,7 @@ class TestFailures:
 class TestLimit:
     def test_one_too_many_is_refused_at_once(self):
         async def scene(batcher, engine):
-            engine.gate.clear()
-            tasks = [asyncio.create_task(batcher(number)) for number in range(3)]
-            await until(lambda: len(batcher._waiting) == 2)
+            tasks = await one_runs(batcher, engine, [1, 2])
             with pytest.raises(BusyError) as caught:
                 await batcher(4)
             assert caught.value.status == 503
@@ -286,11 +274,7 @@ class TestLimit:
 
 def test_closing_cancels_those_who_would_be_tried_again():
     async def scene(batcher, engine):
-        engine.gate.clear()
-        tasks = [asyncio.create_task(batcher(0))]
-        await until(lambda: engine.batches == [[0]])
-        tasks += [asyncio.create_task(batcher(number)) for number in (POISON, 1)]
-        await until(lambda: len(batcher._waiting) == 2)
+        tasks = await one_runs(batcher, engine, [POISON, 1])
         engine.gate.set()
         await tasks[0]
         await until(lambda: len(engine.batches) == 2)
@@ -303,9 +287,7 @@ def test_closing_cancels_those_who_would_be_tried_again():
 
 def test_closing_cancels_those_who_wait():
     async def scene(batcher, engine):
-        engine.gate.clear()
-        tasks = [asyncio.create_task(batcher(number)) for number in range(2)]
-        await until(lambda: len(batcher._waiting) == 1)
+        tasks = await one_runs(batcher, engine, [1])
         engine.gate.set()
         batcher.close()
         answers: list[Any] = await asyncio.gather(*tasks, return_exceptions=True)

@@ -110,17 +110,16 @@ def _take(directory: Path, folder: Path, progress: Progress | None, note: Callab
 
 
 def _copy(folder: Path, directory: Path, progress: Progress | None) -> None:
-    done = 0
     with atomic_folder(directory) as target:
         for name in ("annotations", "images"):
+            count = _Count(f"copying {name}", progress)
             for path in sorted((folder / name).rglob("*")):
                 if path.is_file():
                     place = target / path.relative_to(folder)
                     place.parent.mkdir(parents=True, exist_ok=True)
                     shutil.copyfile(path, place)
-                    done += place.stat().st_size
-                    if progress:
-                        progress(f"copying {name}", done, None)
+                    count(place.stat().st_size)
+            count.end()
 
 
 # From an address
@@ -134,11 +133,31 @@ def _fetch(
     note: Callable[[str], object],
     pauses: Sequence[float],
 ) -> None:
-    waiting = directory.parent / f".{directory.name}.download"
+    waiting = directory.parent / f".{directory.name}.download"  # where a broken download waits for the next run
     try:
         waiting.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"cannot be written ({error.strerror})", where=waiting, mend="name another folder") from error
+    try:
+        _collect(waiting, source, progress, note, pauses)
+        _unpack_once(waiting, directory, progress)
+    finally:
+        if not any(waiting.iterdir()):
+            waiting.rmdir()
+    if keep_archives:
+        for archive in ARCHIVES:
+            (waiting / archive.name).replace(directory / archive.name)
+    shutil.rmtree(waiting)
+
+
+def _collect(
+    waiting: Path,
+    source: str | None,
+    progress: Progress | None,
+    note: Callable[[str], object],
+    pauses: Sequence[float],
+) -> None:
+    """Have both archives in ``waiting``, their checksums right; one that is wrong is removed."""
     addresses = ADDRESSES if source is None else (source if source.endswith("/") else source + "/",)
     known = {} if source is None else _sums_at(addresses[0])
     for archive in ARCHIVES:
@@ -150,15 +169,16 @@ def _fetch(
         except DataError:
             target.unlink()
             raise
+
+
+def _unpack_once(waiting: Path, directory: Path, progress: Progress | None) -> None:
+    """Unpack what was fetched; archives that cannot be unpacked are removed, to be fetched again by the next run."""
     try:
         _unpack(waiting, directory, progress)
     except DataError:
-        shutil.rmtree(waiting)  # fetched again by the next run
-        raise
-    if keep_archives:
         for archive in ARCHIVES:
-            (waiting / archive.name).replace(directory / archive.name)
-    shutil.rmtree(waiting)
+            (waiting / archive.name).unlink()
+        raise
 
 
 def _download_from_any(
@@ -238,8 +258,9 @@ def _unpack(folder: Path, directory: Path, progress: Progress | None) -> None:
     """Unpack both archives of ``folder`` into ``directory``, which appears when both are there."""
     with atomic_folder(directory) as target:
         for archive in ARCHIVES:
-            report = _counter(f"unpacking {archive.name}", progress)
-            tarsafe.extract(folder / archive.name, target, archive.limits, allow=archive.allows, progress=report)
+            count = _Count(f"unpacking {archive.name}", progress)
+            tarsafe.extract(folder / archive.name, target, archive.limits, allow=archive.allows, progress=count)
+            count.end()
         for extra in target.glob("._*"):
             extra.unlink()
         if not _is_set(target):
@@ -247,14 +268,19 @@ def _unpack(folder: Path, directory: Path, progress: Progress | None) -> None:
             raise DataError(what, where=folder, mend="fetch the archives again")
 
 
-def _counter(what: str, progress: Progress | None) -> Callable[[int], object] | None:
-    if progress is None:
-        return None
-    done = 0
+class _Count:
+    """Adds up bytes and tells how many there are so far."""
 
-    def count(size: int) -> None:
-        nonlocal done
-        done += size
-        progress(what, done, None)
+    def __init__(self, what: str, progress: Progress | None) -> None:
+        self._what = what
+        self._progress = progress
+        self._done = 0
 
-    return count
+    def __call__(self, size: int) -> None:
+        self._done += size
+        if self._progress:
+            self._progress(self._what, self._done, None)
+
+    def end(self) -> None:
+        if self._progress:
+            self._progress(self._what, self._done, self._done)
