@@ -177,16 +177,21 @@ def test_threads_end_when_the_rest_is_not_wanted() -> None:
 
 
 def test_only_a_few_batches_are_made_ahead() -> None:
-    made: list[int] = []
+    """While the first batch is on its way, the other worker makes the next ones, and no more than those."""
+    too_far = threading.Event()
+    seen = []
 
     def view(pixels: np.ndarray, random: np.random.Generator) -> np.ndarray:
-        made.append(int(pixels[0, 0, 0]))
+        if pixels[0, 0, 0] == 0:
+            seen.append(too_far.wait(0.3))
+        if pixels[0, 0, 0] > PREFETCH:
+            too_far.set()
         return pixels
 
-    epoch = make(100, 2, view=view, shuffle=False).epoch()
+    epoch = make(100, 1, view=view, shuffle=False).epoch()
     next(epoch)
-    assert len(made) <= 2 * (PREFETCH + 1)
     epoch.close()  # type: ignore[attr-defined]
+    assert seen == [False]
 
 
 def test_batches_are_made_at_the_same_time() -> None:

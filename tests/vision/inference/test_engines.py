@@ -173,3 +173,29 @@ class TestFinding:
             "assert not {'torch', 'openvino', 'onnxruntime'} & set(sys.modules)"
         )
         subprocess.run([sys.executable, "-c", program], check=True)
+
+
+LET_GO = """
+import gc, signal, sys, threading
+from pathlib import Path
+from clary.vision.artifact.archive import open_model
+from clary.vision.inference.engines import ENGINES
+signal.signal(signal.SIGINT, lambda number, frame: print("handled", flush=True))
+folder = Path(sys.argv[2])
+held = [ENGINES.get(sys.argv[1])(folder, open_model(folder).manifest)]
+def let_go():
+    held.clear()
+    gc.collect()
+thread = threading.Thread(target=let_go)
+thread.start()
+thread.join()
+signal.raise_signal(signal.SIGINT)
+"""
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_signal_is_survived_after_another_thread_let_the_engine_go(name, model_folder):
+    """OpenVINO's plugin takes the main thread's stack for signals with it, and Ctrl-C became a SIGSEGV."""
+    command = [sys.executable, "-c", LET_GO, name, str(model_folder)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "handled\n"), done.stderr

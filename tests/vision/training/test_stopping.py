@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from hypothesis import given, settings
@@ -38,7 +40,7 @@ def stop_epoch(rule: EarlyStopping, history: list[float]) -> int | None:
         (10, 5, 0.0, [0.9] * 12, 10),
         (5, 5, 0.0, [0.9] * 12, 6),
         # the gain relative to the best so far must not be below the tolerance
-        (1, 1, 0.1, [0.5, 0.55, 0.7], None),  # exactly a tenth, then more
+        (1, 1, 0.5, [0.5, 0.75, 1.0], 3),  # exactly a half, then less
         (1, 1, 0.1, [0.5, 0.54, 0.9], 2),
         (1, 2, 0.1, [0.5, 0.54, 0.56, 0.57, 0.58], 5),  # 0.54 did not become the best
         (1, 2, 0.1, [0.5, 0.54, 0.549, 0.9], 3),
@@ -117,13 +119,16 @@ with on_signals(stop):
 """
 
 
-def process(what: str) -> subprocess.Popen[str]:
-    started = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, what], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    assert started.stdout is not None
-    assert started.stdout.readline() == "ready\n"
-    return started
+@contextmanager
+def process(what: str) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-c", PROGRAM, what]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as started:
+        try:
+            assert started.stdout is not None
+            assert started.stdout.readline() == "ready\n"
+            yield started
+        finally:
+            started.kill()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

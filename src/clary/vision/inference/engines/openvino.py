@@ -11,6 +11,7 @@ The runtime itself sends nothing; what could report (``openvino.tools``) is neve
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from queue import LifoQueue
 from typing import Any, cast
@@ -24,6 +25,18 @@ from clary.vision.inference.engines._base import Engine, cores, graph
 __all__ = ["ENGINE", "OpenVino"]
 
 
+@cache
+def _core() -> Any:
+    """The one runtime of this process, never let go.
+
+    Its CPU plugin gives the loading thread a stack for signal handlers, and takes the memory away when it is unloaded.
+    Unloaded by another thread, the first thread's next signal, a Ctrl-C say, ends the process with SIGSEGV.
+    """
+    import openvino
+
+    return openvino.Core()
+
+
 class OpenVino(Engine):
     """The graph on OpenVINO's CPU plugin."""
 
@@ -32,9 +45,7 @@ class OpenVino(Engine):
     extra = "serve"
 
     def _open(self, folder: Path, manifest: Manifest, precision: str) -> None:
-        import openvino
-
-        core = openvino.Core()
+        core = _core()
         try:
             compiled = core.compile_model(core.read_model(graph(folder)), "CPU", self._config(manifest, precision))
             # One request a stream; a caller more waits here for its turn.
