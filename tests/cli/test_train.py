@@ -44,8 +44,10 @@ def test_folder_becomes_a_model(cli: Cli, pictures: Path, tmp_path: Path) -> Non
     first, *rest = out.splitlines()
     assert first.startswith("validation accuracy ")
     assert " of 2), " in first
-    assert rest[0] == f"model: {tmp_path / 'run' / 'model.tar.gz'}"
-    assert f"clary predict {tmp_path / 'run'} PICTURE..." in rest[1]
+    assert rest[0] == f"model:  {tmp_path / 'run' / 'model.tar.gz'}"
+    assert rest[1] == f"report: {tmp_path / 'run' / 'report.html'}"
+    assert (tmp_path / "run" / "report.html").is_file()
+    assert f"clary predict {tmp_path / 'run'} PICTURE..." in rest[2]
     assert "Epoch[1] Validation-accuracy=" in err
     assert err.splitlines() == clary.Run(tmp_path / "run").log.splitlines()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -65,8 +66,10 @@ def print_run(run: Run) -> None:
     accuracy = numbers.get("validation:accuracy")
     reached = f"validation accuracy {accuracy:.4f}" if accuracy is not None else "trained on all pictures"
     typer.echo(f"{reached} (epoch {numbers['best_epoch'] + 1} of {numbers['epochs']}), {numbers['seconds']:.1f} s")
-    typer.echo(f"model: {run.model}")
-    typer.echo(f"next:  clary predict {run.path} PICTURE...   clary report {run.path}   clary serve {run.path}")
+    typer.echo(f"model:  {run.model}")
+    if find_spec("matplotlib") and find_spec("jinja2"):  # the extra `report`; a trained model is none the worse
+        typer.echo(f"report: {run.report}")
+    typer.echo(f"next:   clary predict {run.path} PICTURE...   clary serve {run.path}")
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -456,6 +456,33 @@ def test_without_validation_the_last_epoch_is_kept(tmp_path: Path) -> None:
     assert torch.equal(run.network.state_dict()["backbone.fc.weight"], weights.after[-1]["backbone.fc.weight"])
 
 
+class MxnetSgd(torch.optim.Optimizer):
+    """MXNet's sgd_mom_update written down: the rate is inside the velocity."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__(network.parameters(), {"lr": 0.0, "factor": 1.0})
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                velocity = self.state[parameter].setdefault("velocity", torch.zeros_like(parameter))
+                velocity.mul_(0.9).sub_(group["lr"] * parameter.grad)
+                parameter.add_(velocity)
+
+
+def test_drop_of_the_rate_leaves_the_velocity_as_mxnet_does(tmp_path: Path) -> None:
+    setting = Setting(schedule=factor(0.1, (1,), 0.1, STEPS), weight_decay=0.0, epochs=3, validation=False)
+    run, reference = setting.make(tmp_path / "run"), setting.make(tmp_path / "reference")
+    fit(run)
+    fit(replace(reference, optimizer=MxnetSgd(reference.network)))
+    plain = replace(setting.make(tmp_path / "plain"), schedule=Schedule(factor(0.1, (1,), 0.1, STEPS).rate))
+    fit(plain)
+    for ours, theirs in zip(run.network.parameters(), reference.network.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(next(plain.network.parameters()), next(run.network.parameters()), rtol=1e-2)
+
+
 # When it ends early
 
 STANDING_STILL = Setting(  # nothing is trained, so no epoch is better than the first
