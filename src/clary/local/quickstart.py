@@ -71,7 +71,8 @@ def quickstart(
     shutil.rmtree(out / "run", ignore_errors=True)
     run = train("classification", folder, out=out / "run", epochs=epochs, seed=seed, hooks=hooks, echo=echo)
     numbers = run.metrics
-    clock.lap("train", f"{numbers['epochs']} epochs, best {numbers['best_epoch'] + 1}")
+    count = numbers["epochs"]
+    clock.lap("train", f"{count} epoch{'s' if count > 1 else ''}, best {numbers['best_epoch'] + 1}")
 
     found = evaluate(run.model, folder)
     summary = Summary(run, folder, clock.stages, found.metrics["accuracy"], found.split, found.count)

@@ -108,14 +108,22 @@ class TestLoading:
         with load(tmp_path) as model:
             assert model.labels == ("cat", "dog", "fox")
 
-    def test_closing_removes_the_files_and_predicting_goes_on(self, model_archive, jpeg):
-        model = load(model_archive)
-        folder = model._artifact.folder
-        assert folder.is_dir()
+    def test_nothing_is_left_on_disk_while_it_predicts(self, model_archive, jpeg, tmp_path, monkeypatch):
+        monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+        with load(model_archive) as model:
+            assert list(tmp_path.iterdir()) == []
+            assert len(model.predict(jpeg())) == 1
         model.close()
-        model.close()
-        assert not folder.exists()
-        assert len(model.predict(jpeg())) == 1
+
+    @pytest.mark.parametrize("engine", ["openvino", "onnxruntime", "torch"])
+    def test_no_engine_needs_the_files_any_more(self, model_archive, jpeg, engine):
+        with load(model_archive, engine) as model:
+            assert not model._artifact.folder.exists()
+            assert len(model.predict([jpeg(seed=seed) for seed in range(5)])) == 5
+
+    def test_a_folder_of_the_user_stays(self, model_folder):
+        load(model_folder).close()
+        assert (model_folder / "manifest.json").is_file()
 
     def test_a_model_that_no_engine_takes_leaves_nothing(self, model_folder, tmp_path, monkeypatch):
         monkeypatch.setattr("tempfile.tempdir", str(tmp_path))

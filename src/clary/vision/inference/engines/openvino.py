@@ -2,9 +2,9 @@
 
 One graph with an open batch dimension. Measured on ResNet-50, bf16 with AMX, one thread: a graph compiled for just
 this batch size is 5 % faster for one picture and 3 % for four, and costs 50 MB for every size; an open one serves
-all sizes. Side by side, two streams of one thread do 15 % more than one stream of two (they never wait for each
-other), while one call alone takes half the time with both cores. Hence ``streams``: 1 for a program that predicts,
-one a core for a server.
+all sizes. Side by side, two streams of one thread do a fifth more than one stream of two (they never wait for each
+other), while one call alone takes about half the time with both cores. Hence ``streams``: 1 for a program that
+predicts, one a core for a server.
 
 The runtime itself sends nothing; what could report (``openvino.tools``) is never imported.
 """
