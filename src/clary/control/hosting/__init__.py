@@ -1,0 +1,1 @@
+"""Endpoints: one worker process a variant, and who keeps them alive."""

@@ -1,0 +1,1 @@
+"""Jobs: a directory, a process group, a log; prepared, started, watched, collected, and found again."""

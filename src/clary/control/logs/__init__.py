@@ -1,0 +1,1 @@
+"""Log events of jobs and endpoints: one file a stream."""

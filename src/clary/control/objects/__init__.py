@@ -1,0 +1,1 @@
+"""S3: rclone over plain files behind the gateway, or any other endpoint."""

@@ -1,0 +1,91 @@
+"""The object store as jobs and endpoints use it, wherever the objects lie."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Protocol
+from urllib.parse import urlsplit
+
+from clary.control.wire.errors import ServiceError, ValidationException
+
+__all__ = ["NoSuchBucket", "NoSuchKey", "Object", "ObjectStore", "S3Uri"]
+
+
+class NoSuchBucket(ServiceError):
+    """The bucket does not exist."""
+
+    def __init__(self, bucket: str) -> None:
+        super().__init__("NoSuchBucket", f"The specified bucket does not exist: {bucket}", status=404)
+
+
+class NoSuchKey(ServiceError):
+    """The bucket holds no object of this key."""
+
+    def __init__(self, bucket: str, key: str) -> None:
+        super().__init__("NoSuchKey", f"The specified key does not exist: s3://{bucket}/{key}", status=404)
+
+
+@dataclass(frozen=True, slots=True)
+class S3Uri:
+    """``s3://bucket/key``; the key may be empty or a prefix."""
+
+    bucket: str
+    key: str
+
+    @classmethod
+    def parse(cls, text: str) -> S3Uri:
+        """Raises ValidationException naming ``text`` when it is no s3 URI."""
+        parts = urlsplit(text, allow_fragments=False)
+        if parts.scheme != "s3" or not parts.netloc:
+            raise ValidationException(f'"{text}" is no S3 URI; write s3://bucket/prefix')
+        return cls(parts.netloc, (parts.path + (f"?{parts.query}" if parts.query else "")).removeprefix("/"))
+
+    def __str__(self) -> str:
+        return f"s3://{self.bucket}/{self.key}"
+
+    def join(self, *names: str) -> S3Uri:
+        """This URI with names appended, exactly one slash between each."""
+        return S3Uri(self.bucket, "/".join([*filter(None, [self.key.rstrip("/")]), *names]))
+
+
+@dataclass(frozen=True, slots=True)
+class Object:
+    """One object of a listing. ``size`` in bytes, ``modified`` in epoch seconds."""
+
+    key: str
+    size: int
+    modified: float
+
+
+class ObjectStore(Protocol):
+    """All methods block; call them from a thread where they may take long."""
+
+    local: bool  # objects are files of this machine, so ``fetch`` can link
+
+    def bucket_exists(self, bucket: str) -> bool: ...
+
+    def list(self, bucket: str, prefix: str = "") -> Iterator[Object]:
+        """Objects whose key begins with ``prefix``, in key order (UTF-8 bytes). Raises NoSuchBucket."""
+        ...
+
+    def open(self, bucket: str, key: str) -> BinaryIO:
+        """The object's bytes as a stream. Raises NoSuchBucket, NoSuchKey."""
+        ...
+
+    def fetch(self, bucket: str, key: str, path: Path) -> None:
+        """The object as the file ``path``, whose folder exists. Raises NoSuchBucket, NoSuchKey.
+
+        A hard link where the store is local and on the same disk (never write to it), else a copy or download to a
+        temporary name that is renamed.
+        """
+        ...
+
+    def put(self, bucket: str, key: str, path: Path) -> None:
+        """Store the file ``path``; atomic: readers see the old object or the whole new one. Raises NoSuchBucket."""
+        ...
+
+    def delete(self, bucket: str, key: str) -> None:
+        """No error when there is none."""
+        ...

@@ -1,0 +1,87 @@
+"""What a platform is started with, and where it keeps its files.
+
+HOME/                         ~/.clary, CLARY_HOME, or `clary up --home`
+├── lock                      held by the one gateway that may use this home
+├── server.json               address, process id and version of the running gateway
+├── credentials.json          access key and secret, where requests must be signed
+├── clary.db                  the store, unless --store names another
+├── s3/<bucket>/<key>         objects are plain files
+├── jobs/<job>/               a directory a training job
+├── endpoints/<endpoint>/     unpacked models
+├── logs/<group>/<stream>     log events
+└── run/                      sockets
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+__all__ = ["ACCOUNT", "DEFAULT_PORT", "REGION", "Settings", "default_home"]
+
+ACCOUNT = "000000000000"  # twelve digits, as every ARN needs
+REGION = "us-east-1"
+ROLE = "ClaryRole"
+DEFAULT_PORT = 4747
+
+
+def default_home() -> Path:
+    """CLARY_HOME, or ``~/.clary``."""
+    return Path(os.environ.get("CLARY_HOME") or Path.home() / ".clary")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything `clary up` can be told. Times in seconds."""
+
+    home: Path = field(default_factory=default_home)
+    host: str = "127.0.0.1"
+    port: int = DEFAULT_PORT
+    region: str = REGION
+    account: str = ACCOUNT
+    store_url: str = ""  # empty: SQLite at HOME/clary.db
+    s3_endpoint: str = ""  # empty: rclone over HOME/s3
+    verify_signatures: bool = False
+    idle_after: float = 900.0  # an endpoint without calls for so long gives its memory back
+    warm: bool = True  # keep a process with the training libraries loaded
+    max_jobs: int = 0  # jobs that run at a time; 0: as many as the machine bears
+    stop_grace: float = 120.0  # between SIGTERM and SIGKILL of a job
+
+    @property
+    def database(self) -> str:
+        return self.store_url or f"sqlite:///{self.home / 'clary.db'}"
+
+    @property
+    def s3_root(self) -> Path:
+        return self.home / "s3"
+
+    @property
+    def jobs_root(self) -> Path:
+        return self.home / "jobs"
+
+    @property
+    def endpoints_root(self) -> Path:
+        return self.home / "endpoints"
+
+    @property
+    def logs_root(self) -> Path:
+        return self.home / "logs"
+
+    @property
+    def run_root(self) -> Path:
+        return self.home / "run"
+
+    @property
+    def url(self) -> str:
+        """Where a client on this machine finds the gateway."""
+        host = "127.0.0.1" if self.host in ("0.0.0.0", "::", "") else self.host
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+
+    def arn(self, resource: str, *, service: str = "sagemaker", region: str = "") -> str:
+        """``arn:aws:sagemaker:<region>:<account>:<resource>``."""
+        return f"arn:aws:{service}:{region or self.region}:{self.account}:{resource}"
+
+    @property
+    def role_arn(self) -> str:
+        return f"arn:aws:iam::{self.account}:role/{ROLE}"

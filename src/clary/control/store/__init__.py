@@ -1,0 +1,1 @@
+"""What the platform remembers: records, tags, metrics."""

@@ -1,0 +1,1 @@
+"""The AWS protocols, generic: requests checked and answers shaped by botocore's own service descriptions."""

@@ -1,0 +1,31 @@
+"""The error a client of AWS sees: a code and a message it may match on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from clary.errors import ClaryError
+
+__all__ = ["ServiceError", "ValidationException"]
+
+
+class ServiceError(ClaryError):
+    """An operation is refused. ``code`` and ``message`` go to the client as they are.
+
+    ``status`` is the HTTP status, ``members`` further members of the modelled error (OriginalStatusCode, say).
+    """
+
+    def __init__(self, code: str, message: str, *, status: int = 400, members: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.status = status
+        self.members = dict(members or {})
+
+
+class ValidationException(ServiceError):
+    """What SageMaker answers to most wrong requests."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("ValidationException", message)
