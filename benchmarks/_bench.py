@@ -15,10 +15,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import IO
 
-__all__ = ["busy_seconds", "cpu_seconds", "machine", "memory", "pets", "process", "ready", "table"]
+__all__ = ["busy_seconds", "cpu_seconds", "machine", "memory", "memory_now", "pets", "process", "ready", "table"]
 
 _FLAGS = ("amx_bf16", "avx512_bf16", "avx512f", "avx2")
-_PACKAGES = ("torch", "openvino", "onnxruntime", "litserve")
+_PACKAGES = ("torch", "openvino", "onnxruntime", "litserve", "moto")
 
 
 def machine() -> str:
@@ -82,6 +82,17 @@ def memory(pid: int) -> float:
     """Resident memory of a process and its children at their largest, MiB."""
     lines = (line.split() for one in _family(pid) for line in _text(f"/proc/{one}/status").splitlines())
     return sum(int(words[1]) for words in lines if words[:1] == ["VmHWM:"]) / 1024
+
+
+def memory_now(pid: int) -> dict[str, float]:
+    """Resident memory now of a running platform by part, MiB: gateway, rclone, nursery, worker."""
+    found: dict[str, float] = {}
+    for one in _family(pid):
+        words = _text(f"/proc/{one}/cmdline")
+        name = next((part for part in ("rclone", "nursery", "worker") if one != pid and part in words), "gateway")
+        lines = (line.split() for line in _text(f"/proc/{one}/status").splitlines())
+        found[name] = found.get(name, 0) + sum(int(line[1]) for line in lines if line[:1] == ["VmRSS:"]) / 1024
+    return found
 
 
 def cpu_seconds(pid: int) -> float:

@@ -15,7 +15,6 @@ Weights are random; speed does not depend on them. "others" is the machine's tim
 from __future__ import annotations
 
 import argparse
-import asyncio
 import base64
 import io
 import json
@@ -29,6 +28,7 @@ from pathlib import Path
 
 import numpy as np
 from _bench import busy_seconds, cpu_seconds, machine, memory, pets, process, ready, table
+from _load import load, request
 from PIL import Image
 
 CLIENTS = 8
@@ -48,7 +48,6 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=CLIENTS)
     parser.add_argument("--role", choices=sorted(ROLES), help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--url", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.role:
         ROLES[options.role](options)
@@ -114,9 +113,11 @@ def _limit(options: argparse.Namespace) -> Result:
 
 def _measured(options: argparse.Namespace, pid: int, url: str) -> Result:
     """What the clients saw of the server ``pid``, its peak memory, and its processor time for each request."""
-    _output(options, "clients", "--url", url, "--seconds", 2)
+    address = url.rpartition("/")[0]
+    data = _request(url.removeprefix(address), (options.folder / "picture.jpg").read_bytes())
+    load(address, data, clients=options.clients, seconds=2)
     used, busy = cpu_seconds(pid), busy_seconds()
-    seen: Result = json.loads(_output(options, "clients", "--url", url))
+    seen = load(address, data, clients=options.clients, seconds=options.seconds)
     used, busy = cpu_seconds(pid) - used, busy_seconds() - busy
     others = max(0.0, busy - used - seen["used"]) / (options.seconds * len(os.sched_getaffinity(0)))
     return {**seen, "memory": memory(pid), "cpu": used / seen["requests"], "others": others}
@@ -210,80 +211,15 @@ def role_limit(options: argparse.Namespace) -> None:
     print(json.dumps({**result, "others": max(0.0, busy - used) / (seconds * threads)}))
 
 
-def role_clients(options: argparse.Namespace) -> None:
-    """Load a URL and print what was seen."""
-    host, _, path = options.url.removeprefix("http://").partition("/")
-    request = _request(f"/{path}", (options.folder / "picture.jpg").read_bytes())
-    latencies: list[float] = []
-
-    async def run() -> float:
-        loop = asyncio.get_running_loop()
-        name, port = host.split(":")
-        end = loop.time() + options.seconds
-        start = loop.time()
-        clients = [
-            (await loop.create_connection(lambda: _Client(request, latencies, end), name, int(port)))[1]
-            for _ in range(options.clients)
-        ]
-        await asyncio.gather(*(client.finished for client in clients))
-        return loop.time() - start
-
-    seconds = asyncio.run(run())
-    p50, p99 = np.percentile(latencies, [50, 99])
-    count = len(latencies)
-    used = time.process_time()
-    print(json.dumps({"speed": count / seconds, "p50": p50, "p99": p99, "requests": count, "used": used}))
-
-
 def _request(path: str, data: bytes) -> bytes:
     """The bytes of a request: the picture itself for SageMaker's contract, in JSON for LitServe."""
-    kind = "image/jpeg"
     if path == "/predict":
-        kind = "application/json"
         data = json.dumps({"image_data": base64.b64encode(data).decode()}).encode()
-    head = f"POST {path} HTTP/1.1\r\nHost: benchmark\r\nContent-Type: {kind}\r\nContent-Length: {len(data)}\r\n\r\n"
-    return head.encode() + data
+        return request(path, data, Content_Type="application/json")
+    return request(path, data, Content_Type="image/jpeg")
 
 
-class _Client(asyncio.Protocol):
-    """Sends the request again and again; ``finished`` is done when the time is over and the last answer is there."""
-
-    def __init__(self, request: bytes, latencies: list[float], end: float) -> None:
-        self._request, self._latencies, self._end = request, latencies, end
-        self._loop = asyncio.get_running_loop()
-        self._received = b""
-        self.finished: asyncio.Future[None] = self._loop.create_future()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        self._send()
-
-    def data_received(self, data: bytes) -> None:
-        self._received += data
-        head, found, body = self._received.partition(b"\r\n\r\n")
-        if not found or len(body) < int(head.lower().split(b"content-length:")[1].split()[0]):
-            return
-        if not head.startswith(b"HTTP/1.1 200"):
-            self.finished.set_exception(RuntimeError(self._received.decode()))
-            return self._transport.close()
-        self._latencies.append(self._loop.time() - self._sent)
-        self._received = b""
-        if self._loop.time() < self._end:
-            self._send()
-        else:
-            self._transport.close()
-
-    def connection_lost(self, error: Exception | None) -> None:
-        if not self.finished.done():
-            self.finished.set_result(None)
-
-    def _send(self) -> None:
-        self._sent = self._loop.time()
-        self._transport.write(self._request)
-
-
-ROLES = {"model": role_model, "limit": role_limit, "clients": role_clients}
+ROLES = {"model": role_model, "limit": role_limit}
 
 if __name__ == "__main__":
     main()

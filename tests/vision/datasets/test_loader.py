@@ -33,10 +33,10 @@ class Plain:
         return np.full((2, 2, 3), index % 251, np.uint8)
 
 
-def noisy(pixels: np.ndarray, random: np.random.Generator) -> np.ndarray:
+def noisy(pixels: np.ndarray, target: int, random: np.random.Generator) -> tuple[np.ndarray, int]:
     noise: np.ndarray = random.integers(0, 256, (*pixels.shape[:2], 3), dtype=np.uint8)
     mixed: np.ndarray = noise ^ pixels
-    return mixed
+    return mixed, target
 
 
 def make(count: int, batch_size: int, *, shuffle: bool = True, seed: int = 0, **options: Any) -> Loader:
@@ -115,8 +115,8 @@ def test_batches_from_the_kth_on_are_the_tail_of_the_epoch(
 
 
 def test_targets_and_pictures_are_those_of_the_indices() -> None:
-    def untouched(pixels: np.ndarray, random: np.random.Generator) -> np.ndarray:
-        return pixels
+    def untouched(pixels: np.ndarray, target: int, random: np.random.Generator) -> tuple[np.ndarray, int]:
+        return pixels, target
 
     for batch in make(20, 3, view=untouched).epoch():
         assert np.array_equal(batch.targets, batch.indices * 10)
@@ -181,12 +181,12 @@ def test_only_a_few_batches_are_made_ahead() -> None:
     too_far = threading.Event()
     seen = []
 
-    def view(pixels: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    def view(pixels: np.ndarray, target: int, random: np.random.Generator) -> tuple[np.ndarray, int]:
         if pixels[0, 0, 0] == 0:
             seen.append(too_far.wait(0.3))
         if pixels[0, 0, 0] > PREFETCH:
             too_far.set()
-        return pixels
+        return pixels, target
 
     epoch = make(100, 1, view=view, shuffle=False).epoch()
     next(epoch)
@@ -198,19 +198,19 @@ def test_batches_are_made_at_the_same_time() -> None:
     """Each of two workers waits for the other: one alone would wait for ever."""
     meeting = threading.Barrier(2, timeout=20)
 
-    def view(pixels: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    def view(pixels: np.ndarray, target: int, random: np.random.Generator) -> tuple[np.ndarray, int]:
         meeting.wait()
-        return pixels
+        return pixels, target
 
     assert len(list(make(8, 1, view=view, workers=2).epoch())) == 8
 
 
 @pytest.mark.parametrize("error", [ValueError("of a view"), KeyboardInterrupt()], ids=["ValueError", "interrupt"])
 def test_error_in_a_thread_reaches_the_loop(error: BaseException) -> None:
-    def view(pixels: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    def view(pixels: np.ndarray, target: int, random: np.random.Generator) -> tuple[np.ndarray, int]:
         if pixels[0, 0, 0] == 7:
             raise error
-        return pixels
+        return pixels, target
 
     epoch = make(20, 2, view=view, shuffle=False).epoch()
     assert [list(next(epoch).indices) for _ in range(3)] == [[0, 1], [2, 3], [4, 5]]
@@ -263,7 +263,9 @@ def test_budget_holds_with_many_threads(samples: Samples) -> None:
     pictures, reads = samples(30)
     cache = PictureCache(pictures, SIDE, SIDE, budget=10 * BYTES)
     targets = np.zeros(30, np.int64)
-    loader = Loader(cache, targets, lambda pixels, _: pixels, batch_size=1, seed=0, shuffle=True, workers=8)
+    loader = Loader(
+        cache, targets, lambda pixels, target, _: (pixels, target), batch_size=1, seed=0, shuffle=True, workers=8
+    )
     for epoch in range(4):
         reads.clear()
         assert len(list(loader.epoch(epoch))) == 30
@@ -277,7 +279,7 @@ def test_what_is_kept_is_not_changed_by_a_view(samples: Samples) -> None:
     cache = PictureCache(pictures, SIDE, SIDE, budget=10**6)
     before = [cache[i].copy() for i in range(4)]
     for kind in AUGMENTATIONS:
-        view = lambda pixels, random, kind=kind: augment(pixels, kind, SIDE, SIDE, random)  # noqa: E731
+        view = lambda pixels, target, random, kind=kind: (augment(pixels, kind, SIDE, SIDE, random), target)  # noqa: E731
         list(Loader(cache, np.zeros(4), view, batch_size=2, seed=0, shuffle=True).epoch())
     assert all(np.array_equal(cache[i], before[i]) for i in range(4))
 
@@ -316,7 +318,12 @@ def test_bad_picture_is_named(content: bytes | None, sentence: str, tmp_path: Pa
         bad.write_bytes(content)
     pictures[3] = Sample(Blob(bad), (0,), source="list.txt:4")
     loader = Loader(
-        PictureCache(pictures, SIDE, SIDE, 10**6), np.zeros(6), lambda p, _: p, batch_size=2, seed=0, shuffle=False
+        PictureCache(pictures, SIDE, SIDE, 10**6),
+        np.zeros(6),
+        lambda p, t, _: (p, t),
+        batch_size=2,
+        seed=0,
+        shuffle=False,
     )
     with pytest.raises(DataError) as caught:
         list(loader.epoch())

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from clary.vision.datasets.loader import Loader
 from clary.vision.models.classifier import Classifier
 from clary.vision.training.checkpoint import Checkpoints, Progress
 from clary.vision.training.loop import Training, fit
-from clary.vision.training.objective import ClassificationObjective
+from clary.vision.training.objective import ClassificationObjective, Judge, Objective, TallyJudge
 from clary.vision.training.optim import make_optimizer
 from clary.vision.training.records import MetricsFile
 from clary.vision.training.schedules import Schedule, cosine, factor
@@ -206,8 +206,8 @@ class Pictures:
         return pixels
 
 
-def mirrored(pixels: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    return pixels[:, ::-1] if random.random() < 0.5 else pixels
+def mirrored(pixels: np.ndarray, target: Any, random: np.random.Generator) -> tuple[np.ndarray, Any]:
+    return (pixels[:, ::-1] if random.random() < 0.5 else pixels), target
 
 
 def outcome(folder: Path, run: Training, progress: Progress) -> dict[str, Any]:
@@ -330,9 +330,9 @@ def test_run_stopped_during_validation_goes_on_with_it(tmp_path: Path) -> None:
     setting, stop, folder = SETTINGS["sgd"], StopRequest(), tmp_path / "stopped"
     run = replace(setting.make(folder), stop=stop)
 
-    def view(pixels: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    def view(pixels: np.ndarray, target: Any, random: np.random.Generator) -> tuple[np.ndarray, Any]:
         stop()
-        return pixels
+        return pixels, target
 
     validation = Loader(Pictures(7, SIZE, 1), np.arange(7), view, batch_size=1, seed=1, shuffle=False)  # type: ignore[arg-type]
     with pytest.raises(InterruptedRun, match="epoch 0, step 3"):
@@ -399,14 +399,17 @@ class Scripted(ClassificationObjective):
         super().__init__()
         self._accuracies = iter(accuracies)
 
-    def count(self, tally: dict[str, float], outputs: Tensor, targets: Tensor, loss: float) -> None:
-        super().count(tally, outputs, targets, loss)
-        if not torch.is_grad_enabled() and "scripted" not in tally:
-            tally["scripted"] = next(self._accuracies)
+    def judge(self) -> Judge:
+        return ScriptedJudge(self, next(self._accuracies))
 
-    def metrics(self, tally: Mapping[str, float]) -> dict[str, float]:
-        found = super().metrics(tally)
-        return found | ({"accuracy": tally["scripted"]} if "scripted" in tally else {})
+
+class ScriptedJudge(TallyJudge):
+    def __init__(self, objective: Objective, accuracy: float) -> None:
+        super().__init__(objective)
+        self._accuracy = accuracy
+
+    def metrics(self) -> dict[str, float]:
+        return super().metrics() | {"accuracy": self._accuracy}
 
 
 class Weights(Hook):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Lock
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +18,8 @@ from clary.vision.base.types import Sample
 
 __all__ = ["Batch", "Loader", "PictureCache", "random_of"]
 
-View = Callable[[np.ndarray, np.random.Generator], np.ndarray]
+# (pixels, target, random) to network input and the target that goes with it: boxes and masks change with the picture.
+View = Callable[[np.ndarray, Any, np.random.Generator], tuple[np.ndarray, Any]]
 
 PREFETCH = 3  # batches made ahead of the one in use
 
@@ -83,14 +85,15 @@ class PictureCache:
 class Loader:
     """Batches of one split, made by threads ahead of their use.
 
-    ``view`` makes network input of a cached picture. With ``shuffle`` the order changes every epoch and the last
-    incomplete batch is left out; without, every sample comes exactly once.
+    ``targets[i]`` belongs to picture i; ``view`` makes network input and a target of fixed shape of the two. With
+    ``shuffle`` the order changes every epoch and the last incomplete batch is left out; without, every sample comes
+    exactly once.
     """
 
     def __init__(
         self,
         pictures: PictureCache,
-        targets: np.ndarray,
+        targets: Sequence[Any] | np.ndarray,
         view: View,
         *,
         batch_size: int,
@@ -141,5 +144,6 @@ class Loader:
         return order[number * self.batch_size : (number + 1) * self.batch_size]
 
     def _batch(self, epoch: int, indices: np.ndarray) -> Batch:
-        views = [self._view(self._pictures[i], random_of(self._seed, epoch, int(i))) for i in indices]
-        return Batch(np.stack(views), self._targets[indices], indices)
+        views = [self._view(self._pictures[i], self._targets[i], random_of(self._seed, epoch, int(i))) for i in indices]
+        images, targets = zip(*views, strict=True)
+        return Batch(np.stack(images), np.stack(targets), indices)

@@ -11,7 +11,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -122,7 +122,7 @@ def _step(run: Training, batch: Batch, progress: Progress) -> tuple[float, float
     loss.backward()
     value = _finite(loss, f"epoch {progress.epoch}, step {progress.step}")
     run.optimizer.step()
-    run.objective.count(progress.tally, outputs.detach(), targets, value)
+    run.objective.count(progress.tally, _detached(outputs), targets, value)
     return rate, value
 
 
@@ -150,22 +150,25 @@ def evaluate(run: Training, progress: Progress) -> dict[str, float]:
     """
     assert run.validation is not None
     run.network.eval()
-    tally: dict[str, float] = {}
+    judge = run.objective.judge()
     for batch in run.validation.epoch():
         images, targets = _to_device(batch, run.device)
         outputs, loss = _forward(run, run.network, images, targets, progress.precision)
-        run.objective.count(tally, outputs, targets, _finite(loss, f"epoch {progress.epoch}, validation"))
+        judge.add(outputs, targets, _finite(loss, f"epoch {progress.epoch}, validation"))
         if run.stop.made:
             _save_if_asked(run, progress)
-    return run.objective.metrics(tally)
+    return judge.metrics()
 
 
-def _forward(
-    run: Training, network: nn.Module, images: Tensor, targets: Tensor, precision: str
-) -> tuple[Tensor, Tensor]:
+def _forward(run: Training, network: nn.Module, images: Tensor, targets: Tensor, precision: str) -> tuple[Any, Tensor]:
     with autocast(precision, run.device):
         outputs = network(images)
     return outputs, run.objective.loss(outputs, targets)
+
+
+def _detached(outputs: Any) -> Any:
+    """Outputs as numbers only: what is counted must not keep the graph alive."""
+    return outputs.detach() if isinstance(outputs, Tensor) else tuple(_detached(one) for one in outputs)
 
 
 def _finite(loss: Tensor, where: str) -> float:

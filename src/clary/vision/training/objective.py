@@ -4,29 +4,42 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["ClassificationObjective", "Objective", "Tally"]
+__all__ = ["ClassificationObjective", "Judge", "Objective", "Tally", "TallyJudge", "positive_weights"]
 
 Tally = dict[str, float]
 
 
-class Objective(Protocol):
-    """``loss`` is minimised. ``count`` adds a batch to a tally; ``metrics`` reads numbers off the tally.
+class Judge(Protocol):
+    """Counts one pass over a validation split."""
 
-    ``metrics`` offers ``loss`` and the task's own; ``keeps`` says whether an epoch's weights replace those kept so
-    far, from its validation metrics and those of the epochs before it.
+    def add(self, outputs: Any, targets: Tensor, loss: float) -> None: ...
+
+    def metrics(self) -> dict[str, float]:
+        """``loss`` and the task's own."""
+        ...
+
+
+class Objective(Protocol):
+    """``loss`` is minimised; outputs are what the network gives: a tensor, or a tuple of them.
+
+    ``count`` adds a training batch to a tally (plain numbers, so that a checkpoint can hold them) and ``metrics``
+    reads the tally. ``judge`` starts a validation pass. ``keeps`` says whether an epoch's weights replace those kept
+    so far, from its validation metrics and those of the epochs before it.
     """
 
-    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor: ...
+    def loss(self, outputs: Any, targets: Tensor) -> Tensor: ...
 
-    def count(self, tally: Tally, outputs: Tensor, targets: Tensor, loss: float) -> None: ...
+    def count(self, tally: Tally, outputs: Any, targets: Tensor, loss: float) -> None: ...
 
     def metrics(self, tally: Mapping[str, float]) -> dict[str, float]: ...
+
+    def judge(self) -> Judge: ...
 
     def keeps(self, new: Mapping[str, float], earlier: Sequence[Mapping[str, float]]) -> bool: ...
 
@@ -34,6 +47,20 @@ class Objective(Protocol):
     def watched(self) -> str:
         """The metric that early stopping watches; higher is better."""
         ...
+
+
+class TallyJudge:
+    """Judges by what the objective counts while training."""
+
+    def __init__(self, objective: Objective) -> None:
+        self._objective = objective
+        self._tally: Tally = {}
+
+    def add(self, outputs: Any, targets: Tensor, loss: float) -> None:
+        self._objective.count(self._tally, outputs, targets, loss)
+
+    def metrics(self) -> dict[str, float]:
+        return self._objective.metrics(self._tally)
 
 
 class ClassificationObjective:
@@ -89,6 +116,9 @@ class ClassificationObjective:
         if "top_k_correct" in tally:
             found[f"top_k_accuracy_{self._top_k}"] = tally["top_k_correct"] / max(tally["samples"], 1)
         return found
+
+    def judge(self) -> Judge:
+        return TallyJudge(self)
 
     def keeps(self, new: Mapping[str, float], earlier: Sequence[Mapping[str, float]]) -> bool:
         """Strictly higher accuracy than ever before; equal accuracy does not replace the best, as in the original.

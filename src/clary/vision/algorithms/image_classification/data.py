@@ -80,7 +80,7 @@ def _loader(
     return Loader(
         cache,
         targets_of(samples, hp),
-        lambda pixels, random: augment(pixels, kind, view.height, view.width, random),
+        lambda pixels, target, random: (augment(pixels, kind, view.height, view.width, random), target),
         batch_size=min(hp.mini_batch_size, len(samples)),
         seed=hp.seed,
         shuffle=shuffle,
