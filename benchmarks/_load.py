@@ -2,8 +2,9 @@
 
     python benchmarks/_load.py URL REQUEST_FILE --clients 8 --seconds 10
 
-REQUEST_FILE holds the bytes of the request. Prints one JSON object: requests, speed (requests/s), p50 and p99 in
-seconds, used (processor seconds of this process). A server that closes the connection is connected to again.
+URL is http://host:port or unix:/path/of/socket. REQUEST_FILE holds the bytes of the request. Prints one JSON object:
+requests, speed (requests/s), p50 and p99 in seconds, used (processor seconds of this process). A server that closes
+the connection is connected to again.
 """
 
 from __future__ import annotations
@@ -53,11 +54,15 @@ class _Client(asyncio.Protocol):
         self._answered = True
         self.finished: asyncio.Future[None] = self._loop.create_future()
 
-    async def run(self, host: str, port: int) -> None:
+    async def run(self, url: str) -> None:
+        place = urlsplit(url)
         while self._loop.time() < self._end and not (self.finished.done() and self.finished.exception()):
             self.finished = self._loop.create_future()
             self._sent = self._loop.time()
-            await self._loop.create_connection(lambda: self, host, port)
+            if place.scheme == "unix":
+                await self._loop.create_unix_connection(lambda: self, place.path)
+            else:
+                await self._loop.create_connection(lambda: self, place.hostname, place.port or 80)
             await self.finished
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -88,11 +93,10 @@ class _Client(asyncio.Protocol):
 
 async def _run(url: str, data: bytes, clients: int, seconds: float) -> tuple[list[float], float]:
     loop = asyncio.get_running_loop()
-    place = urlsplit(url)
     latencies: list[float] = []
     start = loop.time()
     runs = [_Client(data, latencies, start + seconds) for _ in range(clients)]
-    await asyncio.gather(*(client.run(place.hostname or "", place.port or 80) for client in runs))
+    await asyncio.gather(*(client.run(url) for client in runs))
     return latencies, loop.time() - start
 
 

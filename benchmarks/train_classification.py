@@ -164,7 +164,7 @@ def _our_training(folders: Path, epochs: int, scratch: Path) -> Any:
     from clary.vision.models import build, describe
     from clary.vision.training.checkpoint import Checkpoints
     from clary.vision.training.loop import Training
-    from clary.vision.training.objective import ClassificationObjective
+    from clary.vision.training.objectives.classification import ClassificationObjective
     from clary.vision.training.optim import make_optimizer
     from clary.vision.training.precision import pick_device
     from clary.vision.training.schedules import cosine

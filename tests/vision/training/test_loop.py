@@ -28,7 +28,8 @@ from clary.vision.datasets.loader import Loader
 from clary.vision.models.classifier import Classifier
 from clary.vision.training.checkpoint import Checkpoints, Progress
 from clary.vision.training.loop import Training, fit
-from clary.vision.training.objective import ClassificationObjective, Judge, Objective, TallyJudge
+from clary.vision.training.objectives.base import Judge, Objective, TallyJudge
+from clary.vision.training.objectives.classification import ClassificationObjective
 from clary.vision.training.optim import make_optimizer
 from clary.vision.training.records import MetricsFile
 from clary.vision.training.schedules import Schedule, cosine, factor

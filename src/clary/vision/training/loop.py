@@ -21,7 +21,7 @@ from clary.errors import DivergedError, InterruptedRun
 from clary.vision.base.events import BatchEnd, EpochEnd, Hook, RunEnd, RunStart
 from clary.vision.datasets.loader import Batch, Loader
 from clary.vision.training.checkpoint import Checkpoints, Progress
-from clary.vision.training.objective import Objective
+from clary.vision.training.objectives.base import Objective
 from clary.vision.training.optim import rescale_momentum, set_rate
 from clary.vision.training.precision import autocast, choose
 from clary.vision.training.schedules import Schedule

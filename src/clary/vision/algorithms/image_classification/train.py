@@ -27,7 +27,7 @@ from clary.vision.models import Scores, build, describe
 from clary.vision.models.weights import Pretrained, load
 from clary.vision.training.checkpoint import Checkpoints, Progress
 from clary.vision.training.loop import Training, fit
-from clary.vision.training.objective import ClassificationObjective, positive_weights
+from clary.vision.training.objectives.classification import ClassificationObjective, positive_weights
 from clary.vision.training.optim import make_optimizer
 from clary.vision.training.precision import keep_large_blocks, pick_device
 from clary.vision.training.records import MetricsFile

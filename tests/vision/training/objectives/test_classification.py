@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hn
 
-from clary.vision.training.objective import ClassificationObjective, positive_weights
+from clary.vision.training.objectives.classification import ClassificationObjective, positive_weights
 
 logits = hn.arrays(
     np.float32,

@@ -1,66 +1,17 @@
-"""What a batch means: its loss, and what is counted to judge it. One class a task."""
+"""Classification: cross-entropy, accuracy, and which epoch's weights are kept."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["ClassificationObjective", "Judge", "Objective", "Tally", "TallyJudge", "positive_weights"]
+from clary.vision.training.objectives.base import Judge, Tally, TallyJudge, add
 
-Tally = dict[str, float]
-
-
-class Judge(Protocol):
-    """Counts one pass over a validation split."""
-
-    def add(self, outputs: Any, targets: Tensor, loss: float) -> None: ...
-
-    def metrics(self) -> dict[str, float]:
-        """``loss`` and the task's own."""
-        ...
-
-
-class Objective(Protocol):
-    """``loss`` is minimised; outputs are what the network gives: a tensor, or a tuple of them.
-
-    ``count`` adds a training batch to a tally (plain numbers, so that a checkpoint can hold them) and ``metrics``
-    reads the tally. ``judge`` starts a validation pass. ``keeps`` says whether an epoch's weights replace those kept
-    so far, from its validation metrics and those of the epochs before it.
-    """
-
-    def loss(self, outputs: Any, targets: Tensor) -> Tensor: ...
-
-    def count(self, tally: Tally, outputs: Any, targets: Tensor, loss: float) -> None: ...
-
-    def metrics(self, tally: Mapping[str, float]) -> dict[str, float]: ...
-
-    def judge(self) -> Judge: ...
-
-    def keeps(self, new: Mapping[str, float], earlier: Sequence[Mapping[str, float]]) -> bool: ...
-
-    @property
-    def watched(self) -> str:
-        """The metric that early stopping watches; higher is better."""
-        ...
-
-
-class TallyJudge:
-    """Judges by what the objective counts while training."""
-
-    def __init__(self, objective: Objective) -> None:
-        self._objective = objective
-        self._tally: Tally = {}
-
-    def add(self, outputs: Any, targets: Tensor, loss: float) -> None:
-        self._objective.count(self._tally, outputs, targets, loss)
-
-    def metrics(self) -> dict[str, float]:
-        return self._objective.metrics(self._tally)
+__all__ = ["ClassificationObjective", "positive_weights"]
 
 
 class ClassificationObjective:
@@ -102,10 +53,10 @@ class ClassificationObjective:
             correct, answers = ((outputs > 0) == (targets > 0.5)).sum(), targets.numel()
         else:
             correct, answers = (outputs.argmax(1) == targets).sum(), len(targets)
-        _add(tally, correct=float(correct), answers=answers, loss=loss * len(targets), samples=len(targets))
+        add(tally, correct=float(correct), answers=answers, loss=loss * len(targets), samples=len(targets))
         if self._top_k and not self.multi_label:
             best = outputs.topk(self._top_k, dim=1).indices
-            _add(tally, top_k_correct=float((best == targets[:, None]).any(1).sum()))
+            add(tally, top_k_correct=float((best == targets[:, None]).any(1).sum()))
 
     def metrics(self, tally: Mapping[str, float]) -> dict[str, float]:
         """``loss``, ``accuracy`` and, with ``top_k``, ``top_k_accuracy_<k>``."""
@@ -137,8 +88,3 @@ def positive_weights(targets: Tensor) -> Tensor:
     """(C,) negatives / positives of each class of multi-hot (N, C); 1 for a class without positives."""
     positives = targets.sum(0)
     return torch.where(positives > 0, (len(targets) - positives) / positives.clamp(min=1), torch.ones_like(positives))
-
-
-def _add(tally: Tally, **amounts: float) -> None:
-    for name, amount in amounts.items():
-        tally[name] = tally.get(name, 0.0) + float(amount)

@@ -1,0 +1,66 @@
+"""What a batch means: its loss, and what is counted to judge it. One file a task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from torch import Tensor
+
+__all__ = ["Judge", "Objective", "Tally", "TallyJudge", "add"]
+
+Tally = dict[str, float]
+
+
+class Judge(Protocol):
+    """Counts one pass over a validation split."""
+
+    def add(self, outputs: Any, targets: Tensor, loss: float) -> None: ...
+
+    def metrics(self) -> dict[str, float]:
+        """``loss`` and the task's own."""
+        ...
+
+
+class Objective(Protocol):
+    """``loss`` is minimised; outputs are what the network gives: a tensor, or a tuple of them.
+
+    ``count`` adds a training batch to a tally (plain numbers, so that a checkpoint can hold them) and ``metrics``
+    reads the tally. ``judge`` starts a validation pass. ``keeps`` says whether an epoch's weights replace those kept
+    so far, from its validation metrics and those of the epochs before it.
+    """
+
+    def loss(self, outputs: Any, targets: Tensor) -> Tensor: ...
+
+    def count(self, tally: Tally, outputs: Any, targets: Tensor, loss: float) -> None: ...
+
+    def metrics(self, tally: Mapping[str, float]) -> dict[str, float]: ...
+
+    def judge(self) -> Judge: ...
+
+    def keeps(self, new: Mapping[str, float], earlier: Sequence[Mapping[str, float]]) -> bool: ...
+
+    @property
+    def watched(self) -> str:
+        """The metric that early stopping watches; higher is better."""
+        ...
+
+
+class TallyJudge:
+    """Judges by what the objective counts while training."""
+
+    def __init__(self, objective: Objective) -> None:
+        self._objective = objective
+        self._tally: Tally = {}
+
+    def add(self, outputs: Any, targets: Tensor, loss: float) -> None:
+        self._objective.count(self._tally, outputs, targets, loss)
+
+    def metrics(self) -> dict[str, float]:
+        return self._objective.metrics(self._tally)
+
+
+def add(tally: Tally, **amounts: float) -> None:
+    """Add amounts to a tally by name."""
+    for name, amount in amounts.items():
+        tally[name] = tally.get(name, 0.0) + float(amount)
