@@ -4,6 +4,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+SDK := $(VENV)-sdk
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
@@ -23,12 +24,22 @@ $(VENV)/.installed-test: $(VENV)/.installed
 	$(PIP_INSTALL) --editable ".[all,test]"
 	@touch $@
 
+# Clients that the platform is tested with. SDK v2 and v3 cannot share an environment.
+$(SDK)/%/.installed: tests/sdk/%.txt
+	@test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
+	@echo "installing $$(cat $<) into $(@D) ..."
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
+$(SDK)/.installed: $(SDK)/cli/.installed $(SDK)/v2/.installed $(SDK)/v3/.installed
+	@touch $@
+
 install: $(VENV)/.installed ## install Clary into .venv
 
 quickstart: install ## a trained, tested, reported classifier from nothing
 	$(BIN)/clary quickstart
 
-test: $(VENV)/.installed-test ## lint, types, import contract, all tests
+test: $(VENV)/.installed-test $(SDK)/.installed ## lint, types, import contract, all tests
 	@$(MAKE) --no-print-directory lint types imports
 	$(BIN)/python -m pytest
 
@@ -54,4 +65,4 @@ bench: $(VENV)/.installed-test ## the benchmarks of docs/benchmarks.md
 	for script in benchmarks/[a-z]*.py; do $(BIN)/python $$script || exit 1; done
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(SDK) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

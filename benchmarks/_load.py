@@ -62,7 +62,7 @@ class _Client(asyncio.Protocol):
             if place.scheme == "unix":
                 await self._loop.create_unix_connection(lambda: self, place.path)
             else:
-                await self._loop.create_connection(lambda: self, place.hostname, place.port or 80)
+                await self._loop.create_connection(lambda: self, place.hostname or "", place.port or 80)
             await self.finished
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

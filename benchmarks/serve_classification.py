@@ -162,7 +162,7 @@ def role_model(options: argparse.Namespace) -> None:
     from clary.vision.artifact.manifest import Input, Manifest, Provenance
     from clary.vision.base.imaging import Preprocess
     from clary.vision.inference.engines import find
-    from clary.vision.models import build, describe
+    from clary.vision.models.classifier import build, describe
 
     torch.manual_seed(0)
     description = describe("timm:resnet50", CLASSES)
@@ -190,7 +190,7 @@ def role_limit(options: argparse.Namespace) -> None:
 
         def work(place: int, end: float) -> None:
             while time.perf_counter() < end:
-                model.scores(np.stack([model.prepare(data) for _ in range(4)]))
+                model.run([model.prepare(data) for _ in range(4)])
                 done[place] += 4
 
         def run(seconds: float) -> float:

@@ -161,7 +161,7 @@ def _our_training(folders: Path, epochs: int, scratch: Path) -> Any:
     from clary.vision import formats
     from clary.vision.algorithms.image_classification import data
     from clary.vision.algorithms.image_classification.spec import SPEC
-    from clary.vision.models import build, describe
+    from clary.vision.models.classifier import build, describe
     from clary.vision.training.checkpoint import Checkpoints
     from clary.vision.training.loop import Training
     from clary.vision.training.objectives.classification import ClassificationObjective

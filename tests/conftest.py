@@ -171,6 +171,12 @@ def make_colour_model() -> Callable[..., Path]:
 
 
 @pytest.fixture(scope="session")
+def colour_jpeg() -> Callable[..., bytes]:
+    """``colour_jpeg("red", seed=0)``: a JPEG of one colour with a little noise."""
+    return _colour_jpeg
+
+
+@pytest.fixture(scope="session")
 def colour_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """model.tar.gz of the network that knows blue, green and red. Not to be changed."""
     return _colour_model(tmp_path_factory.mktemp("colour-model"))
@@ -249,7 +255,7 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from clary.vision.artifact.manifest import Input, Manifest, Provenance
     from clary.vision.base.imaging import Preprocess
     from clary.vision.inference.engines import installed
-    from clary.vision.models import build, describe
+    from clary.vision.models.classifier import build, describe
 
     torch.manual_seed(0)
     description = describe("timm:test_resnet", 3)
@@ -294,3 +300,248 @@ def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         return int(stop.value.code or 0), out, err
 
     return run
+
+
+# The same world with a place in it: rectangles of these colours on gray, and networks that find them by their colour.
+
+_ENGINES = ("openvino", "onnxruntime")
+GROUND = 120  # the gray of the background
+
+
+def _rectangle_picture(seed: int, width: int = 96, height: int = 80) -> tuple[np.ndarray, list[tuple[int, ...]]]:
+    """A picture, uint8 RGB, with one or two rectangles, and their (colour number, left, top, right, bottom)."""
+    rng = np.random.default_rng(seed)
+    pixels = np.full((height, width, 3), GROUND, np.uint8)
+    found = []
+    colours = rng.permutation(len(COLOURS))[: 1 + seed % 2]
+    for place, colour in enumerate(colours):  # each in its own half: they never touch
+        across, down = (int(rng.integers(20, width // 2 - 8)), int(rng.integers(20, height - 20)))
+        left = place * width // 2 + int(rng.integers(2, width // 2 - across - 2))
+        top = int(rng.integers(2, height - down - 2))
+        pixels[top : top + down, left : left + across] = _RGB[COLOURS[colour]]
+        found.append((int(colour), left, top, left + across, top + down))
+    return pixels, found
+
+
+def _rectangles(root: Path, task: str, counts: dict[str, int], *, width: int = 96, height: int = 80) -> Path:
+    """A data set of rectangles: VOC annotations for detection, folders of masks for segmentation.
+
+    Classes are blue, green and red; of masks ground, blue, green and red.
+    """
+    from clary.vision.base.types import Blob, Box, Dataset, Sample
+    from clary.vision.formats import FORMATS
+
+    source, seed = root.with_name(root.name + "-source"), 0
+    source.mkdir(parents=True)
+    splits: dict[Any, tuple[Sample, ...]] = {}
+    for split, count in counts.items():
+        samples = []
+        for _ in range(count):
+            pixels, found = _rectangle_picture(seed, width, height)
+            image, mask = source / f"{split}{seed}.png", source / f"{split}{seed}-mask.png"
+            Image.fromarray(pixels).save(image)
+            ids = np.zeros(pixels.shape[:2], np.uint8)
+            for colour, left, top, right, bottom in found:
+                ids[top:bottom, left:right] = colour + 1
+            Image.fromarray(ids).save(mask)
+            boxes = tuple(Box(colour, *map(float, place)) for colour, *place in sorted(found))
+            detection = task == "detection"
+            classes = tuple(box.class_id for box in boxes) if detection else ()
+            samples.append(Sample(Blob(image), classes, boxes if detection else (), None if detection else Blob(mask)))
+            seed += 1
+        splits[split] = tuple(samples)
+    names = COLOURS if task == "detection" else ("ground", *COLOURS)
+    name = "voc" if task == "detection" else "masks"
+    FORMATS.get(name).write(Dataset(source, name, names, splits, task=task), root)  # type: ignore[arg-type]
+    return root
+
+
+@pytest.fixture(scope="session")
+def rectangles() -> Callable[..., Path]:
+    """``rectangles(root, "detection", {"train": 4, "test": 6}, width=96, height=80)``: see ``_rectangles``."""
+    return _rectangles
+
+
+@pytest.fixture(scope="session")
+def rectangle_picture() -> Callable[..., tuple[np.ndarray, list[tuple[int, ...]]]]:
+    """``rectangle_picture(seed, width=96, height=80)``: see ``_rectangle_picture``."""
+    return _rectangle_picture
+
+
+def _strengths(images: Any, count: int) -> Any:
+    """How much of blue, green and red (``count`` of them) a pixel has beyond the others, in about 0..1."""
+    rgb = images.float() / 255
+    total = rgb.sum(dim=3)
+    return [rgb[..., 2 - c] - (total - rgb[..., 2 - c]) / 2 for c in range(count)]
+
+
+def _rectangle_model(folder: Path, task: str, labels: tuple[str, ...] | None = None, resize: int | None = None) -> Path:
+    """``folder/model.tar.gz``: finds one rectangle of each colour, or the colour of each pixel.
+
+    ``resize`` is the longer side of the segmenter's pictures.
+    """
+    import torch
+
+    from clary.vision.artifact.archive import pack
+    from clary.vision.artifact.export import write_model
+    from clary.vision.artifact.manifest import OUTPUTS, Input, Manifest, Provenance
+    from clary.vision.base.imaging import Preprocess
+    from clary.vision.inference.engines import ENGINES
+
+    class Boxes(torch.nn.Module):
+        def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            across, down = torch.arange(64).float(), torch.arange(64).float()[:, None]
+            boxes, scores = [], []
+            for number, strength in enumerate(_strengths(images, 3)):
+                inside = strength > 0.25
+                ends = [torch.where(inside, place, 64.0).amin(dim=(1, 2)) / 64 for place in (across, down)] + [
+                    (torch.where(inside, place, -1.0).amax(dim=(1, 2)) + 1) / 64 for place in (across, down)
+                ]
+                boxes.append(torch.stack(ends, dim=1))
+                certain = strength.amax(dim=(1, 2)).clamp(0, 1)[:, None]
+                scores.append(torch.nn.functional.pad(certain, (number, 2 - number)))
+            return torch.stack(boxes, dim=1), torch.stack(scores, dim=1)
+
+    class Pixels(torch.nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            strengths = _strengths(images, 3)
+            return torch.softmax(12 * torch.stack([torch.full_like(strengths[0], 0.2), *strengths], dim=1), dim=1)
+
+    detection = task == "detection"
+    manifest = Manifest(
+        task=task,  # type: ignore[arg-type]
+        algorithm="object-detection" if detection else "semantic-segmentation",
+        labels=labels or (COLOURS if detection else ("ground", *COLOURS)),
+        network={"task": task, "architecture": "finds colours"},
+        input=Input(Preprocess(64, 64, crop="squash") if detection else Preprocess.whole(resize)),
+        outputs=OUTPUTS[task],  # type: ignore[index]
+        provenance=Provenance(clary="0.1.0", created="2025-01-01T00:00:00Z"),
+        hyperparameters={"nms_threshold": 0.45} if detection else {},
+    )
+    pictures = [_rectangle_picture(seed, *((64, 64) if detection else (72, 56)))[0] for seed in range(3)]
+    engines = [ENGINES.get(name) for name in _ENGINES]
+    network = Boxes() if detection else Pixels()
+    network.register_buffer("nothing", torch.zeros(1))  # so that there is a file of weights
+    write_model(folder / "model", network, np.stack(pictures), manifest, engines=engines)
+    return pack(folder / "model", folder / "model.tar.gz")
+
+
+@pytest.fixture(scope="session")
+def make_rectangle_model() -> Callable[..., Path]:
+    """``make_rectangle_model(folder, "segmentation", labels=None, resize=None)``: a real model.tar.gz."""
+    return _rectangle_model
+
+
+@pytest.fixture(scope="session")
+def box_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """model.tar.gz of the network that finds rectangles. Not to be changed."""
+    return _rectangle_model(tmp_path_factory.mktemp("box-model"), "detection")
+
+
+@pytest.fixture(scope="session")
+def pixel_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """model.tar.gz of the network that tells the colours of pixels. Not to be changed."""
+    return _rectangle_model(tmp_path_factory.mktemp("pixel-model"), "segmentation")
+
+
+def _random_model(folder: Path, task: str) -> Path:
+    """A model folder with a tiny random network of the package: detection at 64 pixels, segmentation at any size."""
+    import torch
+
+    from clary.vision.artifact.export import write_model
+    from clary.vision.artifact.manifest import OUTPUTS, Input, Manifest, Provenance
+    from clary.vision.base.imaging import Preprocess
+    from clary.vision.inference.engines import installed
+    from clary.vision.models import build
+    from clary.vision.models.anchors import ssd_levels
+    from clary.vision.models.detector import describe_detector, grids_of
+    from clary.vision.models.segmenter import describe_segmenter
+
+    torch.manual_seed(0)
+    if task == "detection":
+        levels = ssd_levels(grids_of("timm:test_resnet", (64, 64)), 64, 64)
+        description = describe_detector("timm:test_resnet", 3, (64, 64), levels)
+    else:
+        description = describe_segmenter("timm:test_resnet", "unet", 3, width=16)
+    network = build(description)
+    with torch.no_grad():  # so that places get scores apart
+        for name, weight in network.named_parameters():
+            if name.endswith(("scores.weight", "classify.1.weight")):
+                weight.mul_(40 if task == "segmentation" else 6)
+    manifest = Manifest(
+        task=task,  # type: ignore[arg-type]
+        algorithm="object-detection" if task == "detection" else "semantic-segmentation",
+        labels=("cat", "dog", "fox"),
+        network=description,
+        input=Input(Preprocess(64, 64, crop="squash") if task == "detection" else Preprocess.whole()),
+        outputs=OUTPUTS[task],  # type: ignore[index]
+        provenance=Provenance(clary="0.1.0", created="2026-01-01T00:00:00Z"),
+    )
+    example = np.stack([_picture(64, 64, seed) for seed in range(3)])
+    write_model(folder, network, example, manifest, engines=installed())
+    return folder
+
+
+@pytest.fixture(scope="session")
+def detector_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder: a tiny SSD with random weights that takes 64 x 64 pixels. Not to be changed."""
+    return _random_model(tmp_path_factory.mktemp("detector"), "detection")
+
+
+@pytest.fixture(scope="session")
+def segmenter_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder: a tiny U-Net with random weights. Not to be changed."""
+    return _random_model(tmp_path_factory.mktemp("segmenter"), "segmentation")
+
+
+@pytest.fixture(scope="session")
+def record_type() -> Any:
+    """The class of SageMaker's Record message, made by Google's runtime from a description of it."""
+    protobuf = pytest.importorskip("google.protobuf")
+    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+    assert protobuf
+    kind = descriptor_pb2.FieldDescriptorProto
+    file = descriptor_pb2.FileDescriptorProto(name="record.proto", package="aialgs.data", syntax="proto2")
+
+    def message(name: str, *fields: tuple[str, int, int, str, bool], parent: Any = None) -> Any:
+        made = (parent.nested_type if parent else file.message_type).add(name=name)
+        for field, number, type_, type_name, repeated in fields:
+            label = kind.LABEL_REPEATED if repeated else kind.LABEL_OPTIONAL
+            one = made.field.add(name=field, number=number, type=type_, label=label)  # type: ignore[arg-type]
+            if type_name:
+                one.type_name = f".aialgs.data.{type_name}"
+            elif repeated:
+                one.options.packed = True
+        return made
+
+    for name, numbers in (("Float32Tensor", kind.TYPE_FLOAT), ("Int32Tensor", kind.TYPE_INT32)):
+        message(
+            name,
+            ("values", 1, numbers, "", True),
+            ("keys", 2, kind.TYPE_UINT64, "", True),
+            ("shape", 3, kind.TYPE_UINT64, "", True),
+        )
+    value = message(
+        "Value",
+        ("float32_tensor", 2, kind.TYPE_MESSAGE, "Float32Tensor", False),
+        ("int32_tensor", 7, kind.TYPE_MESSAGE, "Int32Tensor", False),
+    )
+    value.oneof_decl.add(name="value")
+    for field in value.field:
+        field.oneof_index = 0
+    record = message(
+        "Record",
+        ("features", 1, kind.TYPE_MESSAGE, "Record.FeaturesEntry", True),
+        ("uid", 3, kind.TYPE_STRING, "", False),
+    )
+    entry = message(
+        "FeaturesEntry",
+        ("key", 1, kind.TYPE_STRING, "", False),
+        ("value", 2, kind.TYPE_MESSAGE, "Value", False),
+        parent=record,
+    )
+    entry.options.map_entry = True
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName("aialgs.data.Record"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import importlib.util
 import pkgutil
 from collections.abc import Iterator
 from importlib.metadata import entry_points
@@ -62,6 +63,8 @@ class Registry(Generic[T]):
             if module.name.startswith("_") or (self._submodule and not module.ispkg):
                 continue
             path = f"{self._package}.{module.name}" + (f".{self._submodule}" if self._submodule else "")
+            if importlib.util.find_spec(path) is None:  # a folder without the submodule is no member
+                continue
             member = getattr(importlib.import_module(path), self._attribute, None)
             if member is not None:
                 yield member

@@ -125,13 +125,13 @@ class TestShow:
         assert sheets[0] == sheets[1] != sheets[2]
 
     def test_classes_take_turns(self, tmp_path: Path, class_folders: Tree) -> None:
-        from clary.cli.data import LEAST, _chosen
+        from clary.vision.plots.dataset_sheet import LEAST, chosen
 
         data = formats.read(class_folders(tmp_path, {"common": 60, "rare": 2, "scarce": 5}))
-        chosen = [sample.classes[0] for sample in _chosen(data.splits["train"], 3, seed=0)]
-        assert len(chosen) == LEAST
-        assert chosen[:6] == [0, 1, 2, 0, 1, 2]
-        assert (chosen.count(1), chosen.count(2)) == (2, 5)
+        found = [sample.classes[0] for sample in chosen(data.splits["train"], 3, seed=0)]
+        assert len(found) == LEAST
+        assert found[:6] == [0, 1, 2, 0, 1, 2]
+        assert (found.count(1), found.count(2)) == (2, 5)
 
     def test_another_split(self, cli: Cli, root: Path, tmp_path: Path) -> None:
         assert cli("data", "show", root, "--split", "test", "--out", tmp_path / "s.png")[0] == 0
@@ -151,6 +151,102 @@ class TestShow:
         code, _, err = cli("data", "show", root, "--out", tmp_path / "file/s.png")
         assert code == 2
         assert "cannot be written" in err
+
+
+class TestConvert:
+    @pytest.fixture
+    def boxes(self, tmp_path: Path, jpeg: Callable[..., bytes]) -> Path:
+        """Three pictures in the layout of YOLO, one line wrong."""
+        root = tmp_path / "boxes"
+        for folder in ("images", "labels"):
+            (root / folder).mkdir(parents=True)
+        for seed in range(3):
+            (root / f"images/{seed}.jpg").write_bytes(jpeg(seed=seed))
+            (root / f"labels/{seed}.txt").write_text(f"{seed % 2} 0.5 0.5 0.5 0.5\n")
+        (root / "labels/2.txt").write_text("0 0.5 0.5 0.5 0.5\n9 0.5 0.5 0.5 0.5\n")
+        (root / "data.yaml").write_text("names: [cat, dog]\n")
+        return root
+
+    @pytest.mark.parametrize("layout", ["coco", "voc", "sagemaker-json", "recordio", "lst", "augmented-manifest"])
+    def test_boxes_into_every_layout(self, cli: Cli, boxes: Path, tmp_path: Path, layout: str) -> None:
+        code, out, err = cli("data", "convert", boxes, tmp_path / "out", "--to", layout)
+        assert code == 0
+        assert [line.split() for line in out.splitlines()] == [
+            ["boxes", "of", "class", f"({layout})", "train"],
+            ["cat", "2"],
+            ["dog", "1"],
+            ["all", "pictures", "3"],
+        ]
+        assert "left out  labels/2.txt:2: has the class id 9.0, which is unknown: class ids run from 0 to 1" in err
+        assert "1 problem: what they name was left out" in err
+        data = formats.read(tmp_path / "out")
+        assert (data.format, data.task, data.class_names) == (layout, "detection", ("cat", "dog"))
+
+    def test_the_task_follows_from_the_layout(self, cli: Cli, tmp_path: Path) -> None:
+        cli("data", "draw", tmp_path / "pets", "--pictures", 24, "--seed", 1)
+        for layout, task in (("yolo", "detection"), ("masks", "segmentation"), ("folder", "classification")):
+            assert cli("data", "convert", tmp_path / "pets", tmp_path / layout, "--to", layout)[0] == 0
+            assert formats.read(tmp_path / layout).task == task
+
+    def test_an_unknown_layout(self, cli: Cli, root: Path, tmp_path: Path) -> None:
+        code, _, err = cli("data", "convert", root, tmp_path / "out", "--to", "recordi")
+        assert (code, err) == (2, "clary: unknown formats `recordi`; use `recordio`\n")
+
+    def test_a_layout_that_cannot_hold_it(self, cli: Cli, root: Path, tmp_path: Path) -> None:
+        code, _, err = cli("data", "convert", root, tmp_path / "out", "--to", "yolo")
+        assert code == 2
+        assert "the yolo layout is not written for classification data" in err
+        assert not (tmp_path / "out").exists()
+
+    def test_checking_and_splitting_boxes(self, cli: Cli, boxes: Path, tmp_path: Path) -> None:
+        code, out, _ = cli("data", "check", boxes)
+        assert code == 1
+        assert "error  labels/2.txt:2: has the class id 9.0" in out
+        (boxes / "labels/2.txt").write_text("1 0.5 0.5 0.5 0.5\n")
+        found = json.loads(cli("data", "check", boxes, "--json")[1])
+        assert (found["task"], found["boxes"], found["errors"]) == ("detection", {"train": 3}, [])
+        assert cli("data", "split", boxes, tmp_path / "out", "--validation", 0.4)[0] == 0
+        assert formats.read(tmp_path / "out").format == "yolo"
+
+    @pytest.mark.pets
+    @pytest.mark.slow
+    @pytest.mark.parametrize("task", ["detection", "segmentation"])
+    def test_real_pets_are_shown_and_checked(self, cli: Cli, pets: Path, tmp_path: Path, task: str) -> None:
+        assert cli("data", "show", pets, "--task", task, "--out", tmp_path / "s.png")[0] == 0
+        code, out, _ = cli("data", "check", pets, "--task", task)
+        assert code == 0
+        rows = {line.split()[0]: line.split()[1:] for line in out.splitlines() if line}
+        if task == "detection":
+            assert (rows["cat"], rows["dog"]) == (["160"], ["73"])
+        else:
+            assert (rows["pet"], rows["border"]) == (["27.4%", "26.5%"], ["11.8%", "12.0%"])
+
+
+class TestPack:
+    def test_class_folders(self, cli: Cli, root: Path, tmp_path: Path) -> None:
+        code, out, err = cli("data", "pack", root, tmp_path / "out", "--resize", 24, "--workers", 2)
+        assert (code, err) == (0, "packing pictures: 15 of 15\n")
+        assert out.splitlines()[0].split() == ["class", "(recordio)", "train", "test"]
+        data = formats.read(tmp_path / "out")
+        assert (data.format, data.problems, data.counts("test")) == ("recordio", (), [2, 1])
+
+    def test_as_im2rec_lists_first(self, cli: Cli, root: Path, tmp_path: Path) -> None:
+        train = root / "train"
+        code, *_ = cli("data", "pack", train, tmp_path / "l", "--list", "--recursive", "--train-ratio", 0.75)
+        assert code == 0
+        rows = (tmp_path / "l/train.lst").read_text().splitlines()
+        assert len(rows) == 9
+        assert len(rows[0].split("\t")) == 3
+        code, *_ = cli("data", "pack", tmp_path / "l/train.lst", tmp_path / "out", "--root", train)
+        assert code == 0
+        assert len(formats.read(tmp_path / "out").splits["train"]) == 9
+
+    def test_what_is_left_out_is_named(self, cli: Cli, root: Path, tmp_path: Path) -> None:
+        (root / "train/cat/0.jpg").write_bytes(b"nothing")
+        code, out, err = cli("data", "pack", root, tmp_path / "out")
+        assert code == 0
+        assert out.splitlines()[-1].split() == ["all", "pictures", "11", "3"]
+        assert "left out  train/cat/0.jpg: is not a picture" in err
 
 
 class TestSplit:
@@ -239,5 +335,5 @@ def test_help_and_no_tensor_library() -> None:
         "print({'torch', 'numpy', 'cv2', 'PIL', 'matplotlib'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert all(verb in done.stdout for verb in ("check", "show", "split", "oxford-pets", "draw"))
+    assert all(verb in done.stdout for verb in ("check", "show", "convert", "pack", "split", "oxford-pets", "draw"))
     assert done.stdout.splitlines()[-1] == "set()"

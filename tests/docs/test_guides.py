@@ -12,12 +12,15 @@ from pathlib import Path
 
 import pytest
 
+from clary.client import gateway
+from clary.control import home
+
 ROOT = Path(__file__).parents[2]
-PAGES = ["README.md", "docs/guides/train.md", "docs/guides/serve.md"]
+PAGES = ["README.md", "docs/guides/train.md", "docs/guides/serve.md", "docs/guides/platform.md"]
 BLOCK = re.compile(r"```(sh|python)\n(.*?)```", re.DOTALL)
 
-# Not to be run here: they install, or serve until stopped (tests/cli/test_serve.py does that).
-LEFT_OUT = ("git clone", "make ", "clary serve")
+# Not to be run here: they install, serve until stopped (tests/cli/test_serve.py does that), or change a shell.
+LEFT_OUT = ("git clone", "make ", "clary serve", "clary lab", "eval ")
 
 
 @pytest.mark.slow
@@ -28,18 +31,26 @@ def test_blocks_run(page: str, tmp_path: Path) -> None:
         shutil.copy(picture, tmp_path / name)
     if "data draw pets" in (ROOT / page).read_text():
         shutil.rmtree(tmp_path / "pets")
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
     blocks = BLOCK.findall((ROOT / page).read_text())
     assert blocks
-    for language, text in blocks:
-        if language == "python":
-            run(tmp_path, ["python", "-c", text])
-            continue
-        for line in text.splitlines():
-            if line.strip() and not line.startswith(LEFT_OUT):
-                run(tmp_path, shlex.split(line, comments=True))
+    try:
+        for language, text in blocks:
+            for command in [["python", "-c", text]] if language == "python" else commands(text):
+                run(tmp_path, command)
+    finally:
+        if home.held(tmp_path / "home"):
+            gateway.stop(tmp_path / "home")
+
+
+def commands(text: str) -> list[list[str]]:
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith(LEFT_OUT)]
+    return [shlex.split(line, comments=True) for line in lines]
 
 
 def run(folder: Path, command: list[str]) -> None:
     program = {"clary": [sys.executable, "-m", "clary"], "python": [sys.executable]}[command[0]]
-    result = subprocess.run([*program, *command[1:]], cwd=folder, env=os.environ, capture_output=True, text=True)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environ = os.environ | {"PATH": path, "CLARY_HOME": str(folder / "home"), "CLARY_PORT": "0"}
+    result = subprocess.run([*program, *command[1:]], cwd=folder, env=environ, capture_output=True, text=True)
     assert result.returncode == 0, f"{' '.join(command)}\n{result.stdout}\n{result.stderr}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,25 +13,43 @@ import typer
 from clary.errors import UsageError
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from clary.vision.base.types import Dataset, Problem, Sample
+    from clary.vision.base.types import Dataset, Problem
     from clary.vision.datasets.check import CheckResult
+    from clary.vision.formats import Format
 
-COLUMNS = 6  # of the sheet of samples
-LEAST, MOST = 24, 60  # pictures on it
+
+class TaskName(StrEnum):
+    """What a data set is for."""
+
+    classification = "classification"
+    detection = "detection"
+    segmentation = "segmentation"
+
+
+class EncodingName(StrEnum):
+    """How packed pictures are encoded."""
+
+    keep = "keep"
+    jpg = "jpg"
+    png = "png"
+
+
 ALIKE, NOTES = 10, 100  # notes of one kind, and of all kinds, that are spelled out
 
 Root = Annotated[Path, typer.Argument(metavar="DATASET", help="Folder of the data set.")]
 Labels = Annotated[str | None, typer.Option(help="Which labels to use, where the layout offers several.")]
+ForTask = Annotated[TaskName | None, typer.Option(help="What to read it for; by default what it holds.")]
+Out = Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write; must be empty or absent.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of all random choices.")]
 
 
 def register(app: typer.Typer) -> None:
     """Add the verb and its sub-commands."""
-    data = typer.Typer(help="Check, show, split, fetch and draw data sets.", no_args_is_help=True)
+    data = typer.Typer(help="Check, show, convert, pack, split, fetch and draw data sets.", no_args_is_help=True)
     data.command("check")(check)
     data.command("show")(show)
+    data.command("convert")(convert)
+    data.command("pack")(pack)
     data.command("split")(split)
     data.command("oxford-pets")(oxford_pets)
     data.command("draw")(draw)
@@ -40,6 +59,7 @@ def register(app: typer.Typer) -> None:
 def check(
     dataset: Root,
     labels: Labels = None,
+    task: ForTask = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON only.")] = False,
 ) -> None:
     """Look at every record; print what is wrong and how to mend it. Exit code 1 if anything must be mended."""
@@ -47,7 +67,7 @@ def check(
     from clary.vision import formats
     from clary.vision.datasets.check import examine
 
-    found = formats.read(dataset, labels=labels)
+    found = formats.read(dataset, task=_task(task), labels=labels)
     with progress("checking pictures", len(found)) as advance:
         result = examine(found, progress=advance)
     if json:
@@ -63,46 +83,110 @@ def show(
     out: Annotated[Path, typer.Option(help="PNG to write.")] = Path("samples.png"),
     split: Annotated[str, typer.Option(help="Split to show: train, validation or test.")] = "train",
     labels: Labels = None,
+    task: ForTask = None,
     seed: Seed = 0,
 ) -> None:
-    """Draw some pictures of each class with their labels, and how many there are of each."""
+    """Draw some pictures of each class with their labels, boxes or masks, and how much there is of each."""
     from clary.cli.output import note
     from clary.vision import formats
     from clary.vision.base.files import atomic
-    from clary.vision.plots import samples
+    from clary.vision.plots.dataset_sheet import page
 
-    found = formats.read(dataset, labels=labels)
-    chosen = next((samples for name, samples in found.splits.items() if name == split), None)
-    if chosen is None:
+    found = formats.read(dataset, task=_task(task), labels=labels)
+    name = next((name for name in found.splits if name == split), None)
+    if name is None:
         raise UsageError(f"has no split `{split}`", where=dataset, mend=f"use {' or '.join(found.splits)}")
-    pictures, unreadable = _decoded(found, _chosen(chosen, len(found.class_names), seed))
+    drawn, unreadable = page(found, name, seed=seed)
     if unreadable:
         them = "it" if unreadable == 1 else "them"
         lost = f"left out {_plural(unreadable, 'picture')} that cannot be decoded"
         note(f"{lost}; `clary data check {dataset}` names {them}")
-    counts: dict[str, list[int]] = {name: found.counts(name) for name in found.splits}
-    subtitle = f"{len(found)} pictures, {len(found.class_names)} classes; {len(pictures)} of {split} shown"
-    chart = samples.distribution(found.class_names, counts)
-    page = samples.sheet(dataset.resolve().name, subtitle, samples.grid(pictures, columns=COLUMNS), chart)
     with atomic(out) as file:
-        page.save(file, "PNG")
+        drawn.save(file, "PNG")
     print(out)
+
+
+def convert(
+    dataset: Root,
+    out: Out,
+    to: Annotated[str, typer.Option(help="Layout to write, such as recordio, coco, yolo, voc, masks.")],
+    labels: Labels = None,
+    task: ForTask = None,
+) -> None:
+    """Write a data set in another layout. What has to be left out is named; the rest is converted."""
+    from clary.vision import formats
+
+    target = formats.FORMATS.get(to)
+    wanted = _task(task) or _common_task(formats.detect(dataset), target, dataset)
+    found = formats.read(dataset, task=wanted, labels=labels)
+    target.write(found, out)
+    _tell_left_out(found.problems)
+    _print_counts(found, target.name)
+
+
+def pack(
+    source: Annotated[Path, typer.Argument(metavar="DATASET", help="Folder of the data set, or a .lst file.")],
+    out: Out,
+    root: Annotated[Path | None, typer.Option(help="Folder the paths of a .lst start at; its own by default.")] = None,
+    recursive: Annotated[bool, typer.Option("--recursive", help="Take every folder of pictures as a class.")] = False,
+    lists: Annotated[bool, typer.Option("--list", help="Write .lst files only.")] = False,
+    train_ratio: Annotated[float, typer.Option(help="Fraction for train.")] = 1.0,
+    test_ratio: Annotated[float, typer.Option(help="Fraction for test; what is left is validation.")] = 0.0,
+    shuffle: Annotated[bool, typer.Option(help="Mix the order of records.")] = True,
+    seed: Seed = 0,
+    resize: Annotated[int | None, typer.Option(min=1, help="Pixels of the shorter side; as it is by default.")] = None,
+    quality: Annotated[
+        int | None, typer.Option(min=0, max=100, help="Of JPEG, 1-100 (95), or PNG, 0-9 (3); encodes all anew.")
+    ] = None,
+    encoding: Annotated[EncodingName, typer.Option(help="Encode all as this; keep packs files as they are.")] = (
+        EncodingName.keep
+    ),
+    workers: Annotated[int, typer.Option(min=1, help="Pictures encoded at the same time.")] = 1,
+    labels: Labels = None,
+    task: ForTask = None,
+) -> None:
+    """Pack pictures into RecordIO files with their index, as MXNet's im2rec does."""
+    from clary.cli.output import progress
+    from clary.vision import formats
+    from clary.vision.datasets import pack as packing
+
+    if source.suffix == ".lst" and source.is_file():
+        found = packing.read_list(source, root or source.parent)
+    elif recursive:
+        found = packing.read_tree(source)
+    else:
+        found = formats.read(source, task=_task(task), labels=labels)
+    found = packing.partition(found, train_ratio, test_ratio, shuffle=shuffle, seed=seed)
+    if lists:
+        packing.write_lists(found, out)
+        left_out = list(found.problems)
+    else:
+        how = packing.Packing(resize, quality, encoding.value, workers)
+        with progress("packing pictures", len(found)) as advance:
+            packed, lost = packing.pack(found, out, how, progress=advance)
+        found, left_out = packed, [*found.problems, *lost]
+    _tell_left_out(left_out)
+    _print_counts(found, "lst" if lists else "recordio")
 
 
 def split(
     dataset: Root,
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write; must be empty or absent.")],
+    out: Out,
     validation: Annotated[float, typer.Option(help="Fraction of train to hold out.")] = 0.2,
     seed: Seed = 0,
     labels: Labels = None,
+    task: ForTask = None,
     replace: Annotated[bool, typer.Option(help="Make a new validation split where there is one.")] = False,
 ) -> None:
-    """Hold out a validation split, class by class, and write it all as class folders (lists if multi-label)."""
+    """Hold out a validation split, class by class, and write it all as class folders (lists if multi-label).
+
+    Boxes and masks are written in the layout they came in, or in SageMaker's where that is only read.
+    """
     from clary.cli.output import note
     from clary.vision import formats
     from clary.vision.datasets.split import split as carve
 
-    found = formats.read(dataset, labels=labels)
+    found = formats.read(dataset, task=_task(task), labels=labels)
     errors = [problem for problem in found.problems if problem.severity == "error"]
     if errors:
         more = f"`clary data check {dataset}` lists all {len(errors)}" if len(errors) > 1 else errors[0].mend
@@ -110,7 +194,7 @@ def split(
     if "validation" in found.splits and not replace:
         note("the validation split stays as it is; --replace makes a new one")
     carved = carve(found, validation=validation, seed=seed, replace=replace)
-    formats.FORMATS.get("lst" if found.multi_label else "folder").write(carved, out)
+    formats.FORMATS.get(_layout_of(found)).write(carved, out)
     _print_counts(carved)
 
 
@@ -157,18 +241,71 @@ def _print(result: CheckResult) -> None:
         print(f"note   ... {len(result.notes)} notes in all (--json lists them)")
     if result.problems:
         print()
-    _print_counts(result.dataset)
+    _print_counts(result.dataset, pixels=dict(result.pixels))
     errors, notes = len(result.errors), len(result.notes)
     print(f"\n{_plural(errors, 'error') if errors else 'no errors'}, {_plural(notes, 'note')}")
 
 
-def _print_counts(dataset: Dataset) -> None:
+def _task(task: TaskName | None) -> Any:
+    return task.value if task else None
+
+
+def _common_task(source: Format, target: Format, root: Path) -> Any:
+    """What a data set is read for to be written in another layout: what it is for, or what both can hold."""
+    natural = source.task_of(root)
+    if natural in target.written_for:
+        return natural
+    return next((task for task in ("detection", "segmentation") if task in source.tasks & target.written_for), natural)
+
+
+def _layout_of(dataset: Dataset) -> str:
+    """The layout to write a data set in, where nobody says."""
+    from clary.vision.formats import FORMATS
+
+    if dataset.task == "classification":
+        return "lst" if dataset.multi_label else "folder"
+    own = FORMATS.get(dataset.format)
+    if dataset.task in own.written_for:
+        return own.name
+    return "sagemaker-json" if dataset.task == "detection" else "sagemaker-png"
+
+
+def _tell_left_out(problems: Sequence[Problem]) -> None:
+    from clary.cli.output import note
+
+    errors = [problem for problem in problems if problem.severity == "error"]
+    for problem in errors[:NOTES]:
+        note(f"left out  {problem}")
+    if errors:
+        note(f"{_plural(len(errors), 'problem')}: what they name was left out")
+
+
+def _print_counts(dataset: Dataset, layout: str = "", pixels: dict[Any, Any] | None = None) -> None:
+    """A table of what each split has of each class: pictures, boxes, or shares of all labelled pixels."""
     from clary.cli.output import table
 
-    counts = [dataset.counts(split) for split in dataset.splits]
-    rows: list[list[Any]] = [[name, *row] for name, *row in zip(dataset.class_names, *counts, strict=True)]
-    rows.append(["all pictures", *(len(samples) for samples in dataset.splits.values())])
-    table("", [f"class ({dataset.format})", *dataset.splits], rows)
+    splits = dataset.splits
+    cells: list[list[Any]]
+    if dataset.task == "detection":
+        unit = "boxes of class"
+        counts = {s: Counter(box.class_id for sample in splits[s] for box in sample.boxes) for s in splits}
+        cells = [[counts[s][c] for s in splits] for c in range(len(dataset.class_names))]
+    elif dataset.task == "segmentation":
+        unit = "pixels of class"
+        cells = [[_share(pixels or {}, s, c) for s in splits] for c in range(len(dataset.class_names))]
+    else:
+        unit = "class"
+        pictures = {s: dataset.counts(s) for s in splits}
+        cells = [[pictures[s][c] for s in splits] for c in range(len(dataset.class_names))]
+    known = dataset.task != "segmentation" or bool(pixels)
+    rows: list[list[Any]] = [[n, *row] for n, row in zip(dataset.class_names, cells, strict=True) if known]
+    rows.append(["all pictures", *(len(samples) for samples in splits.values())])
+    table("", [f"{unit} ({layout or dataset.format})", *splits], rows)
+
+
+def _share(pixels: dict[Any, Any], split: str, class_id: int) -> str:
+    found = pixels.get(split, ())
+    return f"{100 * found[class_id] / max(sum(found), 1):.1f}%" if found else ""
 
 
 def _plural(count: int, noun: str) -> str:
@@ -180,9 +317,13 @@ def _as_json(result: CheckResult) -> dict[str, Any]:
     return {
         "dataset": str(dataset.root),
         "format": dataset.format,
+        "task": dataset.task,
         "multi_label": dataset.multi_label,
         "classes": list(dataset.class_names),
         "counts": {split: dataset.counts(split) for split in dataset.splits},
+        "pictures": {split: len(samples) for split, samples in dataset.splits.items()},
+        "boxes": {split: sum(len(s.boxes) for s in samples) for split, samples in dataset.splits.items()},
+        "pixels": {split: list(counts) for split, counts in result.pixels.items()},
         "errors": [_record(problem) for problem in result.errors],
         "notes": [_record(problem) for problem in result.notes],
     }
@@ -190,33 +331,3 @@ def _as_json(result: CheckResult) -> dict[str, Any]:
 
 def _record(problem: Problem) -> dict[str, str]:
     return {"where": problem.where, "what": problem.what, "mend": problem.mend}
-
-
-def _chosen(samples: Sequence[Sample], classes: int, seed: int) -> list[Sample]:
-    """Up to MOST samples, the classes taking turns, at random within a class."""
-    import numpy as np
-
-    random = np.random.Generator(np.random.PCG64(seed))
-    order = np.argsort(random.random(len(samples)), kind="stable")
-    by_class: dict[tuple[int, ...], list[Sample]] = {}
-    for i in order:
-        by_class.setdefault(samples[i].classes[:1], []).append(samples[i])
-    turns = [by_class[key] for key in sorted(by_class)]
-    wanted = min(max(LEAST, classes), MOST, len(samples))
-    in_turn = [group[turn] for turn in range(len(samples)) for group in turns if turn < len(group)]
-    return in_turn[:wanted]
-
-
-def _decoded(dataset: Dataset, samples: Sequence[Sample]) -> tuple[list[tuple[np.ndarray, str]], int]:
-    """Pixels and caption of each sample, and how many could not be decoded."""
-    from clary.errors import ImageError
-    from clary.vision.base import imaging
-
-    pictures = []
-    for sample in samples:
-        caption = ", ".join(dataset.class_names[c] for c in sample.classes) or "none"
-        try:
-            pictures.append((imaging.decode(sample.image.read(), at_least=320), caption))
-        except (ImageError, OSError):
-            continue
-    return pictures, len(samples) - len(pictures)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -27,19 +27,20 @@ def evaluate(
     engine: Annotated[str, typer.Option(help="openvino, onnxruntime, torch, or auto.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON only.")] = False,
 ) -> None:
-    """Measure a model: accuracy, precision and recall by class, and its most confident mistakes."""
+    """Measure a model: accuracy, mAP or mIOU, numbers by class, and the pictures it does worst on."""
     from clary.cli.output import note, progress
-    from clary.local.evaluate import choose_split
+    from clary.local.evaluate import choose_split, open_network
     from clary.local.evaluate import evaluate as measure
     from clary.vision.formats import read
 
-    data = read(dataset, labels=labels)
-    errors = [problem for problem in data.problems if problem.severity == "error"]
-    if errors:
-        note(f"bad records: {len(errors)}, the first: {errors[0]} (see all: clary data check {dataset})")
-    name = choose_split(data, split)
-    with progress(f"evaluating on {name}", len(data.splits[name])) as advance:
-        found = measure(model, data, split=name, engine=engine, advance=advance)
+    with open_network(model, engine) as network:
+        data = read(dataset, task=network.manifest.task, labels=labels)
+        errors = [problem for problem in data.problems if problem.severity == "error"]
+        if errors:
+            note(f"bad records: {len(errors)}, the first: {errors[0]} (see all: clary data check {dataset})")
+        name = choose_split(data, split)
+        with progress(f"evaluating on {name}", len(data.splits[name])) as advance:
+            found = measure(network, data, split=name, advance=advance)
     if as_json:
         typer.echo(found.to_json())
     else:
@@ -50,26 +51,18 @@ def print_evaluation(found: Evaluation) -> None:
     """Tables by class and of mistakes, the headline last."""
     from clary.cli.output import note, table
 
-    columns = ["class", "pictures", "precision", "recall", "F1"]
-    rows = [
-        [row["name"], row["support"], *(_ratio(row[key]) for key in ("precision", "recall", "f1"))]
-        for row in found.class_rows()
-    ]
-    table(f"Results on {found.split}", columns, rows)
-    mistakes = [[str(m.sample.image), m.true, m.predicted, _ratio(m.score)] for m in found.worst(MISTAKES_SHOWN)]
+    rows = [[_shown(row[key]) for key in found.columns] for row in found.class_rows()]
+    table(f"Results on {found.split}", list(found.columns.values()), rows)
+    mistakes = found.mistake_rows(MISTAKES_SHOWN)
     if mistakes:
-        table("Most confident mistakes", ["picture", "true", "predicted", "score"], mistakes)
+        columns = ["picture" if key == "image" else key for key in mistakes[0]]
+        title = "Most confident mistakes" if found.task == "classification" else "Worst pictures"
+        table(title, columns, [[_shown(value) for value in row.values()] for row in mistakes])
     for problem in found.skipped:
         note(f"left out: {problem}")
-    typer.echo(_headline(found))
+    typer.echo(f"{found.summary()}, {found.seconds:.1f} s with {found.engine}")
 
 
-def _headline(found: Evaluation) -> str:
-    accuracy = f"accuracy {found.metrics['accuracy']:.4f} on {found.count} {found.split} pictures"
-    kind = " (share of labels right)" if found.multi_label else ""
-    seconds = f"{found.seconds:.1f} s with {found.engine}"
-    return f"{accuracy}{kind}, macro F1 {found.metrics['macro_f1']:.4f}, {seconds}"
-
-
-def _ratio(number: float | None) -> str:
-    return "-" if number is None else f"{number:.3f}"
+def _shown(value: Any) -> Any:
+    """A number of a table: ratios with three digits."""
+    return "-" if value is None else f"{value:.3f}" if isinstance(value, float) else value

@@ -15,9 +15,6 @@ import typer
 import clary.cli
 from clary.errors import ClaryError
 
-# Not verbs: the program itself, and what verbs share.
-_PLUMBING = {"main", "output", "training_progress"}
-
 app = typer.Typer(
     name="clary",
     help="The SageMaker computer-vision workflow on your own machine.",
@@ -43,10 +40,12 @@ def _root(
 
 
 def load_verbs() -> None:
-    """Every module of this package but the plumbing offers ``register(app)``; names sort the help."""
+    """A module of this package that offers ``register(app)`` is a verb, the others are what verbs share; names sort
+    the help."""
     for module in pkgutil.iter_modules(clary.cli.__path__):
-        if module.name not in _PLUMBING:
-            importlib.import_module(f"clary.cli.{module.name}").register(app)
+        register = getattr(importlib.import_module(f"clary.cli.{module.name}"), "register", None)
+        if register is not None:
+            register(app)
 
 
 def main() -> None:

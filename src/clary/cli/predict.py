@@ -1,18 +1,17 @@
-"""``clary predict MODEL IMAGE...``: classes of pictures."""
+"""``clary predict MODEL IMAGE...``: classes of pictures, the boxes in them, or the class of every pixel."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
-    from clary.vision.base.types import Prediction
     from clary.vision.inference.predictor import Model
 
-    Result = tuple[Path, Prediction | str]
+    Result = tuple[Path, Any]  # a picture, and what was predicted of it or, as text, why nothing was
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
 
@@ -27,21 +26,41 @@ def predict(
         list[Path], typer.Argument(help="Pictures, or folders of them at any depth.", metavar="IMAGE...")
     ],
     top: Annotated[int, typer.Option(help="Classes to show of each picture.", min=1)] = 5,
+    least: Annotated[float, typer.Option("--least", help="Score from which boxes are shown.", min=0, max=1)] = 0.3,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder for pictures with their boxes or masks drawn.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON: image, predictions or error.")] = False,
     engine: Annotated[str, typer.Option(help="openvino, onnxruntime, torch, or auto.")] = "auto",
 ) -> None:
-    """Predict the classes of pictures. One that cannot be used is named, the others go on, and the exit code is 1."""
+    """Predict what is in pictures. One that cannot be used is named, the others go on, and the exit code is 1.
+
+    With --output a detector leaves each picture with its boxes drawn, a segmenter NAME.mask.png (class ids) and
+    NAME.jpg (the mask drawn over the picture).
+    """
     from clary.cli.output import emit
+    from clary.local.predictions import VIEWS
     from clary.vision.inference.predictor import load
 
     paths = [path for image in images for path in _pictures(image)]
     with load(model, engine) as loaded:
-        results = list(_predicted(loaded, paths))
+        view = VIEWS[loaded.manifest.task](top=top, least=least)
+        places = _places(output, paths, view.draws) if output else {}
+        rows: list[dict[str, Any]] = []
+        lines: list[tuple[Any, ...]] = []
+        for path, result in _predicted(loaded, paths):
+            if isinstance(result, str):
+                rows.append({"image": str(path), "error": result})
+                continue
+            if places:
+                view.write(result, path, places[path])
+            rows.append({"image": str(path), **view.as_json(result)})
+            lines += [(str(path) if place == 0 else "", *line) for place, line in enumerate(view.lines(result))]
     if as_json:
-        emit([_as_json(*result, top) for result in results])
-    else:
-        _print_table(results, top)
-    if any(isinstance(result, str) for _, result in results):
+        emit(rows)
+    elif lines:
+        _print(view.columns, lines)
+    if any("error" in row for row in rows):
         raise typer.Exit(1)
 
 
@@ -57,6 +76,29 @@ def _pictures(path: Path) -> list[Path]:
     return found
 
 
+def _places(folder: Path, paths: list[Path], draws: bool) -> dict[Path, Path]:
+    """Where what is drawn of each picture goes, without its suffix: names are made different by a number.
+
+    Raises UsageError for a folder that cannot be had, or a task that draws nothing.
+    """
+    from clary.errors import UsageError
+
+    if not draws:
+        raise UsageError("a classifier has nothing to draw", where="--output", mend="leave it out")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot be made a folder ({error.strerror})", where=folder) from error
+    places: dict[Path, Path] = {}
+    taken: set[str] = set()
+    for path in paths:
+        names = (path.stem + (f"-{number}" if number > 1 else "") for number in range(1, len(paths) + 2))
+        name = next(name for name in names if name.lower() not in taken)
+        taken.add(name.lower())
+        places[path] = folder / name
+    return places
+
+
 def _predicted(model: Model, paths: list[Path]) -> Iterator[Result]:
     """Each path with its prediction, or with what is wrong with it (said on standard error as well)."""
     from clary.cli.output import note
@@ -70,20 +112,7 @@ def _predicted(model: Model, paths: list[Path]) -> Iterator[Result]:
             yield path, result
 
 
-def _as_json(path: Path, result: Prediction | str, top: int) -> dict[str, object]:
-    if isinstance(result, str):
-        return {"image": str(path), "error": result}
-    return {"image": str(path), "predictions": [{"label": label, "score": score} for label, score in result.top(top)]}
-
-
-def _print_table(results: list[Result], top: int) -> None:
+def _print(columns: tuple[str, ...], lines: list[tuple[Any, ...]]) -> None:
     from clary.cli.output import table
 
-    rows = [
-        (str(path) if place == 0 else "", label, f"{score:.4f}")
-        for path, result in results
-        if not isinstance(result, str)
-        for place, (label, score) in enumerate(result.top(top))
-    ]
-    if rows:
-        table("", ("image", "class", "score"), rows)
+    table("", ("image", *columns), lines)

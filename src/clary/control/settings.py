@@ -8,8 +8,8 @@ HOME/                         ~/.clary, CLARY_HOME, or `clary up --home`
 ├── s3/<bucket>/<key>         objects are plain files
 ├── jobs/<job>/               a directory a training job
 ├── endpoints/<endpoint>/     unpacked models
-├── logs/<group>/<stream>     log events
-└── run/                      sockets
+├── logs/<group>/<stream>.log log events
+└── run/                      sockets, and what the processes print
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Settings:
     region: str = REGION
     account: str = ACCOUNT
     store_url: str = ""  # empty: SQLite at HOME/clary.db
-    s3_endpoint: str = ""  # empty: rclone over HOME/s3
+    s3_endpoint: str = ""  # empty: the folder HOME/s3
     verify_signatures: bool = False
     idle_after: float = 900.0  # an endpoint without calls for so long gives its memory back
     warm: bool = True  # keep a process with the training libraries loaded

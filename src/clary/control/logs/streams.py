@@ -1,24 +1,34 @@
-"""Log groups and streams as files: HOME/logs/<group>/<stream>, one event a line, "<milliseconds> <message>".
+"""Log groups and streams as files, one event a line: "<milliseconds> <message>".
 
-Whoever runs a program appends with ``LogWriter`` (from any process, one writer a stream); the gateway reads. An event's
-place in its stream never changes, so its index is a stable token. Times never run backwards inside a stream.
+HOME/logs/<group>/<stream>.log    names percent-encoded; a slash in a stream's name makes a folder, in a group's none
+
+Whoever runs a program appends with ``LogWriter`` (from any process, one writer at a time a stream); the gateway reads
+with ``LogStore``. An event's place in its stream never changes, so its index is a stable token. Times never run
+backwards inside a stream. An event is one line of text: line ends inside a message begin another event.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 from typing import BinaryIO
+from urllib.parse import quote, unquote
 
 from clary.control.wire.errors import ServiceError
 
-__all__ = ["Event", "LogStore", "LogWriter", "Stream", "milliseconds"]
+__all__ = ["Event", "Group", "LogStore", "LogWriter", "Stream", "milliseconds"]
 
-MESSAGE_LIMIT = 262_144  # bytes of one event (CloudWatch's own limit is 256 KiB)
-STRIDE = 256  # events between two remembered offsets
+MESSAGE_LIMIT = (
+    262_144  # bytes of one event (CloudWatch's own limit once was 256 KiB); what is longer goes on in another
+)
+STRIDE = 256  # events between two remembered places
+SUFFIX = ".log"
 
 
 def milliseconds() -> int:
@@ -37,7 +47,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """A stream as DescribeLogStreams shows it; times in milliseconds, 0 where there is no event."""
+    """A stream as DescribeLogStreams shows it; times in milliseconds, 0 where there is no event; ``size`` in bytes."""
 
     name: str
     created: int
@@ -46,20 +56,47 @@ class Stream:
     size: int
 
 
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A log group; ``created`` in milliseconds."""
+
+    name: str
+    created: int
+
+
 class LogWriter:
-    """Appends events to one stream; every event is in the file when ``write`` returns."""
+    """Appends events to one stream, made if need be; every event is in the file when ``write`` returns.
+
+    Not for several threads at once. Raises OSError where the disk refuses; what that call wrote up to there stays in
+    the stream, and the writer may be used again.
+    """
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._last = _last_timestamp(path)
-        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-        _end_torn_line(path, self._file)
+        self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+        self._last, torn = _tail(self._file, os.fstat(self._file).st_size)
+        self._torn = torn > 0  # a writer that was killed, or a full disk, left half a line
 
     def write(self, *messages: str) -> None:
-        """Append one event a message. Line ends inside a message start a new event."""
-        self._last = max(self._last, milliseconds())
-        lines = [line for message in messages for line in message.split("\n")]
-        os.write(self._file, b"".join(f"{self._last} {line}".encode()[:MESSAGE_LIMIT] + b"\n" for line in lines))
+        """Append one event a message, all of this moment."""
+        now = milliseconds()
+        self.append((now, message) for message in messages)
+
+    def append(self, events: Iterable[tuple[int, str]]) -> None:
+        """Append events of given times (milliseconds). A time before the stream's last one is moved up to it."""
+        lines: list[bytes] = []
+        for timestamp, message in events:
+            self._last = max(self._last, timestamp)
+            stamp = b"%d " % self._last
+            lines.extend(stamp + part + b"\n" for part in _parts(message))
+        self._write(b"".join(lines))
+
+    def _write(self, data: bytes) -> None:
+        rest = memoryview(b"\n" + data if self._torn else data)
+        while rest:
+            written = os.write(self._file, rest)
+            self._torn = rest[written - 1] != ord("\n")
+            rest = rest[written:]
 
     def close(self) -> None:
         os.close(self._file)
@@ -67,37 +104,61 @@ class LogWriter:
 
 @dataclass(slots=True)
 class _Index:
-    """Byte offsets of every STRIDE-th event, and how far the file was read."""
+    """Of every STRIDE-th event its byte offset and time; and how far the file was read."""
 
-    offsets: list[int] = field(default_factory=lambda: [0])
+    inode: int = 0
+    offsets: array[int] = field(default_factory=lambda: array("q"))
+    stamps: array[int] = field(default_factory=lambda: array("q"))
     count: int = 0
     end: int = 0
+    lock: Lock = field(default_factory=Lock)
 
 
 class LogStore:
-    """The streams under one folder. Names may hold slashes; a missing group or stream is ResourceNotFoundException."""
+    """The streams under one folder, for any thread. A missing group or stream is ResourceNotFoundException."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self._indices: dict[Path, _Index] = {}
+        self._lock = Lock()
 
     def path(self, group: str, stream: str) -> Path:
         """The file of a stream, there or not."""
-        return self._group(group) / _safe(stream)
+        folder, _, last = _encode(stream).rpartition("/")
+        return self._group(group) / folder / f"{last}{SUFFIX}"
 
     def writer(self, group: str, stream: str) -> LogWriter:
         return LogWriter(self.path(group, stream))
 
+    def has_group(self, group: str) -> bool:
+        return self._group(group).is_dir()
+
+    def has_stream(self, group: str, stream: str) -> bool:
+        return self.path(group, stream).is_file()
+
+    def create_group(self, group: str) -> None:
+        """No error when it is there."""
+        self._group(group).mkdir(parents=True, exist_ok=True)
+
+    def create_stream(self, group: str, stream: str) -> None:
+        """An empty stream of a group that exists; no error when it is there. Raises ResourceNotFoundException."""
+        self._existing_group(group)
+        self.writer(group, stream).close()
+
+    def groups(self) -> list[Group]:
+        """All groups in name order."""
+        if not self._root.is_dir():
+            return []
+        found = [entry for entry in os.scandir(self._root) if entry.is_dir()]
+        return sorted((Group(unquote(e.name), _oldest(Path(e.path))) for e in found), key=lambda group: group.name)
+
     def streams(self, group: str, prefix: str = "") -> list[Stream]:
         """Streams in name order. Raises ResourceNotFoundException for a group nobody wrote to."""
-        folder = self._group(group)
-        if not folder.is_dir():
-            raise _missing("group", group)
-        head = prefix.rpartition("/")[0]
-        start = folder / _safe(head) if head else folder
-        found = (p for p in start.rglob("*") if p.is_file()) if start.is_dir() else iter(())
-        named = sorted((p.relative_to(folder).as_posix(), p) for p in found)
-        return [_describe(name, path) for name, path in named if name.startswith(prefix)]
+        folder = self._existing_group(group)
+        head, slash, _ = prefix.rpartition("/")
+        start = folder / _encode(head) if head else folder
+        found = ((_decode(path.relative_to(folder)), path) for path in _files(start, head + slash, prefix))
+        return [_describe(name, path) for name, path in sorted(found) if name.startswith(prefix)]
 
     def count(self, group: str, stream: str) -> int:
         """Events in the stream now."""
@@ -107,27 +168,27 @@ class LogStore:
         """Up to ``limit`` events from index ``start`` on."""
         path = self._existing(group, stream)
         index = self._refresh(path)
-        if start >= index.count or limit <= 0:
+        if not 0 <= start < index.count or limit <= 0:
             return []
-        with path.open("rb") as file:
-            first = start // STRIDE
-            file.seek(index.offsets[first])
-            return list(_read(file, first * STRIDE, start, min(start + limit, index.count)))
+        return list(_read(path, index, start, min(start + limit, index.count)))
 
     def index_at(self, group: str, stream: str, timestamp: int) -> int:
         """Index of the first event at or after ``timestamp`` (milliseconds)."""
-        total = self.count(group, stream)
-        low, high = 0, total
-        while low < high:
-            middle = (low + high) // 2
-            if self.events(group, stream, middle, 1)[0].timestamp < timestamp:
-                low = middle + 1
-            else:
-                high = middle
-        return low
+        path = self._existing(group, stream)
+        index = self._refresh(path)
+        block = max(0, bisect_left(index.stamps, timestamp) - 1)
+        begin = block * STRIDE
+        end = min(begin + STRIDE, index.count)
+        return next((event.index for event in _read(path, index, begin, end) if event.timestamp >= timestamp), end)
 
     def _group(self, group: str) -> Path:
-        return self._root / _safe(group.removeprefix("/"))
+        return self._root / _part(group, group)
+
+    def _existing_group(self, group: str) -> Path:
+        folder = self._group(group)
+        if not folder.is_dir():
+            raise _missing("group", group)
+        return folder
 
     def _existing(self, group: str, stream: str) -> Path:
         path = self.path(group, stream)
@@ -136,63 +197,125 @@ class LogStore:
         return path
 
     def _refresh(self, path: Path) -> _Index:
-        index = self._indices.setdefault(path, _Index())
         with path.open("rb") as file:
-            file.seek(index.end)
-            for line in file:
-                if not line.endswith(b"\n"):
-                    break  # still being written
-                index.end += len(line)
-                index.count += 1
-                if index.count % STRIDE == 0:
-                    index.offsets.append(index.end)
+            status = os.fstat(file.fileno())
+            with self._lock:
+                index = self._indices.get(path)
+                if index is None or index.inode != status.st_ino or index.end > status.st_size:
+                    index = self._indices[path] = _Index(status.st_ino)  # new, or another file than before
+            with index.lock:
+                if index.end < status.st_size:
+                    _extend(index, file)
         return index
 
 
-def _read(file: BinaryIO, at: int, start: int, stop: int) -> Iterator[Event]:
-    for number, line in enumerate(file, at):
-        if number >= stop:
+def _extend(index: _Index, file: BinaryIO) -> None:
+    """Read on from ``index.end``; a last line without its end is still being written."""
+    file.seek(index.end)
+    latest = index.stamps[-1] if index.stamps else 0
+    for line in file:
+        if not line.endswith(b"\n"):
             return
-        if number >= start:
-            stamp, _, message = line.rstrip(b"\n").partition(b" ")
-            yield Event(number, int(stamp), message.decode(errors="replace"))
+        if index.count % STRIDE == 0:
+            latest = max(latest, _stamp(line))
+            index.offsets.append(index.end)
+            index.stamps.append(latest)
+        index.end += len(line)
+        index.count += 1
+
+
+def _read(path: Path, index: _Index, start: int, stop: int) -> Iterator[Event]:
+    """Events start <= index < stop, all of which exist."""
+    block = start // STRIDE
+    if start >= stop or block >= len(index.offsets):
+        return
+    with path.open("rb") as file:
+        file.seek(index.offsets[block])
+        latest = index.stamps[block]
+        for number, line in enumerate(file, block * STRIDE):
+            if number >= stop:
+                return
+            latest = max(latest, _stamp(line))
+            if number >= start:
+                yield Event(number, latest, line[line.find(b" ") + 1 : -1].decode(errors="replace"))
+
+
+def _stamp(line: bytes) -> int:
+    """The milliseconds a line begins with; 0 when something else wrote it."""
+    head = line[: max(0, line.find(b" ", 0, 20))]
+    return int(head) if head.isdigit() else 0
+
+
+def _parts(message: str) -> Iterator[bytes]:
+    """``message`` as lines of at most MESSAGE_LIMIT bytes; characters stay whole."""
+    for line in message.split("\n"):
+        data = line.encode(errors="backslashreplace")
+        begin = 0
+        while len(data) - begin > MESSAGE_LIMIT:
+            end = begin + MESSAGE_LIMIT
+            while data[end] & 0xC0 == 0x80:  # inside a character of UTF-8
+                end -= 1
+            yield data[begin:end]
+            begin = end
+        yield data[begin:]
 
 
 def _describe(name: str, path: Path) -> Stream:
     status = path.stat()
     with path.open("rb") as file:
-        first = file.readline().partition(b" ")[0]
-    created = int(first) if first.isdigit() else int(status.st_mtime * 1000)
-    return Stream(name, created, int(first or 0), _last_timestamp(path), status.st_size)
+        first = _stamp(file.readline(MESSAGE_LIMIT))
+        last, _ = _tail(file.fileno(), status.st_size)
+    return Stream(name, first or int(status.st_mtime * 1000), first, last, status.st_size)
 
 
-def _last_timestamp(path: Path) -> int:
-    """Milliseconds of the last whole event; 0 for an empty or missing file."""
-    try:
-        with path.open("rb") as file:
-            end = file.seek(0, os.SEEK_END)
-            file.seek(max(0, end - MESSAGE_LIMIT - 32))
-            lines = file.read().split(b"\n")
-    except FileNotFoundError:
-        return 0
-    stamp = lines[-2].partition(b" ")[0] if len(lines) > 1 else b""
-    return int(stamp) if stamp.isdigit() else 0
+def _tail(descriptor: int, size: int) -> tuple[int, int]:
+    """Time of the last whole event (0: none), and how many bytes of an unfinished line follow it."""
+    data = b""
+    for reach in (4096, 2 * MESSAGE_LIMIT + 4096):
+        begin = max(0, size - reach)
+        data = os.pread(descriptor, size - begin, begin)
+        end = data.rfind(b"\n")
+        start = data.rfind(b"\n", 0, max(0, end)) + 1
+        if start or not begin:
+            return _stamp(data[start : end + 1]), len(data) - (end + 1)
+    return 0, len(data) - (data.rfind(b"\n") + 1)
 
 
-def _end_torn_line(path: Path, descriptor: int) -> None:
-    """A writer that was killed may have left half a line."""
-    with path.open("rb") as file:
-        if file.seek(0, os.SEEK_END):
-            file.seek(-1, os.SEEK_END)
-            if file.read(1) != b"\n":
-                os.write(descriptor, b"\n")
+def _files(start: Path, head: str, prefix: str) -> Iterator[Path]:
+    """Files of streams under ``start`` that may begin with ``prefix``, of which ``head`` led to ``start``."""
+    tail = quote(prefix[len(head) :], safe="")
+    if not start.is_dir():
+        return
+    for entry in os.scandir(start):
+        if not entry.name.startswith(tail):
+            continue
+        path = Path(entry.path)
+        if entry.is_dir():
+            yield from (found for found in path.rglob(f"*{SUFFIX}") if found.is_file())
+        elif path.suffix == SUFFIX:
+            yield path
 
 
-def _safe(name: str) -> Path:
-    """``name`` as a relative path that stays where it is put."""
-    if not name or name.startswith("/") or "\0" in name or any(part in ("", ".", "..") for part in name.split("/")):
+def _oldest(folder: Path) -> int:
+    times = [entry.stat().st_mtime for entry in os.scandir(folder)]
+    return int(min(times, default=folder.stat().st_mtime) * 1000)
+
+
+def _encode(name: str) -> str:
+    """``name`` as a relative path that stays where it is put. Raises InvalidParameterException."""
+    return "/".join(_part(part, name) for part in name.split("/"))
+
+
+def _part(text: str, name: str) -> str:
+    """``text`` as the name of one file or folder; ``name`` is what it is a part of."""
+    part = quote(text, safe="", errors="replace")
+    if part in ("", ".", "..") or len(part) + len(SUFFIX) > 255:
         raise ServiceError("InvalidParameterException", f"the log name `{name}` cannot be used")
-    return Path(name)
+    return part
+
+
+def _decode(path: Path) -> str:
+    return unquote(path.as_posix().removesuffix(SUFFIX))
 
 
 def _missing(what: str, name: str) -> ServiceError:

@@ -1,1 +1,1 @@
-"""S3: rclone over plain files behind the gateway, or any other endpoint."""
+"""Objects: files of this machine that S3 clients and jobs see alike, or an S3 endpoint elsewhere."""

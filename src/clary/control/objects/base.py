@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
-from urllib.parse import urlsplit
 
 from clary.control.wire.errors import ServiceError, ValidationException
 
@@ -37,10 +36,11 @@ class S3Uri:
     @classmethod
     def parse(cls, text: str) -> S3Uri:
         """Raises ValidationException naming ``text`` when it is no s3 URI."""
-        parts = urlsplit(text, allow_fragments=False)
-        if parts.scheme != "s3" or not parts.netloc:
+        scheme, _, rest = text.partition("://")
+        bucket, _, key = rest.partition("/")
+        if scheme != "s3" or not bucket:
             raise ValidationException(f'"{text}" is no S3 URI; write s3://bucket/prefix')
-        return cls(parts.netloc, (parts.path + (f"?{parts.query}" if parts.query else "")).removeprefix("/"))
+        return cls(bucket, key)
 
     def __str__(self) -> str:
         return f"s3://{self.bucket}/{self.key}"

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import signal
 import socket
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
+from typing import Any, Literal
 
 import uvicorn
 
 from clary.errors import UsageError
 
-__all__ = ["PORT_VARIABLE", "address", "bind", "run"]
+__all__ = ["PORT_VARIABLE", "address", "bind", "run", "run_within"]
 
 PORT_VARIABLE = "SAGEMAKER_BIND_TO_PORT"
 
@@ -49,17 +52,47 @@ def address(listener: socket.socket) -> str:
 
 def run(app: Any, listener: socket.socket) -> None:
     """Serve until SIGINT or SIGTERM, then let running requests end. Closes the socket."""
+    run_within(lambda: nullcontext(app), listener, lifespan="on")
+
+
+def run_within(
+    opening: Callable[[], AbstractAsyncContextManager[Any]],
+    listener: socket.socket,
+    *,
+    lifespan: Literal["on", "off"] = "off",
+) -> None:
+    """As ``run``, for an app that is opened on the event loop first and closed there afterwards."""
     config = uvicorn.Config(
-        app, log_level="warning", access_log=False, server_header=False, lifespan="on", timeout_graceful_shutdown=GRACE
+        None,  # type: ignore[arg-type]  # known once it is open
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        lifespan=lifespan,
+        timeout_graceful_shutdown=GRACE,
     )
-    # The server sends itself the signal again once it has stopped; that must not count as a crash.
+
+    async def serve() -> None:
+        async with opening() as app:
+            config.app = app
+            with _signalled_once():
+                await uvicorn.Server(config).serve(sockets=[listener])
+
+    try:
+        with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+            runner.run(serve())
+    finally:
+        listener.close()
+
+
+@contextmanager
+def _signalled_once() -> Iterator[None]:
+    """The server sends itself the signal again once it has stopped; that must not count as a crash."""
     stop = {name: signal.signal(name, _stopped) for name in (signal.SIGINT, signal.SIGTERM)}
     try:
-        uvicorn.Server(config).run(sockets=[listener])
+        yield
     finally:
         for name, handler in stop.items():
             signal.signal(name, handler)
-        listener.close()
 
 
 def _stopped(number: int, frame: object) -> None:

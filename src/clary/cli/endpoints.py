@@ -1,0 +1,48 @@
+"""``clary endpoints``: the platform's endpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from clary.cli.platform_options import Home, Json, folder
+
+if TYPE_CHECKING:
+    from clary.client.connection import Connection
+
+COLUMNS = ("name", "status", "models", "created")
+
+
+def register(app: typer.Typer) -> None:
+    app.command("endpoints")(endpoints)
+
+
+def endpoints(home: Home = None, json: Json = False) -> None:
+    """List endpoints, the newest first."""
+    from clary.cli.jobs import moment
+    from clary.cli.output import emit, table
+    from clary.client.connection import connect
+
+    with connect(folder(home)) as connection:
+        found = list(connection.pages("sagemaker", "ListEndpoints", "Endpoints", SortBy="CreationTime"))
+        records = [_record(endpoint, connection) for endpoint in found]
+    if json:
+        emit(records)
+    else:
+        rows = [[r["name"], r["status"], ", ".join(r["models"]), moment(r["created"])] for r in records]
+        table("", COLUMNS, rows)
+
+
+def _record(summary: Mapping[str, Any], connection: Connection) -> dict[str, Any]:
+    endpoint = connection.call("sagemaker", "DescribeEndpoint", EndpointName=summary["EndpointName"])
+    name = endpoint["EndpointConfigName"]
+    config = connection.call("sagemaker", "DescribeEndpointConfig", EndpointConfigName=name)
+    return {
+        "name": endpoint["EndpointName"],
+        "status": endpoint["EndpointStatus"],
+        "models": [variant["ModelName"] for variant in config["ProductionVariants"] if variant.get("ModelName")],
+        "created": endpoint["CreationTime"],
+        "reason": endpoint.get("FailureReason", ""),
+    }

@@ -1,0 +1,83 @@
+"""``clary jobs``: the platform's training jobs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from itertools import islice
+from typing import Annotated, Any
+
+import typer
+
+from clary.cli.platform_options import Home, Json, folder
+
+COLUMNS = ("name", "status", "algorithm", "created", "duration")
+
+
+def register(app: typer.Typer) -> None:
+    app.command("jobs")(jobs)
+
+
+def jobs(
+    home: Home = None,
+    status: Annotated[str | None, typer.Option(help="InProgress, Completed, Failed, Stopping or Stopped only.")] = None,
+    limit: Annotated[int, typer.Option(help="The newest so many.", min=1)] = 20,
+    json: Json = False,
+) -> None:
+    """List training jobs, the newest first."""
+    from clary.cli.output import emit, table
+    from clary.client.connection import connect
+
+    wanted = {"SortBy": "CreationTime", "SortOrder": "Descending", "MaxResults": min(limit, 100)}
+    wanted |= {"StatusEquals": status} if status else {}
+    with connect(folder(home)) as connection:
+        names = connection.pages("sagemaker", "ListTrainingJobs", "TrainingJobSummaries", **wanted)
+        described = [
+            connection.call("sagemaker", "DescribeTrainingJob", TrainingJobName=summary["TrainingJobName"])
+            for summary in islice(names, limit)
+        ]
+    records = [_record(job, time.time()) for job in described]
+    if json:
+        emit(records)
+    else:
+        table("", COLUMNS, [_row(record) for record in records])
+
+
+def state(job: Mapping[str, Any]) -> str:
+    """The status of a training job in one word: what it is doing while it is in progress."""
+    status, doing = str(job["TrainingJobStatus"]), str(job.get("SecondaryStatus", ""))
+    return doing if status == "InProgress" and doing else status
+
+
+def moment(epoch: float) -> str:
+    """Epoch seconds as local time."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(epoch))
+
+
+def _record(job: Mapping[str, Any], now: float) -> dict[str, Any]:
+    algorithm = job.get("AlgorithmSpecification", {})
+    began, ended = job.get("TrainingStartTime"), job.get("TrainingEndTime")
+    return {
+        "name": job["TrainingJobName"],
+        "status": state(job),
+        "algorithm": _algorithm(algorithm.get("TrainingImage") or algorithm.get("AlgorithmName") or ""),
+        "created": job["CreationTime"],
+        "seconds": round((ended or now) - began, 1) if began else None,
+        "reason": job.get("FailureReason", ""),
+    }
+
+
+def _algorithm(image: str) -> str:
+    """``image-classification:1``: an image without its registry, which says nothing here."""
+    return image.rpartition("/")[2]
+
+
+def _row(record: Mapping[str, Any]) -> list[str]:
+    lasted = "" if record["seconds"] is None else _duration(record["seconds"])
+    return [record["name"], record["status"], record["algorithm"], moment(record["created"]), lasted]
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

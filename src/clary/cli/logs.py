@@ -1,0 +1,109 @@
+"""``clary logs JOB``: what a training job printed."""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from clary.cli.platform_options import Home, folder
+
+if TYPE_CHECKING:
+    from clary.client.connection import Connection
+
+GROUP = "/aws/sagemaker/TrainingJobs"
+POLL = 0.5  # seconds between looks while a job goes on
+_ENDED = ("Completed", "Failed", "Stopped")
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "": 1}
+
+
+def register(app: typer.Typer) -> None:
+    app.command("logs")(logs)
+
+
+def logs(
+    job: Annotated[str, typer.Argument(metavar="JOB", help="Name of the training job.")],
+    home: Home = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the job has ended.")] = False,
+    since: Annotated[
+        str | None, typer.Option(help="Only what is younger: 90s, 10m, 2h, or a time as 2026-01-31T12:00.")
+    ] = None,
+) -> None:
+    """Print the log of a training job; why it failed goes to standard error."""
+    from clary.cli.output import note
+    from clary.client.connection import connect
+
+    start = _milliseconds(since, time.time()) if since else None
+    with connect(folder(home)) as connection:
+        reader = Reader(connection, job, start)
+        while True:
+            described = connection.call("sagemaker", "DescribeTrainingJob", TrainingJobName=job)
+            for message in reader.fresh():
+                print(message)
+            if described["TrainingJobStatus"] in _ENDED or not follow:
+                break
+            time.sleep(POLL)
+    if described.get("FailureReason"):
+        note(f"{job} failed: {described['FailureReason']}")
+
+
+class Reader:
+    """The log streams of a job, each from its start or from ``start`` (epoch milliseconds) on, each line once."""
+
+    def __init__(self, connection: Connection, job: str, start: int | None) -> None:
+        self._connection = connection
+        self._job = job
+        self._first: dict[str, Any] = {"startTime": start} if start is not None else {}
+        self._tokens: dict[str, str] = {}
+
+    def fresh(self) -> Iterator[str]:
+        """Messages that were not given before; of several streams one after the other, named in front."""
+        streams = self._streams()
+        for stream in streams:
+            for message in self._events(stream):
+                yield f"{stream.partition('/')[2]}: {message}" if len(streams) > 1 else message
+
+    def _streams(self) -> list[str]:
+        prefix = f"{self._job}/"
+        answer = self._connection.call(
+            "logs", "DescribeLogStreams", logGroupName=GROUP, logStreamNamePrefix=prefix, orderBy="LogStreamName"
+        )
+        return [stream["logStreamName"] for stream in answer.get("logStreams", ())]
+
+    def _events(self, stream: str) -> Iterator[str]:
+        while True:
+            token = self._tokens.get(stream)
+            place = {"nextToken": token} if token else {}
+            page = self._connection.call(
+                "logs",
+                "GetLogEvents",
+                logGroupName=GROUP,
+                logStreamName=stream,
+                startFromHead=True,
+                **self._first,
+                **place,
+            )
+            yield from (event["message"] for event in page["events"])
+            self._tokens[stream] = page["nextForwardToken"]
+            if not page["events"]:
+                return
+
+
+def _milliseconds(since: str, now: float) -> int:
+    """Epoch milliseconds of an age (``10m``) or a local time. Raises UsageError for anything else."""
+    age = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd]?)", since.strip())
+    try:
+        moment = now - float(age[1]) * _UNITS[age[2]] if age else datetime.fromisoformat(since).timestamp()
+        if not math.isfinite(moment):
+            raise ValueError
+    except (ValueError, OverflowError):
+        from clary.errors import UsageError
+
+        mend = "use an age as 90s, 10m, 2h, 1d or a time as 2026-01-31T12:00"
+        raise UsageError(f"`{since}` is no time", where="--since", mend=mend) from None
+    return max(0, round(moment * 1000))

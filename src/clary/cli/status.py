@@ -1,0 +1,55 @@
+"""``clary status``: whether the platform runs, where, and what it does."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import typer
+
+from clary.cli.platform_options import Home, Json, folder
+
+
+def register(app: typer.Typer) -> None:
+    app.command("status")(status)
+
+
+def status(home: Home = None, json: Json = False) -> None:
+    """Show the platform's address, its jobs and endpoints. Exit code 2 where none runs."""
+    from clary.cli.output import emit, table
+    from clary.client import gateway
+    from clary.client.connection import Connection
+
+    server = gateway.running(folder(home))
+    gateway.health(server)
+    with Connection(server) as connection:
+        jobs = connection.pages("sagemaker", "ListTrainingJobs", "TrainingJobSummaries", StatusEquals="InProgress")
+        doing = Counter("queued" if job.get("SecondaryStatus") == "Pending" else "running" for job in jobs)
+        endpoints = Counter(e["EndpointStatus"] for e in connection.pages("sagemaker", "ListEndpoints", "Endpoints"))
+    found: dict[str, Any] = {
+        "url": server.url,
+        "pid": server.pid,
+        "version": server.version,
+        "home": server.home,
+        "objects": str(folder(home) / "s3"),
+        "started": server.started,
+        "jobs": {"running": doing["running"], "queued": doing["queued"]},
+        "endpoints": dict(endpoints),
+    }
+    if json:
+        emit(found)
+    else:
+        table("", ("platform", server.url), _rows(found))
+
+
+def _rows(found: dict[str, Any]) -> list[list[str]]:
+    from clary.cli.jobs import moment
+
+    jobs, endpoints = found["jobs"], found["endpoints"]
+    return [
+        ["process", f"{found['pid']}, Clary {found['version']}, since {moment(found['started'])}"],
+        ["home", found["home"]],
+        ["objects", found["objects"]],
+        ["jobs", f"{jobs['running']} running, {jobs['queued']} queued"],
+        ["endpoints", ", ".join(f"{count} {status}" for status, count in endpoints.items()) or "none"],
+    ]

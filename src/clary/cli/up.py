@@ -1,0 +1,101 @@
+"""``clary up``: the platform, until stopped."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from clary.cli.platform_options import Home, folder
+from clary.control.settings import DEFAULT_PORT, Settings, default_home
+
+
+def register(app: typer.Typer) -> None:
+    app.command("up")(up)
+
+
+def up(
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; any but loopback requires signed requests.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(help="Port; 0 takes a free one.", envvar="CLARY_PORT", min=0, max=65535)
+    ] = DEFAULT_PORT,
+    home: Home = None,
+    store: Annotated[
+        str, typer.Option(help="Database of jobs and models, as postgresql+psycopg://...", show_default="SQLite")
+    ] = "",
+    s3_endpoint: Annotated[
+        str, typer.Option(help="An S3 service to use in place of the folder DIR/s3.", metavar="URL")
+    ] = "",
+    idle_after: Annotated[
+        float, typer.Option(help="Seconds without a call after which an endpoint gives its memory back.", min=0)
+    ] = 900.0,
+    require_signatures: Annotated[
+        bool, typer.Option("--require-signatures", help="Refuse requests that are not signed, on loopback too.")
+    ] = False,
+    warm: Annotated[
+        bool, typer.Option("--warm/--no-warm", help="Keep the training libraries loaded, so that jobs start at once.")
+    ] = True,
+    detach: Annotated[bool, typer.Option("--detach", help="Go on in the background once it is up.")] = False,
+) -> None:
+    """Start the platform: SageMaker, S3, CloudWatch, STS and IAM on one port, for programs written for AWS."""
+    os.environ.pop("CLARY_ENDPOINT", None)  # in a connected shell an S3 of AWS must stay what it is
+    settings = Settings(
+        home=folder(home),
+        host=host,
+        port=port,
+        store_url=store,
+        s3_endpoint=s3_endpoint,
+        idle_after=idle_after,
+        verify_signatures=require_signatures,
+        warm=warm,
+    )
+    if detach:
+        _in_background(settings)
+    else:
+        _here(settings)
+
+
+def options(settings: Settings) -> list[str]:
+    """The words after `clary up --home DIR` that start a gateway with ``settings``."""
+    words = ["--host", settings.host, "--port", str(settings.port), "--idle-after", str(settings.idle_after)]
+    words += ["--store", settings.store_url] if settings.store_url else []
+    words += ["--s3-endpoint", settings.s3_endpoint] if settings.s3_endpoint else []
+    words += ["--require-signatures"] if settings.verify_signatures else []
+    return words if settings.warm else [*words, "--no-warm"]
+
+
+def _here(settings: Settings) -> None:
+    try:
+        from clary.control.gateway import serve
+    except ModuleNotFoundError as error:
+        from clary.errors import MissingPackageError
+
+        raise MissingPackageError(f"the platform needs {error.name}", mend='pip install "clary[platform]"') from error
+    serve(settings, ready=lambda running: _tell(running.url, running.home, "Ctrl-C"))
+
+
+def _in_background(settings: Settings) -> None:
+    from clary.client import gateway
+
+    server = gateway.start(settings.home, options(settings))
+    _tell(server.url, settings.home, _verb("down", settings.home))
+
+
+def _tell(url: str, home: Path, stop: str) -> None:
+    typer.echo(f"the platform is up at {url}; its files are in {home} (stop with {stop})")
+    typer.echo("programs written for SageMaker, boto3 or the AWS CLI run here unchanged:")
+    typer.echo(f"  {_verb('run', home)} python program.py")
+    typer.echo(f'  eval "$({_verb("env", home)})"; python program.py')
+    typer.echo(f"then: {_verb('jobs', home)}, {_verb('logs', home)} JOB -f, {_verb('endpoints', home)}")
+
+
+def _verb(name: str, home: Path) -> str:
+    """The command as it has to be typed for this home."""
+    if home == folder(default_home()):
+        return f"clary {name}"
+    return f"clary {name} --home {shlex.quote(str(home))}"

@@ -1,0 +1,167 @@
+"""The gateway as other processes of this machine see it: find it, start it in the background, stop it."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from clary.control import home
+from clary.control.home import Server
+from clary.errors import ClaryError, UsageError
+
+__all__ = ["NotRunningError", "health", "log_file", "running", "start", "stop"]
+
+HEALTH = "/clary/health"
+STARTUP = 60.0  # seconds a gateway has to come up; it takes about one
+SHUTDOWN = 60.0  # seconds it has to stop: requests on their way may take half of them
+_TURN = 0.05
+
+
+class NotRunningError(UsageError):
+    """No gateway runs on a home, or the one that should does not answer."""
+
+
+def running(folder: Path) -> Server:
+    """The gateway that uses the home ``folder``. Raises NotRunningError when there is none."""
+    server = home.read_server(folder)
+    if server is not None and _holder(folder) == server.pid:
+        return server
+    if home.held(folder):
+        raise NotRunningError("the platform is starting or stopping", where=folder, mend="try again in a moment")
+    raise NotRunningError("no platform runs on this home", where=folder, mend="start it with `clary up`")
+
+
+def health(server: Server, timeout: float = 5.0) -> dict[str, Any]:
+    """What the gateway says of itself. Raises NotRunningError when it does not answer within ``timeout`` seconds."""
+    place = urlsplit(server.url)
+    connection = http.client.HTTPConnection(place.hostname or "", place.port or 80, timeout=timeout)
+    try:
+        connection.request("GET", HEALTH)
+        response = connection.getresponse()
+        body = response.read()
+    except (OSError, http.client.HTTPException) as error:
+        raise unreachable(server, str(error)) from error
+    finally:
+        connection.close()
+    if response.status != 200:
+        raise unreachable(server, f"HTTP {response.status}")
+    try:
+        value = json.loads(body)
+    except ValueError:
+        value = None
+    return value if isinstance(value, dict) else {}
+
+
+def unreachable(server: Server, why: str) -> NotRunningError:
+    """The error for a gateway that should be there and is not."""
+    mend = "start it again with `clary up`"
+    return NotRunningError(f"the platform does not answer ({why})", where=server.url, mend=mend)
+
+
+def start(folder: Path, options: Sequence[str] = (), *, timeout: float = STARTUP) -> Server:
+    """Start a gateway in the background, in a session of its own, and wait until it answers.
+
+    ``options`` are those of `clary up`; what it prints goes to HOME/run/gateway.log. Raises UsageError with the
+    gateway's own words when it does not come up within ``timeout`` seconds.
+    """
+    log = log_file(folder)
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        output = log.open("wb")
+    except OSError as error:
+        raise UsageError(f"cannot be written ({error.strerror})", where=log, mend="choose another --home") from error
+    with output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "clary", "up", "--home", str(folder), *options],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    try:
+        server = _started(folder, process, time.monotonic() + timeout)
+    except BaseException:
+        process.terminate()
+        process.wait()
+        raise
+    process.returncode = 0  # it lives on; Popen would warn that nobody waits for it
+    return server
+
+
+def stop(folder: Path, *, timeout: float = SHUTDOWN) -> int:
+    """Ask the gateway of a home to stop and wait until it has; its process id. Jobs go on.
+
+    Raises NotRunningError when there is none, ClaryError when it has not stopped after ``timeout`` seconds.
+    """
+    holder = _holder(folder) if home.held(folder) else 0
+    if not holder:
+        running(folder)
+        raise NotRunningError("the platform is starting", where=folder, mend="try again in a moment")
+    try:
+        os.kill(holder, signal.SIGTERM)
+    except ProcessLookupError:
+        return holder
+    except PermissionError as error:
+        raise UsageError("the platform belongs to another user", where=f"process {holder}") from error
+    if not _until(lambda: not home.held(folder), time.monotonic() + timeout):
+        mend = f"`kill -9 {holder}` ends it; jobs go on"
+        raise ClaryError(f"the platform has not stopped after {timeout:.0f} s", where=f"process {holder}", mend=mend)
+    return holder
+
+
+def log_file(folder: Path) -> Path:
+    """Where a gateway in the background writes."""
+    return folder / "run" / "gateway.log"
+
+
+def _started(folder: Path, process: subprocess.Popen[bytes], deadline: float) -> Server:
+    found: list[Server] = []
+
+    def answers() -> bool:
+        server = home.read_server(folder)
+        if server is not None and server.pid == process.pid:
+            try:
+                health(server, timeout=max(deadline - time.monotonic(), _TURN))
+            except NotRunningError:
+                return False
+            found.append(server)
+        return bool(found)
+
+    _until(lambda: answers() or process.poll() is not None, deadline)
+    if found:
+        return found[0]
+    words = _last_line(log_file(folder))
+    if process.poll() is None:
+        raise UsageError("the platform did not come up in time", where=log_file(folder), mend=words)
+    raise UsageError(words.removeprefix("clary: ") or f"the platform ended at once (exit code {process.returncode})")
+
+
+def _last_line(log: Path) -> str:
+    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    return lines[-1] if lines else ""
+
+
+def _holder(folder: Path) -> int:
+    """The process that wrote its id into the lock of the home; 0 while that is being written."""
+    try:
+        return int((folder / "lock").read_text())
+    except (OSError, ValueError):
+        return 0
+
+
+def _until(condition: Callable[[], bool], deadline: float) -> bool:
+    """Whether ``condition`` came true before ``deadline`` (of time.monotonic)."""
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_TURN)
+    return True

@@ -1,0 +1,139 @@
+"""Send to the gateway the AWS hosts that a program names itself, past AWS_ENDPOINT_URL. Nothing without CLARY_ENDPOINT.
+
+The SageMaker SDK builds its STS address (``https://sts.<region>.amazonaws.com``) from a table, and an explicit address
+beats every variable. `clary env` puts this folder first on PYTHONPATH; Python imports ``sitecustomize`` at its start,
+whatever environment the program lives in. So: standard library only, Python 3.8 and later, and next to no time. What
+has to be done is put off until botocore is imported; a program without botocore pays for one entry in sys.meta_path.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+TYPE_CHECKING = False  # typing would cost more time than all the rest
+if TYPE_CHECKING:
+    from types import ModuleType
+    from typing import Any
+
+_FOLDER = os.path.dirname(os.path.abspath(__file__))
+_TELEMETRY = ("sm-pysdk-t-", "dev-exp-t-")  # buckets the SDKs report their use to
+
+
+def _is_aws(host: str) -> bool:
+    return host.endswith((".amazonaws.com", ".amazonaws.com.cn"))
+
+
+def _host(url: str) -> str:
+    """The host of an URL, lower case; "" where there is none. (``urllib.parse`` is not loaded at start.)"""
+    address = url.partition("://")[2].partition("/")[0].partition("?")[0]
+    return address.rpartition("@")[2].partition(":")[0].lower()
+
+
+def _to_gateway(builtins: dict[str, Any], **_: Any) -> None:
+    """Handler of botocore's ``before-endpoint-resolution``: the request is then built and signed for the gateway."""
+    endpoint = os.environ.get("CLARY_ENDPOINT")
+    if not endpoint:
+        return
+    named = builtins.get("SDK::Endpoint")
+    if (named and _is_aws(_host(named))) or (not named and not _knows_variables()):
+        builtins["SDK::Endpoint"] = endpoint
+
+
+def _knows_variables() -> bool:
+    """Whether this botocore reads AWS_ENDPOINT_URL itself (from 1.31)."""
+    return hasattr(sys.modules.get("botocore.configprovider"), "ConfiguredEndpointProvider")
+
+
+def _on_botocore(botocore: ModuleType) -> None:
+    register = getattr(botocore, "register_initializer", None)
+    if register is not None:
+        register(lambda session: session.register("before-endpoint-resolution", _to_gateway))
+
+
+def _on_requests(adapters: Any) -> None:
+    """Keep the SDKs' telemetry here: it goes past botocore, and SDK v2 waits for its answer without a limit."""
+    send = adapters.HTTPAdapter.send
+
+    def kept(self: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
+        host = _host(request.url or "")
+        if not (os.environ.get("CLARY_ENDPOINT") and host.startswith(_TELEMETRY) and _is_aws(host)):
+            return send(self, request, *args, **kwargs)
+        response = adapters.Response()
+        response.status_code, response.url, response.request = 204, request.url, request
+        response._content = b""
+        return response
+
+    adapters.HTTPAdapter.send = kept
+
+
+_AFTER = {"botocore": _on_botocore, "requests.adapters": _on_requests}
+
+
+class _Loader:
+    """Another loader, with something to do once the module is there."""
+
+    def __init__(self, loader: Any, then: Any) -> None:
+        self._loader = loader
+        self._then = then
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loader, name)
+
+    def exec_module(self, module: Any) -> None:
+        module.__spec__.loader = module.__loader__ = self._loader
+        self._loader.exec_module(module)
+        self._then(module)
+
+
+class _Finder:
+    """Finds what other finders find, and wraps the loaders of the modules in ``_AFTER``, once each."""
+
+    @staticmethod
+    def find_spec(name: str, path: Any = None, target: Any = None) -> Any:
+        then = _AFTER.get(name)
+        if then is None:
+            return None
+        del _AFTER[name]
+        if not _AFTER:
+            sys.meta_path.remove(_Finder)
+        for finder in sys.meta_path:
+            find = getattr(finder, "find_spec", None)
+            spec = find(name, path, target) if find is not None and finder is not _Finder else None
+            if spec is not None:
+                if hasattr(spec.loader, "exec_module"):
+                    spec.loader = _Loader(spec.loader, then)
+                return spec
+        _AFTER[name] = then  # not installed, or not yet
+        if _Finder not in sys.meta_path:
+            sys.meta_path.insert(0, _Finder)
+        return None
+
+
+def _install() -> None:
+    for name in list(_AFTER):
+        if name in sys.modules:
+            _AFTER.pop(name)(sys.modules[name])
+    if _AFTER:
+        sys.meta_path.insert(0, _Finder)
+
+
+def _chain() -> None:
+    """Run the ``sitecustomize`` that this one stands before, if there is one; it takes our place in sys.modules."""
+    finder = next((finder for finder in sys.meta_path if getattr(finder, "__name__", "") == "PathFinder"), None)
+    folders = [os.path.abspath(folder) for folder in sys.path]
+    if finder is None or _FOLDER not in folders:
+        return
+    spec = finder.find_spec("sitecustomize", sys.path[folders.index(_FOLDER) + 1 :])
+    if spec is None or spec.loader is None:
+        return
+    from importlib.util import module_from_spec
+
+    module = module_from_spec(spec)
+    sys.modules["sitecustomize"] = module
+    spec.loader.exec_module(module)
+
+
+if os.environ.get("CLARY_ENDPOINT"):
+    _install()
+_chain()

@@ -1,0 +1,77 @@
+"""The gateway: every part of the platform in one process, behind one port."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+import clary
+from clary.control import home, resources
+from clary.control.hosting.supervisor import Hosting
+from clary.control.jobs.supervisor import Jobs
+from clary.control.logs.streams import LogStore
+from clary.control.objects.service import ObjectService
+from clary.control.platform import Platform
+from clary.control.settings import Settings
+from clary.control.store.records import Store
+from clary.control.wire.app import create_app
+from clary.vision.inference import server
+
+__all__ = ["serve"]
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+
+
+def serve(settings: Settings, *, ready: Callable[[Settings], None] = lambda settings: None) -> None:
+    """Run a platform until SIGINT or SIGTERM. ``ready`` is called once every part answers.
+
+    Raises UsageError when the home is in use or the address cannot be had.
+    """
+    with home.hold(settings.home), server.bind(settings.host, settings.port) as listener:
+        settings = replace(settings, port=listener.getsockname()[1])
+        keys = home.credentials(settings.home) if _must_sign(settings) else None
+        server.run_within(lambda: _announced(settings, keys, ready), listener)
+
+
+def _must_sign(settings: Settings) -> bool:
+    return settings.verify_signatures or settings.host not in _LOOPBACK
+
+
+@asynccontextmanager
+async def _announced(
+    settings: Settings, keys: dict[str, str] | None, ready: Callable[[Settings], None]
+) -> AsyncIterator[App]:
+    async with _open(settings, keys) as app:
+        home.write_server(settings.home, settings.url, region=settings.region, version=clary.__version__)
+        ready(settings)
+        yield app
+
+
+@asynccontextmanager
+async def _open(settings: Settings, keys: dict[str, str] | None) -> AsyncIterator[App]:
+    """Every part, opened in the order they stand on each other; closed in reverse."""
+    settings.run_root.mkdir(parents=True, exist_ok=True)
+    async with AsyncExitStack() as stack:
+        objects = ObjectService(settings)
+        starting = asyncio.create_task(objects.start())
+        stack.push_async_callback(objects.close)
+        resources.load()
+        store = Store(settings.database)
+        stack.callback(store.close)
+        logs = LogStore(settings.logs_root)
+        await starting
+        jobs = Jobs(settings, store, objects.store, logs)
+        hosting = Hosting(settings, store, objects.store, logs)
+        for part in (jobs, hosting):
+            stack.push_async_callback(part.close)
+            await part.start()
+        platform = Platform(settings, store, objects.store, logs, jobs, hosting)
+        yield create_app(platform, region=settings.region, account=settings.account, s3=objects.app, credentials=keys)

@@ -1,0 +1,72 @@
+"""Model data: from the object store into the folder a worker serves, the /opt/ml/model of a container."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+
+from clary.control.hosting.failure import StartFailed
+from clary.control.objects.base import ObjectStore, S3Uri
+from clary.control.wire.errors import ServiceError
+from clary.errors import ArtifactError, UsageError
+from clary.vision.base import tarsafe
+from clary.vision.base.files import atomic_folder
+
+__all__ = ["place"]
+
+_LIMITS = tarsafe.Limits(members=10_000, file_bytes=8 << 30, total_bytes=16 << 30)
+_MANIFEST = "manifest.json"
+
+
+def place(data: str, folder: Path, objects: ObjectStore, *, archive: bool) -> None:
+    """Fetch the archive, or the objects under the prefix, ``data`` (an S3 URI), as ``folder``; blocks.
+
+    The folder appears whole or not at all; one that is there is kept. Raises StartFailed.
+    """
+    if folder.is_dir():
+        return
+    try:
+        with atomic_folder(folder) as temporary:
+            (_unpack if archive else _copy)(S3Uri.parse(data), temporary, objects)
+            if not (temporary / _MANIFEST).is_file():
+                raise StartFailed(
+                    f'The model data at "{data}" holds no {_MANIFEST}, so it is no model that was trained here',
+                    mend="train it with this platform, or export it with `clary train`",
+                )
+    except ServiceError as error:
+        raise StartFailed(f"{_not_downloaded(data)} ({error.message})") from error
+    except (ArtifactError, UsageError) as error:
+        raise StartFailed(f'The model data at "{data}" cannot be used: {error}') from error
+
+
+def _unpack(uri: S3Uri, folder: Path, objects: ObjectStore) -> None:
+    archive = folder.with_name(f"{folder.name}.tar.gz")
+    try:
+        objects.fetch(uri.bucket, uri.key, archive)
+        tarsafe.extract(archive, folder, _LIMITS, error=ArtifactError)
+    finally:
+        archive.unlink(missing_ok=True)
+
+
+def _copy(uri: S3Uri, folder: Path, objects: ObjectStore) -> None:
+    prefix = uri.key if not uri.key or uri.key.endswith("/") else f"{uri.key}/"
+    found = [one for one in objects.list(uri.bucket, prefix) if not one.key.endswith("/")]
+    if not found:
+        raise StartFailed(_not_downloaded(str(uri)))
+    for one in found:
+        target = folder / _relative(one.key.removeprefix(prefix))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        objects.fetch(uri.bucket, one.key, target)
+
+
+def _relative(name: str) -> PurePosixPath:
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or "\0" in name:
+        raise ArtifactError(f"the key {name!a} is no file name", mend="store it under another")
+    return path
+
+
+def _not_downloaded(data: str) -> str:
+    return (
+        f'Failed to download model data for container "container_1" from URL: "{data}". '
+        "Please ensure that there is an object located at the URL."
+    )

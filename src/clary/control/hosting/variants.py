@@ -1,0 +1,145 @@
+"""Production variants: what an endpoint configuration and its models ask for, and how calls are shared out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from clary.control.hosting.failure import StartFailed
+from clary.control.images import repository
+from clary.control.store.records import Store
+from clary.vision.algorithms.catalog import SPECS
+
+__all__ = ["STARTUP_LIMIT", "Shares", "Variant", "resolve"]
+
+_TAGS = ("1", "latest")  # of the built-in algorithms' images
+
+STARTUP_LIMIT = 240.0  # seconds a container has to become healthy, unless the variant says otherwise
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One production variant, with all that is needed to start it again once its model's record is gone.
+
+    ``data`` is the S3 URI of an archive, or of a prefix where ``archive`` is False. ``startup`` is in seconds.
+    """
+
+    name: str
+    weight: float
+    count: int
+    image: str
+    data: str
+    archive: bool = True
+    environment: Mapping[str, str] = field(default_factory=dict)
+    startup: float = STARTUP_LIMIT
+    serverless: Mapping[str, Any] | None = None
+
+    def body(self) -> dict[str, Any]:
+        """As it is kept in a record."""
+        return asdict(self)
+
+    def summary(self, since: float) -> dict[str, Any]:
+        """A ProductionVariantSummary; ``since`` is when the image was chosen, in epoch seconds."""
+        image = {"SpecifiedImage": self.image, "ResolvedImage": self.image, "ResolutionTime": since}
+        summary: dict[str, Any] = {
+            "VariantName": self.name,
+            "DeployedImages": [image],
+            "CurrentWeight": self.weight,
+            "DesiredWeight": self.weight,
+            "CurrentInstanceCount": self.count,
+            "DesiredInstanceCount": self.count,
+        }
+        if self.serverless:
+            summary["CurrentServerlessConfig"] = dict(self.serverless)
+        return summary
+
+
+def resolve(store: Store, config: str) -> list[Variant]:
+    """The variants of an endpoint configuration. Raises StartFailed naming what is missing or cannot be served."""
+    record = store.get("endpoint-config", config)
+    if record is None:
+        raise StartFailed(f'Could not find endpoint configuration "{config}"')
+    return [_variant(store, described) for described in record.body["ProductionVariants"]]
+
+
+def _variant(store: Store, described: Mapping[str, Any]) -> Variant:
+    name = described["VariantName"]
+    container = _container(store, described.get("ModelName", ""), name)
+    data, archive = _model_data(container, name)
+    _check_image(container.get("Image", ""), name)
+    return Variant(
+        name=name,
+        weight=float(described.get("InitialVariantWeight", 1.0)),
+        count=int(described.get("InitialInstanceCount", 1)),
+        image=container["Image"],
+        data=data,
+        archive=archive,
+        environment=container.get("Environment", {}),
+        startup=float(described.get("ContainerStartupHealthCheckTimeoutInSeconds", STARTUP_LIMIT)),
+        serverless=described.get("ServerlessConfig"),
+    )
+
+
+def _container(store: Store, model: str, variant: str) -> Mapping[str, Any]:
+    """The one container of a model, a model package's put in its place."""
+    record = store.get("model", model)
+    if record is None:
+        raise StartFailed(f'Could not find model "{model}" of the production variant {variant}')
+    containers = record.body.get("Containers") or [record.body.get("PrimaryContainer", {})]
+    if len(containers) != 1:
+        raise StartFailed(f'Model "{model}" is a pipeline of {len(containers)} containers', mend="deploy one of them")
+    container: Mapping[str, Any] = containers[0]
+    if container.get("Mode") == "MultiModel":
+        raise StartFailed(f'Model "{model}" is a multi-model container', mend="deploy its models one by one")
+    package = container.get("ModelPackageName")
+    return {**_packaged(store, package), **container} if package else container
+
+
+def _packaged(store: Store, name: str) -> dict[str, Any]:
+    record = store.by_arn(name) or store.get("model-package", name)
+    if record is None:
+        raise StartFailed(f'Could not find model package "{name}"')
+    packaged: dict[str, Any] = record.body["InferenceSpecification"]["Containers"][0]
+    return packaged
+
+
+def _model_data(container: Mapping[str, Any], variant: str) -> tuple[str, bool]:
+    """The S3 URI of the model data, and whether it is an archive."""
+    source = (container.get("ModelDataSource") or {}).get("S3DataSource")
+    if source:
+        return source["S3Uri"], source["CompressionType"] == "Gzip"
+    if container.get("ModelDataUrl"):
+        return container["ModelDataUrl"], True
+    raise StartFailed(f"The model of the production variant {variant} names no model data", mend="set ModelDataUrl")
+
+
+def _check_image(image: str, variant: str) -> None:
+    known = [spec.name for spec in SPECS]
+    name, tag = repository(image)
+    if name not in known or tag not in _TAGS:
+        raise StartFailed(
+            f'Nothing here serves the image "{image}" of the production variant {variant}',
+            mend=f"use the image of a built-in algorithm: {', '.join(known)}",
+        )
+
+
+class Shares:
+    """Whose turn it is, by weight: smooth weighted round robin, so that even few calls come in the right shares.
+
+    Weights are 0 or more, 0: none at all, unless all are 0, which counts as all equal. Source: nginx,
+    ngx_http_upstream_round_robin.c.
+    """
+
+    def __init__(self, weights: Mapping[str, float]) -> None:
+        total = sum(weights.values())
+        self._weights = {name: weight / total if total else 1 / len(weights) for name, weight in weights.items()}
+        self._credit = dict.fromkeys(weights, 0.0)
+
+    def next(self) -> str:
+        """The variant that takes the next call."""
+        for name, weight in self._weights.items():
+            self._credit[name] += weight
+        chosen = max((name for name, weight in self._weights.items() if weight), key=self._credit.__getitem__)
+        self._credit[chosen] -= 1
+        return chosen

@@ -1,0 +1,121 @@
+"""A worker: one model, served on a UNIX socket, in a process of its own.
+
+    python -P -m clary.control.hosting.worker --listener 7
+
+The supervisor hands over a listening socket as an open file. The worker loads the serving libraries, waits for one
+line of JSON on standard input (``Assignment``), loads the model and serves SageMaker's inference contract
+(``clary.vision.inference.app``). Until the line comes it is a spare: a model's way into service is as short as its
+own loading. Standard output and error are its log.
+
+It ends on SIGTERM, after running requests; when standard input closes, likewise; and at once when its parent dies.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import importlib
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from pathlib import Path
+
+from clary.control.hosting.assignment import Assignment
+from clary.errors import ClaryError
+
+__all__ = ["main"]
+
+_PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
+
+log = logging.getLogger(__name__)
+
+
+def main() -> int:
+    """Run a worker. Returns the exit code: 0 told to stop, 2 the model cannot be served (errors.py)."""
+    arguments = _arguments()
+    if not _dies_with(arguments.parent):
+        return 0
+    logging.basicConfig(stream=sys.stdout, format="%(message)s", level=logging.INFO)
+    _load_libraries()
+    line = _read_line(0)
+    if not line:
+        return 0
+    assignment = Assignment.read(line)
+    os.environ.update(assignment.environment)
+    threading.Thread(target=_stop_at_end_of_input, name="parent", daemon=True).start()
+    with socket.socket(fileno=arguments.listener) as listener:
+        try:
+            _serve(Path(assignment.model), listener)
+        except ClaryError as error:
+            sys.stderr.write(f"error: {error}\n")
+            return error.exit_code
+    return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="worker")
+    parser.add_argument("--listener", type=int, required=True, help="number of an open, listening socket")
+    parser.add_argument("--parent", type=int, default=os.getppid(), help="process to die with")
+    return parser.parse_args()
+
+
+def _dies_with(parent: int) -> bool:
+    """Have the kernel kill this process when ``parent`` ends. Returns False when that has happened already."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    return os.getppid() == parent
+
+
+def _load_libraries() -> None:
+    """Import all that serving needs and start the engine's runtime: the longest part of a start."""
+    import httptools  # noqa: F401
+    import uvicorn  # noqa: F401
+
+    from clary.vision.inference import app, server  # noqa: F401
+    from clary.vision.inference.content_types import REQUESTS
+    from clary.vision.inference.engines import installed
+    from clary.vision.inference.tasks import TASKS
+
+    list(REQUESTS)
+    list(TASKS)
+    for engine in installed()[:1]:
+        importlib.import_module(engine.package)
+
+
+def _serve(model: Path, listener: socket.socket) -> None:
+    from clary.vision.inference import server
+    from clary.vision.inference.app import create_app
+    from clary.vision.inference.engines._base import cores
+    from clary.vision.inference.predictor import load
+    from clary.vision.inference.settings import Settings
+
+    settings = Settings.from_environment()
+    with load(model, streams=cores()) as loaded:
+        log.info("%d classes, %s in %s", len(loaded.labels), loaded.engine.name, loaded.engine.precision)
+        server.run(create_app(loaded, settings), listener)
+
+
+def _read_line(file: int) -> bytes:
+    """Bytes up to the first line end; empty when the file ends before it."""
+    line = bytearray()
+    while not line.endswith(b"\n"):
+        byte = os.read(file, 65536)
+        if not byte:
+            return b""
+        line += byte
+    return bytes(line)
+
+
+def _stop_at_end_of_input() -> None:
+    """Where the kernel gives no notice of a parent's death, its end of the pipe does."""
+    # Not sys.stdin: a thread that waits inside it holds its lock, which makes the interpreter's end a crash.
+    while os.read(0, 4096):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

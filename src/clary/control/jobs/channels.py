@@ -1,0 +1,281 @@
+"""Input channels: which objects a channel holds, what their files are called, and the files themselves.
+
+Names, as SageMaker has them (developer guide, "Access training data"):
+
+- S3Prefix: every object whose key begins with the prefix, called by what follows it. A prefix that is a whole key is
+  called by its last part; one that ends in the middle of a name keeps that name. A key ending in ``/`` is a folder.
+- ManifestFile: ``[{"prefix": "s3://bucket/a/"}, "b.jpg", ...]``, called by the strings after the first element.
+
+ShuffleConfig changes the order in which a pipe is fed and nothing in a folder, so File mode does not look at it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from clary.control.objects.base import NoSuchKey, Object, ObjectStore, S3Uri
+from clary.control.wire.errors import ValidationException
+from clary.errors import CustomerError, DataError
+from clary.vision.base.jobdir import Channel
+
+__all__ = ["Entry", "check", "copy_below", "described", "entries", "fill", "names", "shard"]
+
+DOWNLOADS = 16  # at a time, from a store that is not on this machine
+MANIFEST_BYTES = 256 << 20  # a manifest of two million pictures has about half of it
+_PART_BYTES = 255  # of one part of a path: what Linux file systems take
+
+Request = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An object and the name of its file in the channel's folder, parts joined by ``/``; or a folder."""
+
+    key: str
+    name: str
+    is_folder: bool = False
+
+
+def described(channel: Request, mode: str, folder: Path) -> Channel:
+    """A channel of the request as inputdataconfig.json shows it. ``mode`` is the job's TrainingInputMode."""
+    return Channel(
+        name=channel["ChannelName"],
+        path=folder,
+        content_type=channel.get("ContentType") or "",
+        input_mode=channel.get("InputMode") or mode,
+        distribution=_source(channel).get("S3DataDistributionType") or "FullyReplicated",
+        record_wrapper=channel.get("RecordWrapperType") or "None",
+    )
+
+
+def check(channel: Request, mode: str, objects: ObjectStore, *, role: str = "", region: str = "") -> None:
+    """Refuse, when a job is created, a channel that cannot be had. Raises ValidationException in AWS's words.
+
+    Blocks for as long as one listing takes.
+    """
+    try:
+        uri = _supported(channel, mode)
+    except CustomerError as error:
+        raise ValidationException(str(error)) from error
+    if not objects.bucket_exists(uri.bucket) or next(iter(objects.list(uri.bucket, uri.key)), None) is None:
+        raise ValidationException(
+            f'No S3 objects found under S3 URL "{_source(channel)["S3Uri"]}" given in input data source. Please ensure '
+            f"that the bucket exists in the selected region ({region}), that objects exist under that S3 prefix, and "
+            f'that the role "{role}" has "s3:ListBucket" permissions on bucket "{uri.bucket}".'
+        )
+
+
+def entries(channel: Request, mode: str, objects: ObjectStore) -> tuple[str, list[Entry]]:
+    """The bucket of a channel and all it holds, in key order, whatever host it is for.
+
+    Raises CustomerError for a channel that cannot be used (nothing in it, a damaged manifest, names that clash),
+    NoSuchBucket, NoSuchKey.
+    """
+    uri = _supported(channel, mode)
+    found: Iterable[Entry]
+    if _source(channel)["S3DataType"] == "ManifestFile":
+        bucket, found = _manifest(uri, objects)
+    else:
+        bucket, found = uri.bucket, names(objects.list(uri.bucket, uri.key), uri.key)
+    held = list(_distinct(found, channel["ChannelName"]))
+    if not held:
+        raise CustomerError(
+            f"the {channel['ChannelName']} channel holds no object: there is nothing under {uri}",
+            mend="upload the data again, or name another prefix",
+        )
+    return bucket, held
+
+
+def shard(held: Sequence[Entry], host: int, hosts: int) -> list[Entry]:
+    """The part of host number ``host`` (from 0): the files in key order, the i-th to host i modulo ``hosts``.
+
+    Every host gets all folders.
+    """
+    files = sorted((entry for entry in held if not entry.is_folder), key=lambda entry: os.fsencode(entry.key))
+    return [*(entry for entry in held if entry.is_folder), *files[host::hosts]]
+
+
+def fill(
+    channel: Request,
+    mode: str,
+    folder: Path,
+    objects: ObjectStore,
+    *,
+    host: int = 0,
+    hosts: int = 1,
+    linked: bool = True,
+) -> int:
+    """Make a channel's ``folder`` with all its files; returns how many. Blocks until every file is there.
+
+    ``linked`` files may be hard links into the store: the caller sees to it that nobody writes to them. Without it
+    each file is a copy. Raises as ``entries`` does, and OSError.
+    """
+    bucket, held = entries(channel, mode, objects)
+    if _source(channel).get("S3DataDistributionType") == "ShardedByS3Key":
+        held = shard(held, host, hosts)
+    folder.mkdir(parents=True, exist_ok=True)
+    _make_folders(folder, held)
+    files = [entry for entry in held if not entry.is_folder]
+    fetch = objects.fetch if linked or not objects.local else _copier(objects)
+
+    def one(entry: Entry) -> None:
+        try:
+            fetch(bucket, entry.key, folder / entry.name)
+        except NoSuchKey as error:
+            what = f"the {channel['ChannelName']} channel holds an object that does not exist any more"
+            raise CustomerError(what, where=S3Uri(bucket, entry.key), mend="upload it again") from error
+
+    _each(one, files, objects)
+    return len(files)
+
+
+def copy_below(uri: S3Uri, folder: Path, objects: ObjectStore) -> int:
+    """Copy every object below ``uri`` into ``folder``, which exists; returns how many. Raises as ``fill`` does."""
+    below = uri.key.rstrip("/") + "/" if uri.key else ""
+    held = list(_distinct(names(objects.list(uri.bucket, below), below), str(uri)))
+    _make_folders(folder, held)
+    files = [entry for entry in held if not entry.is_folder]
+    copy = _copier(objects) if objects.local else objects.fetch
+    _each(lambda entry: copy(uri.bucket, entry.key, folder / entry.name), files, objects)
+    return len(files)
+
+
+def names(objects: Iterable[Object], prefix: str) -> Iterator[Entry]:
+    """The entries of the objects found under ``prefix``. Raises CustomerError for a name that would lie elsewhere."""
+    for found in objects:
+        is_folder = found.key.endswith("/")
+        if is_folder and found.size:
+            raise CustomerError(f"the object `{found.key}` ends in a slash, so it cannot be a file", mend="rename it")
+        name = _local_name(found.key, prefix)
+        if name or not is_folder:
+            yield Entry(found.key, _safe(name, found.key), is_folder)
+
+
+def _local_name(key: str, prefix: str) -> str:
+    rest = key[len(prefix) :]
+    if not prefix or prefix.endswith("/") or rest.startswith("/"):
+        return rest
+    return prefix.rpartition("/")[2] + rest
+
+
+def _safe(name: str, key: str) -> str:
+    """``name`` without empty parts. Raises CustomerError for one that would leave its folder or cannot be a file."""
+    parts = [part for part in name.split("/") if part]
+    unfit = not parts or any(part in (".", "..") or len(os.fsencode(part)) > _PART_BYTES for part in parts)
+    if unfit or "\0" in name:
+        raise CustomerError(f"the key `{key}` cannot be a file of a channel", mend="rename the object")
+    return "/".join(parts)
+
+
+def _distinct(found: Iterable[Entry], channel: str) -> Iterator[Entry]:
+    """The same entries, the same object once. Raises CustomerError where two need the same place."""
+    files: dict[str, str] = {}
+    folders: dict[str, str] = {}
+    for entry in found:
+        if files.get(entry.name) == entry.key:
+            continue
+        there = files.get(entry.name) or ("" if entry.is_folder else folders.get(entry.name))
+        rival = there or _claim_above(entry, files, folders)
+        if rival:
+            what = f"two objects of the {channel} channel need the same file: `{rival}` and `{entry.key}`"
+            raise CustomerError(what, mend="rename one of them")
+        (folders if entry.is_folder else files)[entry.name] = entry.key
+        yield entry
+
+
+def _claim_above(entry: Entry, files: Mapping[str, str], folders: dict[str, str]) -> str:
+    """Note the folders above an entry; the key of a file that lies in the place of one of them."""
+    path = entry.name
+    while (path := path.rpartition("/")[0]) and path not in folders:
+        if path in files:
+            return files[path]
+        folders[path] = entry.key
+    return ""
+
+
+def _manifest(uri: S3Uri, objects: ObjectStore) -> tuple[str, list[Entry]]:
+    with objects.open(uri.bucket, uri.key) as stream:
+        text = stream.read(MANIFEST_BYTES + 1)
+    if len(text) > MANIFEST_BYTES:
+        raise DataError(f"is larger than {MANIFEST_BYTES >> 20} MiB", where=uri, mend="split the manifest")
+    prefix, listed = _manifest_parts(text, uri)
+    base = S3Uri.parse(prefix)
+    return base.bucket, [Entry(base.key + one, _safe(one, base.key + one)) for one in listed]
+
+
+def _manifest_parts(text: bytes, uri: S3Uri) -> tuple[str, list[str]]:
+    """The prefix and the strings after it. Raises DataError for anything else."""
+    mend = 'write [{"prefix": "s3://bucket/folder/"}, "name", ...]'
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"is not JSON ({error})", where=uri, mend=mend) from error
+    if not isinstance(value, list) or not value or not isinstance(value[0], dict):
+        raise DataError("is no manifest: it does not begin with a prefix", where=uri, mend=mend)
+    prefix, listed = value[0].get("prefix"), value[1:]
+    if not isinstance(prefix, str) or not prefix.startswith("s3://") or not prefix[5:].partition("/")[0]:
+        raise DataError("is no manifest: its prefix is no S3 URI", where=uri, mend=mend)
+    for number, one in enumerate(listed, start=1):
+        if not isinstance(one, str) or not one or not _encodable(one):
+            raise DataError(f"element {number} is no key", where=uri, mend=mend)
+    return prefix, listed
+
+
+def _encodable(text: str) -> bool:
+    """JSON can spell halves of a character, which no file system takes."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
+def _supported(channel: Request, mode: str) -> S3Uri:
+    """The channel's URI. Raises CustomerError for what cannot be had here."""
+    name = channel["ChannelName"]
+    source = _source(channel)
+    if not source:
+        raise CustomerError(f"the {name} channel has no S3DataSource", mend="put the data into a bucket")
+    if source["S3DataType"] not in ("S3Prefix", "ManifestFile"):
+        raise CustomerError(f"{source['S3DataType']} of the {name} channel is not supported yet", mend="use S3Prefix")
+    if (channel.get("InputMode") or mode) == "Pipe":
+        raise CustomerError(f"Pipe mode of the {name} channel is not supported yet", mend="use File or FastFile")
+    if (channel.get("InputMode") or mode) == "FastFile" and source["S3DataType"] != "S3Prefix":
+        raise CustomerError(f"FastFile mode of the {name} channel takes S3Prefix only", mend="use File mode")
+    return S3Uri.parse(source["S3Uri"])
+
+
+def _source(channel: Request) -> Request:
+    return channel.get("DataSource", {}).get("S3DataSource") or {}
+
+
+def _make_folders(root: Path, held: Iterable[Entry]) -> None:
+    needed = {entry.name if entry.is_folder else entry.name.rpartition("/")[0] for entry in held}
+    for name in sorted(needed - {""}):
+        (root / name).mkdir(parents=True, exist_ok=True)
+
+
+def _copier(objects: ObjectStore) -> Callable[[str, str, Path], None]:
+    def copy(bucket: str, key: str, path: Path) -> None:
+        with objects.open(bucket, key) as source, path.open("wb") as file:
+            shutil.copyfileobj(source, file, 1 << 20)
+
+    return copy
+
+
+def _each(work: Callable[[Entry], None], files: Sequence[Entry], objects: ObjectStore) -> None:
+    """``work`` on every file, several at a time where the objects come from afar; the first error ends it."""
+    if objects.local:
+        for entry in files:
+            work(entry)
+        return
+    with ThreadPoolExecutor(DOWNLOADS, thread_name_prefix="download") as pool:
+        try:
+            for _ in pool.map(work, files):
+                pass
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise

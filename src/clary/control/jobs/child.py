@@ -1,0 +1,143 @@
+"""The process that becomes a job's program: forked by the shepherd, given a clean state and the job's view."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import NoReturn, TextIO
+
+from clary.control.jobs import mounts, namespace
+from clary.control.jobs.launch import Launch
+from clary.control.jobs.leftovers import MARK
+
+__all__ = ["start"]
+
+OOM_SCORE = "500"  # of 1000: when memory runs out the kernel takes the program, not its shepherd or the gateway
+HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGQUIT)
+
+
+def start(launch: Launch, output: int) -> int:
+    """Fork the program with standard output and error into ``output``. Returns its process id, also its group's.
+
+    Raises OSError, saying what cannot be done, when the program or its view of the files cannot be set up.
+    """
+    read_end, write_end = os.pipe()  # both are closed by exec
+    sys.stdout.flush()
+    sys.stderr.flush()
+    shepherd = os.getpid()
+    child = os.fork()
+    if child == 0:
+        _become(launch, output, write_end, shepherd)
+    os.close(write_end)
+    with os.fdopen(read_end) as report:
+        refused = report.read()
+    if refused:
+        os.waitpid(child, 0)
+        raise OSError(refused)
+    return child
+
+
+def _become(launch: Launch, output: int, report: int, shepherd: int) -> NoReturn:
+    code = 1
+    try:
+        _leave_shepherd(output, report, shepherd)
+        _set_up(launch)
+        if launch.argv:
+            for ignored in (signal.SIGPIPE, signal.SIGXFSZ):  # by Python, and exec would pass that on
+                signal.signal(ignored, signal.SIG_DFL)
+            os.execvpe(launch.argv[0], launch.argv, os.environ)
+        os.close(report)
+        code = _run_algorithm(launch.algorithm)
+    except OSError as refused:
+        with suppress(OSError):  # the report is closed once the program runs
+            os.write(report, _explain(launch, refused).encode())
+    except SystemExit as leaving:
+        code = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
+    finally:
+        if (error := sys.exception()) is not None:
+            sys.excepthook(type(error), error, error.__traceback__)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _leave_shepherd(output: int, report: int, shepherd: int) -> None:
+    """Own process group, no open file but the standard three, no signal handler of the shepherd's."""
+    if sys.platform == "linux":
+        mounts.kill_with_parent(signal.SIGKILL)
+        if os.getppid() != shepherd:  # it died before the line above
+            os._exit(1)
+    os.setpgid(0, 0)
+    signal.set_wakeup_fd(-1)
+    for number in HANDLED:
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    os.closerange(3, report)
+    os.closerange(report + 1, os.sysconf("SC_OPEN_MAX"))
+
+
+def _set_up(launch: Launch) -> None:
+    with suppress(OSError):  # only on Linux
+        Path("/proc/self/oom_score_adj").write_text(OOM_SCORE)
+    if launch.namespace:
+        namespace.enter(launch)
+    os.environ.clear()
+    os.environ.update(_environment(launch))
+    time.tzset()
+    os.chdir(_folder(launch))
+
+
+def _environment(launch: Launch) -> dict[str, str]:
+    here = {} if launch.namespace else {"SAGEMAKER_BASE_DIR": str(launch.opt_ml)}
+    return here | dict(launch.environment) | {MARK: str(launch.folder)}
+
+
+def _folder(launch: Launch) -> Path:
+    """Where the program starts. Without a namespace /opt/ml is the folder that stands for it."""
+    wanted = Path(launch.cwd) if launch.cwd else namespace.OPT_ML
+    if not launch.namespace and wanted.is_relative_to(namespace.OPT_ML):
+        return launch.opt_ml / wanted.relative_to(namespace.OPT_ML)
+    return wanted
+
+
+def _run_algorithm(name: str) -> int:
+    """Run a built-in algorithm as `python -m clary.vision.algorithms.run NAME` would; returns its exit code."""
+    sys.stdout, sys.stderr = _stream(1), _stream(2)
+    sys.argv = ["clary.vision.algorithms.run", name]
+    _forget_what_was_inherited()
+    run = importlib.import_module("clary.vision.algorithms.run")
+    return int(run.main([name]))
+
+
+def _stream(descriptor: int) -> TextIO:
+    """A new stream: the caller's may have been a file, and cannot be told that a pipe took its place."""
+    return os.fdopen(descriptor, "w", 1, "utf-8", "backslashreplace", closefd=False)
+
+
+def _forget_what_was_inherited() -> None:
+    """A process forked from one that has the libraries loaded shares its random state and its thread count."""
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed()
+    if "torch" in sys.modules:
+        wanted = os.environ.get("OMP_NUM_THREADS", "")
+        sys.modules["torch"].set_num_threads(int(wanted) if wanted.isdigit() and int(wanted) else _cores())
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _explain(launch: Launch, refused: OSError) -> str:
+    if launch.argv and os.fsdecode(refused.filename or "").endswith(launch.argv[0]):
+        return f"ClientError: the program `{launch.argv[0]}` cannot be started: {refused.strerror}"
+    where = f" ({os.fsdecode(refused.filename)})" if refused.filename else ""
+    return f"the view of /opt/ml cannot be made: {refused.strerror or refused}{where}"

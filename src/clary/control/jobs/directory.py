@@ -1,0 +1,296 @@
+"""A job's folder before its program starts: the /opt/ml tree with its configuration files, channels and checkpoints.
+
+HOME/jobs/<job>/
+├── created               which job of this name the folder belongs to
+├── opt_ml/               the tree (vision.base.jobdir); checkpoints/ outlives an attempt, the rest does not
+└── launch.json ...       clary.control.jobs.launch
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from clary.control import home
+from clary.control.jobs import channels, namespace, programs
+from clary.control.jobs.launch import Launch
+from clary.control.jobs.programs import Builtin
+from clary.control.logs.streams import LogWriter
+from clary.control.objects.base import NoSuchBucket, ObjectStore, S3Uri
+from clary.control.settings import Settings
+from clary.errors import CustomerError
+from clary.vision.algorithms.joblog import JobLog
+from clary.vision.base.files import write_json, write_text
+from clary.vision.base.jobdir import JobDir
+
+__all__ = ["checkpoint_folder", "environment", "job_folder", "prepare", "remove_tree", "resource_config"]
+
+OPT_ML = PurePosixPath("/opt/ml")
+CHECKPOINTS = "/opt/ml/checkpoints"
+TENSORBOARD = "/opt/ml/output/tensorboard"
+TENSORS = "/opt/ml/output/tensors"
+CHANGED_BY_JOBS = frozenset({"code", "sm_drivers"})  # SDK v3's channels: a job makes their scripts executable
+DAY = 86_400
+
+# Of the gateway's own environment, what a program needs to find its libraries, its devices and its way out.
+_KEPT = re.compile(
+    r"PATH|HOME|USER|LOGNAME|SHELL|TZ|LANG|LANGUAGE|LC_.*|TMPDIR|LD_LIBRARY_PATH|VIRTUAL_ENV|PYTHONPATH|XDG_.*_HOME"
+    r"|CLARY_WEIGHTS|(CUDA|NVIDIA|OMP|MKL|OPENBLAS|KMP|TORCH|HF|PIP|ONEDNN|DNNL|OPENVINO)_.*"
+    r"|SSL_CERT_(FILE|DIR)|REQUESTS_CA_BUNDLE|(?i:(http|https|all|no)_proxy)"
+)
+_KEY = "clary"  # where the gateway asks for no key
+
+Body = Mapping[str, Any]
+
+
+def job_folder(settings: Settings, name: str) -> Path:
+    """HOME/jobs/<name>, there or not."""
+    return settings.jobs_root / name
+
+
+def prepare(
+    body: Body,
+    *,
+    settings: Settings,
+    objects: ObjectStore,
+    log: LogWriter,
+    stream: Path,
+    isolated: bool | None = None,
+) -> Launch:
+    """Make the folder of a job ready for one attempt, and say how its program is started. Blocks.
+
+    ``body`` is the record's; ``log`` writes to the file ``stream``, which the program's output will go to.
+    ``isolated`` says whether the job gets its own absolute /opt/ml, None: where the kernel allows it. A second call
+    starts over: only checkpoints of the attempt before are kept.
+
+    Raises CustomerError or ServiceError for what the customer can mend (an image, a hyperparameter, a channel, a
+    bucket), OSError or UsageError for what the machine lacks. ``clary.control.jobs.reasons.of_error`` words both.
+    """
+    program = programs.resolve(body["AlgorithmSpecification"])
+    _check_hyperparameters(body, log)
+    _check_bucket(body, objects)
+    isolated = namespace.available() if isolated is None else isolated
+    folder = job_folder(settings, body["TrainingJobName"])
+    job = JobDir(folder / "opt_ml")
+    _start_over(folder, body)
+    _fetch_checkpoints(body, job, objects, log)
+    inputs = _fetch_channels(body, job, objects, linked=isolated or isinstance(program, Builtin))
+    _write_configuration(body, job, _hosts())
+    _say(body, isolated, log)
+    return Launch(
+        job=body["TrainingJobName"],
+        folder=folder,
+        log=stream,
+        algorithm=program.name if isinstance(program, Builtin) else "",
+        argv=() if isinstance(program, Builtin) else program.argv,
+        environment=environment(body, settings, opt_ml=None if isolated else job.root),
+        cwd="",
+        namespace=isolated,
+        inputs=inputs,
+        hosts=tuple(_hosts()),
+        max_run=float(body.get("StoppingCondition", {}).get("MaxRuntimeInSeconds") or DAY),
+        grace=settings.stop_grace,
+        attempt=int(body.get("_attempt") or 1),
+    )
+
+
+def environment(body: Body, settings: Settings, *, opt_ml: Path | None) -> dict[str, str]:
+    """The whole environment of a job's program. ``opt_ml`` is the tree where it is not at /opt/ml, else None.
+
+    The request's Environment is in it as it was sent, over everything but the place of the tree.
+    """
+    region = body["TrainingJobArn"].split(":")[3]
+    key, secret = _keys(settings)
+    variables = {name: value for name, value in os.environ.items() if _KEPT.fullmatch(name)}
+    variables |= _past_proxies(variables, settings)
+    variables |= {
+        "TRAINING_JOB_NAME": body["TrainingJobName"],
+        "TRAINING_JOB_ARN": body["TrainingJobArn"],
+        "AWS_REGION": region,
+        "AWS_DEFAULT_REGION": region,
+        "AWS_ENDPOINT_URL": settings.url,
+        "S3_ENDPOINT_URL": settings.url,
+        "AWS_ACCESS_KEY_ID": key,
+        "AWS_SECRET_ACCESS_KEY": secret,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "PYTHONUNBUFFERED": "1",
+    }
+    variables |= body.get("Environment") or {}
+    return variables | ({"SAGEMAKER_BASE_DIR": str(opt_ml)} if opt_ml else {})
+
+
+def resource_config(body: Body, hosts: list[str], current: str = "algo-1") -> dict[str, Any]:
+    """What resourceconfig.json says to the host ``current``. All hosts are this machine, so they meet on ``lo``."""
+    config = body.get("ResourceConfig") or {}
+    groups = config.get("InstanceGroups") or [{"InstanceType": config.get("InstanceType", "local")}]
+    name = groups[0].get("InstanceGroupName", "homogeneousCluster")
+    kind = groups[0].get("InstanceType", "local")
+    return {
+        "current_host": current,
+        "current_instance_type": kind,
+        "current_group_name": name,
+        "hosts": sorted(hosts),
+        "instance_groups": [{"instance_group_name": name, "instance_type": kind, "hosts": sorted(hosts)}],
+        "network_interface_name": "lo",
+    }
+
+
+def checkpoint_folder(body: Body, opt_ml: Path) -> Path | None:
+    """Where a job's checkpoints lie on this machine; None when the request has no CheckpointConfig.
+
+    A built-in algorithm writes to the default folder whatever LocalPath says, as on SageMaker. Raises CustomerError
+    for a LocalPath that is not below /opt/ml, or is the platform's own.
+    """
+    config = body.get("CheckpointConfig")
+    if not config:
+        return None
+    if isinstance(programs.resolve(body["AlgorithmSpecification"]), Builtin):
+        return opt_ml / "checkpoints"
+    path = PurePosixPath(config.get("LocalPath") or CHECKPOINTS)
+    inside = path.parts[len(OPT_ML.parts) :] if path.is_relative_to(OPT_ML) else ()
+    if not inside or ".." in inside or inside[0] in ("input", "model", "output"):
+        what = f"CheckpointConfig.LocalPath `{path}` cannot be used"
+        raise CustomerError(what, mend=f"name a folder of its own below /opt/ml, {CHECKPOINTS} say")
+    return opt_ml.joinpath(*inside)
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove a folder a job wrote to, also where it took away the right to look into it. No error if there is none."""
+
+    if folder.is_symlink() or folder.is_file():
+        folder.unlink()
+    elif folder.exists():
+        for root, inner, _ in os.walk(folder):
+            for path in (os.path.join(root, name) for name in inner):
+                if not os.path.islink(path):
+                    os.chmod(path, 0o700)
+        shutil.rmtree(folder)
+
+
+def _check_hyperparameters(body: Body, log: LogWriter) -> None:
+    """Before anything is fetched. The log says what the algorithm itself would have said."""
+    spec = programs.spec_of(body["AlgorithmSpecification"])
+    if spec is None:
+        return
+    try:
+        spec.parse(body.get("HyperParameters") or {})
+    except CustomerError as error:
+        JobLog(echo=log.write).error(f"Customer Error: {error}")
+        raise
+
+
+def _check_bucket(body: Body, objects: ObjectStore) -> None:
+    """Rather now than after hours of training."""
+    uri = S3Uri.parse(body["OutputDataConfig"]["S3OutputPath"])
+    if not objects.bucket_exists(uri.bucket):
+        raise NoSuchBucket(uri.bucket)
+
+
+def _start_over(folder: Path, body: Body) -> None:
+    """An empty folder but for checkpoints of this very job."""
+    mark = f"{body['TrainingJobArn']} {body.get('CreationTime', '')}\n"
+    note = folder / "created"
+    if folder.exists() and (not note.is_file() or note.read_text(errors="replace") != mark):
+        remove_tree(folder)  # of a job of the same name that was deleted
+    for left in ("scratch", "opt_ml/input", "opt_ml/model", "opt_ml/output"):
+        remove_tree(folder / left)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(note, mark)
+
+
+def _fetch_checkpoints(body: Body, job: JobDir, objects: ObjectStore, log: LogWriter) -> None:
+    """What lies under CheckpointConfig.S3Uri, unless an attempt before has left its own. Whole or not at all."""
+    folder = checkpoint_folder(body, job.root)
+    if folder is None or folder.exists():
+        return
+    uri = S3Uri.parse(body["CheckpointConfig"]["S3Uri"])
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=job.root.parent, prefix=".checkpoints."))
+    try:
+        count = channels.copy_below(uri, temporary, objects)
+        temporary.chmod(0o755)
+        temporary.rename(folder)
+    finally:
+        remove_tree(temporary)
+    if count:
+        log.write(f"Copied {count} checkpoint files from {uri}")
+
+
+def _fetch_channels(body: Body, job: JobDir, objects: ObjectStore, *, linked: bool) -> tuple[Path, ...]:
+    """Fill every channel's folder; those that hold links into the store."""
+    mode = body["AlgorithmSpecification"]["TrainingInputMode"]
+    shielded = []
+    for channel in body.get("InputDataConfig") or ():
+        name = channel["ChannelName"]
+        link = linked and name not in CHANGED_BY_JOBS
+        channels.fill(channel, mode, job.data / name, objects, linked=link)
+        if link:
+            shielded.append(job.data / name)
+    return tuple(shielded)
+
+
+def _write_configuration(body: Body, job: JobDir, hosts: list[str]) -> None:
+    mode = body["AlgorithmSpecification"]["TrainingInputMode"]
+    given = body.get("InputDataConfig") or ()
+    described = {c["ChannelName"]: channels.described(c, mode, job.data / c["ChannelName"]) for c in given}
+    JobDir.create(job.root, body.get("HyperParameters") or {}, described, resource_config(body, hosts))
+    for name, value in _further_configuration(body).items():
+        write_json(job.config / name, value)
+
+
+def _further_configuration(body: Body) -> dict[str, dict[str, Any]]:
+    """The files that are there only with their part of the request. Keys as smdebug reads them."""
+    files: dict[str, dict[str, Any]] = {}
+    if config := body.get("CheckpointConfig"):
+        files["checkpointconfig.json"] = {"S3Uri": config["S3Uri"], "LocalPath": config.get("LocalPath") or CHECKPOINTS}
+    if config := body.get("TensorBoardOutputConfig"):
+        local = config.get("LocalPath") or TENSORBOARD
+        files["tensorboardoutputconfig.json"] = {"LocalPath": local, "S3OutputPath": config["S3OutputPath"]}
+    if config := body.get("DebugHookConfig"):
+        files["debughookconfig.json"] = {
+            "LocalPath": config.get("LocalPath") or TENSORS,
+            "S3OutputPath": config["S3OutputPath"],
+            "HookParameters": config.get("HookParameters"),
+            "CollectionConfigurations": config.get("CollectionConfigurations") or [],
+        }
+    return files
+
+
+def _hosts() -> list[str]:
+    """Built-in algorithms run on one host, on all the data, whatever InstanceCount says."""
+    return ["algo-1"]
+
+
+def _instances(body: Body) -> int:
+    config = body.get("ResourceConfig") or {}
+    groups = config.get("InstanceGroups") or [config]
+    return sum(int(group.get("InstanceCount") or 1) for group in groups)
+
+
+def _say(body: Body, isolated: bool, log: LogWriter) -> None:
+    count = _instances(body)
+    if count > 1:
+        log.write(f"{count} instances were asked for: the algorithm runs once on this machine, on all of the data")
+    if not isolated:
+        log.write("The kernel gives this user no mount namespace: /opt/ml is where SAGEMAKER_BASE_DIR says")
+
+
+def _keys(settings: Settings) -> tuple[str, str]:
+    """Those the gateway asks for, if it does."""
+    if not (settings.home / "credentials.json").exists():
+        return _KEY, _KEY
+    return next(iter(home.credentials(settings.home).items()))
+
+
+def _past_proxies(variables: Mapping[str, str], settings: Settings) -> dict[str, str]:
+    """The gateway is on this machine, whatever proxy leads out of it."""
+    if not any(name.lower().endswith("_proxy") for name in variables):
+        return {}
+    listed = variables.get("no_proxy") or variables.get("NO_PROXY") or ""
+    value = ",".join(filter(None, ["127.0.0.1", "localhost", listed]))
+    return {"NO_PROXY": value, "no_proxy": value}

@@ -1,0 +1,123 @@
+"""What a shepherd is told and what it leaves: launch.json and exit.json in a job's folder.
+
+HOME/jobs/<job>/
+├── launch.json     Launch: how the program is started; written by the gateway before each attempt
+├── lock            held (flock) by the live shepherd, whose process id it contains
+├── exit.json       Exit: how the program ended; written by the shepherd, whole or not at all
+├── scratch/        what a job writes over its inputs (upper layers of the overlay mounts)
+└── opt_ml/         the /opt/ml of the job (vision.base.jobdir)
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from clary.errors import UsageError
+from clary.vision.base.files import write_json
+
+__all__ = ["MAX_RUNTIME_EXCEEDED", "STOPPED", "Exit", "Launch"]
+
+STOPPED = "Stopped"  # somebody asked
+MAX_RUNTIME_EXCEEDED = "MaxRuntimeExceeded"
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """Everything a shepherd needs to run one attempt of a job. Paths are absolute paths of the host."""
+
+    job: str
+    folder: Path  # HOME/jobs/<job>
+    log: Path  # file of the log stream
+    algorithm: str = ""  # a built-in algorithm, run in the forked process; or
+    argv: tuple[str, ...] = ()  # a program to execute, found on the PATH of ``environment``
+    environment: Mapping[str, str] = field(default_factory=dict)  # the whole of it: nothing is inherited
+    cwd: str = ""  # as the program sees it, "/opt/ml/code" say; empty: opt_ml
+    namespace: bool = True  # show opt_ml as /opt/ml in a mount namespace; else SAGEMAKER_BASE_DIR only
+    inputs: tuple[Path, ...] = ()  # folders below opt_ml whose files a job must never alter: links into the store
+    hosts: tuple[str, ...] = ("algo-1",)  # names that mean 127.0.0.1 (namespace only)
+    max_run: float = 86400.0  # seconds
+    grace: float = 120.0  # seconds between SIGTERM and SIGKILL
+    attempt: int = 1
+
+    @property
+    def opt_ml(self) -> Path:
+        return self.folder / "opt_ml"
+
+    @property
+    def scratch(self) -> Path:
+        return self.folder / "scratch"
+
+    @property
+    def lock(self) -> Path:
+        return self.folder / "lock"
+
+    def write(self) -> None:
+        """Write launch.json. Raises UsageError when the disk is full or the folder cannot be written."""
+        write_json(self.folder / "launch.json", asdict(self) | _texts(self))
+
+    @classmethod
+    def read(cls, folder: Path) -> Launch:
+        """The launch.json of ``folder``. Raises UsageError when there is none or it cannot be used."""
+        known = _read(folder / "launch.json")
+        try:
+            known |= {"folder": Path(folder), "log": Path(known["log"])}
+            known |= {"argv": tuple(known["argv"]), "hosts": tuple(known["hosts"])}
+            known |= {"inputs": tuple(Path(path) for path in known["inputs"])}
+            return cls(**known)
+        except (KeyError, TypeError) as error:
+            raise UsageError(f"is no launch description ({error})", where=folder / "launch.json") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """How one attempt ended. Times in epoch seconds, memory in bytes."""
+
+    attempt: int
+    code: int | None = None  # exit code; None where a signal ended the program or it never started
+    signal: int | None = None
+    reason: str = ""  # STOPPED or MAX_RUNTIME_EXCEEDED when the shepherd ended it
+    out_of_memory: bool = False  # the kernel killed it for want of memory
+    error: str = ""  # why the program could not be started at all
+    started: float = 0.0
+    ended: float = 0.0
+    peak_memory: int = 0
+
+    def write(self, folder: Path) -> None:
+        """Write exit.json, synced and renamed. Raises UsageError when the disk is full."""
+        write_json(folder / "exit.json", asdict(self))
+
+    @classmethod
+    def read(cls, folder: Path, attempt: int) -> Exit | None:
+        """The exit.json of ``folder``; None when there is none or it is of an earlier attempt."""
+        if not (folder / "exit.json").exists():
+            return None
+        try:
+            found = cls(**_read(folder / "exit.json"))
+        except TypeError as error:
+            raise UsageError(f"is no exit note ({error})", where=folder / "exit.json") from error
+        return found if found.attempt == attempt else None
+
+
+def _texts(launch: Launch) -> dict[str, Any]:
+    return {
+        "folder": str(launch.folder),
+        "log": str(launch.log),
+        "environment": dict(launch.environment),
+        "inputs": [str(path) for path in launch.inputs],
+    }
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text())
+    except OSError as error:
+        raise UsageError(f"cannot be read ({error.strerror})", where=path) from error
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"is not JSON ({error})", where=path) from error
+    if not isinstance(value, dict):
+        raise UsageError(f"holds a JSON {type(value).__name__}, not an object", where=path)
+    return value

@@ -1,0 +1,104 @@
+"""Answers of S3: headers and XML."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import formatdate
+from typing import Union
+from xml.sax.saxutils import escape
+
+from clary.control.objects.request import S3Request
+from clary.control.wire.asgi import Disconnected, Send
+from clary.control.wire.errors import ServiceError
+
+__all__ = ["Answer", "Node", "error_answer", "http_date", "iso_date", "send_answer", "xml_answer"]
+
+NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
+# A tree of elements: name and text, or name and children.
+Node = tuple[str, Union[str, "Sequence[Node]"]]
+_ENTITIES = {'"': "&quot;"} | {chr(code): f"&#x{code:X};" for code in range(32)}
+
+
+@dataclass(slots=True)
+class Answer:
+    """``body`` is streamed where it is an iterator; then ``headers`` must hold content-length."""
+
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes | AsyncIterator[bytes] = b""
+
+
+def xml_answer(name: str, children: Sequence[Node], *, status: int = 200) -> Answer:
+    text = "".join(_render(child) for child in children)
+    document = f'<?xml version="1.0" encoding="UTF-8"?>\n<{name} xmlns="{NAMESPACE}">{text}</{name}>'
+    return Answer(status, {"content-type": "application/xml"}, document.encode())
+
+
+def error_answer(error: ServiceError, request: S3Request) -> Answer:
+    """The error as S3 words it; a HEAD gets its status only."""
+    headers = {"content-type": "application/xml"} | error.members.get("headers", {})
+    if request.method == "HEAD":
+        return Answer(error.status, headers)
+    members = (("Code", error.code), ("Message", error.message), ("Resource", request.resource))
+    text = "".join(_render(member) for member in (*members, ("RequestId", request.id)))
+    return Answer(error.status, headers, f'<?xml version="1.0" encoding="UTF-8"?>\n<Error>{text}</Error>'.encode())
+
+
+async def send_answer(answer: Answer, request: S3Request, send: Send) -> None:
+    """Write ``answer`` out; the answer to a HEAD goes without its body."""
+    body = answer.body
+    headers = answer.headers
+    headers.setdefault("x-amz-request-id", request.id)
+    if request.holds_body_back:
+        headers["connection"] = "close"  # else the next request would be taken for the body that never came
+    if isinstance(body, bytes) and answer.status not in (204, 304):
+        headers.setdefault("content-length", str(len(body)))
+    raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": answer.status, "headers": raw})
+    if request.method == "HEAD":
+        body = b""
+    if not isinstance(body, bytes):
+        await _stream(body, request, send)
+        body = b""
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _stream(body: AsyncIterator[bytes], request: S3Request, send: Send) -> None:
+    """Send the pieces until the client goes away: a server takes and drops what nobody reads any more."""
+    gone = asyncio.ensure_future(_disconnect(request))
+    try:
+        async for piece in body:
+            if gone.done():
+                raise Disconnected
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+    finally:
+        gone.cancel()
+        if isinstance(body, AsyncGenerator):
+            await body.aclose()
+
+
+async def _disconnect(request: S3Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def http_date(seconds: float) -> str:
+    return formatdate(int(seconds), usegmt=True)
+
+
+def iso_date(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+
+
+def _render(node: Node) -> str:
+    name, content = node
+    inside = escape(content, _ENTITIES) if isinstance(content, str) else "".join(_render(child) for child in content)
+    return f"<{name}>{inside}</{name}>"
+
+
+def members(values: Mapping[str, str]) -> list[Node]:
+    """Elements of those members that have a value."""
+    return [(name, value) for name, value in values.items() if value]

@@ -1,0 +1,57 @@
+"""Buckets: the folders of the root."""
+
+from __future__ import annotations
+
+from clary.control.objects.answers import Answer, Node, iso_date, xml_answer
+from clary.control.objects.base import NoSuchBucket
+from clary.control.objects.local import LocalStore
+from clary.control.objects.names import check_bucket_name
+from clary.control.objects.request import S3Request
+from clary.control.objects.writing import parse_xml, text_of
+
+__all__ = ["bucket_location", "create_bucket", "delete_bucket", "head_bucket", "list_buckets"]
+
+
+def list_buckets(store: LocalStore, request: S3Request) -> Answer:
+    prefix = request.query.get("prefix", "")
+    found = ((name, created) for name, created in store.buckets() if name.startswith(prefix))
+    nodes: list[Node] = [("Bucket", [("Name", name), ("CreationDate", iso_date(created))]) for name, created in found]
+    return xml_answer(
+        "ListAllMyBucketsResult", [("Owner", [("ID", "clary"), ("DisplayName", "clary")]), ("Buckets", nodes)]
+    )
+
+
+async def create_bucket(store: LocalStore, request: S3Request, region: str) -> Answer:
+    """Creating one's own bucket again changes nothing and succeeds."""
+    check_bucket_name(request.bucket)
+    text = await request.small_body(64 << 10)
+    if text.strip():
+        region = text_of(parse_xml(text, "CreateBucketConfiguration"), "LocationConstraint") or region
+    store.create_bucket(request.bucket, region)
+    return Answer(200, {"location": f"/{request.bucket}"})
+
+
+def head_bucket(store: LocalStore, request: S3Request, region: str) -> Answer:
+    return Answer(200, {"x-amz-bucket-region": _region(store, request, region), "content-type": "application/xml"})
+
+
+def delete_bucket(store: LocalStore, request: S3Request) -> Answer:
+    store.delete_bucket(request.bucket)
+    return Answer(204)
+
+
+def bucket_location(store: LocalStore, request: S3Request, region: str) -> Answer:
+    """The region; us-east-1 goes by no name."""
+    found = _region(store, request, region)
+    answer = xml_answer("LocationConstraint", [])
+    assert isinstance(answer.body, bytes)
+    if found != "us-east-1":
+        answer.body = answer.body.replace(b"></LocationConstraint>", f">{found}</LocationConstraint>".encode())
+    return answer
+
+
+def _region(store: LocalStore, request: S3Request, region: str) -> str:
+    if not store.bucket_exists(request.bucket):
+        raise NoSuchBucket(request.bucket)
+    found = store.region(request.bucket) or region
+    return found if found.replace("-", "").isalnum() else region

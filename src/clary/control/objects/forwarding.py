@@ -1,0 +1,171 @@
+"""S3 requests of clients passed on to an S3 endpoint elsewhere, signed anew with the platform's keys for it.
+
+Bodies stream through in both directions. ``aws-chunked`` framing is taken off on the way, and a body that is not what
+its checksums say is cut off before its end, so that the endpoint stores nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from clary.control.objects.access import check_access
+from clary.control.objects.answers import Answer, error_answer, send_answer
+from clary.control.objects.elsewhere import Elsewhere
+from clary.control.objects.request import S3Request, parse
+from clary.control.wire.asgi import Disconnected, Receive, Scope, Send
+from clary.control.wire.errors import ServiceError
+
+if TYPE_CHECKING:
+    import aiohttp
+
+__all__ = ["S3Forwarder"]
+
+log = logging.getLogger(__name__)
+
+PIECE = 256 << 10
+_HOP_BY_HOP = frozenset(
+    {"connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer", "transfer-encoding"}
+    | {"upgrade", "proxy-connection"}
+)
+# Taken off: what belongs to this hop, to the client's own signature, or to the framing.
+_NOT_SENT = _HOP_BY_HOP | {
+    *("host", "authorization", "expect", "content-length", "x-amz-date", "x-amz-security-token", "x-amz-trailer"),
+    *("x-amz-content-sha256", "x-amz-decoded-content-length", "x-amz-sdk-checksum-algorithm", "accept-encoding"),
+    *("x-amz-expected-bucket-owner", "x-amz-source-expected-bucket-owner", "origin", "amz-sdk-invocation-id"),
+    *("amz-sdk-request", "user-agent"),
+}
+# The server says these itself; and pages of other sites may read nothing here, whatever the endpoint lets them.
+_NOT_PASSED = _HOP_BY_HOP | {"date", "server"}
+_SIGNATURE = frozenset({"AWSAccessKeyId", "Signature", "Expires"})
+
+
+class S3Forwarder:
+    """An ASGI application. ``account`` is the one clients know: the endpoint's own is none of their business."""
+
+    def __init__(self, place: Elsewhere, *, account: str) -> None:
+        self._place = place
+        self._account = account
+        self._session: aiohttp.ClientSession | None = None
+
+    async def start(self) -> None:
+        import aiohttp
+
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=300)
+        connector = aiohttp.TCPConnector(limit=256)
+        skipped = ("User-Agent", "Accept-Encoding", "Accept", "Content-Type")
+        self._session = aiohttp.ClientSession(
+            connector=connector, timeout=timeout, auto_decompress=False, skip_auto_headers=skipped
+        )
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        import aiohttp
+
+        request = S3Request(scope["method"], "", "", {}, {}, receive)
+        try:
+            request = parse(scope, receive)
+            check_access(request, self._account)
+            await self._forward(scope, request, send)
+        except ServiceError as error:
+            await send_answer(error_answer(error, request), request, send)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            if isinstance(error.__cause__, ServiceError):
+                await send_answer(error_answer(error.__cause__, request), request, send)
+                return
+            log.warning("%s %s: %r", request.method, request.resource, error)
+            text = f"The S3 server {self._place.url} cannot be reached: {error}"
+            await send_answer(error_answer(ServiceError("SlowDown", text, status=503), request), request, send)
+        except Disconnected:
+            return
+
+    async def _forward(self, scope: Scope, request: S3Request, send: Send) -> None:
+        from yarl import URL
+
+        assert self._session is not None, "not started"
+        url = self._place.url + _target(scope)
+        body = request.body()
+        headers = {name: value for name, value in request.headers.items() if name not in _NOT_SENT}
+        _drop_framing(headers)
+        if body.length is not None:
+            headers["content-length"] = str(body.length)
+        elif request.method in ("PUT", "POST"):
+            raise ServiceError("MissingContentLength", "You must provide the Content-Length HTTP header.", status=411)
+        _sign(request.method, url, headers, self._place)
+        failure: list[BaseException] = []
+        data = _pieces(body, failure) if body.length else None
+        try:
+            async with self._session.request(
+                request.method, URL(url, encoded=True), headers=headers, data=data, allow_redirects=False
+            ) as reply:
+                if failure:
+                    raise failure[0]
+                await send_answer(_answer(reply), request, send)
+        except Exception as error:
+            if failure and error is not failure[0]:
+                raise failure[0] from error
+            raise
+
+
+async def _pieces(body: AsyncIterator[bytes] | Any, failure: list[BaseException]) -> AsyncIterator[bytes]:
+    """The body; why it ended early is kept, for the client library reports it as its own failure."""
+    try:
+        async for piece in body:
+            yield piece
+    except (ServiceError, Disconnected) as error:
+        failure.append(error)
+        raise
+
+
+def _answer(reply: aiohttp.ClientResponse) -> Answer:
+    headers = {name.lower(): value for name, value in reply.headers.items()}
+    headers = {n: v for n, v in headers.items() if n not in _NOT_PASSED and not n.startswith("access-control-")}
+    status = reply.status
+    if status in (200, 206) and "content-range" in headers:
+        # Some servers answer a range with 200 and the checksum of the whole, which clients would hold against the part.
+        headers = {n: v for n, v in headers.items() if not n.startswith("x-amz-checksum-")}
+        status = 206
+    return Answer(status, headers, reply.content.iter_chunked(PIECE))
+
+
+def _target(scope: Scope) -> str:
+    """Path and query byte for byte, without the signature of a presigned address."""
+    path = (scope.get("raw_path") or scope["path"].encode()).partition(b"?")[0].decode("latin-1")
+    pairs = scope["query_string"].decode("latin-1").split("&")
+    kept = "&".join(pair for pair in pairs if pair and not _is_signature(pair.partition("=")[0]))
+    return f"{path}?{kept}" if kept else path
+
+
+def _is_signature(name: str) -> bool:
+    return name in _SIGNATURE or name.lower().startswith("x-amz-")
+
+
+def _drop_framing(headers: dict[str, str]) -> None:
+    encoding = [each.strip() for each in headers.pop("content-encoding", "").split(",")]
+    if rest := ",".join(each for each in encoding if each not in ("", "aws-chunked")):
+        headers["content-encoding"] = rest
+
+
+def _sign(method: str, url: str, headers: dict[str, str], place: Elsewhere) -> None:
+    """Signature version 4 over everything but the body, added to ``headers``."""
+    if not place.access_key:
+        return
+    from botocore.auth import S3SigV4Auth
+    from botocore.awsrequest import AWSRequest
+    from botocore.credentials import Credentials
+
+    class Unsigned(S3SigV4Auth):  # type: ignore[misc]
+        def payload(self, request: Any) -> str:
+            return "UNSIGNED-PAYLOAD"
+
+    credentials = Credentials(place.access_key, place.secret_key, place.token or None)
+    request = AWSRequest(method=method, url=url, headers=dict(headers))
+    Unsigned(credentials, "s3", place.region).add_auth(request)
+    headers.clear()
+    headers.update({name.lower(): value for name, value in request.headers.items()})
+    headers["host"] = urlsplit(url).netloc

@@ -1,0 +1,144 @@
+"""Lists of keys: ListObjects, ListObjectsV2, and the pages they come in."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from urllib.parse import quote
+
+from clary.control.objects.answers import Answer, Node, iso_date, xml_answer
+from clary.control.objects.local import LocalStore
+from clary.control.objects.request import S3Request
+from clary.control.objects.walking import PAST, Entry
+from clary.control.wire.errors import ServiceError
+
+__all__ = ["PAGE_LIMIT", "list_objects", "list_objects_v2", "number"]
+
+PAGE_LIMIT = 1000
+
+
+@dataclass(slots=True)
+class _Page:
+    entries: list[Entry] = field(default_factory=list)  # objects, and common prefixes (without status)
+    truncated: bool = False
+    after: bytes = b""  # where the next page goes on
+
+
+def list_objects(store: LocalStore, request: S3Request) -> Answer:
+    """ListObjects, the first version: pages by ``marker``."""
+    query = request.query
+    marker = query.get("marker", "").encode()
+    delimiter = query.get("delimiter", "").encode()
+    prefix = query.get("prefix", "").encode()
+    after = marker
+    if delimiter and marker.startswith(prefix) and marker.endswith(delimiter):
+        after += PAST  # the marker is a common prefix of the page before
+    page = _page(store, request, prefix, delimiter, after)
+    last = page.entries[-1].key.decode() if page.entries else ""
+    head: list[Node] = [("Marker", _encoded(request, query.get("marker", "")))]
+    if page.truncated:
+        head.append(("NextMarker", _encoded(request, last)))
+    return _answer(store, request, page, head, owner=True)
+
+
+def list_objects_v2(store: LocalStore, request: S3Request) -> Answer:
+    """ListObjectsV2: pages by ``continuation-token``."""
+    query = request.query
+    token = query.get("continuation-token")
+    after = _decode(token) if token is not None else query.get("start-after", "").encode()
+    page = _page(store, request, query.get("prefix", "").encode(), query.get("delimiter", "").encode(), after)
+    head: list[Node] = [("KeyCount", str(len(page.entries)))]
+    if "start-after" in query:
+        head.append(("StartAfter", _encoded(request, query["start-after"])))
+    if token is not None:
+        head.append(("ContinuationToken", token))
+    if page.truncated:
+        head.append(("NextContinuationToken", base64.urlsafe_b64encode(page.after).decode()))
+    return _answer(store, request, page, head, owner=query.get("fetch-owner") == "true")
+
+
+def number(request: S3Request, name: str, default: int) -> int:
+    """A query parameter from 0 up. Raises ServiceError InvalidArgument."""
+    text = request.query.get(name) or str(default)
+    if not (text.isascii() and text.isdigit()) or len(text) > 10:
+        raise ServiceError("InvalidArgument", f"Argument {name} must be an integer between 0 and 2147483647")
+    return int(text)
+
+
+def _page(store: LocalStore, request: S3Request, prefix: bytes, delimiter: bytes, after: bytes) -> _Page:
+    limit = min(number(request, "max-keys", PAGE_LIMIT), PAGE_LIMIT)
+    found = store.walk(request.bucket, prefix, after, shallow=delimiter == b"/")
+    page = _Page()
+    for entry in _grouped(found, prefix, delimiter, after):
+        if len(page.entries) == limit:
+            page.truncated = limit > 0
+            break
+        page.entries.append(entry)
+        page.after = entry.key if entry.status else entry.key + PAST
+    return page
+
+
+def _grouped(found: Iterator[Entry], prefix: bytes, delimiter: bytes, after: bytes) -> Iterator[Entry]:
+    """Keys that hold the delimiter behind the prefix, as one common prefix each."""
+    last = b""
+    for entry in found:
+        end = entry.key.find(delimiter, len(prefix)) if delimiter else -1
+        common = entry.key[: end + len(delimiter)] if end >= 0 else b""
+        if not common:
+            yield entry
+        elif common != last and common + PAST != after:
+            last = common
+            yield Entry(common, entry.path, None)
+
+
+def _answer(store: LocalStore, request: S3Request, page: _Page, head: list[Node], *, owner: bool) -> Answer:
+    query = request.query
+    nodes: list[Node] = [("Name", request.bucket), ("Prefix", _encoded(request, query.get("prefix", "")))]
+    nodes += head
+    nodes.append(("MaxKeys", str(min(number(request, "max-keys", PAGE_LIMIT), PAGE_LIMIT))))
+    if query.get("delimiter"):
+        nodes.append(("Delimiter", _encoded(request, query["delimiter"])))
+    if _urls(request):
+        nodes.append(("EncodingType", "url"))
+    nodes.append(("IsTruncated", str(page.truncated).lower()))
+    for entry in page.entries:
+        if entry.status:
+            nodes.append(("Contents", _contents(store, request, entry, owner=owner)))
+        else:
+            nodes.append(("CommonPrefixes", [("Prefix", _encoded(request, entry.key.decode()))]))
+    return xml_answer("ListBucketResult", nodes)
+
+
+def _contents(store: LocalStore, request: S3Request, entry: Entry, *, owner: bool) -> list[Node]:
+    assert entry.status is not None
+    facts = store.facts.read(entry.path, entry.status)
+    nodes: list[Node] = [
+        ("Key", _encoded(request, entry.key.decode())),
+        ("LastModified", iso_date(entry.status.st_mtime)),
+        ("ETag", f'"{facts.etag}"'),
+        ("Size", "0" if facts.marker else str(entry.status.st_size)),
+        ("StorageClass", "STANDARD"),
+    ]
+    if owner:
+        nodes.append(("Owner", [("ID", "clary"), ("DisplayName", "clary")]))
+    return nodes
+
+
+def _urls(request: S3Request) -> bool:
+    encoding = request.query.get("encoding-type", "")
+    if encoding not in ("", "url"):
+        raise ServiceError("InvalidArgument", "Invalid Encoding Method specified in Request")
+    return encoding == "url"
+
+
+def _encoded(request: S3Request, text: str) -> str:
+    return quote(text, safe="/") if _urls(request) else text
+
+
+def _decode(token: str) -> bytes:
+    try:
+        return base64.b64decode(token.encode(), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise ServiceError("InvalidArgument", "The continuation token provided is incorrect") from error

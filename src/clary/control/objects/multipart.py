@@ -1,0 +1,190 @@
+"""The operations of multipart uploads."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from pathlib import Path
+
+from clary.control.objects import uploads as on_disk
+from clary.control.objects.answers import Answer, Node, iso_date, xml_answer
+from clary.control.objects.base import NoSuchBucket, NoSuchKey
+from clary.control.objects.conditions import check_conditions, parse_range
+from clary.control.objects.facts import Facts
+from clary.control.objects.listing import PAGE_LIMIT, number
+from clary.control.objects.local import LocalStore
+from clary.control.objects.reading import stored_headers
+from clary.control.objects.request import S3Request
+from clary.control.objects.staging import stage
+from clary.control.objects.uploads import Part, Upload
+from clary.control.objects.writing import adopt, check_target, copy_source, malformed, parse_xml, text_of
+from clary.control.wire.errors import ServiceError
+
+__all__ = [
+    "abort_upload",
+    "complete_upload",
+    "create_upload",
+    "list_parts",
+    "list_uploads",
+    "upload_part",
+    "upload_part_copy",
+]
+
+PART_LIMIT = 10_000
+
+
+async def create_upload(store: LocalStore, request: S3Request) -> Answer:
+    check_target(store, request)
+    if request.key.endswith("/"):
+        raise ServiceError("InvalidArgument", f"The key {request.key!r} ends in a slash: such an object holds no bytes")
+    upload = on_disk.create(store, request.bucket, request.key, stored_headers(request.headers))
+    nodes: list[Node] = [("Bucket", request.bucket), ("Key", request.key), ("UploadId", upload.id)]
+    return xml_answer("InitiateMultipartUploadResult", nodes)
+
+
+async def upload_part(store: LocalStore, request: S3Request) -> Answer:
+    upload, part = _find(store, request), _part_number(request)
+    body = request.body()
+    staged = await stage(store, body)
+    with store.dropping(staged.path):
+        on_disk.keep(upload, part, staged.md5, staged.path)
+    return Answer(200, {"etag": f'"{staged.md5}"', **body.checksums.announced})
+
+
+async def upload_part_copy(store: LocalStore, request: S3Request) -> Answer:
+    """A part that is an object, or a range of one."""
+    upload, part = _find(store, request), _part_number(request)
+    bucket, key = copy_source(request)
+    path, status = store.locate(bucket, key)
+    etag = store.facts.read(path, status).etag
+    check_conditions(request.headers, etag, status.st_mtime, prefix="x-amz-copy-source-")
+    asked = parse_range(request.headers.get("x-amz-copy-source-range", ""), status.st_size)
+    start, stop = asked or (0, status.st_size)
+    staged = store.stage_name()
+    with store.dropping(staged):
+        try:
+            md5 = await asyncio.to_thread(_copy_range, path, staged, start, stop)
+        except FileNotFoundError as error:
+            raise NoSuchKey(bucket, key) from error
+        on_disk.keep(upload, part, md5, staged)
+    return xml_answer("CopyPartResult", [("LastModified", iso_date(time.time())), ("ETag", f'"{md5}"')])
+
+
+async def complete_upload(store: LocalStore, request: S3Request) -> Answer:
+    """Join the parts named in the body. Asked again after it succeeded, it succeeds again."""
+    document = parse_xml(await request.small_body(), "CompleteMultipartUpload")
+    asked = [(text_of(each, "PartNumber"), text_of(each, "ETag").strip('"')) for each in document]
+    if not asked or not all(text.isascii() and text.isdigit() and len(text) <= 5 for text, _ in asked):
+        raise malformed("it must name the parts")
+    try:
+        upload = _find(store, request)
+    except ServiceError:
+        if facts := _completed(store, request):
+            return _result(request, facts.etag)
+        raise
+    parts = on_disk.choose(upload, [(int(text), md5) for text, md5 in asked])
+    digests = b"".join(bytes.fromhex(part.md5) for part in parts)
+    etag = f"{hashlib.md5(digests, usedforsecurity=False).hexdigest()}-{len(parts)}"
+    staged = store.stage_name()
+    with store.dropping(staged):
+        try:
+            await asyncio.to_thread(on_disk.join, parts, staged)
+        except FileNotFoundError:
+            if facts := _completed(store, request):  # by the same request sent twice
+                return _result(request, facts.etag)
+            raise on_disk.unknown() from None
+        store.facts.write(staged, Facts(etag=etag, headers=upload.headers, upload=upload.id))
+        await adopt(store, request, staged)
+    await asyncio.to_thread(on_disk.remove, upload)
+    return _result(request, etag)
+
+
+def abort_upload(store: LocalStore, request: S3Request) -> Answer:
+    upload = _find(store, request)
+    on_disk.remove(upload)
+    return Answer(204)
+
+
+def list_parts(store: LocalStore, request: S3Request) -> Answer:
+    upload = _find(store, request)
+    limit = min(number(request, "max-parts", PAGE_LIMIT), PAGE_LIMIT)
+    marker = number(request, "part-number-marker", 0)
+    parts = [part for part in on_disk.latest(upload) if part.number > marker]
+    nodes: list[Node] = [("Bucket", upload.bucket), ("Key", upload.key), ("UploadId", upload.id)]
+    nodes += [("PartNumberMarker", str(marker)), ("MaxParts", str(limit))]
+    nodes.append(("IsTruncated", str(len(parts) > limit).lower()))
+    if len(parts) > limit > 0:
+        nodes.append(("NextPartNumberMarker", str(parts[limit - 1].number)))
+    nodes += [("StorageClass", "STANDARD"), ("Initiator", [("ID", "clary")]), ("Owner", [("ID", "clary")])]
+    nodes += [("Part", _describe(part)) for part in parts[:limit]]
+    return xml_answer("ListPartsResult", nodes)
+
+
+def list_uploads(store: LocalStore, request: S3Request) -> Answer:
+    if not store.bucket_exists(request.bucket):
+        raise NoSuchBucket(request.bucket)
+    limit = min(number(request, "max-uploads", PAGE_LIMIT), PAGE_LIMIT)
+    marker = request.query.get("key-marker", ""), request.query.get("upload-id-marker", "")
+    prefix = request.query.get("prefix", "")
+    uploads = [each for each in on_disk.uploads(store) if each.bucket == request.bucket and each.key.startswith(prefix)]
+    uploads.sort(key=lambda each: (each.key.encode(), each.id))
+    if marker[0]:
+        uploads = [e for e in uploads if (e.key, e.id) > marker and (marker[1] or e.key != marker[0])]
+    nodes: list[Node] = [("Bucket", request.bucket), ("Prefix", prefix), ("MaxUploads", str(limit))]
+    nodes += [("KeyMarker", marker[0]), ("UploadIdMarker", marker[1])]
+    nodes.append(("IsTruncated", str(len(uploads) > limit).lower()))
+    if len(uploads) > limit > 0:
+        last = uploads[limit - 1]
+        nodes += [("NextKeyMarker", last.key), ("NextUploadIdMarker", last.id)]
+    for each in uploads[:limit]:
+        members = [("Key", each.key), ("UploadId", each.id), ("Initiated", iso_date(each.created))]
+        nodes.append(("Upload", [*members, ("StorageClass", "STANDARD")]))
+    return xml_answer("ListMultipartUploadsResult", nodes)
+
+
+def _find(store: LocalStore, request: S3Request) -> Upload:
+    return on_disk.find(store, request.bucket, request.key, request.query["uploadId"])
+
+
+def _part_number(request: S3Request) -> int:
+    part = number(request, "partNumber", 0)
+    if not 1 <= part <= PART_LIMIT:
+        raise ServiceError("InvalidArgument", f"Part number must be an integer between 1 and {PART_LIMIT}, inclusive")
+    return part
+
+
+def _copy_range(source: Path, staged: Path, start: int, stop: int) -> str:
+    """The MD5 of the bytes copied."""
+    digest = hashlib.md5(usedforsecurity=False)
+    with source.open("rb") as reader, staged.open("wb") as writer:
+        reader.seek(start)
+        while start < stop and (data := reader.read(min(1 << 20, stop - start))):
+            digest.update(data)
+            writer.write(data)
+            start += len(data)
+    return digest.hexdigest()
+
+
+def _completed(store: LocalStore, request: S3Request) -> Facts | None:
+    """Facts of the object if this very upload made it."""
+    try:
+        path, status = store.locate(request.bucket, request.key)
+    except NoSuchKey:
+        return None
+    facts = store.facts.read(path, status)
+    return facts if facts.upload == request.query["uploadId"] else None
+
+
+def _result(request: S3Request, etag: str) -> Answer:
+    nodes: list[Node] = [("Location", request.resource), ("Bucket", request.bucket), ("Key", request.key)]
+    return xml_answer("CompleteMultipartUploadResult", [*nodes, ("ETag", f'"{etag}"')])
+
+
+def _describe(part: Part) -> list[Node]:
+    return [
+        ("PartNumber", str(part.number)),
+        ("LastModified", iso_date(part.modified)),
+        ("ETag", f'"{part.md5}"'),
+        ("Size", str(part.size)),
+    ]

@@ -1,0 +1,57 @@
+"""Which bucket names and keys a plain folder can hold."""
+
+from __future__ import annotations
+
+import re
+
+from clary.control.wire.errors import ServiceError
+
+__all__ = ["check_bucket_name", "check_key", "is_bucket_name", "key_parts"]
+
+KEY_LIMIT = 1024  # bytes, as on S3
+NAME_LIMIT = 255  # bytes of one file name
+_BUCKET = re.compile(r"(?=.{3,63}\Z)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
+_ADDRESS = re.compile(r"(\d{1,3}\.){3}\d{1,3}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+def is_bucket_name(name: str) -> bool:
+    """S3's rules: 3 to 63 lower-case letters, digits, hyphens and dots, and no IP address."""
+    return bool(_BUCKET.fullmatch(name)) and not _ADDRESS.fullmatch(name)
+
+
+def check_bucket_name(name: str) -> None:
+    """Raises ServiceError InvalidBucketName."""
+    if not is_bucket_name(name):
+        raise ServiceError("InvalidBucketName", f"The specified bucket is not valid: {name}")
+
+
+def key_parts(key: str) -> list[str] | None:
+    """The file names ``key`` consists of, the last one empty for a folder marker; None where no file can have it."""
+    parts = key.split("/")
+    names = parts[:-1] if len(parts) > 1 and not parts[-1] else parts
+    return None if any(_fault(name) for name in names) else parts
+
+
+def check_key(key: str) -> list[str]:
+    """``key_parts``; raises ServiceError KeyTooLongError or InvalidArgument saying what is wrong with the key."""
+    if len(key.encode(errors="surrogateescape")) > KEY_LIMIT:
+        raise ServiceError("KeyTooLongError", f"Your key is too long: at most {KEY_LIMIT} bytes")
+    parts = key_parts(key)
+    if parts is None:
+        fault = next(filter(None, (_fault(name) for name in key.removesuffix("/").split("/"))))
+        raise ServiceError("InvalidArgument", f"The key {key!r} cannot be stored as a file: {fault}")
+    return parts
+
+
+def _fault(name: str) -> str:
+    """Why no file may be called ``name``; empty where one may."""
+    if name in ("", ".", ".."):
+        return f"`{name}` is no name between slashes"
+    if _CONTROL.search(name):
+        return "it holds a control character"
+    try:
+        long = len(name.encode()) > NAME_LIMIT
+    except UnicodeEncodeError:
+        return "it is no valid UTF-8"
+    return f"`{name[:20]}...` is longer than {NAME_LIMIT} bytes" if long else ""

@@ -1,0 +1,120 @@
+"""GetObject and HeadObject."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+from collections.abc import AsyncGenerator, Mapping
+
+from clary.control.objects.answers import Answer, http_date
+from clary.control.objects.base import NoSuchKey
+from clary.control.objects.conditions import check_conditions, not_modified, parse_range
+from clary.control.objects.facts import Facts
+from clary.control.objects.listing import number
+from clary.control.objects.local import LocalStore
+from clary.control.objects.request import S3Request
+from clary.control.wire.errors import ServiceError
+
+__all__ = ["CONTENT_TYPE", "STORED_HEADERS", "get_object", "stored_headers"]
+
+CONTENT_TYPE = "binary/octet-stream"
+STORED_HEADERS = (
+    "content-type",
+    "content-encoding",
+    "content-disposition",
+    "content-language",
+    "cache-control",
+    "expires",
+)
+META = "x-amz-meta-"
+META_LIMIT = 2048  # bytes of names and values together, as on S3
+AT_ONCE = 64 << 10  # bytes read on the event loop; more are read in a thread
+PIECE = 1 << 20
+
+
+async def get_object(store: LocalStore, request: S3Request) -> Answer:
+    """GetObject or HeadObject, by the method of the request."""
+    path, status = store.locate(request.bucket, request.key)
+    if stat.S_ISDIR(status.st_mode):
+        return _marker(store.facts.read(path, status), status, request)
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError as error:
+        raise NoSuchKey(request.bucket, request.key) from error
+    try:
+        answer, start, stop = _describe(store, request, file)
+        if request.method == "HEAD" or start == stop:
+            os.close(file)
+        elif stop - start <= AT_ONCE:
+            answer.body = os.pread(file, stop - start, start)
+            os.close(file)
+        else:
+            answer.body = _stream(file, start, stop)
+    except BaseException:
+        os.close(file)
+        raise
+    return answer
+
+
+def stored_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """Of a request's headers those that are kept with an object. Raises ServiceError MetadataTooLarge."""
+    kept = {name: headers[name] for name in STORED_HEADERS if headers.get(name)}
+    encoding = [each.strip() for each in kept.pop("content-encoding", "").split(",")]
+    if rest := ",".join(each for each in encoding if each not in ("", "aws-chunked")):
+        kept["content-encoding"] = rest
+    meta = {name: value for name, value in headers.items() if name.startswith(META)}
+    if sum(len(name) - len(META) + len(value) for name, value in meta.items()) > META_LIMIT:
+        raise ServiceError("MetadataTooLarge", "Your metadata headers exceed the maximum allowed metadata size.")
+    return kept | meta
+
+
+def _describe(store: LocalStore, request: S3Request, file: int) -> tuple[Answer, int, int]:
+    """The answer without body, and the range of bytes asked for."""
+    status = os.fstat(file)
+    facts = store.facts.read(file, status)
+    check_conditions(request.headers, facts.etag, status.st_mtime)
+    headers = _headers(facts, status, request)
+    if not_modified(request.headers, facts.etag, status.st_mtime):
+        return Answer(304, headers), 0, 0
+    size = status.st_size
+    if number(request, "partNumber", 1) != 1:
+        raise ServiceError("InvalidPartNumber", "The requested partnumber is not satisfiable", status=416)
+    asked = parse_range(request.headers["range"], size) if "range" in request.headers else None
+    start, stop = asked or (0, size)
+    headers["content-length"] = str(stop - start)
+    if asked:
+        headers["content-range"] = f"bytes {start}-{stop - 1}/{size}"
+    return Answer(206 if asked else 200, headers), start, stop
+
+
+def _headers(facts: Facts, status: os.stat_result, request: S3Request) -> dict[str, str]:
+    headers = {
+        "etag": f'"{facts.etag}"',
+        "last-modified": http_date(status.st_mtime),
+        "accept-ranges": "bytes",
+        "content-type": CONTENT_TYPE,
+        **facts.headers,
+    }
+    for name in STORED_HEADERS:
+        if (override := request.query.get(f"response-{name}")) is not None:
+            if not override.isprintable() or not override.isascii():
+                raise ServiceError("InvalidArgument", f"response-{name} cannot be sent as a header")
+            headers[name] = override
+    return headers
+
+
+def _marker(facts: Facts, status: os.stat_result, request: S3Request) -> Answer:
+    return Answer(200, _headers(facts, status, request) | {"content-length": "0"})
+
+
+async def _stream(file: int, start: int, stop: int) -> AsyncGenerator[bytes]:
+    try:
+        while start < stop:
+            piece = await asyncio.to_thread(os.pread, file, min(PIECE, stop - start), start)
+            if not piece:
+                raise OSError(f"an object became shorter while it was read, at byte {start}")
+            start += len(piece)
+            yield piece
+    finally:
+        os.close(file)

@@ -1,0 +1,131 @@
+"""An S3 request as it stands in an ASGI scope: which bucket, which key, which operation."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl, unquote_to_bytes
+
+from clary.control.objects.checksums import Checksums
+from clary.control.objects.chunked import ChunkedDecoder
+from clary.control.wire.asgi import Disconnected, Message, Receive, Scope
+from clary.control.wire.errors import ServiceError
+
+__all__ = ["Body", "S3Request", "parse"]
+
+
+DRAINED = 8 << 20  # bytes
+
+
+@dataclass(slots=True)
+class S3Request:
+    """``headers`` by lower-case name; ``key`` is empty for a bucket, ``bucket`` too for the service."""
+
+    method: str
+    bucket: str
+    key: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    _receive: Receive
+    asked_for_body: bool = False
+    body_ended: bool = False
+    id: str = field(default_factory=lambda: uuid.uuid4().hex[:16].upper())
+
+    @property
+    def resource(self) -> str:
+        return f"/{self.bucket}/{self.key}" if self.key else f"/{self.bucket}"
+
+    async def receive(self) -> Message:
+        self.asked_for_body = True
+        message = await self._receive()
+        self.body_ended = message["type"] != "http.request" or not message.get("more_body", False)
+        return message
+
+    @property
+    def holds_body_back(self) -> bool:
+        """Whether the client waits to hear that its body is wanted, and nobody wanted it."""
+        return not self.asked_for_body and self.headers.get("expect", "").lower() == "100-continue"
+
+    async def drain(self) -> None:
+        """Take the rest of a body nobody wants, up to a limit: a client that still sends would not hear the answer."""
+        left = DRAINED
+        while left > 0 and not self.body_ended and not self.holds_body_back:
+            left -= len((await self.receive()).get("body", b""))
+
+    def body(self) -> Body:
+        return Body(self)
+
+    async def small_body(self, limit: int = 4 << 20) -> bytes:
+        """The whole body, checked. Raises ServiceError for one above ``limit`` bytes."""
+        data = bytearray()
+        async for piece in self.body():
+            data += piece
+            if len(data) > limit:
+                raise ServiceError("MaxMessageLengthExceeded", "Your request was too big.")
+        return bytes(data)
+
+
+class Body:
+    """The content of a request, without framing, in the pieces it arrives in.
+
+    The last piece comes only after length and checksums were found right, else the iteration ends with a ServiceError:
+    whoever passes the pieces on never passes on a whole body that is wrong.
+    """
+
+    def __init__(self, request: S3Request) -> None:
+        """Raises ServiceError for headers that contradict each other."""
+        self._receive = request.receive
+        headers = request.headers
+        self._framing = ChunkedDecoder() if _is_chunked(headers) else None
+        length = headers.get("x-amz-decoded-content-length" if self._framing else "content-length")
+        if length is not None and not (length.isascii() and length.isdigit()):
+            raise ServiceError("InvalidArgument", f"{length!r} is no length")
+        self.length = None if length is None else int(length)
+        self.checksums = Checksums(headers)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        total = 0
+        held = b""  # the last piece is given out only when all is found right
+        more = True
+        while more:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise Disconnected
+            more = message.get("more_body", False)
+            data = message.get("body", b"")
+            piece = self._framing.feed(data) if self._framing else data
+            if piece:
+                total += len(piece)
+                self.checksums.update(piece)
+                if held:
+                    yield held
+                held = piece
+        self._check(total)
+        if held:
+            yield held
+
+    def _check(self, total: int) -> None:
+        if (self._framing and not self._framing.finished) or (self.length is not None and total != self.length):
+            text = "You did not provide the number of bytes specified by the Content-Length HTTP header."
+            raise ServiceError("IncompleteBody", text)
+        self.checksums.check(self._framing.trailers if self._framing else {})
+
+
+def parse(scope: Scope, receive: Receive) -> S3Request:
+    """Raises ServiceError InvalidURI for a path that is no UTF-8."""
+    raw = scope.get("raw_path") or scope["path"].encode()
+    bucket, _, key = raw.partition(b"?")[0].removeprefix(b"/").partition(b"/")
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+    try:
+        query = dict(parse_qsl(scope["query_string"].decode(), keep_blank_values=True, errors="strict"))
+        names = unquote_to_bytes(bucket).decode(), unquote_to_bytes(key).decode()
+    except ValueError as error:
+        raise ServiceError("InvalidURI", "Couldn't parse the specified URI: it is no UTF-8") from error
+    return S3Request(scope["method"], *names, query, headers, receive)
+
+
+def _is_chunked(headers: Mapping[str, str]) -> bool:
+    return "aws-chunked" in headers.get("content-encoding", "") or headers.get("x-amz-content-sha256", "").startswith(
+        "STREAMING-"
+    )

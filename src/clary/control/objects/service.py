@@ -1,0 +1,51 @@
+"""The object store of a platform: a folder of this machine, or an S3 endpoint elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+
+from clary.control.objects import uploads
+from clary.control.objects.base import ObjectStore
+from clary.control.objects.elsewhere import Elsewhere
+from clary.control.objects.forwarding import S3Forwarder
+from clary.control.objects.front import S3Front
+from clary.control.objects.local import LocalStore
+from clary.control.objects.remote import RemoteStore
+from clary.control.settings import Settings
+from clary.control.wire.asgi import ASGIApp
+
+__all__ = ["ObjectService"]
+
+
+class ObjectService:
+    """``store`` for jobs and endpoints, ``app`` for S3 requests (ASGI), which is ready after ``start``."""
+
+    store: ObjectStore
+    app: ASGIApp
+
+    def __init__(self, settings: Settings) -> None:
+        """A folder, unless ``settings.s3_endpoint`` names an address. Raises UsageError for what is none."""
+        self._local: LocalStore | None = None
+        self._forwarder: S3Forwarder | None = None
+        if settings.s3_endpoint:
+            place = Elsewhere.from_environment(settings.s3_endpoint, settings.region)
+            self.store = RemoteStore(place)
+            self.app = self._forwarder = S3Forwarder(place, account=settings.account)
+        else:
+            self.store = self._local = LocalStore(settings.s3_root)
+            self.app = S3Front(self._local, account=settings.account, region=settings.region)
+
+    async def start(self) -> None:
+        if self._forwarder is not None:
+            await self._forwarder.start()
+        if self._local is not None:
+            await asyncio.to_thread(_sweep, self._local)
+
+    async def close(self) -> None:
+        if self._forwarder is not None:
+            await self._forwarder.close()
+
+
+def _sweep(store: LocalStore) -> None:
+    store.sweep()
+    uploads.sweep(store)

@@ -1,0 +1,180 @@
+"""Multipart uploads on the disk: one folder an upload in the staging folder, one file a part.
+
+Nothing is kept in memory, so an upload goes on after the gateway was killed. A part's file is called
+``<number>.<md5>``: parts may come in any order, come again, or come again with other content; completing names those
+that count.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from clary.control.objects.base import NoSuchBucket
+from clary.control.objects.cloning import append
+from clary.control.objects.local import LocalStore
+from clary.control.objects.moving import link_or_clone
+from clary.control.wire.errors import ServiceError
+
+__all__ = [
+    "Part",
+    "Upload",
+    "choose",
+    "create",
+    "find",
+    "join",
+    "keep",
+    "latest",
+    "remove",
+    "sweep",
+    "unknown",
+    "uploads",
+]
+
+SMALLEST = 5 << 20  # bytes of every part but the last
+ABANDONED = 7 * 86_400.0  # seconds an upload may rest
+ID = re.compile(r"[0-9a-f]{32}")
+NOTE = "upload.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """An upload that was begun: for which key, with which headers for the object, when (epoch seconds)."""
+
+    id: str
+    folder: Path
+    bucket: str
+    key: str
+    headers: dict[str, str]
+    created: float
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part that has arrived. ``md5`` in hexadecimal digits, ``size`` in bytes, ``modified`` in epoch seconds."""
+
+    number: int
+    md5: str
+    path: Path
+    size: int
+    modified: float
+
+
+def create(store: LocalStore, bucket: str, key: str, headers: Mapping[str, str]) -> Upload:
+    """Begin an upload."""
+    name, created = uuid.uuid4().hex, time.time()
+    folder, hidden = store.staging / name, store.stage_name()
+    note = {"bucket": bucket, "key": key, "headers": dict(headers), "created": created}
+    with store.dropping():
+        hidden.mkdir()
+        (hidden / NOTE).write_text(json.dumps(note))
+        hidden.rename(folder)
+    return Upload(name, folder, bucket, key, dict(headers), created)
+
+
+def remove(upload: Upload) -> None:
+    """End an upload, and with it its parts."""
+    shutil.rmtree(upload.folder, ignore_errors=True)
+
+
+def find(store: LocalStore, bucket: str, key: str, name: str) -> Upload:
+    """The upload called ``name`` of this very key. Raises NoSuchBucket, ServiceError NoSuchUpload."""
+    if not store.bucket_exists(bucket):
+        raise NoSuchBucket(bucket)
+    upload = _read(store, name)
+    if upload is None or (upload.bucket, upload.key) != (bucket, key):
+        raise unknown()
+    return upload
+
+
+def _read(store: LocalStore, name: str) -> Upload | None:
+    if not ID.fullmatch(name):
+        return None
+    folder = store.staging / name
+    try:
+        note = json.loads((folder / NOTE).read_text())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return Upload(name, folder, note["bucket"], note["key"], note["headers"], note["created"])
+
+
+def uploads(store: LocalStore) -> Iterator[Upload]:
+    """All that were begun and not ended, in no order."""
+    for name in os.listdir(store.staging):
+        if upload := _read(store, name):
+            yield upload
+
+
+def keep(upload: Upload, part: int, md5: str, staged: Path) -> None:
+    """The staged file becomes the part, in place of another of its number. Raises ServiceError NoSuchUpload."""
+    name = f"{part:05}.{md5}"
+    try:
+        staged.rename(upload.folder / name)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise unknown() from error
+    for other in upload.folder.glob(f"{part:05}.*"):
+        if other.name != name:
+            other.unlink(missing_ok=True)
+
+
+def _parts(upload: Upload) -> Iterator[Part]:
+    for path in upload.folder.glob("[0-9]*.*"):
+        with suppress(FileNotFoundError):
+            status = path.stat()
+            part, _, md5 = path.name.partition(".")
+            yield Part(int(part), md5, path, status.st_size, status.st_mtime)
+
+
+def latest(upload: Upload) -> list[Part]:
+    """The parts in order of their numbers."""
+    parts = sorted(_parts(upload), key=lambda part: (part.number, part.modified))
+    return list({part.number: part for part in parts}.values())
+
+
+def choose(upload: Upload, asked: Sequence[tuple[int, str]]) -> list[Part]:
+    """The parts a client named. Raises ServiceError InvalidPartOrder, InvalidPart, EntityTooSmall."""
+    numbers = [part for part, _ in asked]
+    if numbers != sorted(set(numbers)):
+        raise ServiceError("InvalidPartOrder", "The list of parts was not in ascending order.")
+    there = {(part.number, part.md5): part for part in _parts(upload)}
+    if missing := [part for part, md5 in asked if (part, md5) not in there]:
+        text = f"One or more of the specified parts could not be found, or its ETag is another: part {missing[0]}"
+        raise ServiceError("InvalidPart", text)
+    parts = [there[each] for each in asked]
+    if any(part.size < SMALLEST for part in parts[:-1]):
+        raise ServiceError("EntityTooSmall", f"Every part but the last must have {SMALLEST} bytes at least")
+    return parts
+
+
+def join(parts: Sequence[Part], staged: Path) -> None:
+    """Write the parts one after another to ``staged``, on the disk when it returns. Raises FileNotFoundError."""
+    if len(parts) == 1:
+        link_or_clone(parts[0].path, staged)
+        return
+    with staged.open("wb") as writer:
+        for part in parts:
+            with part.path.open("rb") as reader:
+                append(reader.fileno(), writer.fileno(), part.size)
+        os.fsync(writer.fileno())
+
+
+def sweep(store: LocalStore) -> None:
+    """Remove uploads nobody touched for a week."""
+    for entry in os.scandir(store.staging):
+        with suppress(FileNotFoundError):
+            if entry.is_dir() and entry.stat().st_mtime < time.time() - ABANDONED:
+                shutil.rmtree(entry, ignore_errors=True)
+
+
+def unknown() -> ServiceError:
+    """The error for an upload that is not there."""
+    text = "The specified upload does not exist. The upload ID may be invalid, or it was aborted or completed."
+    return ServiceError("NoSuchUpload", text, status=404)

@@ -1,0 +1,199 @@
+"""PutObject, CopyObject, DeleteObject, DeleteObjects."""
+
+from __future__ import annotations
+
+import asyncio
+import stat
+import threading
+from contextlib import nullcontext
+from pathlib import Path
+from urllib.parse import unquote
+from xml.etree import ElementTree
+
+from clary.control.objects.answers import Answer, Node, iso_date, xml_answer
+from clary.control.objects.base import NoSuchBucket, NoSuchKey
+from clary.control.objects.cloning import clone
+from clary.control.objects.conditions import check_conditions
+from clary.control.objects.facts import Facts
+from clary.control.objects.local import LocalStore
+from clary.control.objects.names import check_key
+from clary.control.objects.reading import stored_headers
+from clary.control.objects.request import S3Request
+from clary.control.objects.staging import stage
+from clary.control.wire.errors import ServiceError
+
+__all__ = [
+    "adopt",
+    "copy_object",
+    "copy_source",
+    "delete_object",
+    "delete_objects",
+    "parse_xml",
+    "put_object",
+    "text_of",
+]
+
+DELETE_LIMIT = 1000
+_CONDITIONAL = threading.Lock()  # between the look at the old object and the rename
+_PROMISES = ("x-amz-tagging", "x-amz-object-lock-mode", "x-amz-object-lock-legal-hold")
+
+
+async def put_object(store: LocalStore, request: S3Request) -> Answer:
+    """Store the body under the key: all of it, or nothing and the old object stays."""
+    check_target(store, request)
+    check_overwrite(store, request)
+    headers = stored_headers(request.headers)
+    body = request.body()
+    staged = await stage(store, body)
+    with store.dropping(staged.path):
+        store.facts.write(staged.path, Facts(etag=staged.md5, headers=headers))
+        await adopt(store, request, staged.path)
+    return Answer(200, {"etag": f'"{staged.md5}"', **body.checksums.announced})
+
+
+async def copy_object(store: LocalStore, request: S3Request) -> Answer:
+    """A copy of the object named by ``x-amz-copy-source``, with its headers or those of the request."""
+    check_target(store, request)
+    bucket, key = copy_source(request)
+    path, status = store.locate(bucket, key)
+    facts = store.facts.read(path, status)
+    check_conditions(request.headers, facts.etag, status.st_mtime, prefix="x-amz-copy-source-")
+    replace = request.headers.get("x-amz-metadata-directive", "COPY").upper() == "REPLACE"
+    if (bucket, key) == (request.bucket, request.key) and not replace:
+        raise ServiceError("InvalidRequest", "This copy request is illegal: it changes nothing about the object.")
+    kept = stored_headers(request.headers) if replace else dict(facts.headers)
+    staged = store.stage_name()
+    with store.dropping(staged):
+        if stat.S_ISDIR(status.st_mode):
+            staged.touch()
+        else:
+            await _clone(path, staged, NoSuchKey(bucket, key))
+        store.facts.write(staged, Facts(etag=facts.etag, headers=kept))
+        await adopt(store, request, staged)
+    changed = store.locate(request.bucket, request.key)[1].st_mtime
+    return xml_answer("CopyObjectResult", [("LastModified", iso_date(changed)), ("ETag", f'"{facts.etag}"')])
+
+
+def delete_object(store: LocalStore, request: S3Request) -> Answer:
+    store.delete(request.bucket, request.key)
+    return Answer(204)
+
+
+async def delete_objects(store: LocalStore, request: S3Request) -> Answer:
+    """Up to 1000 keys, each reported on its own."""
+    if not store.bucket_exists(request.bucket):
+        raise NoSuchBucket(request.bucket)
+    document = parse_xml(await request.small_body(), "Delete")
+    keys = [text_of(each, "Key") for each in document.iter() if _local_name(each) == "Object"]
+    if not 0 < len(keys) <= DELETE_LIMIT or not all(keys):
+        raise malformed(f"it must name 1 to {DELETE_LIMIT} keys")
+    quiet = text_of(document, "Quiet").lower() == "true"
+    nodes = await asyncio.to_thread(_delete_each, store, request.bucket, keys)
+    return xml_answer("DeleteResult", [node for node in nodes if not (quiet and node[0] == "Deleted")])
+
+
+def check_target(store: LocalStore, request: S3Request) -> None:
+    """Refuse before the body is read what could not be stored, or promises what nobody would keep."""
+    if not store.bucket_exists(request.bucket):
+        raise NoSuchBucket(request.bucket)
+    check_key(request.key)
+    for name in _PROMISES:
+        if request.headers.get(name):
+            raise ServiceError("NotImplemented", f"A header you provided is not implemented here: {name}", status=501)
+
+
+def check_overwrite(store: LocalStore, request: S3Request) -> None:
+    """The conditions If-Match and If-None-Match of a write."""
+    if not {"if-match", "if-none-match"} & request.headers.keys():
+        return
+    try:
+        path, status = store.locate(request.bucket, request.key)
+    except NoSuchKey:
+        if "if-match" in request.headers:
+            raise
+        return
+    check_conditions(request.headers, store.facts.read(path, status).etag, status.st_mtime)
+    if "if-none-match" in request.headers:
+        raise _taken()
+
+
+async def adopt(store: LocalStore, request: S3Request, staged: Path) -> None:
+    """Make ``staged`` the object of the request if its conditions still hold."""
+    if store.root.joinpath(request.bucket, request.key).exists():
+        await asyncio.to_thread(_adopt, store, request, staged)  # giving up the old file's blocks may take a while
+    else:
+        _adopt(store, request, staged)
+
+
+def _adopt(store: LocalStore, request: S3Request, staged: Path) -> None:
+    with _CONDITIONAL if "if-match" in request.headers else nullcontext():
+        check_overwrite(store, request)
+        _rename(store, request, staged)
+
+
+def _rename(store: LocalStore, request: S3Request, staged: Path) -> None:
+    try:
+        store.adopt(staged, request.bucket, request.key, new="if-none-match" in request.headers)
+    except FileExistsError as error:
+        raise _taken() from error
+
+
+def copy_source(request: S3Request) -> tuple[str, str]:
+    """Bucket and key of ``x-amz-copy-source``. Raises ServiceError InvalidArgument."""
+    source, _, version = request.headers["x-amz-copy-source"].partition("?versionId=")
+    bucket, _, key = unquote(source, errors="surrogateescape").removeprefix("/").partition("/")
+    if not bucket or not key:
+        raise ServiceError("InvalidArgument", "Copy Source must mention the source bucket and key: bucket/key")
+    if version not in ("", "null"):
+        raise ServiceError("NoSuchVersion", "The specified version does not exist: objects have none", status=404)
+    return bucket, key
+
+
+def parse_xml(text: bytes, root: str) -> ElementTree.Element:
+    """Raises ServiceError MalformedXML."""
+    if b"<!DOCTYPE" in text:
+        raise malformed("it holds a document type")
+    try:
+        document = ElementTree.fromstring(text)
+    except ElementTree.ParseError as error:
+        raise malformed(str(error)) from error
+    if _local_name(document) != root:
+        raise malformed(f"its root must be {root}")
+    return document
+
+
+def text_of(element: ElementTree.Element, name: str) -> str:
+    """The text of the child ``name``, whatever its namespace; empty where there is none."""
+    return next((child.text or "" for child in element if _local_name(child) == name), "")
+
+
+def malformed(why: str) -> ServiceError:
+    return ServiceError("MalformedXML", f"The XML you provided was not well-formed or did not validate: {why}")
+
+
+def _local_name(element: ElementTree.Element) -> str:
+    return element.tag.rpartition("}")[2]
+
+
+async def _clone(source: Path, staged: Path, missing: NoSuchKey) -> None:
+    try:
+        await asyncio.to_thread(clone, source, staged)
+    except FileNotFoundError as error:
+        raise missing from error
+
+
+def _delete_each(store: LocalStore, bucket: str, keys: list[str]) -> list[Node]:
+    nodes: list[Node] = []
+    for key in keys:
+        try:
+            store.delete(bucket, key)
+            nodes.append(("Deleted", [("Key", key)]))
+        except OSError as error:
+            code, message = "InternalError", error.strerror or str(error)
+            nodes.append(("Error", [("Key", key), ("Code", code), ("Message", message)]))
+    return nodes
+
+
+def _taken() -> ServiceError:
+    text = "At least one of the pre-conditions you specified did not hold: If-None-Match"
+    return ServiceError("PreconditionFailed", text, status=412)

@@ -1,0 +1,95 @@
+"""Endpoint configurations: which models an endpoint serves, and how it divides the calls."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from clary.control.platform import Platform
+from clary.control.resources.listing import listing
+from clary.control.resources.models import existing_model
+from clary.control.resources.tags import tags_of
+from clary.control.store.records import AlreadyExists, Record
+from clary.control.wire.errors import ValidationException
+from clary.control.wire.operation import Answer, Request, call, operation
+
+__all__ = ["existing_endpoint_config"]
+
+KIND = "endpoint-config"
+
+
+def existing_endpoint_config(platform: Platform, name: str) -> Record:
+    """The record of a configuration. Raises ValidationException in the words the SDK looks for."""
+    record = platform.store.get(KIND, name)
+    if record is None:
+        raise ValidationException(f'Could not find endpoint configuration "{_arn(platform, name)}".')
+    return record
+
+
+@operation("sagemaker", "CreateEndpointConfig")
+def create_endpoint_config(platform: Platform, request: Request) -> Answer:
+    name, arn = request["EndpointConfigName"], _arn(platform, request["EndpointConfigName"])
+    if platform.store.by_arn(arn):
+        raise _taken(arn)
+    body = {**request, "ProductionVariants": _variants(platform, request["ProductionVariants"])}
+    if "ShadowProductionVariants" in body:
+        body["ShadowProductionVariants"] = _variants(platform, body["ShadowProductionVariants"])
+    body.pop("Tags", None)
+    try:
+        platform.store.create(KIND, name, arn=arn, body=body, tags=tags_of(request))
+    except AlreadyExists as error:
+        raise _taken(arn) from error
+    return {"EndpointConfigArn": arn}
+
+
+@operation("sagemaker", "DescribeEndpointConfig")
+def describe_endpoint_config(platform: Platform, request: Request) -> Answer:
+    record = existing_endpoint_config(platform, request["EndpointConfigName"])
+    return {**record.body, **_summary(record)}
+
+
+@operation("sagemaker", "DeleteEndpointConfig")
+def delete_endpoint_config(platform: Platform, request: Request) -> Answer:
+    """An endpoint made with the configuration goes on: SDK v2 deletes the configuration first."""
+    if not platform.store.delete(KIND, request["EndpointConfigName"]):
+        existing_endpoint_config(platform, request["EndpointConfigName"])
+    return {}
+
+
+@operation("sagemaker", "ListEndpointConfigs")
+def list_endpoint_configs(platform: Platform, request: Request) -> Answer:
+    return listing(platform, KIND, request, list_member="EndpointConfigs", members=_summary, descending=True)
+
+
+def _summary(record: Record) -> dict[str, Any]:
+    return {"EndpointConfigName": record.name, "EndpointConfigArn": record.arn, "CreationTime": record.created}
+
+
+def _arn(platform: Platform, name: str) -> str:
+    return platform.settings.arn(f"endpoint-config/{name.lower()}", region=call().region)
+
+
+def _taken(arn: str) -> ValidationException:
+    return ValidationException(f'Cannot create already existing endpoint configuration "{arn}".')
+
+
+def _variants(platform: Platform, variants: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Checked, with the weight AWS gives where none is named."""
+    names = [variant["VariantName"] for variant in variants]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValidationException(f'Variant names must be unique within an endpoint config: "{name}" is not')
+    for variant in variants:
+        _check_variant(platform, variant)
+    weighted = [{"InitialVariantWeight": 1.0, **variant} for variant in variants]
+    if variants and not any(variant["InitialVariantWeight"] > 0 for variant in weighted):
+        raise ValidationException("The weights of the variants add up to 0, so no variant would get a call")
+    return weighted
+
+
+def _check_variant(platform: Platform, variant: dict[str, Any]) -> None:
+    name = variant["VariantName"]
+    if not variant.get("ModelName"):
+        raise ValidationException(f'The variant "{name}" names no model; inference components are not supported here')
+    existing_model(platform, variant["ModelName"])
+    if not (variant.get("ServerlessConfig") or variant.get("InstanceType") or variant.get("InstancePools")):
+        raise ValidationException(f'The variant "{name}" needs an InstanceType, or a ServerlessConfig')

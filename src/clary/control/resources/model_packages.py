@@ -1,0 +1,162 @@
+"""Model packages: a version of a group (named ``<group>/<version>`` in the store), or a package by itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from clary.control.platform import Platform
+from clary.control.resources.listing import listing
+from clary.control.resources.model_package_groups import KIND as GROUP
+from clary.control.resources.model_package_groups import existing_group
+from clary.control.resources.tags import tags_of
+from clary.control.store.records import AlreadyExists, Record
+from clary.control.wire.errors import ValidationException
+from clary.control.wire.operation import Answer, Request, call, operation
+
+__all__ = ["existing_package"]
+
+KIND = "model-package"
+REMEMBERED = 100  # client tokens of one group
+NOT_KEPT = ("Tags", "ClientToken", "ModelPackageGroupName")
+UPDATED = (
+    *("ModelApprovalStatus", "ApprovalDescription", "InferenceSpecification", "SourceUri", "ModelCard"),
+    *("ModelLifeCycle", "ModelPackageRegistrationType"),
+)
+
+
+def existing_package(platform: Platform, name: str) -> Record:
+    """The record of a package by ARN, ``group/version``, or name. Raises ValidationException naming it."""
+    store = platform.store
+    record = store.by_arn(name) if name.startswith("arn:") else store.get(KIND, name)
+    if record is None or record.kind != KIND:
+        arn = name if name.startswith("arn:") else _arn(platform, name)
+        raise ValidationException(f"ModelPackage {arn} does not exist.")
+    return record
+
+
+@operation("sagemaker", "CreateModelPackage")
+def create_model_package(platform: Platform, request: Request) -> Answer:
+    """Nothing is validated by running it, so a package is complete at once; a version waits for approval."""
+    group_name, name = request.get("ModelPackageGroupName"), request.get("ModelPackageName")
+    if (group_name is None) == (name is None):
+        raise ValidationException("Give either ModelPackageGroupName, for a version, or ModelPackageName, not both")
+    body = {key: value for key, value in request.items() if key not in NOT_KEPT}
+    if name is not None:
+        return _create(platform, name, body, request)
+    group = existing_group(platform, group_name or "")
+    if request.get("Tags"):
+        raise ValidationException("Tags cannot be given for a version; tag its model package group instead")
+    version = _claim_version(platform, group, request.get("ClientToken", ""))
+    numbered = f"{group.name}/{version}"
+    known = platform.store.get(KIND, numbered)
+    if known is not None:  # the same request a second time
+        return {"ModelPackageArn": known.arn}
+    body = {"ModelApprovalStatus": "PendingManualApproval", **body}
+    body |= {"ModelPackageGroupName": group.name, "ModelPackageVersion": version, "ModelPackageName": group.name}
+    return _create(platform, numbered, body, request)
+
+
+@operation("sagemaker", "DescribeModelPackage")
+def describe_model_package(platform: Platform, request: Request) -> Answer:
+    return _members(existing_package(platform, request["ModelPackageName"]))
+
+
+@operation("sagemaker", "UpdateModelPackage")
+def update_model_package(platform: Platform, request: Request) -> Answer:
+    record = existing_package(platform, request["ModelPackageArn"])
+
+    def change(current: Record) -> tuple[dict[str, Any], str]:
+        body = _updated(current.body, request)
+        return body, body.get("ModelApprovalStatus", current.status)
+
+    if platform.store.edit(KIND, record.name, change) is None:
+        existing_package(platform, request["ModelPackageArn"])
+    return {"ModelPackageArn": record.arn}
+
+
+@operation("sagemaker", "ListModelPackages")
+def list_model_packages(platform: Platform, request: Request) -> Answer:
+    """Without a group and a type: packages by themselves only. A page may then hold fewer than were asked for."""
+    group = request.get("ModelPackageGroupName")
+    prefix = f"{existing_group(platform, group).name}/" if group else ""
+    answer = listing(
+        platform,
+        KIND,
+        request,
+        list_member="ModelPackageSummaryList",
+        members=_members,
+        status_member="ModelApprovalStatus",
+        name_prefix=prefix,
+    )
+    wanted = request.get("ModelPackageType", "Both" if group else "Unversioned")
+    if answer and wanted != "Both":
+        packages = answer["ModelPackageSummaryList"]
+        versioned = wanted == "Versioned"
+        answer["ModelPackageSummaryList"] = [one for one in packages if ("ModelPackageVersion" in one) == versioned]
+    return answer
+
+
+@operation("sagemaker", "DeleteModelPackage")
+def delete_model_package(platform: Platform, request: Request) -> Answer:
+    platform.store.delete(KIND, existing_package(platform, request["ModelPackageName"]).name)
+    return {}
+
+
+def _create(platform: Platform, name: str, body: dict[str, Any], request: Request) -> Answer:
+    arn = _arn(platform, name)
+    body = {"CertifyForMarketplace": False, **body}
+    try:
+        if platform.store.by_arn(arn):
+            raise AlreadyExists(f"there is a {KIND} `{name}` already")
+        status = body.get("ModelApprovalStatus", "")
+        platform.store.create(KIND, name, arn=arn, body=body, status=status, tags=tags_of(request))
+    except AlreadyExists as error:
+        raise ValidationException(f"ModelPackage already exists: {arn}") from error
+    return {"ModelPackageArn": arn}
+
+
+def _claim_version(platform: Platform, group: Record, token: str) -> int:
+    """The number of the next version, given out once; the same number again for the same client token."""
+
+    def change(current: Record) -> tuple[dict[str, Any], str] | None:
+        tokens: dict[str, int] = current.body.get("_tokens", {})
+        if token and token in tokens:
+            return None
+        version = current.body.get("_version", 0) + 1
+        tokens = dict([*tokens.items(), (token, version)][-REMEMBERED:])
+        return {**current.body, "_version": version, "_tokens": tokens}, current.status
+
+    record = platform.store.edit(GROUP, group.name, change)
+    if record is None:
+        raise ValidationException(f"ModelPackageGroup {group.arn} does not exist.")
+    return int(record.body["_tokens"][token])
+
+
+def _updated(body: dict[str, Any], request: Request) -> dict[str, Any]:
+    new = {**body, **{member: request[member] for member in UPDATED if member in request}}
+    properties = {**body.get("CustomerMetadataProperties", {}), **request.get("CustomerMetadataProperties", {})}
+    for key in request.get("CustomerMetadataPropertiesToRemove", ()):
+        properties.pop(key, None)
+    if properties or "CustomerMetadataProperties" in body:
+        new["CustomerMetadataProperties"] = properties
+    added = request.get("AdditionalInferenceSpecificationsToAdd", [])
+    if added:
+        new["AdditionalInferenceSpecifications"] = [*body.get("AdditionalInferenceSpecifications", []), *added]
+    return new
+
+
+def _members(record: Record) -> dict[str, Any]:
+    return {
+        "ModelPackageName": record.name,
+        **record.body,
+        "ModelPackageArn": record.arn,
+        "ModelPackageStatus": "Completed",
+        "ModelPackageStatusDetails": {"ValidationStatuses": [], "ImageScanStatuses": []},
+        "CreationTime": record.created,
+        "LastModifiedTime": record.modified,
+        "CreatedBy": {},
+    }
+
+
+def _arn(platform: Platform, name: str) -> str:
+    return platform.settings.arn(f"model-package/{name.lower()}", region=call().region)

@@ -1,0 +1,146 @@
+"""Metric data: series of points, and cursors that keep a line of a log from being counted twice."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, Select, insert, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from clary.control.store.schema import cursors, points, series
+
+__all__ = ["Point", "Series"]
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One or more samples of a metric at one time.
+
+    ``time`` in epoch seconds. A point stands for ``count`` samples whose mean is ``value``, all equal unless
+    ``minimum`` and ``maximum`` say otherwise.
+    """
+
+    namespace: str
+    name: str
+    dimensions: Mapping[str, str]
+    time: float
+    value: float
+    unit: str = "None"
+    count: float = 1.0
+    minimum: float | None = None
+    maximum: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """A metric that has points."""
+
+    namespace: str
+    name: str
+    dimensions: Mapping[str, str] = field(default_factory=dict)
+
+
+def add_points(connection: Connection, new: Sequence[Point], cursor: tuple[str, int] | None) -> bool:
+    """Add ``new`` and move the cursor; neither when the cursor stands there or further already.
+
+    A value that is not finite (the loss of a run that diverged) is left out: CloudWatch knows none either.
+    """
+    new = [point for point in new if math.isfinite(point.value)]
+    if cursor and not _advance(connection, *cursor):
+        return False
+    identities: dict[tuple[str, str, str], int] = {}
+    for key in sorted({_key(point.namespace, point.name, point.dimensions) for point in new}):
+        identities[key] = _identity(connection, *key)
+    rows = [_row(point, identities[_key(point.namespace, point.name, point.dimensions)]) for point in new]
+    if rows:
+        connection.execute(insert(points), rows)
+    return True
+
+
+def get_points(
+    connection: Connection, namespace: str, name: str, dimensions: Mapping[str, str], start: float, end: float
+) -> list[Point]:
+    """Points of exactly this metric with start <= time < end, in time order, then as they were added."""
+    key = _key(namespace, name, dimensions)
+    identity = connection.execute(_find(*key)).scalar()
+    if identity is None:
+        return []
+    within = (points.c.series == identity, points.c.time >= start, points.c.time < end)
+    columns = (points.c.time, points.c.value, points.c.unit, points.c.count, points.c.minimum, points.c.maximum)
+    rows = connection.execute(select(*columns).where(*within).order_by(points.c.time, points.c.id))
+    return [
+        Point(namespace, name, dict(dimensions), time, value, unit, count, minimum, maximum)
+        for time, value, unit, count, minimum, maximum in rows
+    ]
+
+
+def get_series(
+    connection: Connection,
+    namespace: str | None,
+    name: str | None,
+    dimensions: Mapping[str, str | None] | None,
+    since: float | None,
+) -> list[Series]:
+    """Series with all of ``dimensions`` (None: any value), ordered by namespace, name, dimensions."""
+    query: Select[Any] = select(series).order_by(series.c.namespace, series.c.name, series.c.dimensions)
+    if namespace is not None:
+        query = query.where(series.c.namespace == namespace)
+    if name is not None:
+        query = query.where(series.c.name == name)
+    if since is not None:
+        recent = select(points.c.id).where(points.c.series == series.c.id, points.c.time >= since)
+        query = query.where(recent.exists())
+    found = [Series(row.namespace, row.name, json.loads(row.dimensions)) for row in connection.execute(query)]
+    return [one for one in found if _has(one.dimensions, dimensions or {})]
+
+
+def _has(dimensions: Mapping[str, str], wanted: Mapping[str, str | None]) -> bool:
+    return all(key in dimensions and value in (None, dimensions[key]) for key, value in wanted.items())
+
+
+def _key(namespace: str, name: str, dimensions: Mapping[str, str]) -> tuple[str, str, str]:
+    return namespace, name, json.dumps(dict(dimensions), sort_keys=True, separators=(",", ":"))
+
+
+def _row(point: Point, identity: int) -> dict[str, Any]:
+    return {
+        "series": identity,
+        "time": point.time,
+        "value": point.value,
+        "count": point.count,
+        "minimum": point.value if point.minimum is None else point.minimum,
+        "maximum": point.value if point.maximum is None else point.maximum,
+        "unit": point.unit,
+    }
+
+
+def _find(namespace: str, name: str, dimensions: str) -> Select[Any]:
+    where = (series.c.namespace == namespace, series.c.name == name, series.c.dimensions == dimensions)
+    return select(series.c.id).where(*where)
+
+
+def _identity(connection: Connection, namespace: str, name: str, dimensions: str) -> int:
+    found = connection.execute(_find(namespace, name, dimensions)).scalar()
+    if found is None:
+        values = {"namespace": namespace, "name": name, "dimensions": dimensions}
+        connection.execute(_upsert(connection)(series).values(values).on_conflict_do_nothing())
+        found = connection.execute(_find(namespace, name, dimensions)).scalar_one()
+    return int(found)
+
+
+def _advance(connection: Connection, name: str, position: int) -> bool:
+    new = _upsert(connection)(cursors).values(name=name, position=position)
+    further = new.on_conflict_do_update(
+        index_elements=[cursors.c.name],
+        set_={"position": new.excluded.position},
+        where=cursors.c.position < new.excluded.position,
+    )
+    return connection.execute(further, execution_options={"preserve_rowcount": True}).rowcount == 1
+
+
+def _upsert(connection: Connection) -> Any:
+    return sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert

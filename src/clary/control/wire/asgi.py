@@ -1,0 +1,116 @@
+"""The few words of ASGI the wire needs: a request's head, its body, an answer."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from clary.control.wire.errors import ServiceError
+
+__all__ = [
+    "ASGIApp",
+    "Disconnected",
+    "Head",
+    "Message",
+    "Outgoing",
+    "Receive",
+    "Scope",
+    "Send",
+    "answer",
+    "decoded",
+    "read_body",
+]
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+GZIP = zlib.MAX_WBITS | 16
+
+
+class Disconnected(Exception):
+    """The client went away before its request was whole."""
+
+
+@dataclass(frozen=True)
+class Head:
+    """A request without its body. ``path`` is as it was sent (percent-encoded), ``query`` without the ``?``."""
+
+    method: str
+    path: str
+    query: str
+    headers: dict[str, str]  # names in lower case; several of one name joined by commas
+
+    @classmethod
+    def of(cls, scope: Scope) -> Head:
+        headers: dict[str, str] = {}
+        for key, value in scope["headers"]:
+            name, text = key.decode("latin-1"), value.decode("latin-1").strip()
+            headers[name] = f"{headers[name]},{text}" if name in headers else text
+        path = scope.get("raw_path") or scope["path"].encode()
+        return cls(
+            scope["method"], path.decode("latin-1").partition("?")[0], scope["query_string"].decode("latin-1"), headers
+        )
+
+    @cached_property
+    def content_type(self) -> str:
+        """The media type in lower case, without its parameters."""
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A whole answer."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes = b""
+
+
+async def read_body(receive: Receive, limit: int) -> bytes | None:
+    """The whole body; None when it is longer than ``limit`` bytes. Raises Disconnected."""
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Disconnected
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size > limit:
+            return None
+        chunks.append(chunk)
+        if not message.get("more_body", False):
+            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def decoded(body: bytes, encoding: str, limit: int) -> bytes | None:
+    """``body`` without its Content-Encoding (gzip or none); None when it would be longer than ``limit`` bytes.
+
+    Raises ServiceError for another encoding or damaged data.
+    """
+    if encoding in ("", "identity"):
+        return body
+    if encoding != "gzip":
+        raise ServiceError("SerializationException", f"Content-Encoding {encoding!r} is not known here; send gzip")
+    inflater = zlib.decompressobj(GZIP)
+    try:
+        plain = inflater.decompress(body, limit + 1)
+    except zlib.error:
+        raise ServiceError("SerializationException", "the body is no valid gzip data") from None
+    if len(plain) > limit:
+        return None
+    if not inflater.eof:
+        raise ServiceError("SerializationException", "the gzip data of the body ends too early")
+    return plain
+
+
+async def answer(send: Send, outgoing: Outgoing) -> None:
+    headers = [*outgoing.headers, (b"content-length", b"%d" % len(outgoing.body))]
+    await send({"type": "http.response.start", "status": outgoing.status, "headers": headers})
+    await send({"type": "http.response.body", "body": outgoing.body})

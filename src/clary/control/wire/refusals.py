@@ -1,0 +1,81 @@
+"""Errors of requests that never reach an operation, in a form that the client at the other end can read."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from clary.control.wire.asgi import Head, Outgoing
+from clary.control.wire.claims import Refused
+from clary.control.wire.errors import ServiceError
+from clary.control.wire.json_writer import dumped
+from clary.control.wire.query import escaped
+from clary.control.wire.routing import FORM
+
+__all__ = ["for_calls", "from_foreign_page", "plain_error", "s3_error"]
+
+XML = [(b"content-type", b"application/xml")]
+# The query services have other names for the same refusals.
+QUERY_CODES = {
+    "MissingAuthenticationTokenException": "MissingAuthenticationToken",
+    "UnrecognizedClientException": "InvalidClientTokenId",
+    "InvalidSignatureException": "SignatureDoesNotMatch",
+    "IncompleteSignatureException": "IncompleteSignature",
+}
+
+
+def for_calls(refused: Refused, head: Head) -> ServiceError:
+    """A refusal as services other than S3 word it."""
+    code = QUERY_CODES.get(refused.calls, refused.calls) if _is_form(head) else refused.calls
+    return ServiceError(code, refused.message, status=refused.status)
+
+
+def plain_error(head: Head, error: ServiceError, request_id: str) -> Outgoing:
+    """An error where the service, and so its protocol, is not known: XML for forms, else JSON."""
+    if _is_form(head):
+        text = (
+            f"<ErrorResponse><Error><Type>Sender</Type><Code>{escaped(error.code)}</Code>"
+            f"<Message>{escaped(error.message)}</Message></Error><RequestId>{request_id}</RequestId></ErrorResponse>"
+        )
+        return Outgoing(error.status, [(b"content-type", b"text/xml")], text.encode())
+    headers = [(b"content-type", b"application/json"), (b"x-amzn-errortype", error.code.encode("ascii", "replace"))]
+    return Outgoing(error.status, headers, dumped({"__type": error.code, "message": error.message}))
+
+
+def s3_error(head: Head, error: ServiceError, request_id: str) -> Outgoing:
+    """An error as S3 writes it; without a body where the request was a HEAD."""
+    if head.method == "HEAD":
+        return Outgoing(error.status, XML)
+    text = (
+        f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{escaped(error.code)}</Code>'
+        f"<Message>{escaped(error.message)}</Message><Resource>{escaped(head.path)}</Resource>"
+        f"<RequestId>{request_id}</RequestId></Error>"
+    )
+    return Outgoing(error.status, XML, text.encode())
+
+
+def from_foreign_page(head: Head) -> bool:
+    """Whether a browser sent this for a page that does not come from here; such a page must not reach the store."""
+    origin = head.headers.get("origin")
+    if origin is None:
+        return False
+    try:
+        parts = urlsplit(origin)
+        return parts.netloc != head.headers.get("host") or not _is_here(parts.hostname or "")
+    except ValueError:
+        return True
+
+
+def _is_here(hostname: str) -> bool:
+    """A name that no foreign name server can point at this machine."""
+    if hostname == "localhost" or hostname.endswith(".localhost"):
+        return True
+    try:
+        ip_address(hostname)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_form(head: Head) -> bool:
+    return "x-amz-target" not in head.headers and (head.content_type == FORM or "Action=" in head.query)

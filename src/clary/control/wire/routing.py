@@ -1,0 +1,120 @@
+"""Which operation of which service a request asks for, and in which protocol it speaks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Protocol
+
+from clary.control.wire.asgi import Head, Outgoing
+from clary.control.wire.claims import Claim
+from clary.control.wire.errors import ServiceError
+from clary.control.wire.json import JsonProtocol
+from clary.control.wire.query import QueryProtocol, form
+from clary.control.wire.rest_json import RestJsonProtocol
+from clary.control.wire.services import (
+    TARGETS,
+    UNSIGNED,
+    VERSIONS,
+    Description,
+    Operation,
+    describe,
+    of_signing_name,
+)
+
+__all__ = ["FORM", "Route", "WireProtocol", "is_s3", "route", "speaking"]
+
+FORM = "application/x-www-form-urlencoded"
+
+
+class WireProtocol(Protocol):
+    """Bytes to members and back, for one service."""
+
+    def read(self, operation: Operation, head: Head, body: bytes, labels: dict[str, str]) -> dict[str, Any]:
+        """The members of a request, typed. Raises ServiceError for what cannot be read."""
+        ...
+
+    def write(self, operation: Operation, answer: dict[str, Any] | None, request_id: str) -> Outgoing: ...
+
+    def error(self, error: ServiceError, request_id: str) -> Outgoing: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where a request goes. ``operation`` is None when ``asked`` is no operation of the service."""
+
+    service: str
+    protocol: WireProtocol
+    operation: Operation | None
+    asked: str
+    labels: dict[str, str]
+
+
+_PROTOCOLS: dict[str, Callable[[Description], WireProtocol]] = {
+    "json": JsonProtocol,
+    "query": QueryProtocol,
+    "rest-json": RestJsonProtocol,
+}
+
+
+@cache
+def speaking(service: str, protocol: str) -> WireProtocol:
+    """The one instance for a service and a protocol; it remembers what it compiled."""
+    return _PROTOCOLS[protocol](describe(service))
+
+
+def is_s3(head: Head, claim: Claim | None) -> bool:
+    """Whether the request belongs to the object store: signed for it, or unsigned and nobody else's."""
+    if claim is not None:
+        return claim.service == "s3"
+    if "x-amz-target" in head.headers:
+        return False
+    if head.path == "/" and ((head.content_type == FORM and head.method == "POST") or "Action=" in head.query):
+        return False
+    return not any(describe(service).find(head.method, head.path) for service in UNSIGNED)
+
+
+def route(head: Head, claim: Claim | None, body: bytes) -> Route:
+    """Raises ServiceError when no service can be made out."""
+    services = of_signing_name(claim.service) if claim else ()
+    target = head.headers.get("x-amz-target", "")
+    if target:
+        return _by_target(target, services)
+    if claim and not services:
+        raise ServiceError("UnknownOperationException", f"Clary does not answer calls to {claim.service}")
+    if head.path == "/" and (head.content_type == FORM or "Action=" in head.query):
+        return _by_action(form(head, body), services)
+    if head.path.startswith("/service/"):
+        return _by_cbor(head, services)
+    return _by_path(head, services or UNSIGNED)
+
+
+def _by_target(target: str, services: Iterable[str]) -> Route:
+    prefix, _, name = target.rpartition(".")
+    service = TARGETS.get(prefix)
+    if service is None or (services and service not in services):
+        raise ServiceError("UnknownOperationException", f"Clary does not answer {target}")
+    return Route(service, speaking(service, "json"), describe(service).operations.get(name), name, {})
+
+
+def _by_action(fields: dict[str, str], services: tuple[str, ...]) -> Route:
+    name = fields.get("Action", "")
+    service = services[0] if services else VERSIONS.get(fields.get("Version", ""), "")
+    if service not in VERSIONS.values():
+        raise ServiceError("InvalidAction", f"Clary does not answer the action {name or '(none given)'}")
+    return Route(service, speaking(service, "query"), describe(service).operations.get(name), name, {})
+
+
+def _by_cbor(head: Head, services: tuple[str, ...]) -> Route:
+    text = f"Clary does not speak smithy-rpc-v2-cbor ({head.path}); let the client use JSON or the query protocol"
+    raise ServiceError("UnknownOperationException", text)
+
+
+def _by_path(head: Head, services: Iterable[str]) -> Route:
+    candidates = [service for service in services if "rest-json" in describe(service).protocols]
+    for service in candidates:
+        found = describe(service).find(head.method, head.path)
+        if found:
+            return Route(service, speaking(service, "rest-json"), found[0], found[0].name, found[1])
+    raise ServiceError("UnknownOperationException", f"Clary does not answer {head.method} {head.path}")

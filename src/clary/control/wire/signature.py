@@ -1,0 +1,262 @@
+"""Whether the signature of a request is right.
+
+Signature version 4 in the Authorization header and in the query string (presigned), and S3's older version 2 in both
+places. An S3 body is judged by the digest its sender declared, which ``verify`` returns: it can be checked while it
+streams. The signatures of the chunks of an ``aws-chunked`` body are not looked at, only the request's.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import posixpath
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from functools import lru_cache
+from urllib.parse import parse_qsl, quote, unquote
+
+from clary.control.wire.asgi import Head
+from clary.control.wire.claims import ALGORITHM, Claim, Refused, incomplete
+
+__all__ = ["digest_mismatch", "known", "verify", "verify_body"]
+
+STAMP = "%Y%m%dT%H%M%SZ"
+SKEW = timedelta(minutes=15)
+LONGEST = 604_800  # seconds a presigned request may stay good: a week
+EMPTY = hashlib.sha256(b"").hexdigest()
+HEX = re.compile(r"[0-9a-f]{64}")
+# The sub-resources that S3's version 2 signs, beside those that begin with response-.
+SIGNED_V2 = frozenset(
+    {
+        *("accelerate", "acl", "analytics", "cors", "delete", "inventory", "lifecycle", "location", "logging"),
+        *("metrics", "notification", "object-lock", "partNumber", "policy", "replication", "requestPayment"),
+        *("restore", "select", "select-type", "storageClass", "tagging", "torrent", "uploadId", "uploads"),
+        *("versionId", "versioning", "versions", "website"),
+    }
+)
+
+
+def verify(head: Head, found: Claim | None, secrets: Mapping[str, str], *, now: datetime | None = None) -> str:
+    """Check an S3 request before its body: the digest the body must have comes back, empty where none was declared.
+
+    ``secrets`` maps access keys to their secrets. Raises Refused.
+    """
+    return _Verification(head, known(found, secrets), secrets, now or datetime.now(UTC)).check(None)
+
+
+def verify_body(
+    head: Head, found: Claim | None, body: bytes, secrets: Mapping[str, str], *, now: datetime | None = None
+) -> None:
+    """Check a request of any service with its whole body. Raises Refused."""
+    digest = hashlib.sha256(body).hexdigest()
+    expected = _Verification(head, known(found, secrets), secrets, now or datetime.now(UTC)).check(digest)
+    if expected and not hmac.compare_digest(expected, digest):
+        raise digest_mismatch()
+
+
+def digest_mismatch() -> Refused:
+    """The body is not the one that was signed."""
+    text = "The provided 'x-amz-content-sha256' header does not match what was computed."
+    return Refused("XAmzContentSHA256Mismatch", text, calls="InvalidSignatureException", status=400)
+
+
+def known(found: Claim | None, secrets: Mapping[str, str]) -> Claim:
+    """The claim of a key we know, right or wrong. Raises Refused for others and for none."""
+    if found is None:
+        raise Refused("AccessDenied", "Missing Authentication Token", calls="MissingAuthenticationTokenException")
+    if found.key not in secrets:
+        text = "The AWS Access Key Id you provided does not exist in our records."
+        raise Refused("InvalidAccessKeyId", text, calls="UnrecognizedClientException")
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Verification:
+    head: Head
+    claim: Claim
+    secrets: Mapping[str, str]
+    now: datetime
+
+    def check(self, digest: str | None) -> str:
+        """``digest`` is that of the body where it is known already. Returns the declared one."""
+        if self.claim.version == 2:
+            self._check_version_2()
+            return ""
+        stamp = self._stamp()
+        declared = self._declared(digest)
+        self._check_signed_headers()
+        expected = _hex(self._key(), self._string_to_sign(stamp, declared))
+        if not hmac.compare_digest(expected, self.claim.signature):
+            raise _wrong_signature()
+        return declared if HEX.fullmatch(declared) else ""
+
+    def _stamp(self) -> str:
+        """The time of signing as it was sent, checked against the clock."""
+        if self.claim.presigned:
+            query = dict(parse_qsl(self.head.query, keep_blank_values=True))
+            stamp = query.get("X-Amz-Date", "")
+            moment = _moment(stamp)
+            lasting = query.get("X-Amz-Expires", "" if self.claim.service == "s3" else "900")
+            if not lasting.isdecimal() or not 0 < int(lasting) <= LONGEST:
+                raise incomplete(f"X-Amz-Expires must be a number of seconds from 1 to {LONGEST}")
+            if self.now > moment + timedelta(seconds=int(lasting)):
+                raise Refused("AccessDenied", "Request has expired", calls="InvalidSignatureException")
+            if moment > self.now + SKEW:
+                raise self._skewed(stamp)
+        else:
+            stamp = self.head.headers.get("x-amz-date", "") or _from_date(self.head.headers.get("date", ""))
+            if abs(self.now - _moment(stamp)) > SKEW:
+                raise self._skewed(stamp)
+        if not stamp.startswith(self.claim.date):
+            raise incomplete("the date of the credential is not that of the request")
+        return stamp
+
+    def _skewed(self, stamp: str) -> Refused:
+        if self.claim.service == "s3":
+            text = "The difference between the request time and the current time is too large."
+            return Refused("RequestTimeTooSkewed", text)
+        here = self.now.strftime(STAMP)
+        text = f"Signature expired: {stamp} is not within 15 min. of this server's clock, {here}"
+        return Refused("RequestTimeTooSkewed", text, calls="InvalidSignatureException")
+
+    def _declared(self, digest: str | None) -> str:
+        """What stands for the body in what was signed."""
+        declared = self.head.headers.get("x-amz-content-sha256", "")
+        if self.claim.service == "s3":
+            if self.claim.presigned:
+                query = dict(parse_qsl(self.head.query, keep_blank_values=True))
+                return declared or query.get("X-Amz-Content-Sha256", "UNSIGNED-PAYLOAD")
+            if not declared:
+                text = "Missing required header for this request: x-amz-content-sha256"
+                raise Refused("InvalidRequest", text, status=400)
+            return declared
+        if declared and not HEX.fullmatch(declared):
+            raise incomplete("x-amz-content-sha256 must be the digest of the body")
+        return declared or (EMPTY if digest is None else digest)
+
+    def _check_signed_headers(self) -> None:
+        signed = self.claim.signed
+        if "host" not in signed:
+            raise incomplete("the host header must be signed")
+        loose = [name for name in self.head.headers if name.startswith("x-amz-") and name not in signed]
+        if loose:
+            text = f"There were headers present in the request which were not signed: {', '.join(sorted(loose))}"
+            raise Refused("AccessDenied", text, calls="InvalidSignatureException")
+
+    def _string_to_sign(self, stamp: str, payload: str) -> str:
+        headers = self.head.headers
+        if "content-length" in self.claim.signed and "content-length" not in headers:
+            headers = {**headers, "content-length": ""}
+        canonical = "\n".join(
+            [
+                self.head.method,
+                self._path(),
+                self._query(),
+                *(f"{name}:{' '.join(headers.get(name, '').split())}" for name in self.claim.signed),
+                "",
+                ";".join(self.claim.signed),
+                payload,
+            ]
+        )
+        scope = f"{self.claim.date}/{self.claim.region}/{self.claim.service}/aws4_request"
+        return "\n".join([ALGORITHM, stamp, scope, hashlib.sha256(canonical.encode()).hexdigest()])
+
+    def _path(self) -> str:
+        path = self.head.path or "/"
+        if self.claim.service == "s3":
+            return path
+        tidy = posixpath.normpath(path).replace("//", "/")
+        if path.endswith("/") and not tidy.endswith("/"):
+            tidy += "/"
+        return quote(tidy, safe="/~")
+
+    def _query(self) -> str:
+        pairs = []
+        for pair in filter(None, self.head.query.split("&")):
+            name, _, value = pair.partition("=")
+            if name != "X-Amz-Signature":
+                pairs.append((_reencoded(name), _reencoded(value)))
+        return "&".join(f"{name}={value}" for name, value in sorted(pairs))
+
+    def _key(self) -> bytes:
+        return _signing_key(self.secrets[self.claim.key], self.claim.date, self.claim.region, self.claim.service)
+
+    def _check_version_2(self) -> None:
+        query = dict(parse_qsl(self.head.query, keep_blank_values=True))
+        headers = self.head.headers
+        if self.claim.presigned:
+            date = query.get("Expires", "")
+            if not date.isdecimal() or len(date) > 12 or self.now.timestamp() > int(date):
+                raise Refused("AccessDenied", "Request has expired")
+            amz = {name.lower(): text for name, text in query.items() if name.lower().startswith("x-amz-")}
+        else:
+            date, amz = headers.get("date", ""), {}
+            if abs(self.now - _moment(headers.get("x-amz-date", "") or _from_date(date))) > SKEW:
+                raise self._skewed(date)
+        amz |= {name: text for name, text in headers.items() if name.startswith("x-amz-")}
+        md5 = query.get("content-md5", headers.get("content-md5", ""))
+        kind = query.get("content-type", headers.get("content-type", ""))
+        lines = [self.head.method, md5, kind, date, *(f"{name}:{amz[name]}" for name in sorted(amz))]
+        path = self.head.path
+        # botocore signs a bucket by itself with a slash at the end, and then sends it without
+        paths = [path, f"{path}/"] if path.count("/") == 1 else [path]
+        secret = self.secrets[self.claim.key].encode()
+        given = self.claim.signature.encode()
+        for resource in map(self._resource, paths):
+            digest = hmac.new(secret, "\n".join([*lines, resource]).encode(), hashlib.sha1).digest()
+            if hmac.compare_digest(base64.b64encode(digest), given):
+                return
+        raise _wrong_signature()
+
+    def _resource(self, path: str) -> str:
+        """The path with the sub-resources that version 2 signs."""
+        parts = []
+        for pair in filter(None, self.head.query.split("&")):
+            name, equals, value = pair.partition("=")
+            if name in SIGNED_V2 or name.startswith("response-"):
+                parts.append((name, name + equals + unquote(value)))
+        query = "&".join(text for _, text in sorted(parts, key=lambda part: part[0]))
+        return f"{path}?{query}" if query else path
+
+
+@lru_cache(maxsize=64)
+def _signing_key(secret: str, date: str, region: str, service: str) -> bytes:
+    key = f"AWS4{secret}".encode()
+    for part in (date, region, service, "aws4_request"):
+        key = hmac.digest(key, part.encode(), "sha256")
+    return key
+
+
+def _hex(key: bytes, text: str) -> str:
+    return hmac.digest(key, text.encode(), "sha256").hex()
+
+
+def _reencoded(text: str) -> str:
+    return quote(unquote(text), safe="-_.~")
+
+
+def _moment(stamp: str) -> datetime:
+    try:
+        return datetime.strptime(stamp, STAMP).replace(tzinfo=UTC)
+    except ValueError:
+        raise incomplete("X-Amz-Date must be there, as 20240506T070809Z") from None
+
+
+def _from_date(text: str) -> str:
+    """A Date header as X-Amz-Date; empty when it is none."""
+    try:
+        return parsedate_to_datetime(text).astimezone(UTC).strftime(STAMP)
+    except (ValueError, IndexError):
+        return ""
+
+
+def _wrong_signature() -> Refused:
+    text = (
+        "The request signature we calculated does not match the signature you provided. "
+        "Check your AWS Secret Access Key and signing method."
+    )
+    return Refused("SignatureDoesNotMatch", text, calls="InvalidSignatureException")

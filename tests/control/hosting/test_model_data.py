@@ -1,0 +1,132 @@
+"""Model data in the folder of a worker: whole or not at all, and nothing outside of it."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from clary.control.hosting.failure import StartFailed
+from clary.control.hosting.model_data import place
+from clary.control.objects.local import LocalStore
+
+
+@pytest.fixture
+def objects(tmp_path):
+    store = LocalStore(tmp_path / "s3")
+    store.create_bucket("models", "us-east-1")
+    return store
+
+
+def put(objects: LocalStore, key: str, content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "upload"
+    path.write_bytes(content)
+    objects.put("models", key, path)
+
+
+def archive(*members: tuple[str, bytes | None], mode: str = "w:gz") -> bytes:
+    """A tar archive of files, and of folders where the content is None."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode=mode) as tar:  # type: ignore[call-overload]
+        for name, content in members:
+            info = tarfile.TarInfo(name)
+            info.type = tarfile.REGTYPE if content is not None else tarfile.DIRTYPE
+            info.size = len(content or b"")
+            tar.addfile(info, io.BytesIO(content or b""))
+    return stream.getvalue()
+
+
+def files(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        archive(("manifest.json", b"{}"), ("a/b", b"1")),
+        archive(("./", None), ("./manifest.json", b"{}"), ("./a/b", b"1")),
+        archive(("", None), ("manifest.json", b"{}"), ("a", None), ("a/b", b"1")),  # as SDK v2 repacks
+        archive(("manifest.json", b"{}"), ("a/b", b"1"), mode="w"),
+    ],
+)
+def test_archives_as_clients_make_them(objects, tmp_path, content):
+    put(objects, "m.tar.gz", content, tmp_path)
+    place("s3://models/m.tar.gz", tmp_path / "v", objects, archive=True)
+    assert files(tmp_path / "v") == {"manifest.json", "a/b"}
+
+
+def test_a_prefix(objects, tmp_path):
+    for key in ("m/manifest.json", "m/a/b", "mm/other"):
+        put(objects, key, b"", tmp_path)
+    for number, prefix in enumerate(("m", "m/")):
+        place(f"s3://models/{prefix}", tmp_path / f"v{number}", objects, archive=False)
+        assert files(tmp_path / f"v{number}") == {"manifest.json", "a/b"}
+
+
+def test_what_is_there_is_kept(objects, tmp_path):
+    (tmp_path / "v").mkdir()
+    place("s3://models/none.tar.gz", tmp_path / "v", objects, archive=True)
+    assert files(tmp_path / "v") == set()
+
+
+def link() -> bytes:
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w:gz") as tar:
+        info = tarfile.TarInfo("manifest.json")
+        info.type, info.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        tar.addfile(info)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (archive(("a", b"1")), "holds no manifest.json"),
+        (archive(("manifest.json", b"{}"))[:-20], "damaged or cut off"),
+        (b"<html>", "is not a tar archive or is damaged"),
+        (b"", "is not a tar archive or is damaged"),
+        (archive(("../manifest.json", b"{}")), "unsafe name"),
+        (archive(("/manifest.json", b"{}")), "unsafe name"),
+        (link(), "is a link"),
+    ],
+)
+def test_nothing_is_left_of_what_cannot_be_used(objects, tmp_path, content, reason):
+    put(objects, "m.tar.gz", content, tmp_path)
+    with pytest.raises(StartFailed, match=reason) as error:
+        place("s3://models/m.tar.gz", tmp_path / "e" / "v", objects, archive=True)
+    assert "s3://models/m.tar.gz" in str(error.value)
+    assert list((tmp_path / "e").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("data", "archive", "reason"),
+    [
+        ("s3://models/none.tar.gz", True, "Failed to download model data for container"),
+        ("s3://nowhere/m.tar.gz", True, "The specified bucket does not exist: nowhere"),
+        ("s3://models/none/", False, "Please ensure that there is an object located at the URL"),
+        ("s3://nowhere/m/", False, "The specified bucket does not exist: nowhere"),
+        ("https://models/m.tar.gz", True, "is no S3 URI"),
+    ],
+)
+def test_what_is_not_there(objects, tmp_path, data, archive, reason):
+    with pytest.raises(StartFailed, match=reason):
+        place(data, tmp_path / "e" / "v", objects, archive=archive)
+    assert list((tmp_path / "e").iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_written(objects, tmp_path):
+    put(objects, "m.tar.gz", archive(("manifest.json", b"{}")), tmp_path)
+    (tmp_path / "e").write_text("a file")
+    with pytest.raises(StartFailed, match="cannot be written"):
+        place("s3://models/m.tar.gz", tmp_path / "e" / "v", objects, archive=True)
+
+
+def test_a_stored_archive_is_not_touched(objects, tmp_path):
+    content = archive(("manifest.json", b"{}"))
+    put(objects, "m.tar.gz", content, tmp_path)
+    place("s3://models/m.tar.gz", tmp_path / "v", objects, archive=True)
+    (tmp_path / "v" / "manifest.json").write_text("changed")
+    with objects.open("models", "m.tar.gz") as file:
+        assert file.read() == content

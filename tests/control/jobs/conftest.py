@@ -1,0 +1,277 @@
+"""Object stores for tests of jobs: the local one, and one that pretends to be far away; requests, programs, jobs."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clary.control.jobs import leftovers, programs, shepherd
+from clary.control.jobs.course import GROUP, KIND, stream_of
+from clary.control.jobs.launch import Exit, Launch
+from clary.control.jobs.programs import Command
+from clary.control.jobs.supervisor import Jobs
+from clary.control.logs.streams import LogStore
+from clary.control.objects.facts import Facts
+from clary.control.objects.local import LocalStore
+from clary.control.settings import Settings
+from clary.control.store.records import Record, Store
+
+
+class FarStore(LocalStore):
+    """Behaves as a store that is not on this machine: objects can only be downloaded."""
+
+    local = False
+
+    def fetch(self, bucket: str, key: str, path: Path) -> None:
+        with self.open(bucket, key) as source:
+            path.write_bytes(source.read())
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(home=tmp_path / "home", port=4747)
+
+
+@pytest.fixture
+def objects(settings: Settings) -> LocalStore:
+    """An empty local store with the bucket ``bucket``."""
+    store = LocalStore(settings.s3_root)
+    store.create_bucket("bucket", "us-east-1")
+    return store
+
+
+@pytest.fixture
+def far_objects(objects: LocalStore) -> FarStore:
+    """The same objects, as if they were elsewhere."""
+    return FarStore(objects.root)
+
+
+@pytest.fixture
+def upload(objects: LocalStore) -> Callable[..., None]:
+    """``upload({"a/b.txt": b"...", "marker/": b""})``: into ``bucket``."""
+
+    def put(files: dict[str, bytes], bucket: str = "bucket") -> None:
+        for key, data in files.items():
+            if key.endswith("/"):
+                objects.mark_folder(bucket, key, Facts(marker=True))
+                continue
+            path = objects.root / bucket / key
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+
+    return put
+
+
+@pytest.fixture
+def make_channel() -> Callable[..., dict[str, Any]]:
+    """``make_channel("train", "s3://bucket/data/", kind="S3Prefix", **members)``: a channel of a request."""
+
+    def make(name: str, uri: str, kind: str = "S3Prefix", distribution: str = "", **members: Any) -> dict[str, Any]:
+        source = {"S3DataType": kind, "S3Uri": uri}
+        source |= {"S3DataDistributionType": distribution} if distribution else {}
+        return {"ChannelName": name, "DataSource": {"S3DataSource": source}, **members}
+
+    return make
+
+
+@pytest.fixture
+def make_body(make_channel: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    """``make_body(name="job", **members)``: the record's body of a job for image classification."""
+
+    def make(name: str = "job", **members: Any) -> dict[str, Any]:
+        body = {
+            "TrainingJobName": name,
+            "TrainingJobArn": f"arn:aws:sagemaker:eu-west-1:000000000000:training-job/{name}",
+            "AlgorithmSpecification": {
+                "TrainingImage": "811284229777.dkr.ecr.us-east-1.amazonaws.com/image-classification:1",
+                "TrainingInputMode": "File",
+            },
+            "HyperParameters": {"num_classes": "2", "num_training_samples": "4"},
+            "InputDataConfig": [make_channel("train", "s3://bucket/train/", ContentType="application/x-image")],
+            "OutputDataConfig": {"S3OutputPath": "s3://bucket/out/", "KmsKeyId": ""},
+            "ResourceConfig": {"InstanceType": "ml.c5.xlarge", "InstanceCount": 1, "VolumeSizeInGB": 30},
+            "StoppingCondition": {"MaxRuntimeInSeconds": 3600},
+            "RoleArn": "arn:aws:iam::000000000000:role/ClaryRole",
+            "CreationTime": 1_700_000_000.5,
+            "_attempt": 1,
+        }
+        return body | members
+
+    return make
+
+
+@pytest.fixture
+def wait_for() -> Callable[..., Any]:
+    """``wait_for(condition, seconds=20)``: what ``condition()`` says once that is true; fails when it never is."""
+
+    def wait(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
+        deadline = time.monotonic() + seconds
+        while not (found := condition()):
+            assert time.monotonic() < deadline, f"not within {seconds} s: {condition}"
+            time.sleep(0.01)
+        return found
+
+    return wait
+
+
+@dataclass
+class Shepherds:
+    """Starts shepherds of tiny programs, one folder each, and leaves none behind."""
+
+    root: Path
+    wait: Callable[..., Any]
+    launches: list[Launch] = field(default_factory=list)
+
+    def prepare(self, *argv: str, name: str = "job", **members: Any) -> Launch:
+        folder = self.root / f"{name}-{len(self.launches)}"
+        (folder / "opt_ml").mkdir(parents=True)
+        given: dict[str, Any] = {"argv": argv, "environment": {"PATH": os.environ["PATH"]}, "grace": 10.0} | members
+        launch = Launch(job=name, folder=folder, log=folder / "log", **given)
+        launch.write()
+        self.launches.append(launch)
+        return launch
+
+    def start(self, launch: Launch) -> str:
+        """The shepherd's answer."""
+        command = [sys.executable, "-P", "-m", "clary.control.jobs.shepherd", str(launch.folder)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+        return done.stdout
+
+    def run(self, *argv: str, **members: Any) -> tuple[Exit, list[str]]:
+        """Exit note and log lines of a program that was run to its end."""
+        launch = self.prepare(*argv, **members)
+        self.start(launch)
+        return self.end(launch), self.lines(launch)
+
+    def end(self, launch: Launch) -> Exit:
+        found: Exit = self.wait(lambda: Exit.read(launch.folder, launch.attempt))
+        self.wait(lambda: not shepherd.is_held(launch.folder))
+        return found
+
+    def lines(self, launch: Launch) -> list[str]:
+        return [line.partition(" ")[2] for line in launch.log.read_text().splitlines()]
+
+    def close(self) -> None:
+        for launch in self.launches:
+            process = leftovers.holder(launch.lock)
+            if process and shepherd.is_held(launch.folder):
+                os.kill(process, signal.SIGKILL)
+            self.wait(lambda folder=launch.folder: not shepherd.is_held(folder))
+            leftovers.kill_leftovers(launch.folder, process)
+
+
+@pytest.fixture
+def shepherds(tmp_path: Path, wait_for: Callable[..., Any]) -> Iterator[Shepherds]:
+    """Runs tiny programs under real shepherds: see ``Shepherds``."""
+    found = Shepherds(tmp_path / "jobs", wait_for)
+    yield found
+    found.close()
+
+
+OK = "echo loss=0.5; echo loss=0.25; cat input/data/train/a.txt; echo made > model/made; echo more > output/data/more"
+
+
+class World:
+    """A platform's jobs without its gateway; ``program`` is what every job runs."""
+
+    def __init__(self, settings: Settings, objects: LocalStore, make_body: Callable[..., dict[str, Any]]) -> None:
+        self.settings = replace(settings, warm=False, max_jobs=2, stop_grace=5.0)
+        self.objects = objects
+        self.program = OK
+        self.logs = LogStore(settings.logs_root)
+        settings.home.mkdir(parents=True, exist_ok=True)
+        self.store = Store(settings.database)
+        self.jobs = Jobs(self.settings, self.store, objects, self.logs)
+        self._make_body = make_body
+
+    @asynccontextmanager
+    async def gateway(self) -> AsyncIterator[Jobs]:
+        """A gateway's life: what it leaves running runs on."""
+        self.jobs = Jobs(self.settings, self.store, self.objects, self.logs)
+        await self.jobs.start()
+        try:
+            yield self.jobs
+        finally:
+            await self.jobs.close()
+
+    def create(self, name: str, **members: Any) -> None:
+        body = self._make_body(name, CreationTime=time.time(), SecondaryStatusTransitions=[], **members)
+        body |= {"TrainingJobStatus": "InProgress", "SecondaryStatus": "Starting", "_phase": "queued", "_attempt": 0}
+        arn = self.settings.arn(f"training-job/{name}")
+        self.store.create(KIND, name, arn=arn, body=body, status="InProgress")
+
+    def submit(self, name: str, **members: Any) -> None:
+        self.create(name, **members)
+        self.jobs.submit(name)
+
+    def record(self, name: str) -> Record:
+        found = self.store.get(KIND, name)
+        assert found is not None
+        return found
+
+    def status(self, name: str) -> str:
+        return self.record(name).status
+
+    def secondary(self, name: str) -> str:
+        return str(self.record(name).body["SecondaryStatus"])
+
+    def history(self, name: str) -> list[str]:
+        return [one["Status"] for one in self.record(name).body["SecondaryStatusTransitions"]]
+
+    def folder(self, name: str) -> Path:
+        return self.settings.jobs_root / name
+
+    def lines(self, name: str) -> list[str]:
+        stream = stream_of(self.record(name))
+        if not self.logs.has_stream(GROUP, stream):
+            return []
+        return [event.message for event in self.logs.events(GROUP, stream)]
+
+    async def until(self, condition: Callable[[], Any], seconds: float = 20.0) -> Any:
+        deadline = time.monotonic() + seconds
+        while not (found := condition()):
+            assert time.monotonic() < deadline, {r.name: r.body for r in self.store.select(KIND)}
+            await asyncio.sleep(0.01)
+        return found
+
+    async def ended(self, *names: str) -> list[str]:
+        over = ("Completed", "Failed", "Stopped")
+        await self.until(lambda: all(self.status(name) in over for name in names), 40.0)
+        return [self.status(name) for name in names]
+
+    async def running(self, name: str) -> None:
+        await self.until(lambda: "up" in self.lines(name) and self.record(name).body.get("_launched"))
+
+    def shepherd(self, name: str) -> int:
+        return leftovers.holder(self.folder(name) / "lock")
+
+    def close(self) -> None:
+        for folder in self.settings.jobs_root.glob("*"):
+            process = leftovers.holder(folder / "lock")
+            if process and shepherd.is_held(folder):
+                os.kill(process, signal.SIGKILL)
+                while shepherd.is_held(folder):
+                    time.sleep(0.01)
+                leftovers.kill_leftovers(folder, process)
+        self.store.close()
+
+
+@pytest.fixture
+def world(settings, objects, upload, make_body, monkeypatch):
+    """A ``World`` whose image is a shell script."""
+    upload({"train/a.txt": b"data\n"})
+    found = World(settings, objects, make_body)
+    monkeypatch.setattr(programs, "resolve", lambda specification: Command(("sh", "-c", found.program)))
+    yield found
+    found.close()

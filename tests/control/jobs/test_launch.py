@@ -1,0 +1,57 @@
+"""Launch and Exit on their way through files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from clary.control.jobs.launch import Exit, Launch
+from clary.errors import UsageError
+
+texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)
+
+
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.dictionaries(texts, texts, max_size=4), st.lists(texts, max_size=4), st.booleans())
+def test_a_launch_comes_back_as_it_was(tmp_path: Path, environment: dict[str, str], argv: list[str], view: bool):
+    launch = Launch(
+        job="job",
+        folder=tmp_path,
+        log=tmp_path / "log",
+        argv=tuple(argv),
+        environment=environment,
+        namespace=view,
+        inputs=(tmp_path / "opt_ml" / "input" / "data" / "train",),
+        max_run=1.5,
+    )
+    launch.write()
+    assert Launch.read(tmp_path) == launch
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"job": 3}', "\x00", "[" * 5000])
+def test_a_file_that_is_no_launch_is_named(tmp_path: Path, text: str):
+    (tmp_path / "launch.json").write_text(text)
+    with pytest.raises(UsageError, match=r"launch\.json"):
+        Launch.read(tmp_path)
+
+
+def test_a_missing_launch_is_named(tmp_path: Path):
+    with pytest.raises(UsageError, match=r"launch\.json"):
+        Launch.read(tmp_path)
+
+
+def test_the_exit_of_an_earlier_attempt_is_none(tmp_path: Path):
+    assert Exit.read(tmp_path, 1) is None
+    note = Exit(attempt=1, code=3, started=1.0, ended=2.0)
+    note.write(tmp_path)
+    assert Exit.read(tmp_path, 1) == note
+    assert Exit.read(tmp_path, 2) is None
+
+
+def test_a_file_that_is_no_exit_is_named(tmp_path: Path):
+    (tmp_path / "exit.json").write_text('{"colour": 1}')
+    with pytest.raises(UsageError, match=r"exit\.json"):
+        Exit.read(tmp_path, 1)

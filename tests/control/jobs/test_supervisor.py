@@ -1,0 +1,369 @@
+"""Jobs from submission to their end, over real shepherds and tiny programs; gateways that come and go."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import tarfile
+import time
+from typing import Any
+
+import pytest
+
+from clary.control.jobs import capacity, channels, course, directory, shepherd
+from clary.control.jobs.launch import Exit, Launch
+
+WAIT = "trap 'echo stopping; exit 0' TERM; echo up; while [ ! -e go ]; do sleep 0.02; done; echo went"
+
+
+def test_a_job_from_its_submission_to_its_end(world):
+    specification = {
+        "TrainingImage": "any",
+        "TrainingInputMode": "File",
+        "MetricDefinitions": [{"Name": "loss", "Regex": r"loss=(\S+)"}],
+    }
+
+    async def live() -> None:
+        async with world.gateway():
+            world.submit("one", AlgorithmSpecification=specification)
+            assert await world.ended("one") == ["Completed"]
+
+    asyncio.run(live())
+    body = world.record("one").body
+    assert world.history("one") == ["Downloading", "Training", "Uploading", "Completed"]
+    assert body["_phase"] == "ended"
+    assert body["TrainingTimeInSeconds"] >= 1
+    assert body["TrainingEndTime"] >= body["TrainingStartTime"]
+    assert body["ModelArtifacts"] == {"S3ModelArtifacts": "s3://bucket/out/one/output/model.tar.gz"}
+    assert [(m["MetricName"], m["Value"]) for m in body["FinalMetricDataList"]] == [("loss", 0.25)]
+    assert world.lines("one")[-3:] == ["loss=0.5", "loss=0.25", "data"]
+    with tarfile.open(world.settings.s3_root / "bucket/out/one/output/model.tar.gz") as archive:
+        assert archive.getnames() == ["made"]
+    assert (world.settings.s3_root / "bucket/out/one/output/output.tar.gz").exists()
+    left = sorted(path.relative_to(world.folder("one")).as_posix() for path in world.folder("one").rglob("*"))
+    assert "opt_ml/input/data" not in left
+    assert {"launch.json", "exit.json", "opt_ml/input/config/hyperparameters.json"} <= set(left)
+
+
+@pytest.mark.parametrize(
+    ("program", "reason"),
+    [
+        ("exit 3", "AlgorithmError: , exit code: 3"),
+        ("echo 'no such column' > output/failure; exit 2", "ClientError: no such column, exit code: 2"),
+        ("kill -9 $$", "AlgorithmError: killed by signal 9 (SIGKILL), exit code: 137"),
+    ],
+)
+def test_a_failing_program_gives_the_reason(world, program, reason):
+    world.program = program
+
+    async def live() -> None:
+        async with world.gateway():
+            world.submit("bad")
+            assert await world.ended("bad") == ["Failed"]
+
+    asyncio.run(live())
+    assert world.record("bad").body["FailureReason"] == reason
+    assert world.record("bad").body["_attempt"] == 1
+    assert not (world.settings.s3_root / "bucket/out/bad/output/model.tar.gz").exists()
+
+
+def test_a_channel_that_is_gone_fails_the_job_by_name(world, make_channel):
+    async def live() -> None:
+        async with world.gateway():
+            world.submit("gone", InputDataConfig=[make_channel("train", "s3://bucket/nothing/")])
+            assert await world.ended("gone") == ["Failed"]
+
+    asyncio.run(live())
+    assert "s3://bucket/nothing/" in world.record("gone").body["FailureReason"]
+
+
+def test_those_that_find_no_place_wait_in_order(world):
+    world.program = WAIT
+
+    async def live() -> None:
+        async with world.gateway():
+            for name in ("a", "b", "c", "d"):
+                world.submit(name)
+            await world.until(lambda: [world.secondary(n) for n in "abcd"] == ["Training"] * 2 + ["Pending"] * 2)
+            (world.folder("a") / "opt_ml/go").touch()
+            await world.until(lambda: [world.secondary(n) for n in "bcd"] == ["Training", "Training", "Pending"])
+            for name in ("b", "c", "d"):
+                await world.until(lambda name=name: world.secondary(name) == "Training")
+                (world.folder(name) / "opt_ml/go").touch()
+            assert await world.ended("a", "b", "c", "d") == ["Completed"] * 4
+
+    asyncio.run(live())
+    assert world.history("d") == ["Pending", "Downloading", "Training", "Uploading", "Completed"]
+
+
+def test_stop_while_running_lets_the_program_save(world):
+    world.program = WAIT + "; true"
+
+    async def live() -> None:
+        async with world.gateway() as jobs:
+            world.submit("one")
+            await world.running("one")
+            jobs.stop("one")
+            assert world.status("one") == "Stopping"
+            jobs.stop("one")
+            assert await world.ended("one") == ["Stopped"]
+
+    asyncio.run(live())
+    assert world.lines("one")[-1] == "stopping"
+    assert world.history("one") == ["Downloading", "Training", "Stopping", "Stopped"]
+    assert world.record("one").body["ModelArtifacts"]["S3ModelArtifacts"].endswith("model.tar.gz")
+
+
+def test_stop_while_waiting_ends_at_once(world):
+    world.program = WAIT
+
+    async def live() -> None:
+        async with world.gateway() as jobs:
+            for name in ("a", "b", "c"):
+                world.submit(name)
+            jobs.stop("c")
+            assert world.status("c") == "Stopped"
+            for name in ("a", "b"):
+                jobs.stop(name)
+            assert await world.ended("a", "b", "c") == ["Stopped"] * 3
+
+    asyncio.run(live())
+    assert not world.folder("c").exists()
+
+
+def test_stop_while_data_are_fetched(world, monkeypatch):
+    fetch = channels.fill
+
+    async def live() -> None:
+        async with world.gateway() as jobs:
+            loop, began, go_on = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()
+
+            def slowly(*arguments: Any, **named: Any) -> Any:
+                loop.call_soon_threadsafe(began.set)
+                asyncio.run_coroutine_threadsafe(go_on.wait(), loop).result()
+                return fetch(*arguments, **named)
+
+            monkeypatch.setattr(channels, "fill", slowly)
+            world.submit("one")
+            await began.wait()
+            jobs.stop("one")
+            assert await world.ended("one") == ["Stopped"]
+            go_on.set()
+            await world.until(lambda: not (world.folder("one") / "opt_ml/input/data").exists())
+            await world.until(lambda: not jobs._courses)
+
+    asyncio.run(live())
+    assert not (world.folder("one") / "exit.json").exists()
+
+
+def test_a_job_out_of_time(world):
+    world.program = WAIT
+
+    async def live() -> None:
+        async with world.gateway():
+            world.submit("one", StoppingCondition={"MaxRuntimeInSeconds": 1})
+            assert await world.ended("one") == ["Stopped"]
+
+    asyncio.run(live())
+    assert world.history("one")[-1] == "MaxRuntimeExceeded"
+
+
+def test_a_running_job_is_found_again(world):
+    world.program = WAIT
+
+    async def first() -> None:
+        async with world.gateway():
+            world.submit("one")
+            await world.running("one")
+
+    async def second() -> None:
+        async with world.gateway():
+            await world.until(lambda: world.jobs._courses["one"]._watch is not None)
+            (world.folder("one") / "opt_ml/go").touch()
+            assert await world.ended("one") == ["Completed"]
+
+    asyncio.run(first())
+    process = world.shepherd("one")
+    assert shepherd.is_held(world.folder("one"))
+    asyncio.run(second())
+    assert world.shepherd("one") == process
+    assert world.lines("one").count("up") == 1
+    assert world.record("one").body["_attempt"] == 1
+
+
+def test_a_job_that_ended_in_between_is_finished(world, wait_for):
+    world.program = WAIT
+
+    async def first() -> None:
+        async with world.gateway():
+            world.submit("one")
+            await world.running("one")
+
+    async def second() -> None:
+        async with world.gateway():
+            assert await world.ended("one") == ["Completed"]
+
+    asyncio.run(first())
+    (world.folder("one") / "opt_ml/go").touch()
+    wait_for(lambda: Exit.read(world.folder("one"), 1))
+    asyncio.run(second())
+    assert world.lines("one")[-2:] == ["up", "went"]
+
+
+def test_waiting_jobs_are_taken_up_in_their_order(world):
+    async def live() -> None:
+        world.create("a")
+        world.create("b")
+        async with world.gateway():
+            assert await world.ended("a", "b") == ["Completed"] * 2
+
+    asyncio.run(live())
+
+
+@pytest.mark.parametrize("alive", [True, False])
+def test_a_job_whose_shepherd_was_killed_goes_on(world, alive):
+    world.program = "echo run $(cat checkpoints/at || echo 0); echo 1 > checkpoints/at; " + WAIT
+
+    async def live() -> None:
+        async with world.gateway():
+            world.submit("one", CheckpointConfig={"S3Uri": "s3://bucket/checkpoints"})
+            await world.running("one")
+            if alive:
+                os.kill(world.shepherd("one"), signal.SIGKILL)
+                await world.until(lambda: world.lines("one").count("up") == 2)
+                await finish()
+        if not alive:
+            os.kill(world.shepherd("one"), signal.SIGKILL)
+            async with world.gateway():
+                await world.until(lambda: world.lines("one").count("up") == 2)
+                await finish()
+
+    async def finish() -> None:
+        (world.folder("one") / "opt_ml/go").touch()
+        assert await world.ended("one") == ["Completed"]
+
+    asyncio.run(live())
+    assert [line for line in world.lines("one") if line.startswith("run")] == ["run 0", "run 1"]
+    ways = ["Downloading", "Training", "Interrupted", "Restarting", "Training", "Uploading", "Completed"]
+    assert world.history("one") == ways
+    assert world.record("one").body["_attempt"] == 2
+
+
+def test_a_job_that_is_always_killed_fails_in_the_end(world):
+    world.program = "kill -9 $PPID; sleep 5"
+
+    async def live() -> None:
+        async with world.gateway():
+            world.submit("one")
+            assert await world.ended("one") == ["Failed"]
+
+    asyncio.run(live())
+    body = world.record("one").body
+    assert body["FailureReason"].startswith("InternalServerError: the program was interrupted 5 times")
+    assert body["_attempt"] == course.MOST_ATTEMPTS
+
+
+def test_a_stop_of_a_job_whose_shepherd_is_gone(world):
+    world.program = WAIT
+
+    async def first() -> None:
+        async with world.gateway():
+            world.submit("one")
+            await world.running("one")
+
+    async def second() -> None:
+        async with world.gateway():
+            assert await world.ended("one") == ["Stopped"]
+
+    asyncio.run(first())
+    world.jobs.stop("one")  # the record only: nothing runs that could act on it
+    os.kill(world.shepherd("one"), signal.SIGKILL)
+    asyncio.run(second())
+    assert world.lines("one").count("up") == 1
+
+
+def test_a_full_disk_fails_the_job_and_not_the_next(world, monkeypatch):
+    prepare = directory.prepare
+
+    def full(*arguments: Any, **named: Any) -> Launch:
+        raise OSError(28, "No space left on device", "opt_ml/input/data/train/a.txt")
+
+    async def live() -> None:
+        async with world.gateway():
+            monkeypatch.setattr(directory, "prepare", full)
+            world.submit("full")
+            assert await world.ended("full") == ["Failed"]
+            monkeypatch.setattr(directory, "prepare", prepare)
+            world.submit("next")
+            assert await world.ended("next") == ["Completed"]
+
+    asyncio.run(live())
+    assert "No space left on device" in world.record("full").body["FailureReason"]
+
+
+def test_a_fault_of_ours_fails_the_job_and_not_the_next(world, monkeypatch, caplog):
+    async def live() -> None:
+        async with world.gateway():
+            with monkeypatch.context() as broken:
+                broken.setattr(course, "stream_of", lambda record: 1 / 0)
+                world.submit("lost")
+                assert await world.ended("lost") == ["Failed"]
+            world.submit("next")
+            assert await world.ended("next") == ["Completed"]
+
+    asyncio.run(live())
+    assert world.record("lost").body["FailureReason"] == "InternalServerError: ZeroDivisionError: division by zero"
+    assert "the course of lost was left" in caplog.text
+
+
+def test_jobs_that_share_the_machine_share_its_threads(world, monkeypatch):
+    monkeypatch.setattr(capacity, "cores", lambda: 8)
+    world.program = f"echo threads $OMP_NUM_THREADS; {WAIT}"
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+
+    async def live() -> None:
+        async with world.gateway() as jobs:
+            world.submit("a")
+            await world.until(lambda: "up" in world.lines("a"))
+            world.submit("b")
+            await world.until(lambda: "up" in world.lines("b"))
+            jobs.stop("a")
+            jobs.stop("b")
+            await world.ended("a", "b")
+
+    asyncio.run(live())
+    assert "threads" in world.lines("a")
+    assert "threads 4" in world.lines("b")
+
+
+def test_a_python_of_many_lines_is_all_in_the_log_before_the_end(world):
+    world.program = f"exec {sys.executable} -c 'for i in range(5000): print(i)'"
+
+    async def live() -> int:
+        async with world.gateway():
+            world.submit("one")
+            await world.ended("one")
+            return int(world.lines("one").count("4999"))
+
+    assert asyncio.run(live()) == 1
+
+
+def test_the_gateways_own_event_loop_will_do(world):
+    """A shepherd's end is seen at once, not by the clock."""
+    uvloop = pytest.importorskip("uvloop")
+    world.program = WAIT
+
+    async def live() -> float:
+        async with world.gateway():
+            world.submit("one")
+            await world.running("one")
+            await world.until(lambda: world.jobs._courses["one"]._watch is not None)
+            await asyncio.sleep(0)
+            (world.folder("one") / "opt_ml/go").touch()
+            began = time.monotonic()
+            assert await world.ended("one") == ["Completed"]
+            return time.monotonic() - began
+
+    assert uvloop.run(live()) < course.POLL - 1

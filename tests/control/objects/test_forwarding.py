@@ -1,0 +1,131 @@
+"""The gateway in front of an S3 server elsewhere: here rclone, which refuses what is not signed with its keys."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clary.control.objects.elsewhere import Elsewhere
+from clary.control.objects.forwarding import S3Forwarder
+
+
+class _Started:
+    """A forwarder whose session is opened on the loop of its server."""
+
+    def __init__(self, place: Elsewhere) -> None:
+        self._forwarder = S3Forwarder(place, account="000000000000")
+        self._ready = asyncio.Lock()
+        self._open = False
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        async with self._ready:
+            if not self._open:
+                await self._forwarder.start()
+                self._open = True
+        if scope["path"] == "/close":
+            await self._forwarder.close()
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b""})
+        else:
+            await self._forwarder(scope, receive, send)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the server elsewhere."""
+    folder = tmp_path_factory.mktemp("far") / "root"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def far(root: Path, rclone: Callable[..., Any], serving: Callable[..., Any]) -> Iterator[str]:
+    """The address of a forwarder to it."""
+    with rclone(root) as place, serving(_Started(Elsewhere(place, "us-east-1", "key", "secret"))) as url:
+        yield url
+        urllib.request.urlopen(f"{url}/close").close()
+
+
+@pytest.fixture(scope="module")
+def s3(far: str, client: Callable[..., Any]) -> Iterator[Any]:
+    found = client(far)
+    found.create_bucket(Bucket="box")
+    yield found
+    found.close()
+
+
+@pytest.mark.parametrize("key", ["plain", "a b+c=d", "ü/日本", "%41", "q?x#y&z"])
+def test_keys_pass_byte_for_byte(s3: Any, root: Path, key: str) -> None:
+    s3.put_object(Bucket="box", Key=key, Body=key.encode(), Metadata={"a": "b"})
+    assert root.joinpath("box", key).read_text() == key
+    answer = s3.get_object(Bucket="box", Key=key, Range="bytes=0-1")
+    assert answer["Body"].read() == key.encode()[:2]
+    assert (answer["ResponseMetadata"]["HTTPStatusCode"], answer["Metadata"]) == (206, {"a": "b"})
+    assert s3.head_object(Bucket="box", Key=key)["ContentLength"] == len(key.encode())
+    assert key in [each["Key"] for each in s3.list_objects_v2(Bucket="box")["Contents"]]
+    s3.delete_objects(Bucket="box", Delete={"Objects": [{"Key": key}]})
+
+
+def test_large_files_both_ways(s3: Any, tmp_path: Path) -> None:
+    data = os.urandom(1 << 20) * 20
+    (tmp_path / "large").write_bytes(data)
+    s3.upload_file(str(tmp_path / "large"), "box", "large")
+    s3.download_file("box", "large", str(tmp_path / "back"))
+    assert (tmp_path / "back").read_bytes() == data
+
+
+def test_errors_are_those_of_the_server(s3: Any, refused: Callable[..., Any]) -> None:
+    assert refused(s3.get_object, Bucket="box", Key="absent") == ("NoSuchKey", 404)
+    assert refused(s3.head_object, Bucket="box", Key="absent") == ("404", 404)
+    assert refused(s3.put_object, Bucket="absent", Key="x", Body=b"1" * 100_000) == ("NoSuchBucket", 404)
+
+
+def test_the_expected_owner_is_the_platforms(s3: Any, refused: Callable[..., Any]) -> None:
+    s3.put_object(Bucket="box", Key="x", Body=b"1", ExpectedBucketOwner="000000000000")
+    other = {"Bucket": "box", "Key": "x", "ExpectedBucketOwner": "111111111111"}
+    assert refused(s3.put_object, **other, Body=b"2") == ("AccessDenied", 403)
+
+
+@pytest.mark.parametrize("version", ["s3", "s3v4"])
+def test_presigned_addresses(s3: Any, far: str, client: Callable[..., Any], version: str) -> None:
+    signing = client(far, signature_version=version)
+    put = signing.generate_presigned_url("put_object", {"Bucket": "box", "Key": "signed ü"})
+    urllib.request.urlopen(urllib.request.Request(put, data=b"presigned", method="PUT")).close()
+    with urllib.request.urlopen(
+        signing.generate_presigned_url("get_object", {"Bucket": "box", "Key": "signed ü"})
+    ) as a:
+        assert a.read() == b"presigned"
+        assert "access-control-allow-origin" not in a.headers
+    signing.close()
+
+
+@pytest.mark.parametrize("size", [10, 3 << 20])
+@pytest.mark.parametrize("header", [{"x_amz_checksum_crc32": "AAAAAA=="}, {"x_amz_content_sha256": "0" * 64}])
+def test_a_wrong_body_never_arrives(
+    s3: Any, far: str, root: Path, raw: Callable[..., Any], size: int, header: dict[str, str]
+) -> None:
+    s3.put_object(Bucket="box", Key="kept", Body=b"old")
+    answer = raw(far, "PUT", "/box/kept", os.urandom(size), **header)
+    assert (answer.status, answer.code) in ((400, "BadDigest"), (400, "XAmzContentSHA256Mismatch"))
+    assert root.joinpath("box", "kept").read_bytes() == b"old"
+
+
+def test_chunks_are_unframed(s3: Any, far: str, root: Path, raw: Callable[..., Any]) -> None:
+    sent = {"x_amz_content_sha256": "STREAMING-UNSIGNED-PAYLOAD-TRAILER", "x_amz_decoded_content_length": "3"}
+    data = b"3\r\nabc\r\n0\r\n\r\n"
+    assert raw(far, "PUT", "/box/chunks", data, content_encoding="aws-chunked", **sent).status == 200
+    assert root.joinpath("box", "chunks").read_bytes() == b"abc"
+
+
+def test_a_server_that_is_not_there(serving: Callable[..., Any], raw: Callable[..., Any]) -> None:
+    with serving(_Started(Elsewhere("http://127.0.0.1:1", "us-east-1"))) as url:
+        answer = raw(url, "GET", "/box/x")
+        assert (answer.status, answer.code) == (503, "SlowDown")
+        assert b"http://127.0.0.1:1" in answer.body
+        raw(url, "GET", "/close")

@@ -1,0 +1,100 @@
+"""Endpoint configurations, as boto3 sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from clary.control.platform import Platform
+
+Refusal = Callable[..., tuple[str, str]]
+ARN = "arn:aws:sagemaker:eu-west-1:000000000000:endpoint-config/"
+
+
+def _variant(**more: Any) -> dict[str, Any]:
+    return {
+        "VariantName": "AllTraffic",
+        "ModelName": "cat",
+        "InitialInstanceCount": 1,
+        "InstanceType": "ml.m5.large",
+    } | more
+
+
+@pytest.fixture
+def create(sagemaker: Any, platform: Platform) -> Callable[..., str]:
+    """``create(_variant(), name="config", ...)``: its ARN. The model ``cat`` exists."""
+    platform.store.create("model", "cat", arn="arn:cat", body={})
+
+    def create(*variants: dict[str, Any], name: str = "config", **more: Any) -> str:
+        made = sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=list(variants), **more)
+        return str(made["EndpointConfigArn"])
+
+    return create
+
+
+Create = Callable[..., str]
+
+
+def test_it_is_described_as_it_was_made(sagemaker: Any, create: Create) -> None:
+    weighted = [_variant(InitialVariantWeight=0.25), _variant(VariantName="B", InitialVariantWeight=0)]
+    assert create(*weighted, name="Config", Tags=[{"Key": "k", "Value": "v"}]) == ARN + "config"
+    found = sagemaker.describe_endpoint_config(EndpointConfigName="Config")
+    assert found["ProductionVariants"] == weighted
+    assert (found["EndpointConfigName"], found["EndpointConfigArn"]) == ("Config", ARN + "config")
+    assert not {"KmsKeyId", "DataCaptureConfig", "AsyncInferenceConfig", "ExplainerConfig"} & set(found)
+    assert sagemaker.list_tags(ResourceArn=ARN + "config")["Tags"] == [{"Key": "k", "Value": "v"}]
+
+
+def test_the_weight_is_one_where_none_is_given(sagemaker: Any, create: Create) -> None:
+    create(_variant(), ShadowProductionVariants=[_variant(VariantName="shadow")])
+    found = sagemaker.describe_endpoint_config(EndpointConfigName="config")
+    assert found["ProductionVariants"][0]["InitialVariantWeight"] == 1
+    assert found["ShadowProductionVariants"][0]["InitialVariantWeight"] == 1
+
+
+def test_a_serverless_variant(create: Create) -> None:
+    serverless = {"MemorySizeInMB": 2048, "MaxConcurrency": 5}
+    assert create({"VariantName": "A", "ModelName": "cat", "ServerlessConfig": serverless})
+
+
+def test_twice(create: Create, refusal: Refusal) -> None:
+    create(_variant())
+    taken = ("ValidationException", f'Cannot create already existing endpoint configuration "{ARN}config".')
+    assert refusal(lambda **_: create(_variant())) == taken
+
+
+@pytest.mark.parametrize(
+    ("variants", "message"),
+    [
+        ([_variant(ModelName="dog")], 'Could not find model "arn:aws:sagemaker:eu-west-1:000000000000:model/dog".'),
+        ([_variant(), _variant()], "Variant names must be unique"),
+        ([_variant(InitialVariantWeight=0)], "add up to 0"),
+        ([{"VariantName": "A", "ModelName": "cat"}], "needs an InstanceType"),
+        ([{"VariantName": "A", "InstanceType": "ml.m5.large"}], "names no model"),
+    ],
+)
+def test_what_is_refused(
+    sagemaker: Any, create: Create, refusal: Refusal, variants: list[dict[str, Any]], message: str
+) -> None:
+    code, text = refusal(lambda **_: create(*variants))
+    assert code == "ValidationException"
+    assert message in text
+    assert sagemaker.list_endpoint_configs()["EndpointConfigs"] == []
+
+
+def test_deleting(sagemaker: Any, create: Create, refusal: Refusal) -> None:
+    create(_variant())
+    sagemaker.delete_endpoint_config(EndpointConfigName="config")
+    gone = ("ValidationException", f'Could not find endpoint configuration "{ARN}config".')
+    assert refusal(sagemaker.describe_endpoint_config, EndpointConfigName="config") == gone
+    assert refusal(sagemaker.delete_endpoint_config, EndpointConfigName="config") == gone
+
+
+def test_listing(sagemaker: Any, create: Create) -> None:
+    for name in ("a", "b"):
+        create(_variant(), name=name)
+    found = sagemaker.list_endpoint_configs(SortBy="Name", NameContains="a")["EndpointConfigs"]
+    assert [set(one) for one in found] == [{"EndpointConfigName", "EndpointConfigArn", "CreationTime"}]
+    assert found[0]["EndpointConfigArn"] == ARN + "a"

@@ -1,0 +1,162 @@
+"""Model package groups, their versions, and packages by themselves."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+ARN = "arn:aws:sagemaker:eu-west-1:000000000000:"
+INFERENCE = {
+    "Containers": [{"Image": "image-classification:1", "ModelDataUrl": "s3://bucket/model.tar.gz"}],
+    "SupportedContentTypes": ["image/jpeg"],
+    "SupportedResponseMIMETypes": ["application/json"],
+}
+
+
+@pytest.fixture
+def group(sagemaker) -> str:
+    """The ARN of the group ``Pets``."""
+    tags = [{"Key": "team", "Value": "cats"}]
+    arn: str = sagemaker.create_model_package_group(
+        ModelPackageGroupName="Pets", ModelPackageGroupDescription="cats and dogs", Tags=tags
+    )["ModelPackageGroupArn"]
+    return arn
+
+
+def _version(sagemaker: Any, **more: Any) -> str:
+    request = {"ModelPackageGroupName": "Pets", "InferenceSpecification": INFERENCE, **more}
+    arn: str = sagemaker.create_model_package(**request)["ModelPackageArn"]
+    return arn
+
+
+def test_groups(sagemaker, group, refusal):
+    assert group == f"{ARN}model-package-group/pets"
+    for name in ("Pets", group):
+        described = sagemaker.describe_model_package_group(ModelPackageGroupName=name)
+        assert described["ModelPackageGroupName"] == "Pets"
+        assert described["ModelPackageGroupDescription"] == "cats and dogs"
+        assert described["ModelPackageGroupStatus"] == "Completed"
+    assert sagemaker.list_tags(ResourceArn=group)["Tags"] == [{"Key": "team", "Value": "cats"}]
+    listed = sagemaker.list_model_package_groups(NameContains="et")["ModelPackageGroupSummaryList"]
+    assert [one["ModelPackageGroupArn"] for one in listed] == [group]
+    assert sagemaker.list_model_package_groups(NameContains="x")["ModelPackageGroupSummaryList"] == []
+    for name in ("Pets", "PETS"):
+        code, message = refusal(sagemaker.create_model_package_group, ModelPackageGroupName=name)
+        assert (code, message) == ("ValidationException", f"Model Package Group already exists: {group}")
+    sagemaker.delete_model_package_group(ModelPackageGroupName=group)
+    code, message = refusal(sagemaker.describe_model_package_group, ModelPackageGroupName="Pets")
+    assert (code, message) == ("ValidationException", f"ModelPackageGroup {group} does not exist.")
+
+
+def test_versions_count_up_and_wait_for_approval(sagemaker, group):
+    first = _version(sagemaker, ModelApprovalStatus="Approved", CustomerMetadataProperties={"a": "1"})
+    second = _version(sagemaker)
+    assert (first, second) == (f"{ARN}model-package/pets/1", f"{ARN}model-package/pets/2")
+    described = sagemaker.describe_model_package(ModelPackageName=second)
+    assert described["ModelPackageVersion"] == 2
+    assert described["ModelPackageGroupName"] == "Pets"
+    assert described["ModelPackageStatus"] == "Completed"
+    assert described["ModelApprovalStatus"] == "PendingManualApproval"
+    assert described["InferenceSpecification"] == INFERENCE
+    assert described["ModelPackageStatusDetails"]["ValidationStatuses"] == []
+    assert "ClientToken" not in described
+    assert sagemaker.describe_model_package(ModelPackageName="Pets/1")["ModelPackageArn"] == first
+    sagemaker.delete_model_package(ModelPackageName=second)
+    assert _version(sagemaker) == f"{ARN}model-package/pets/3"  # a number is never given twice
+
+
+def test_the_same_request_twice_is_one_version(sagemaker, group):
+    arns = {_version(sagemaker, ClientToken="t" * 36) for _ in range(3)}
+    assert arns == {f"{ARN}model-package/pets/1"}
+    assert _version(sagemaker, ClientToken="u" * 36) == f"{ARN}model-package/pets/2"
+
+
+def test_versions_made_at_once_are_all_different(sagemaker, group):
+    with ThreadPoolExecutor(6) as pool:
+        arns = list(pool.map(lambda _: _version(sagemaker), range(18)))
+    assert sorted(int(arn.rpartition("/")[2]) for arn in arns) == list(range(1, 19))
+
+
+def test_update(sagemaker, group):
+    arn = _version(sagemaker, CustomerMetadataProperties={"a": "1", "b": "2"})
+    extra = {"Name": "edge", "Containers": [{"Image": "image-classification:1"}]}
+    sagemaker.update_model_package(
+        ModelPackageArn=arn,
+        ModelApprovalStatus="Approved",
+        ApprovalDescription="good",
+        CustomerMetadataProperties={"c": "3"},
+        CustomerMetadataPropertiesToRemove=["a"],
+        AdditionalInferenceSpecificationsToAdd=[extra],
+    )
+    described = sagemaker.describe_model_package(ModelPackageName=arn)
+    assert (described["ModelApprovalStatus"], described["ApprovalDescription"]) == ("Approved", "good")
+    assert described["CustomerMetadataProperties"] == {"b": "2", "c": "3"}
+    assert described["AdditionalInferenceSpecifications"] == [extra]
+    assert described["InferenceSpecification"] == INFERENCE
+
+
+def test_lists(sagemaker, group):
+    for status in ("Approved", "Rejected", "Approved"):
+        _version(sagemaker, ModelApprovalStatus=status)
+    sagemaker.create_model_package(ModelPackageName="alone", InferenceSpecification=INFERENCE)
+
+    def listed(**request: Any) -> list[str]:
+        packages = sagemaker.list_model_packages(**request)["ModelPackageSummaryList"]
+        return [one["ModelPackageArn"].removeprefix(f"{ARN}model-package/") for one in packages]
+
+    assert listed() == ["alone"]
+    assert listed(ModelPackageGroupName="Pets") == ["pets/1", "pets/2", "pets/3"]
+    assert listed(ModelPackageGroupName=group, ModelApprovalStatus="Approved") == ["pets/1", "pets/3"]
+    newest = listed(ModelPackageGroupName="Pets", SortBy="CreationTime", SortOrder="Descending", MaxResults=1)
+    assert newest == ["pets/3"]
+    assert listed(ModelPackageType="Versioned") == ["pets/1", "pets/2", "pets/3"]
+    assert len(listed(ModelPackageType="Both")) == 4
+
+
+def test_packages_by_themselves(sagemaker, refusal):
+    arn = sagemaker.create_model_package(ModelPackageName="Alone", CertifyForMarketplace=False)["ModelPackageArn"]
+    assert arn == f"{ARN}model-package/alone"
+    described = sagemaker.describe_model_package(ModelPackageName="Alone")
+    assert described["ModelPackageName"] == "Alone"
+    assert "ModelPackageVersion" not in described
+    code, message = refusal(sagemaker.create_model_package, ModelPackageName="alone")
+    assert code == "ValidationException"
+    assert "ModelPackage already exists" in message
+
+
+def test_wrong_requests_are_refused_by_name(sagemaker, group, refusal):
+    cases: list[tuple[Any, dict[str, Any], str]] = [
+        (sagemaker.create_model_package, {}, "Give either"),
+        (sagemaker.create_model_package, {"ModelPackageName": "a", "ModelPackageGroupName": "Pets"}, "Give either"),
+        (
+            sagemaker.create_model_package,
+            {"ModelPackageGroupName": "Birds"},
+            "model-package-group/birds does not exist",
+        ),
+        (
+            sagemaker.create_model_package,
+            {"ModelPackageGroupName": "Pets", "Tags": [{"Key": "a", "Value": "b"}]},
+            "tag its model package group",
+        ),
+        (sagemaker.describe_model_package, {"ModelPackageName": "Pets/7"}, "model-package/pets/7 does not exist"),
+        (sagemaker.describe_model_package, {"ModelPackageName": group}, "pets does not exist"),
+        (sagemaker.update_model_package, {"ModelPackageArn": f"{ARN}model-package/x/1"}, "x/1 does not exist"),
+        (sagemaker.delete_model_package, {"ModelPackageName": "nothing"}, "model-package/nothing does not exist"),
+        (sagemaker.list_model_packages, {"ModelPackageGroupName": "Birds"}, "birds does not exist"),
+        (sagemaker.list_model_packages, {"NextToken": "nonsense"}, "oken"),
+    ]
+    for call, request, words in cases:
+        code, message = refusal(call, **request)
+        assert code == "ValidationException"
+        assert words in message
+
+
+def test_a_group_with_versions_stays(sagemaker, group, refusal):
+    arn = _version(sagemaker)
+    code, message = refusal(sagemaker.delete_model_package_group, ModelPackageGroupName="Pets")
+    assert code == "ConflictException"
+    assert arn in message
+    sagemaker.delete_model_package(ModelPackageName=arn)
+    sagemaker.delete_model_package_group(ModelPackageGroupName="Pets")

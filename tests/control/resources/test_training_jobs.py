@@ -1,0 +1,357 @@
+"""Training jobs as their API: what is refused, what is kept, what is answered."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import botocore.session
+import pytest
+from botocore.validate import ParamValidator
+
+from clary.control.jobs import status
+from clary.control.logs.streams import LogStore
+from clary.control.objects.local import LocalStore
+from clary.control.platform import Platform
+from clary.control.resources import training_jobs as operations
+from clary.control.settings import Settings
+from clary.control.store.records import Store
+from clary.control.wire.errors import ServiceError, ValidationException
+from clary.control.wire.operation import Call, calling
+
+ECR = "811284229777.dkr.ecr.us-east-1.amazonaws.com"
+MODEL = botocore.session.get_session().get_service_model("sagemaker")
+
+
+@dataclass
+class Runner:
+    """Stands for the job runner, whose own tests are elsewhere: notes what it is told."""
+
+    submitted: list[str] = field(default_factory=list)
+    stopped: list[str] = field(default_factory=list)
+
+    def submit(self, name: str) -> None:
+        self.submitted.append(name)
+
+    def stop(self, name: str) -> None:
+        self.stopped.append(name)
+
+
+class Service:
+    """The operations on a real store and real objects; every request and answer is checked against its shape."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.runner = Runner()
+        self.objects = LocalStore(settings.s3_root)
+        self.objects.create_bucket("bucket", "us-east-1")
+        for split in ("train", "validation"):
+            path = self.objects.root / "bucket" / split / "cat" / "1.jpg"
+            path.parent.mkdir(parents=True)
+            path.write_bytes(b"cat")
+        self.store = Store(settings.database)
+        jobs: Any = self.runner
+        hosting: Any = None
+        self.platform = Platform(settings, self.store, self.objects, LogStore(settings.logs_root), jobs, hosting)
+
+    def __call__(self, name: str, **request: Any) -> dict[str, Any]:
+        model = MODEL.operation_model(name)
+        problems = ParamValidator().validate(request, model.input_shape)
+        assert not problems.has_errors(), problems.generate_report()
+        function = getattr(operations, "".join(f"_{c.lower()}" if c.isupper() else c for c in name).removeprefix("_"))
+        with calling(Call("sagemaker", name, "eu-west-1", "id")):
+            answer = function(self.platform, request)
+            answer = asyncio.run(answer) if asyncio.iscoroutine(answer) else answer
+        if model.output_shape is None:
+            assert answer is None
+            return {}
+        shown = {member: value for member, value in answer.items() if member in model.output_shape.members}
+        problems = ParamValidator().validate(shown, model.output_shape)
+        assert not problems.has_errors(), problems.generate_report()
+        return shown
+
+    def end(self, name: str, secondary: str = "Completed") -> None:
+        def change(record):
+            body = status.advance(record.body, secondary, now=record.body["LastModifiedTime"] + 5)
+            return body, body["TrainingJobStatus"]
+
+        self.store.edit("training-job", name, change)
+
+
+@pytest.fixture
+def service(tmp_path) -> Iterator[Service]:
+    settings = Settings(home=tmp_path / "home")
+    settings.home.mkdir()
+    service = Service(settings)
+    yield service
+    service.store.close()
+
+
+def channel(name: str, uri: str = "", **members: Any) -> dict[str, Any]:
+    source = {"S3DataType": "S3Prefix", "S3Uri": uri or f"s3://bucket/{name}/"}
+    return {"ChannelName": name, "DataSource": {"S3DataSource": source}, **members}
+
+
+def request(name: str = "Pets-1", **members: Any) -> dict[str, Any]:
+    """As SDK v2 sends it for a built-in algorithm."""
+    return {
+        "TrainingJobName": name,
+        "AlgorithmSpecification": {"TrainingImage": f"{ECR}/image-classification:1", "TrainingInputMode": "File"},
+        "OutputDataConfig": {"S3OutputPath": "s3://bucket/output"},
+        "ResourceConfig": {"InstanceCount": 1, "InstanceType": "ml.p3.2xlarge", "VolumeSizeInGB": 50},
+        "RoleArn": "arn:aws:iam::000000000000:role/ClaryRole",
+        "StoppingCondition": {"MaxRuntimeInSeconds": 360_000},
+        "InputDataConfig": [channel("train", ContentType="application/x-image"), channel("validation")],
+        "HyperParameters": {"num_classes": "2", "num_training_samples": "1", "learning_rate": "0.01"},
+        "DebugHookConfig": {"S3OutputPath": "s3://bucket/output", "CollectionConfigurations": []},
+        "ProfilerConfig": {"S3OutputPath": "s3://bucket/output", "DisableProfiler": False},
+        "Environment": {"A": "b"},
+    } | members
+
+
+def changed(*path: str, value: Any = None) -> dict[str, Any]:
+    """A request with one member set, or taken away for None."""
+    made = request()
+    at = made
+    for step in path[:-1]:
+        at[step] = dict(at[step])
+        at = at[step]
+    at[path[-1]] = value
+    if value is None:
+        del at[path[-1]]
+    return made
+
+
+class TestCreate:
+    def test_it_is_kept_and_handed_to_the_runner(self, service):
+        answer = service("CreateTrainingJob", **request(Tags=[{"Key": "team", "Value": "vision"}]))
+        arn = "arn:aws:sagemaker:eu-west-1:000000000000:training-job/pets-1"
+        assert answer == {"TrainingJobArn": arn}
+        assert service.runner.submitted == ["Pets-1"]
+        assert service.store.tags(arn) == {"team": "vision"}
+
+    def test_a_name_is_used_once(self, service):
+        service("CreateTrainingJob", **request())
+        for name in ("Pets-1", "pets-1"):
+            with pytest.raises(ServiceError) as refused:
+                service("CreateTrainingJob", **request(name))
+            assert refused.value.code == "ResourceInUse"
+            assert refused.value.message == (
+                "Job name must be unique within an AWS account and region, and a job with this name already exists "
+                "(arn:aws:sagemaker:eu-west-1:000000000000:training-job/pets-1)"
+            )
+        assert service.runner.submitted == ["Pets-1"]
+
+    def test_two_at_once_are_one(self, service):
+        async def both() -> list[Any]:
+            with calling(Call("sagemaker", "CreateTrainingJob", "eu-west-1", "id")):
+                calls = [operations.create_training_job(service.platform, request()) for _ in range(2)]
+                return await asyncio.gather(*calls, return_exceptions=True)
+
+        kinds = sorted(type(answer).__name__ for answer in asyncio.run(both()))
+        assert kinds == ["ServiceError", "dict"]
+        assert service.runner.submitted == ["Pets-1"]
+
+    def test_no_data_in_the_words_of_aws(self, service):
+        with pytest.raises(ValidationException) as refused:
+            service("CreateTrainingJob", **request(InputDataConfig=[channel("train", "s3://bucket/nothing")]))
+        assert refused.value.message == (
+            'No S3 objects found under S3 URL "s3://bucket/nothing" given in input data source. Please ensure that '
+            "the bucket exists in the selected region (eu-west-1), that objects exist under that S3 prefix, and that "
+            'the role "arn:aws:iam::000000000000:role/ClaryRole" has "s3:ListBucket" permissions on bucket "bucket".'
+        )
+        assert service.store.get("training-job", "Pets-1") is None
+        assert service.runner.submitted == []
+
+    @pytest.mark.parametrize(
+        ("path", "value", "text"),
+        [
+            (("AlgorithmSpecification", "TrainingImage"), "nobody/knows:3", "the image nobody/knows:3 is not known"),
+            (("AlgorithmSpecification", "TrainingImage"), None, "names no TrainingImage"),
+            (("AlgorithmSpecification", "ContainerEntrypoint"), ["/bin/bash"], "not supported yet"),
+            (("AlgorithmSpecification", "TrainingInputMode"), "Pipe", "Pipe mode of the train channel"),
+            (("AlgorithmSpecification",), None, "names no TrainingImage"),
+            (("OutputDataConfig", "S3OutputPath"), "s3://nowhere/x", '"s3://nowhere/x" does not exist'),
+            (("OutputDataConfig", "S3OutputPath"), "https://bucket/x", '"https://bucket/x" is no S3 URI'),
+            (("CheckpointConfig",), {"S3Uri": "s3://nowhere/y"}, '"s3://nowhere/y" does not exist'),
+            (("ResourceConfig", "InstanceCount"), None, "ResourceConfig must have"),
+            (("ResourceConfig", "InstanceType"), None, "ResourceConfig must have"),
+            (("ResourceConfig", "InstanceCount"), 0, "ResourceConfig must have"),
+            (("ResourceConfig",), None, "ResourceConfig must have"),
+            (("HyperParameters", "num_classes"), "2\0", "HyperParameters: the value of `'num_classes'`"),
+            (("Environment", "A"), "\ud800", "Environment: the value of `'A'`"),
+            (("InputDataConfig",), [channel("train"), channel("train")], "train is used twice"),
+            (("InputDataConfig",), [channel("..", "s3://bucket/train/")], "begins with a dot"),
+            (("EnableManagedSpotTraining",), True, "Invalid MaxWaitTimeInSeconds"),
+            (("Tags",), [{"Key": "a", "Value": "b"}] * 2, "Duplicate tag keys"),
+            (
+                ("AlgorithmSpecification", "MetricDefinitions"),
+                [{"Name": "loss", "Regex": "loss=(["}],
+                'The regex "loss=\\(\\[" of the metric loss cannot be used',
+            ),
+        ],
+    )
+    def test_what_could_never_run(self, service, path, value, text):
+        with pytest.raises(ValidationException, match=text):
+            service("CreateTrainingJob", **changed(*path, value=value))
+        assert service.runner.submitted == []
+
+    def test_a_wrong_hyperparameter_is_the_jobs_own_failure(self, service):
+        service("CreateTrainingJob", **request(HyperParameters={"num_classes": "many"}))
+        assert service.runner.submitted == ["Pets-1"]
+
+    def test_the_shape_of_v3(self, service):
+        sent = request(
+            "base-20260101000000",
+            InputDataConfig=[channel("train", InputMode="File"), channel("validation", InputMode="File")],
+            OutputDataConfig={"S3OutputPath": "s3://bucket/base", "CompressionType": "GZIP"},
+        )
+        for member in ("DebugHookConfig", "ProfilerConfig", "StoppingCondition", "Environment"):
+            del sent[member]
+        service("CreateTrainingJob", **sent)
+        answer = service("DescribeTrainingJob", TrainingJobName="base-20260101000000")
+        assert answer["StoppingCondition"] == {"MaxRuntimeInSeconds": 86_400}
+
+
+class TestDescribe:
+    def test_a_new_job(self, service):
+        sent = request()
+        service("CreateTrainingJob", **sent)
+        answer = service("DescribeTrainingJob", TrainingJobName="Pets-1")
+        created = answer.pop("CreationTime")
+        modified = answer.pop("LastModifiedTime")
+        (transition,) = answer.pop("SecondaryStatusTransitions")
+        assert abs(modified - created) < 1
+        assert transition == {
+            "Status": "Starting",
+            "StartTime": pytest.approx(created, abs=1),
+            "StatusMessage": "Starting the training job",
+        }
+        assert answer == sent | {
+            "TrainingJobArn": "arn:aws:sagemaker:eu-west-1:000000000000:training-job/pets-1",
+            "TrainingJobStatus": "InProgress",
+            "SecondaryStatus": "Starting",
+            "ModelArtifacts": {"S3ModelArtifacts": ""},
+            "OutputDataConfig": {"S3OutputPath": "s3://bucket/output", "KmsKeyId": "", "CompressionType": "GZIP"},
+            "AlgorithmSpecification": {
+                **sent["AlgorithmSpecification"],
+                "MetricDefinitions": [
+                    {"Name": "train:accuracy", "Regex": r"Epoch\S* Train-accuracy=(\S*)"},
+                    {"Name": "validation:accuracy", "Regex": r"Epoch\S* Validation-accuracy=(\S*)"},
+                ],
+            },
+            "EnableNetworkIsolation": False,
+            "EnableInterContainerTrafficEncryption": False,
+            "EnableManagedSpotTraining": False,
+        }
+
+    def test_metrics_of_the_request_win_over_those_of_the_algorithm(self, service):
+        own = [{"Name": "train:accuracy", "Regex": "mine=(.*)"}, {"Name": "loss", "Regex": "loss=(.*)"}]
+        service("CreateTrainingJob", **changed("AlgorithmSpecification", "MetricDefinitions", value=own))
+        found = service("DescribeTrainingJob", TrainingJobName="Pets-1")["AlgorithmSpecification"]["MetricDefinitions"]
+        assert [definition["Name"] for definition in found] == ["validation:accuracy", "train:accuracy", "loss"]
+        assert own[0] in found
+
+    def test_a_finished_job(self, service):
+        service("CreateTrainingJob", **request())
+        for stage in ("Downloading", "Training", "Uploading", "Completed"):
+            service.end("Pets-1", stage)
+        answer = service("DescribeTrainingJob", TrainingJobName="Pets-1")
+        assert answer["TrainingJobStatus"] == "Completed"
+        assert answer["BillableTimeInSeconds"] == answer["TrainingTimeInSeconds"] == 15
+        assert [t["Status"] for t in answer["SecondaryStatusTransitions"]] == [
+            "Starting",
+            "Downloading",
+            "Training",
+            "Uploading",
+            "Completed",
+        ]
+
+    @pytest.mark.parametrize("name", ["DescribeTrainingJob", "StopTrainingJob", "UpdateTrainingJob"])
+    def test_a_job_that_does_not_exist(self, service, name):
+        with pytest.raises(ValidationException, match=r"^Requested resource not found\.$"):
+            service(name, TrainingJobName="nobody")
+
+
+class TestList:
+    def test_summaries(self, service):
+        for name in ("a-1", "b-2"):
+            service("CreateTrainingJob", **request(name))
+        service.end("a-1", "Failed")
+        found = service("ListTrainingJobs")["TrainingJobSummaries"]
+        assert [summary["TrainingJobName"] for summary in found] == ["a-1", "b-2"]
+        assert found[0]["TrainingJobStatus"] == found[0]["SecondaryStatus"] == "Failed"
+        assert found[0]["TrainingEndTime"] >= found[0]["CreationTime"]
+        assert "TrainingEndTime" not in found[1]
+        (failed,) = service("ListTrainingJobs", StatusEquals="Failed")["TrainingJobSummaries"]
+        assert failed["TrainingJobName"] == "a-1"
+
+    def test_none(self, service):
+        assert service("ListTrainingJobs") == {"TrainingJobSummaries": []}
+
+
+class TestStop:
+    def test_the_runner_is_told(self, service):
+        service("CreateTrainingJob", **request())
+        assert service("StopTrainingJob", TrainingJobName="Pets-1") == {}
+        assert service.runner.stopped == ["Pets-1"]
+
+    @pytest.mark.parametrize(
+        ("end", "shown"),
+        [("Completed", "Completed"), ("Failed", "Failed"), ("Stopped", "Stopped"), ("MaxRuntimeExceeded", "Stopped")],
+    )
+    def test_a_job_that_is_over(self, service, end, shown):
+        service("CreateTrainingJob", **request())
+        service.end("Pets-1", end)
+        with pytest.raises(ValidationException) as refused:
+            service("StopTrainingJob", TrainingJobName="Pets-1")
+        assert refused.value.message == f"The request was rejected because the training job is in status {shown}."
+        assert service.runner.stopped == []
+
+
+class TestUpdate:
+    def test_what_is_sent_is_kept(self, service):
+        service("CreateTrainingJob", **request())
+        rule = {"RuleConfigurationName": "ProfilerReport", "RuleEvaluatorImage": "x/sagemaker-debugger-rules:latest"}
+        service(
+            "UpdateTrainingJob",
+            TrainingJobName="Pets-1",
+            ProfilerConfig={"ProfilingIntervalInMilliseconds": 500, "DisableProfiler": True},
+            ProfilerRuleConfigurations=[rule],
+        )
+        service("UpdateTrainingJob", TrainingJobName="Pets-1", ProfilerRuleConfigurations=[{**rule, "LocalPath": "/x"}])
+        answer = service("DescribeTrainingJob", TrainingJobName="Pets-1")
+        assert answer["ProfilerConfig"] == {
+            "S3OutputPath": "s3://bucket/output",
+            "ProfilingIntervalInMilliseconds": 500,
+            "DisableProfiler": True,
+        }
+        assert answer["ProfilerRuleConfigurations"] == [{**rule, "LocalPath": "/x"}]
+        assert answer["TrainingJobStatus"] == "InProgress"
+
+    def test_a_job_that_is_over(self, service):
+        service("CreateTrainingJob", **request())
+        service.end("Pets-1", "Failed")
+        with pytest.raises(ValidationException, match="in status Failed"):
+            service("UpdateTrainingJob", TrainingJobName="Pets-1", ProfilerConfig={"DisableProfiler": True})
+
+
+class TestDelete:
+    def test_a_job_and_its_folder(self, service):
+        service("CreateTrainingJob", **request())
+        service.end("Pets-1")
+        folder = service.platform.settings.jobs_root / "Pets-1" / "opt_ml" / "checkpoints"
+        folder.mkdir(parents=True)
+        service("DeleteTrainingJob", TrainingJobName="Pets-1")
+        assert not folder.exists()
+        with pytest.raises(ServiceError) as refused:
+            service("DeleteTrainingJob", TrainingJobName="Pets-1")
+        assert refused.value.code == "ResourceNotFound"
+        service("CreateTrainingJob", **request())
+
+    def test_not_while_it_runs(self, service):
+        service("CreateTrainingJob", **request())
+        with pytest.raises(ServiceError) as refused:
+            service("DeleteTrainingJob", TrainingJobName="Pets-1")
+        assert refused.value.code == "ResourceInUse"
