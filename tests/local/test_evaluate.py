@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from clary.errors import ArtifactError, DataError, UsageError
-from clary.local.evaluate import choose_split, evaluate
+from clary.local.evaluate import choose_split
+from clary.local.evaluate import evaluate as evaluate_any
+from clary.local.evaluations.classification import ClassificationEvaluation
 from clary.local.run import Run
 from clary.vision.base.types import Blob, Dataset, Sample
 from clary.vision.formats import read
 from clary.vision.inference.predictor import load
+
+
+def evaluate(*arguments: Any, **options: Any) -> ClassificationEvaluation:
+    found = evaluate_any(*arguments, **options)
+    assert isinstance(found, ClassificationEvaluation)
+    return found
 
 
 def test_a_run_on_its_test_split(colour_run):

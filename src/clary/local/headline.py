@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from clary.local.evaluate import Evaluation
 from clary.local.run import Run
-from clary.vision.base.scores import wilson_interval
 
 __all__ = ["NONE", "Tile", "duration", "tiles"]
 
@@ -27,11 +25,11 @@ class Tile:
 
 
 def tiles(
-    run: Run, sizes: Mapping[str, int], class_names: Sequence[str], evaluation: Evaluation | None
+    run: Run, first: Tile, sizes: Mapping[str, int], class_names: Sequence[str], evaluation: Evaluation | None
 ) -> Iterator[Tile]:
-    """Accuracy, pictures, classes, time, speed, network. ``sizes`` are pictures by split."""
+    """What was reached (``first``), pictures, classes, time, speed, network. ``sizes`` are pictures by split."""
     config, numbers = run.config, run.metrics
-    yield _accuracy(evaluation, numbers)
+    yield first
     yield Tile("Pictures", f"{sum(sizes.values()):,}", ", ".join(f"{n:,} {split}" for split, n in sizes.items()))
     yield Tile("Classes", f"{len(class_names):,}", _some(class_names))
     if numbers:
@@ -52,23 +50,6 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
-
-
-def _accuracy(evaluation: Evaluation | None, numbers: Mapping[str, Any]) -> Tile:
-    """As measured, with its uncertainty; else as it was logged in training."""
-    if evaluation is None:
-        value = numbers.get("validation:accuracy")
-        remark = f"logged at epoch {numbers['best_epoch'] + 1}" if value is not None else "not measured yet"
-        return Tile("Accuracy on validation", NONE if value is None else f"{value:.1%}", remark)
-    accuracy = evaluation.metrics["accuracy"]
-    name = f"Accuracy on {evaluation.split}"
-    if evaluation.multi_label:
-        precision = evaluation.metrics["mean_average_precision"]
-        return Tile(name, f"{accuracy:.1%}", f"of labels right; mAP {precision:.3f}")
-    right = round(accuracy * evaluation.count)
-    low, high = wilson_interval(right, evaluation.count)
-    remark = f"{right:,} of {evaluation.count:,} right; 95% interval {low:.1%} to {high:.1%}"
-    return Tile(name, f"{accuracy:.1%}", remark)
 
 
 def _speed(run: Run) -> float:

@@ -13,7 +13,7 @@ from clary.vision.algorithms import catalog
 from clary.vision.base.jobdir import JobDir
 from clary.vision.base.spec import Hyperparameter
 from clary.vision.base.spec import as_text as text
-from clary.vision.base.types import Dataset
+from clary.vision.base.types import Dataset, Task
 from clary.vision.datasets.split import split
 from clary.vision.formats import read
 
@@ -46,7 +46,7 @@ def dataset(run: Run) -> Dataset:
     if not origin.get("path"):
         raise UsageError("does not say where the data set is", where=run.path / "config.json")
     options = _options(run)
-    found = read(origin["path"], labels=origin.get("labels"))
+    found = read(origin["path"], task=_task(run.config), labels=origin.get("labels"))
     found = split(found, validation=float(options.get("validation", 0)), seed=int(options.get("seed", 0)))
     for name, then in origin.get("counts", {}).items():
         now = found.counts(name) if name in found.splits else []
@@ -54,6 +54,10 @@ def dataset(run: Run) -> Dataset:
             what = f"has changed since training: {name} has {sum(now)} pictures now, had {sum(then)}"
             raise UsageError(what, where=origin["path"])
     return found
+
+
+def _task(config: Mapping[str, Any]) -> Task:
+    return catalog.find(config.get("algorithm", "image-classification")).task
 
 
 def _options(run: Run) -> dict[str, str]:
@@ -85,8 +89,7 @@ def command(run: Run) -> str:
     """The command line that does the same again."""
     config = run.config
     origin = config.get("dataset", {})
-    task = config.get("algorithm", "image-classification").removeprefix("image-")
-    words = ["clary", "train", task, str(origin.get("path", "DATASET"))]
+    words = ["clary", "train", _task(config), str(origin.get("path", "DATASET"))]
     if origin.get("labels"):
         words += ["--labels", origin["labels"]]
     if config.get("hyperparameters", {}).get("epochs"):

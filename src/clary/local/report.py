@@ -7,23 +7,23 @@ go on. Whatever cannot be shown, since the data set has moved or the run has not
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, get_args
 
-import numpy as np
-
 from clary import __version__
 from clary.errors import CustomerError, MissingPackageError
 from clary.local import gallery, provenance
 from clary.local.evaluate import Evaluation, evaluate
-from clary.local.headline import NONE, duration, tiles
+from clary.local.headline import Tile, duration, tiles
 from clary.local.run import Run
+from clary.local.sections import SECTIONS, Section
+from clary.vision.algorithms import catalog
 from clary.vision.base.files import write_bytes
 from clary.vision.base.types import Dataset, SplitName
-from clary.vision.plots import confusion, counts, curves
+from clary.vision.plots import counts
 from clary.vision.plots.render import svg
 
 try:
@@ -36,8 +36,6 @@ __all__ = ["write"]
 
 SAMPLES = 12  # pictures shown of the data
 MISTAKES = 12
-MOST_PAIRS = 5  # pairs of classes named as confused
-MOST_CLASSES = 200  # with more, a confusion matrix shows nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +43,7 @@ class Material:
     """Everything the page is made of; None where it is not to be had, and then ``notes`` says why."""
 
     run: Run
+    section: Section[Any]
     config: Mapping[str, Any]
     history: Sequence[Mapping[str, Any]]
     dataset: Dataset | None
@@ -86,7 +85,8 @@ def _gather(run: Run, evaluation: Evaluation | None) -> Material:
             notes.append(f"The model was not evaluated: {error}.")
     if evaluation and evaluation.skipped:
         notes.append(_skipped(evaluation))
-    return Material(run, config, run.history, dataset, evaluation, tuple(notes))
+    section = SECTIONS.get(catalog.find(config.get("algorithm", "image-classification")).task)
+    return Material(run, section, config, run.history, dataset, evaluation, tuple(notes))
 
 
 def _skipped(evaluation: Evaluation) -> str:
@@ -95,23 +95,22 @@ def _skipped(evaluation: Evaluation) -> str:
 
 
 def _context(found: Material) -> dict[str, Any]:
-    evaluation, origin = found.evaluation, found.config.get("dataset", {})
+    evaluation, origin, section = found.evaluation, found.config.get("dataset", {}), found.section
     names = found.dataset.class_names if found.dataset else tuple(origin.get("class_names", ()))
     settings = provenance.settings(found.config)
     return {
         "title": found.run.path.resolve().name,
         "subtitle": _subtitle(found.config),
         "notes": found.notes,
-        "tiles": list(tiles(found.run, _sizes(found), names, evaluation)),
+        "tiles": list(tiles(found.run, _first(found), _sizes(found), names, evaluation)),
         "class_count": len(names),
-        "evaluation": evaluation and _results(evaluation),
-        **_matrix(evaluation),
-        "mistakes": gallery.mistakes(evaluation, MISTAKES) if evaluation else [],
-        "charts": list(_charts(found.history)),
+        "section": section,
+        "evaluation": evaluation and _results(section, evaluation),
+        "charts": _charts(found),
         "data_line": _data_line(found),
         "samples": gallery.samples(found.dataset, SAMPLES) if found.dataset else [],
         "counts": _counts_chart(_counts(found), names),
-        "usage": _usage(found.run) if found.run.finished else [],
+        "usage": _usage(found.run, section) if found.run.finished else [],
         "command": provenance.command(found.run),
         "changed": [one for one in settings if one.changed],
         "unchanged": [one for one in settings if not one.changed],
@@ -141,68 +140,29 @@ def _counts(found: Material) -> dict[str, Sequence[int]]:
     return {split: recorded[split] for split in get_args(SplitName) if split in recorded}
 
 
-def _results(evaluation: Evaluation) -> dict[str, Any]:
-    rows = sorted(evaluation.class_rows(), key=lambda row: (row["f1"] is None, row["f1"] or 0.0))
+def _first(found: Material) -> Tile:
+    return found.section.tile(found.evaluation, found.run.metrics)
+
+
+def _results(section: Section[Any], evaluation: Evaluation) -> dict[str, Any]:
+    remark = section.remark(evaluation)
     return {
         "split": evaluation.split,
-        "rows": [_class_row(row) for row in rows],
-        "remark": _metrics_line(evaluation),
-        "faultless": f"None: all {evaluation.count:,} pictures of {evaluation.split} were predicted rightly.",
+        "count": evaluation.count,
+        "table": section.table(evaluation),
+        "remark": f"{remark[:1].upper()}{remark[1:]}; measured in {duration(evaluation.seconds)}.",
+        "worst": section.worst(evaluation, MISTAKES),
+        **section.results(evaluation),
     }
 
 
-def _class_row(row: Mapping[str, Any]) -> dict[str, Any]:
-    ratios = {name: NONE if row[name] is None else f"{row[name]:.3f}" for name in ("precision", "recall", "f1")}
-    return {"name": row["name"], "support": f"{row['support']:,}", **ratios, "width": round(100 * (row["f1"] or 0), 1)}
-
-
-def _metrics_line(evaluation: Evaluation) -> str:
-    words = {
-        "top_5_accuracy": "top-5 accuracy",
-        "mean_average_precision": "mean average precision",
-        "macro_f1": "macro F1",
-        "log_loss": "log loss",
-        "expected_calibration_error": "expected calibration error",
-    }
-    parts = [f"{word} {evaluation.metrics[name]:.3f}" for name, word in words.items() if name in evaluation.metrics]
-    line = ", ".join(parts)
-    return f"{line[:1].upper()}{line[1:]}; measured in {duration(evaluation.seconds)}."
-
-
-def _matrix(evaluation: Evaluation | None) -> dict[str, Any]:
-    """The confusion matrix as SVG, its width in CSS pixels, and the pairs most often confused."""
-    matrix = evaluation.confusion if evaluation else None
-    if evaluation is None or matrix is None or len(matrix) > MOST_CLASSES:
-        return {"confusion": None, "matrix_width": 0, "confused": []}
-    names = evaluation.class_names
-    sheet = confusion.draw(matrix, names)
-    picture = Markup(svg(sheet, f"Confusion matrix of {len(names)} classes"))
-    return {
-        "confusion": picture,
-        "matrix_width": round(sheet.get_figwidth() * 96),
-        "confused": _confused(matrix, names),
-    }
-
-
-def _confused(matrix: np.ndarray, names: Sequence[str]) -> list[dict[str, Any]]:
-    wrong = matrix - np.diag(np.diag(matrix))
-    order = np.argsort(-wrong, axis=None, kind="stable")[:MOST_PAIRS]
-    cells = [divmod(int(flat), len(names)) for flat in order]
-    return [{"true": names[r], "predicted": names[c], "count": int(wrong[r, c])} for r, c in cells if wrong[r, c]]
-
-
-def _charts(history: Sequence[Mapping[str, Any]]) -> Iterator[Markup]:
-    if history:
-        for name, draw in (
-            ("Accuracy", curves.accuracy),
-            ("Loss", curves.loss),
-            ("Learning rate", curves.learning_rate),
-        ):
-            yield Markup(svg(draw(history), f"{name} by epoch"))
+def _charts(found: Material) -> list[Markup]:
+    drawn = found.section.charts(found.history) if found.history else ()
+    return [Markup(svg(figure, f"{name} by epoch")) for name, figure in drawn]
 
 
 def _counts_chart(table: Mapping[str, Sequence[int]], names: Sequence[str]) -> Markup | None:
-    fits = table and all(len(numbers) == len(names) for numbers in table.values())
+    fits = any(map(sum, table.values())) and all(len(numbers) == len(names) for numbers in table.values())
     return Markup(svg(counts.draw(names, table), "Pictures by class and split")) if fits else None
 
 
@@ -213,10 +173,11 @@ def _data_line(found: Material) -> str:
     return f"{origin.get('path', 'Data set unknown')} ({kind}{labels})" if kind else str(origin.get("path", ""))
 
 
-def _usage(run: Run) -> list[dict[str, str]]:
+def _usage(run: Run, section: Section[Any]) -> list[dict[str, str]]:
+    shown = {"classification": ".top(3)", "detection": ".above(0.5)", "segmentation": ".shares()"}[section.name]
     quoted = shlex.quote(str(run.path))
     request = "curl --data-binary @picture.jpg -H 'Content-Type: image/jpeg' http://127.0.0.1:8080/invocations"
-    python = f"import clary\n\nmodel = clary.load({str(run.path)!r})\nprint(model.predict(['picture.jpg'])[0].top(3))"
+    python = f"import clary\n\nmodel = clary.load({str(run.path)!r})\nprint(model.predict(['picture.jpg'])[0]{shown})"
     return [
         {"title": "On the command line", "code": f"clary predict {quoted} picture.jpg"},
         {"title": "As a service", "code": f"clary serve {quoted} --port 8080\n{request}"},

@@ -135,8 +135,10 @@ def _settings(spec: Spec, data: Dataset, given: Mapping[str, str]) -> dict[str, 
     count = len(data.splits["train"])
     counted = {"num_classes": str(len(data.class_names)), "num_training_samples": str(count)}
     counted |= {"multi_label": "1"} if data.multi_label else {}
-    counted["mini_batch_size"] = str(count // max(1, round(count / BATCH)))
-    return {**_defaults(spec, given), **counted, **given}
+    defaults = _defaults(spec, given)
+    about = int(defaults.get("mini_batch_size", BATCH))
+    counted["mini_batch_size"] = str(count // max(1, round(count / about)))
+    return {**defaults, **counted, **given}
 
 
 def _defaults(spec: Spec, given: Mapping[str, str]) -> dict[str, str]:

@@ -189,9 +189,9 @@ class TestOpening:
             open_model(folder)
 
     def test_a_model_of_another_version_says_so(self, folder, tmp_path):
-        document = json.loads((folder / "manifest.json").read_text()) | {"format_version": 2}
+        document = json.loads((folder / "manifest.json").read_text()) | {"format_version": 3}
         (folder / "manifest.json").write_text(json.dumps(document))
-        with pytest.raises(ArtifactError, match="has format version 2"):
+        with pytest.raises(ArtifactError, match="has format version 3"):
             open_model(pack(folder, tmp_path / "m.tar.gz"))
 
     @pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "", "a/../../b", "a\nb"])

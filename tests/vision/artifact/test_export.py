@@ -16,10 +16,10 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from clary.errors import AlgorithmError
+from clary.errors import AlgorithmError, ArtifactError
 from clary.vision.artifact.archive import open_model
 from clary.vision.artifact.export import TOLERANCE, write_model
-from clary.vision.artifact.manifest import Input, Manifest, Provenance
+from clary.vision.artifact.manifest import OUTPUTS, Input, Manifest, Output, Provenance
 from clary.vision.base.imaging import Preprocess
 from clary.vision.inference.engines.onnxruntime import OnnxRuntime
 from clary.vision.inference.engines.openvino import OpenVino
@@ -90,7 +90,7 @@ class TestWriting:
         many = np.concatenate([example] * 4)
         with torch.inference_mode():
             expected = network.eval()(torch.from_numpy(many)).numpy()
-        np.testing.assert_allclose(OnnxRuntime(tmp_path, manifest)(many), expected, atol=1e-5)
+        np.testing.assert_allclose(OnnxRuntime(tmp_path, manifest)(many)[0], expected, atol=1e-5)
 
     def test_the_state_dict_is_complete(self, network, example, tmp_path):
         network.to(memory_format=torch.channels_last)
@@ -114,6 +114,89 @@ class TestWriting:
         assert capfd.readouterr() == ("", "")
 
 
+class Places(nn.Module):
+    """uint8 (N, H, W, 3) to softmax scores (N, 3, H, W); ``fixed`` forgets that sizes differ."""
+
+    def __init__(self, fixed: bool = False) -> None:
+        super().__init__()
+        self.normalize = InputNormalization()
+        self.body = nn.Sequential(nn.Conv2d(3, 8, 3, stride=4, padding=1), nn.ReLU(), nn.Conv2d(8, 3, 1))
+        self.fixed = fixed
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        size = (32, 40) if self.fixed else (images.shape[1], images.shape[2])
+        logits = self.body(self.normalize(images))
+        scores: torch.Tensor = nn.functional.interpolate(logits * 5, size=size, mode="bilinear").softmax(dim=1)
+        return scores
+
+
+class Boxes(nn.Module):
+    """uint8 (N, H, W, 3) to boxes (N, 4, 4) and scores (N, 4, 3)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.places = Places()
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        scores = nn.functional.avg_pool2d(self.places(images), (16, 20)).flatten(2).transpose(1, 2)
+        return scores.repeat(1, 1, 2)[..., :4], scores
+
+
+PIXELS = replace(MANIFEST, task="segmentation", input=Input(Preprocess.whole()), outputs=OUTPUTS["segmentation"])
+BOXES = replace(MANIFEST, task="detection", outputs=OUTPUTS["detection"])
+
+
+class TestTasks:
+    def test_pictures_of_any_size(self, example, tmp_path, picture):
+        torch.manual_seed(0)
+        network = Places().eval()
+        manifest = write_model(tmp_path, network, example, PIXELS, engines=GRAPHS)
+        assert set(manifest.engines) == {"openvino", "onnxruntime"}
+        images = np.stack([picture(57, 71, seed) for seed in range(2)])
+        with torch.inference_mode():
+            expected = network(torch.from_numpy(images)).numpy()
+        for engine in GRAPHS:
+            (found,) = engine(tmp_path, manifest)(images)
+            np.testing.assert_allclose(found, expected, atol=0.02)
+
+    def test_a_graph_of_one_size_is_found_out(self, example, tmp_path):
+        torch.manual_seed(0)
+        with pytest.raises(AlgorithmError, match="engine `onnxruntime` differ from torch's in fp32"):
+            write_model(tmp_path, Traced(Places(fixed=True)), example, PIXELS, engines=[OnnxRuntime])
+        assert not (tmp_path / "manifest.json").exists()
+
+    def test_two_outputs_in_their_order(self, example, tmp_path):
+        torch.manual_seed(0)
+        network = Boxes().eval()
+        manifest = write_model(tmp_path, network, example, BOXES, engines=GRAPHS)
+        with torch.inference_mode():
+            expected = [one.numpy() for one in network(torch.from_numpy(example))]
+        for engine in GRAPHS:
+            for found, exact in zip(engine(tmp_path, manifest)(example), expected, strict=True):
+                np.testing.assert_allclose(found, exact, atol=0.02)
+
+    def test_a_manifest_that_names_another_output(self, example, tmp_path):
+        torch.manual_seed(0)
+        manifest = write_model(tmp_path, Boxes(), example, BOXES, engines=())
+        other = replace(manifest, outputs=(Output("boxes"), Output("marks")))
+        for engine in GRAPHS:
+            with pytest.raises(ArtifactError, match="the graph has no output `marks`"):
+                engine(tmp_path, other)
+
+
+class Traced(nn.Module):
+    """Takes any size in eager torch; what is traced has the size of the first example."""
+
+    def __init__(self, network: Places) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        self.network.fixed = torch.onnx.is_in_onnx_export()
+        scores: torch.Tensor = self.network(images)
+        return scores
+
+
 @dataclass
 class Opened:
     expected: np.ndarray
@@ -121,8 +204,8 @@ class Opened:
     error: float
     version: str = "1"
 
-    def __call__(self, images: np.ndarray) -> np.ndarray:
-        return self.expected[: len(images)] + self.error
+    def __call__(self, images: np.ndarray) -> tuple[np.ndarray, ...]:
+        return (self.expected[: len(images)] + self.error,)
 
 
 @dataclass

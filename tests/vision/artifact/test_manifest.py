@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clary.errors import ArtifactError
-from clary.vision.artifact.manifest import EngineCheck, FileEntry, Input, Manifest, Output, Provenance
+from clary.vision.artifact.manifest import OUTPUTS, EngineCheck, FileEntry, Input, Manifest, Output, Provenance
 from clary.vision.base.imaging import Preprocess
 
 MANIFEST = Manifest(
@@ -91,6 +91,43 @@ class TestRoundTrip:
         assert Manifest.from_json(manifest.to_json()) == manifest
 
 
+WHOLE = replace(
+    MANIFEST,
+    task="segmentation",
+    algorithm="semantic-segmentation",
+    multi_label=False,
+    input=Input(Preprocess.whole(480)),
+    outputs=OUTPUTS["segmentation"],
+)
+BOXES = replace(MANIFEST, task="detection", algorithm="object-detection", outputs=OUTPUTS["detection"])
+
+
+class TestTasks:
+    @pytest.mark.parametrize("manifest", [WHOLE, BOXES, replace(WHOLE, input=Input(Preprocess.whole()))])
+    def test_what_is_written_is_read(self, manifest):
+        assert Manifest.from_json(manifest.to_json()) == manifest
+
+    def test_a_whole_picture_has_no_size_of_its_own(self):
+        written = json.loads(WHOLE.to_json())["input"]
+        assert (written["height"], written["width"], written["resize"], written["crop"]) == (None, None, 480, "whole")
+
+    def test_an_older_clary_reads_what_it_can_serve_and_no_more(self):
+        assert [json.loads(m.to_json())["format_version"] for m in (MANIFEST, BOXES, WHOLE)] == [1, 2, 2]
+
+    @pytest.mark.parametrize(
+        ("manifest", "change", "said"),
+        [
+            (BOXES, {"outputs": WRITTEN["outputs"]}, "`outputs` of detection must be boxes and scores"),
+            (BOXES, {"outputs": json.loads(BOXES.to_json())["outputs"][::-1]}, "must be boxes and scores"),
+            (WHOLE, {"outputs": []}, "`outputs` of segmentation must be scores"),
+            (WHOLE, {"labels": [f"c{n}" for n in range(256)]}, "`labels` are 256, a pixel has one of at most 255"),
+            (BOXES, {"input": {**WRITTEN["input"], "crop": "squash", "height": None}}, "`input.height` is None"),
+        ],
+    )
+    def test_what_does_not_fit_the_task(self, manifest, change, said):
+        assert said in refusal(json.dumps({**json.loads(manifest.to_json()), **change}))
+
+
 class TestWrongValues:
     @pytest.mark.parametrize("key", [*set(WRITTEN) - {"metrics", "hyperparameters", "engines", "files", "multi_label"}])
     def test_a_missing_key_is_named(self, key):
@@ -145,7 +182,7 @@ class TestWrongValues:
 
 class TestVersions:
     def test_a_newer_one_names_the_clary_that_wrote_it(self):
-        text = json.dumps({**WRITTEN, "format_version": 2, "provenance": {"clary": "3.1"}})
+        text = json.dumps({**WRITTEN, "format_version": 3, "provenance": {"clary": "3.1"}})
         assert "clary 3.1 wrote it: pip install --upgrade 'clary>=3.1'" in refusal(text)
 
     @pytest.mark.parametrize("provenance", [None, {}, {"clary": "1; rm -rf /"}])

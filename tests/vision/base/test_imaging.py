@@ -406,3 +406,88 @@ def test_real_pets_with_their_quirks(pets: Path) -> None:
     gif, alpha = imaging.load(pets / "images/Abyssinian_34.jpg"), imaging.load(pets / "images/Abyssinian_5.jpg")
     assert (gif.shape, alpha.shape) == ((202, 250, 3), (150, 200, 3))
     assert imaging.inspect((pets / "images/Abyssinian_34.jpg").read_bytes()).format == "GIF"
+
+
+class TestMasks:
+    ids = np.arange(48 * 64, dtype=np.uint8).reshape(48, 64) % 5
+
+    def test_palette_indices_and_gray_values(self) -> None:
+        gray = Image.fromarray(self.ids)
+        palette = gray.copy()
+        palette.putpalette(bytes(range(255, -1, -1)) * 3)
+        for image in (gray, palette):
+            assert np.array_equal(imaging.decode_mask(saved(image, "PNG")), self.ids)
+            assert np.array_equal(imaging.decode_mask(saved(image, "BMP")), self.ids)
+
+    @pytest.mark.parametrize("bits", [1, 2, 4])
+    def test_few_bits(self, bits: int) -> None:
+        ids = self.ids % 2**bits
+        palette = Image.fromarray(ids)
+        palette.putpalette([0, 0, 0, 255, 0, 0, 0, 255, 0] * 5)
+        assert np.array_equal(imaging.decode_mask(saved(palette, "PNG", bits=bits)), ids)
+        assert np.array_equal(imaging.decode_mask(gray_png(ids, bits)), ids)
+
+    def test_values_become_class_ids(self) -> None:
+        table = bytes([255, 0, 1, 2] + [255] * 252)
+        found = imaging.decode_mask(saved(Image.fromarray(self.ids), "PNG"), table)
+        assert np.array_equal(found, np.array([255, 0, 1, 2, 255], np.uint8)[self.ids])
+
+    @pytest.mark.parametrize(
+        ("format", "mode", "said"),
+        [
+            ("PNG", "RGB", "is RGB with 8 bits a channel, not a mask of one channel; convert it to a palette PNG"),
+            ("PNG", "RGBA", "is RGBA with 8 bits a channel, not a mask"),
+            ("PNG", "LA", "is LA with 8 bits a channel, not a mask"),
+            ("PNG", "I;16", "with 16 bits a channel, not a mask"),
+            ("JPEG", "L", "is a JPEG, whose values are not exact; save masks as PNG"),
+        ],
+    )
+    def test_pictures_that_are_no_mask(self, format: str, mode: str, said: str) -> None:
+        with pytest.raises(ImageError) as caught:
+            imaging.decode_mask(saved(Image.fromarray(self.ids).convert(mode), format))
+        assert said in str(caught.value)
+
+    def test_cut_at_every_byte(self) -> None:
+        data = saved(Image.fromarray(self.ids), "PNG")
+        for cut in range(len(data) - 24):  # checksums and the end mark may miss
+            with pytest.raises(ImageError):
+                imaging.decode_mask(data[:cut])
+
+
+def gray_png(ids: np.ndarray, bits: int) -> bytes:
+    """A grayscale PNG of ``bits`` bits a pixel, by hand: Pillow does not write those."""
+    rows = np.unpackbits(ids[:, :, None], axis=2)[:, :, 8 - bits :].reshape(len(ids), -1)
+    packed = b"".join(b"\0" + np.packbits(row).tobytes() for row in rows)
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", ids.shape[1], ids.shape[0], bits, 0, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(packed)) + chunk(b"IEND", b"")
+
+
+class TestUprightSize:
+    @pytest.mark.parametrize("format", [*LOSSLESS, *LOSSY, "GIF"])
+    def test_any_format(self, format: str, encoded: Encoded) -> None:
+        assert imaging.upright_size(encoded(format, 70, 40)) == (70, 40)
+
+    @pytest.mark.parametrize("format", ["JPEG", "PNG"])
+    @pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+    def test_turned_pictures(self, format: str, orientation: int, picture: Make) -> None:
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        data = saved(Image.fromarray(picture(70, 40)), format, exif=exif)
+        assert imaging.upright_size(data) == ((40, 70) if orientation > 4 else (70, 40))
+
+    def test_a_progressive_jpeg(self, encoded: Encoded) -> None:
+        assert imaging.upright_size(encoded("JPEG", 70, 40, progressive=True)) == (70, 40)
+
+    @settings(max_examples=200)
+    @given(st.binary(max_size=60))
+    def test_any_bytes(self, data: bytes) -> None:
+        for head in (b"\xff\xd8", b"\x89PNG\r\n\x1a\n", b""):
+            try:
+                width, height = imaging.upright_size(head + data)
+            except ImageError:
+                continue
+            assert min(width, height) >= 0

@@ -20,6 +20,15 @@ def test_a_blob_is_a_file_or_a_part_of_it(tmp_path: Path) -> None:
     assert (str(Blob(path)), str(Blob(path, 3, 4))) == (str(path), f"{path}@3")
 
 
+def test_a_blob_in_pieces(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"0123456789")
+    blob = Blob(path, 1, 2, ((5, 1), (7, 3)))
+    assert blob.read() == b"125789"
+    assert blob.size == 6
+    assert (Blob(path).size, Blob(path, 3).size, Blob(path, 3, 4).size) == (10, 7, 4)
+
+
 def test_counts() -> None:
     samples = tuple(Sample(Blob(Path("x")), classes) for classes in ((0,), (2,), (0, 2), ()))
     data = Dataset(Path("."), "memory", ("a", "b", "c"), {"train": samples, "test": ()}, multi_label=True)

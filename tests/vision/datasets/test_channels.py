@@ -1,15 +1,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from clary.errors import ClaryError, CustomerError, DataError
 from clary.vision.base.jobdir import DATASET_CONTENT_TYPE, Channel, JobDir
-from clary.vision.base.types import Dataset, Task
+from clary.vision.base.recordio import frame
+from clary.vision.base.types import Blob, Box, Dataset, Sample, Task
 from clary.vision.datasets import channels
 from clary.vision.formats import FORMATS, Format
+from clary.vision.formats._masks import mask_png
 
 Tree = Callable[..., Path]
 IMAGES = "application/x-image"
@@ -83,7 +87,7 @@ class TestSageMakerChannels:
         assert str(caught.value).startswith(
             "The train channel has the content type `text/csv`, which is not read here;"
         )
-        handled = sorted({kind for format in FORMATS for kind in format.content_types})
+        handled = sorted({k for format in FORMATS if "classification" in format.tasks for k in format.content_types})
         assert f"use one of {', '.join([*handled, DATASET_CONTENT_TYPE])}" in str(caught.value)
 
     def test_pictures_are_not_read_in_pipe_mode(self, data: Path) -> None:
@@ -105,6 +109,93 @@ class TestSageMakerChannels:
     def test_multi_label_pictures_need_lists(self, data: Path) -> None:
         with pytest.raises(CustomerError, match="add train_lst and validation_lst channels"):
             channels.load(job(data, "train", "validation"), multi_label=True)
+
+
+class TestOtherTasks:
+    """Boxes and masks, in files and through pipes, by content type, mode and wrapper."""
+
+    @pytest.fixture
+    def jobs(self, tmp_path: Path, jpeg: Callable[..., bytes]) -> Callable[..., JobDir]:
+        samples = []
+        for seed in range(4):
+            path = tmp_path / f"{seed}.jpg"
+            path.write_bytes(jpeg(seed=seed))
+            path.with_suffix(".png").write_bytes(mask_png(np.full((48, 64), seed % 3, np.uint8)))
+            box = Box(seed % 2, 1, 2, 30 + seed, 40)
+            samples.append(Sample(Blob(path), (seed % 2,), (box,), Blob(path.with_suffix(".png"))))
+        data = Dataset(
+            tmp_path, "memory", ("a", "b", "c"), {"train": tuple(samples[:3]), "validation": tuple(samples[3:])}
+        )
+
+        def make(format: str, task: Task) -> JobDir:
+            FORMATS.get(format).write(replace(data, task=task), tmp_path / "data")
+            if format != "recordio":
+                names = ("train", "validation", "train_annotation", "validation_annotation")
+                return job(tmp_path / "data", *names)
+            for name in ("train", "validation"):
+                (tmp_path / f"data/{name}").mkdir()
+                (tmp_path / f"data/{name}.rec").rename(tmp_path / f"data/{name}/{name}.rec")
+            return job(tmp_path / "data", "train", "validation", kind="application/x-recordio")
+
+        return make
+
+    @pytest.mark.parametrize(
+        ("format", "task"),
+        [("sagemaker-json", "detection"), ("recordio", "detection"), ("sagemaker-png", "segmentation")],
+    )
+    def test_files(self, jobs: Callable[..., JobDir], format: str, task: Task) -> None:
+        found = channels.load(jobs(format, task), num_classes=4, task=task)
+        assert (found.format, found.task, len(found.class_names)) == (format, task, 4)
+        assert {split: len(samples) for split, samples in found.splits.items()} == {"train": 3, "validation": 1}
+        assert found.problems == ()
+
+    def test_class_ids_beyond_num_classes(self, jobs: Callable[..., JobDir]) -> None:
+        with pytest.raises(DataError) as caught:
+            channels.load(jobs("sagemaker-json", "detection"), num_classes=1, task="detection")
+        assert str(caught.value).startswith(
+            "train_annotation/1.json: has the class id 1; with num_classes 1 class ids run from 0 to 0; set num_cl"
+        )
+
+    def test_no_boxes_at_all(self, jobs: Callable[..., JobDir]) -> None:
+        made = jobs("sagemaker-json", "detection")
+        for path in (made.data / "train_annotation").iterdir():
+            path.write_text('{"annotations": []}')
+        with pytest.raises(DataError, match="The train channel has no box in any picture"):
+            channels.load(made, task="detection")
+
+    def test_an_augmented_manifest(self, tmp_path: Path, jpeg: Callable[..., bytes]) -> None:
+        names = ("train", "validation")
+        kind = "application/x-recordio"
+        given = {n: Channel(n, tmp_path / n, kind, "Pipe", record_wrapper="RecordIO") for n in names}
+        made = JobDir.create(tmp_path / "job", {}, given)
+        for name in names:
+            (made.data / name).unlink()
+            stream = b"".join(frame(r) for r in (jpeg(seed=1), b"0", jpeg(seed=2), b"1"))
+            (made.data / f"{name}_0").write_bytes(stream)
+        found = channels.load(made, num_classes=2)
+        assert (found.format, found.problems, found.counts("train")) == ("augmented-manifest", (), [1, 1])
+
+    def test_wrapped_and_plain_records_do_not_mix(self, tmp_path: Path) -> None:
+        kind = "application/x-recordio"
+        given = {
+            "train": Channel("train", tmp_path, kind, "Pipe", record_wrapper="RecordIO"),
+            "validation": Channel("validation", tmp_path, kind, "Pipe"),
+        }
+        with pytest.raises(CustomerError) as caught:
+            channels.load(JobDir.create(tmp_path / "job", {}, given))
+        assert str(caught.value) == (
+            "The channels do not go together: train application/x-recordio in Pipe mode, wrapper RecordIO, validation "
+            "application/x-recordio in Pipe mode, wrapper None; give all the same content type, input mode and record "
+            "wrapper"
+        )
+
+    @pytest.mark.pets
+    @pytest.mark.parametrize("task", ["detection", "segmentation"])
+    def test_real_pets(self, pets: Path, tmp_path: Path, task: Task) -> None:
+        channel = Channel("dataset", pets, f"{DATASET_CONTENT_TYPE}; validation=0.25; seed=0")
+        found = channels.load(JobDir.create(tmp_path / "job", {}, {"dataset": channel}), task=task)
+        assert found.class_names == (("cat", "dog") if task == "detection" else ("pet", "background", "border"))
+        assert len(found.splits["validation"]) == (58 if task == "detection" else 59)
 
 
 class TestUse:

@@ -11,7 +11,10 @@ import pytest
 from PIL import Image
 
 from clary.errors import DataError
-from clary.vision.datasets.check import CheckResult, check
+from clary.vision.base.types import Blob, Box, Dataset, Sample, Task
+from clary.vision.datasets.check import CheckResult, check, examine
+from clary.vision.formats import FORMATS, read
+from clary.vision.formats._masks import mask_png
 
 Tree = Callable[..., Path]
 Encoded = Callable[..., bytes]
@@ -189,3 +192,104 @@ def test_real_pets(pets: Path) -> None:
         "images/Abyssinian_5.jpg (annotations/test.txt:45)",
     ]
     assert "is a PNG file" in result.notes[1].what
+
+
+class TestBoxes:
+    def data(self, root: Path, *boxes: Box, task: Task = "detection") -> CheckResult:
+        (root / "dog").rename(root.parent / "other")
+        paths = sorted(root.rglob("*.jpg"))
+        samples = (
+            Sample(Blob(paths[0]), (0,), boxes),
+            *(Sample(Blob(p), (0,), (Box(0, 0, 0, 9, 9),)) for p in paths[1:]),
+        )
+        return examine(Dataset(root, "memory", ("cat", "dog"), {"train": samples}, task))
+
+    @pytest.mark.parametrize(
+        ("box", "said"),
+        [
+            (Box(0, 10, 10, 80, 40), "has a box of cat outside its 64 x 48 pixels, xmin 10 ymin 10 xmax 80 ymax 40"),
+            (Box(1, -5, 10, 30, 40), "has a box of dog outside its 64 x 48 pixels"),
+            (Box(0, 30, 10, 10, 40), "has a box of cat that is inverted or has no area"),
+            (Box(0, 30, 10, 40, 10), "has a box of cat that is inverted or has no area"),
+        ],
+    )
+    def test_boxes_that_do_not_fit(self, root: Path, box: Box, said: str) -> None:
+        result = self.data(root, Box(0, 0, 0, 64.6, 48), box)
+        [line] = lines(result, "error")
+        assert line.startswith("cat/0.jpg: ")
+        assert said in line
+        assert len(result.dataset) == 4
+
+    def test_boxes_of_a_picture_as_stored(self, root: Path) -> None:
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        with Image.open(root / "cat/0.jpg") as image:
+            image.load()
+            image.save(root / "cat/0.jpg", exif=exif)
+        [line] = lines(self.data(root, Box(0, 0, 0, 60, 40)), "error")
+        assert "outside its 48 x 64 pixels" in line
+        assert "it fits the picture as stored, not as shown" in line
+
+    def test_pictures_without_boxes_are_noted(self, root: Path) -> None:
+        assert "train: has 1 picture without a box; they teach what is background" in lines(self.data(root), "note")
+
+
+class TestMasks:
+    def data(self, root: Path, mask: bytes, names: int = 3) -> CheckResult:
+        good = mask_png((np.arange(48 * 64).reshape(48, 64) % 3).astype(np.uint8))
+        samples = []
+        for number, path in enumerate(sorted(root.rglob("*.jpg"))):
+            path.with_suffix(".png").write_bytes(mask if number == 0 else good)
+            samples.append(Sample(Blob(path), mask=Blob(path.with_suffix(".png"))))
+        classes = tuple(f"class {n}" for n in range(names))
+        return examine(Dataset(root, "memory", classes, {"train": tuple(samples)}, "segmentation"))
+
+    def test_pixels_are_counted(self, root: Path) -> None:
+        result = self.data(root, mask_png(np.full((48, 64), 1, np.uint8)))
+        assert result.problems == ()
+        assert result.pixels == {"train": (9 * 1024, 9 * 1024 + 48 * 64, 9 * 1024)}
+
+    @pytest.mark.parametrize(
+        ("ids", "said"),
+        [
+            (np.zeros((64, 48), np.uint8), "is 48 x 64 pixels, its picture 64 x 48; make both of one size"),
+            (np.full((48, 64), 7, np.uint8), "has the class id 7, with 3 classes they run from 0 to 2"),
+            (np.arange(48 * 64).reshape(48, 64).astype(np.uint8) % 9, "has the class id 3, 4, 5 and 3 more, with 3 cl"),
+        ],
+    )
+    def test_masks_that_do_not_fit(self, root: Path, ids: np.ndarray, said: str) -> None:
+        result = self.data(root, mask_png(ids))
+        [line] = lines(result, "error")
+        assert line.startswith("cat/0.png: ")
+        assert said in line
+        assert len(result.dataset) == 9
+
+    def test_an_rgb_mask(self, root: Path, encoded: Encoded) -> None:
+        [line] = lines(self.data(root, encoded("PNG")), "error")
+        assert line.startswith("cat/0.png: is RGB with 8 bits a channel, not a mask of one channel")
+
+    def test_a_truncated_mask(self, root: Path) -> None:
+        data = mask_png(np.random.default_rng(0).integers(0, 3, (48, 64)).astype(np.uint8))
+        [line] = lines(self.data(root, data[: len(data) // 2]), "error")
+        assert line.startswith("cat/0.png: is damaged or truncated")
+
+    def test_a_mask_of_nothing(self, root: Path) -> None:
+        result = self.data(root, mask_png(np.full((48, 64), 255, np.uint8)))
+        assert lines(result, "note") == ["cat/0.png: has no pixel of any class; it teaches nothing"]
+
+
+def test_packed_pictures_are_named_by_record(tmp_path: Path, root: Path) -> None:
+    FORMATS.get("recordio").write(read(root), tmp_path / "packed")
+    path = tmp_path / "packed/train.rec"
+    second = read(tmp_path / "packed").splits["train"][1]
+    data = bytearray(path.read_bytes())
+    data[second.image.offset + 300 : second.image.offset + second.image.size] = b"\0" * (second.image.size - 300)
+    path.write_bytes(data)
+    errors = lines(check(tmp_path / "packed"), "error")
+    assert len(errors) <= 1
+    assert all(line.startswith(second.source) for line in errors)
+    (tmp_path / "packed/train.idx").write_text("0\t0\n")
+    assert any(
+        "train.idx:1: lists 1 records, train.rec holds 10" in line
+        for line in lines(check(tmp_path / "packed"), "error")
+    )

@@ -18,7 +18,9 @@ class TestDetect:
         with pytest.raises(DataError) as caught:
             formats.read(tmp_path)
         message = str(caught.value)
-        assert message.startswith(f"{tmp_path}: is no data set of a layout known here; the layouts are folder (")
+        assert message.startswith(
+            f"{tmp_path}: is no data set of a layout known here; the layouts are augmented-manifest ("
+        )
         assert all(f"{format.name} ({format.layout})" in message for format in FORMATS)
         assert "\n" not in message
 

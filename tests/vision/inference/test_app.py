@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from starlette.testclient import TestClient
 
+from clary.vision.base.recordio import read_records
 from clary.vision.inference.app import ATTRIBUTES, create_app
 from clary.vision.inference.page import page
 from clary.vision.inference.predictor import Model, load
@@ -104,6 +109,120 @@ class TestInvocations:
         run()
 
 
+@pytest.fixture(scope="module")
+def boxes(box_model) -> Iterator[TestClient]:
+    with load(box_model, streams=2) as model, TestClient(create_app(model, Settings())) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def pixels(pixel_model) -> Iterator[TestClient]:
+    with load(pixel_model, streams=2) as model, TestClient(create_app(model, Settings())) as client:
+        yield client
+
+
+def as_png(pixels: np.ndarray) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def ask(client: TestClient, pixels: np.ndarray, accept: str | None = None) -> Any:
+    headers = {"Content-Type": "image/png"} | ({"Accept": accept} if accept else {})
+    answer = client.post("/invocations", content=as_png(pixels), headers=headers)
+    assert answer.status_code == 200, answer.text
+    return answer
+
+
+class TestBoxes:
+    def test_healthy(self, boxes):
+        assert boxes.get("/ping").status_code == 200
+
+    @pytest.mark.parametrize("accept", [None, "*/*", "application/json", "application/jsonlines"])
+    def test_rows(self, boxes, rectangle_picture, accept):
+        picture, true = rectangle_picture(1, 200, 160)
+        answer = ask(boxes, picture, accept)
+        assert answer.headers["content-type"] == (accept or "application/json").replace("*/*", "application/json")
+        rows = answer.json()["prediction"]
+        assert sorted(row[0] for row in rows) == sorted(float(colour) for colour, *_ in true)
+        assert [row[1] for row in rows] == sorted((row[1] for row in rows), reverse=True)
+        for colour, *place in true:
+            (row,) = [row for row in rows if row[0] == colour]
+            np.testing.assert_allclose(np.array(row[2:]) * [200, 160, 200, 160], place, atol=5)
+
+    def test_annotations(self, boxes, rectangle_picture):
+        picture, true = rectangle_picture(0, 200, 160)
+        answer = ask(boxes, picture, "application/json;annotation=1")
+        ((colour, left, top, right, bottom),) = true
+        assert answer.json()["image_size"] == [{"width": 200, "height": 160, "depth": 3}]
+        (found,) = answer.json()["annotations"]
+        assert found["class_id"] == colour
+        place = [found[name] for name in ("left", "top", "width", "height")]
+        assert all(isinstance(number, int) for number in place)
+        np.testing.assert_allclose(place, [left, top, right - left, bottom - top], atol=5)
+
+    def test_nothing_is_there(self, boxes):
+        assert ask(boxes, np.full((50, 60, 3), 120, np.uint8)).json() == {"prediction": []}
+
+    def test_no_picture(self, boxes):
+        answer = boxes.post("/invocations", content=b"nothing", headers=JPEG)
+        assert (answer.status_code, answer.text.split(";")[0]) == (400, "the body is not a picture")
+
+
+class TestPixels:
+    def test_healthy(self, pixels):
+        assert pixels.get("/ping").status_code == 200
+
+    @pytest.mark.parametrize("accept", [None, "*/*", "image/png", "image/png, */*;q=0.1"])
+    @pytest.mark.parametrize("size", [(96, 80), (131, 77)])
+    def test_a_mask(self, pixels, rectangle_picture, accept, size):
+        picture, true = rectangle_picture(3, *size)
+        answer = ask(pixels, picture, accept)
+        assert answer.headers["content-type"] == "image/png"
+        mask = Image.open(io.BytesIO(answer.content))
+        assert (mask.mode, mask.size) == ("P", size)
+        np.testing.assert_array_equal(np.array(mask), wanted(true, picture))
+
+    @pytest.mark.parametrize("accept", ["application/x-protobuf", "application/x-recordio-protobuf"])
+    def test_scores(self, pixels, rectangle_picture, record_type, accept):
+        picture, true = rectangle_picture(1)
+        answer = ask(pixels, picture, accept)
+        assert answer.headers["content-type"] == accept
+        (payload,) = read_records(io.BytesIO(answer.content))
+        features = record_type.FromString(payload).features
+        shape = list(features["shape"].int32_tensor.values)
+        assert shape == [1, 4, 80, 96]
+        scores = np.reshape(features["target"].float32_tensor.values, shape)
+        np.testing.assert_allclose(scores.sum(axis=1), 1, atol=0.01)
+        np.testing.assert_array_equal(scores.argmax(axis=1)[0], wanted(true, picture))
+
+    def test_json_lines(self, pixels, rectangle_picture):
+        picture, true = rectangle_picture(1)
+        found = ask(pixels, picture, "application/jsonlines").json()["prediction"]
+        np.testing.assert_array_equal(
+            np.repeat(found["classes"], found["lengths"]).reshape(found["shape"]), wanted(true, picture)
+        )
+
+    def test_json_is_not_offered(self, pixels):
+        answer = pixels.post("/invocations", content=b"x", headers={**JPEG, "Accept": "application/json"})
+        assert answer.status_code == 406
+        assert "ask for image/png or application/x-protobuf or" in answer.text
+
+    def test_many_sizes_at_once(self, pixels, rectangle_picture):
+        pictures = [rectangle_picture(seed, 96 + seed % 3 * 8, 80) for seed in range(12)]
+        with ThreadPoolExecutor(6) as pool:
+            answers = list(pool.map(lambda one: ask(pixels, one[0]).content, pictures))
+        for (picture, true), content in zip(pictures, answers, strict=True):
+            np.testing.assert_array_equal(np.array(Image.open(io.BytesIO(content))), wanted(true, picture))
+
+
+def wanted(true: list[tuple[int, ...]], picture: np.ndarray) -> np.ndarray:
+    ids = np.zeros(picture.shape[:2], np.uint8)
+    for colour, left, top, right, bottom in true:
+        ids[top:bottom, left:right] = colour + 1
+    return ids
+
+
 class TestHealth:
     def test_ping_is_empty(self, client):
         answer = client.get("/ping")
@@ -111,14 +230,17 @@ class TestHealth:
 
     def test_an_engine_that_fails_and_recovers(self, model, jpeg, monkeypatch, caplog):
         broken = True
-        scores = model.scores
+        engine = model.engine
 
-        def unsteady(images: np.ndarray) -> np.ndarray:
-            if broken:
-                raise RuntimeError("out of memory")
-            return np.asarray(scores(images))
+        class Unsteady:
+            streams = 1
 
-        monkeypatch.setattr(model, "scores", unsteady)
+            def __call__(self, images: np.ndarray) -> tuple[np.ndarray, ...]:
+                if broken:
+                    raise RuntimeError("out of memory")
+                return tuple(engine(images))
+
+        monkeypatch.setattr(model, "engine", Unsteady())
         with TestClient(create_app(model, Settings())) as client:
             assert client.get("/ping").status_code == 503
             answer = client.post("/invocations", content=jpeg(), headers=JPEG)
@@ -157,6 +279,15 @@ class TestPage:
         assert json.loads(labels) == ["cat", "dog", "fox"]
         assert not re.search(r"""(src|href)\s*=\s*["'](?!data:)|https?://|@import""", answer.text)
         assert "default-src 'none'" in answer.headers["content-security-policy"]
+
+    @pytest.mark.parametrize(
+        ("name", "task"), [("client", "classification"), ("boxes", "detection"), ("pixels", "segmentation")]
+    )
+    def test_it_knows_what_the_model_does(self, request, name, task):
+        text = request.getfixturevalue(name).get("/").text
+        assert f'const TASK = "{task}";' in text
+        (found,) = re.findall(r"const COLOURS = (.*);", text)
+        assert all(re.fullmatch("#[0-9a-f]{6}", one) for one in json.loads(found))
 
     def test_labels_cannot_break_out(self, model):
         labels = ("</script><script>alert(1)</script>", "$about", "<!--")

@@ -7,12 +7,11 @@ import threading
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clary.errors import AlgorithmError, BusyError, ImageError
+from clary.errors import AlgorithmError, BusyError, ImageError, TooLargeError
 from clary.vision.inference import batching
 from clary.vision.inference.batching import Batcher
 
@@ -20,10 +19,10 @@ BAD_PICTURE = -1
 POISON = 13
 
 
-def prepare(number: int) -> np.ndarray:
+def prepare(number: int) -> int:
     if number == BAD_PICTURE:
         raise ImageError("is not a picture")
-    return np.array([number])
+    return number
 
 
 class Engine:
@@ -36,25 +35,25 @@ class Engine:
         self.lock = threading.Lock()
         self.running = self.most = 0
 
-    def __call__(self, images: np.ndarray) -> np.ndarray:
+    def __call__(self, numbers: list[int]) -> list[int]:
         with self.lock:
-            self.batches.append(images[:, 0].tolist())
+            self.batches.append(list(numbers))
             self.running += 1
             self.most = max(self.most, self.running)
         assert self.gate.wait(10)
         with self.lock:
             self.running -= 1
-        if POISON in images:
+        if POISON in numbers:
             raise RuntimeError("first line\nthe end")
-        return images * 2
+        return [2 * number for number in numbers]
 
 
-def play(scene: Callable[[Batcher[int], Engine], Coroutine[Any, Any, Any]], **options: Any) -> Engine:
+def play(scene: Callable[[Batcher[int, int, int], Engine], Coroutine[Any, Any, Any]], **options: Any) -> Engine:
     """Run a scene with a batcher in an event loop of its own."""
     engine = Engine()
 
     async def main() -> None:
-        batcher: Batcher[int] = Batcher(prepare, engine, **options)
+        batcher: Batcher[int, int, int] = Batcher(prepare, engine, **options)
         try:
             await asyncio.wait_for(scene(batcher, engine), 20)
         finally:
@@ -70,7 +69,7 @@ async def until(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(0)
 
 
-async def one_runs(batcher: Batcher[int], engine: Engine, others: Iterable[int]) -> list[asyncio.Task[Any]]:
+async def one_runs(batcher: Batcher[int, int, int], engine: Engine, others: Iterable[int]) -> list[asyncio.Task[Any]]:
     """Request 0 is held in the engine, at the gate; the others wait for it."""
     engine.gate.clear()
     tasks = [asyncio.create_task(batcher(0))]
@@ -80,7 +79,39 @@ async def one_runs(batcher: Batcher[int], engine: Engine, others: Iterable[int])
     return tasks
 
 
+class TestKeys:
+    def test_only_equal_keys_travel_together(self):
+        async def scene(batcher: Batcher[int, int, int], engine: Engine) -> None:
+            tasks = await one_runs(batcher, engine, range(100, 112))
+            engine.gate.set()
+            assert await asyncio.gather(*tasks) == [0, *(2 * number for number in range(100, 112))]
+
+        engine = play(scene, key=lambda number: number % 3)
+        assert len(engine.batches) < 13, "some came together"
+        assert all(len({number % 3 for number in batch}) == 1 for batch in engine.batches)
+
+    def test_the_first_is_served_first(self):
+        async def scene(batcher: Batcher[int, int, int], engine: Engine) -> None:
+            tasks = await one_runs(batcher, engine, [100, 103, 101, 106])
+            engine.gate.set()
+            await asyncio.gather(*tasks)
+
+        engine = play(scene, key=lambda number: number % 3)
+        assert [batch[0] for batch in engine.batches] == [0, 100, 101]
+        assert engine.batches[1] == [100, 103, 106]
+
+
 class TestAnswers:
+    def test_what_is_wrong_with_one_answer_is_its_own(self):
+        async def scene(batcher: Batcher[int, int, int], engine: Engine) -> None:
+            batcher._answers = lambda numbers: [TooLargeError("too large") if n == 2 else n for n in numbers]
+            found = await asyncio.gather(*(batcher(number) for number in range(4)), return_exceptions=True)
+            assert isinstance(found.pop(2), TooLargeError)
+            assert found == [0, 1, 3]
+            assert batcher.healthy, "the engine did its work"
+
+        play(scene)
+
     @settings(max_examples=60, deadline=None)
     @given(
         numbers=st.lists(st.integers(BAD_PICTURE, 20), min_size=1, max_size=30),
@@ -90,7 +121,7 @@ class TestAnswers:
         largest=st.integers(1, 5),
     )
     def test_everyone_gets_their_own(self, numbers, yields, cancelled, streams, largest):
-        async def scene(batcher: Batcher[int], engine: Engine) -> None:
+        async def scene(batcher: Batcher[int, int, int], engine: Engine) -> None:
             tasks = []
             for place, number in enumerate(numbers):
                 tasks.append(asyncio.create_task(batcher(number)))
@@ -107,8 +138,7 @@ class TestAnswers:
                 elif number == POISON:
                     assert isinstance(answer, AlgorithmError)
                 else:
-                    assert isinstance(answer, np.ndarray)
-                    assert answer.tolist() == [2 * number]
+                    assert answer == 2 * number
 
         engine = play(scene, streams=streams, largest=largest, limit=1000)
         assert max(map(len, engine.batches), default=1) <= largest
@@ -117,7 +147,7 @@ class TestAnswers:
     def test_all_are_answered_when_none_is_cancelled(self):
         async def scene(batcher, engine):
             answers = await asyncio.gather(*(batcher(number) for number in range(100, 200)))
-            assert [answer.tolist() for answer in answers] == [[2 * number] for number in range(100, 200)]
+            assert answers == [2 * number for number in range(100, 200)]
 
         play(scene, limit=100)
 
@@ -160,8 +190,8 @@ class TestBatches:
             with batcher.admit() as submit:
                 first = asyncio.create_task(batcher(1))
                 await until(lambda: len(batcher._waiting) == 1)
-                assert (await submit(2)).tolist() == [4]
-            assert (await first).tolist() == [2]
+                assert await submit(2) == 4
+            assert await first == 2
 
         assert play(scene).batches == [[1, 2]]
 
@@ -170,15 +200,15 @@ class TestBatches:
             with batcher.admit():
                 first = asyncio.create_task(batcher(1))
                 await until(lambda: len(batcher._waiting) == 1)
-            assert (await first).tolist() == [2]
+            assert await first == 2
 
         assert play(scene).batches == [[1]]
 
     def test_who_is_slow_is_waited_for_a_moment_only(self):
         async def scene(batcher, engine):
             with batcher.admit() as submit:
-                assert (await batcher(1)).tolist() == [2]
-                assert (await submit(2)).tolist() == [4]
+                assert await batcher(1) == 2
+                assert await submit(2) == 4
 
         assert play(scene).batches == [[1], [2]]
 
@@ -197,8 +227,8 @@ class TestBatches:
             first, second, third = await one_runs(batcher, engine, [1, 2])
             second.cancel()
             engine.gate.set()
-            assert (await first).tolist() == [0]
-            assert (await third).tolist() == [4]
+            assert await first == 0
+            assert await third == 4
             with pytest.raises(asyncio.CancelledError):
                 await second
 
@@ -211,7 +241,7 @@ class TestFailures:
             tasks = await one_runs(batcher, engine, [1, POISON, 2])
             engine.gate.set()
             answers = await asyncio.gather(*tasks, return_exceptions=True)
-            assert [a.tolist() for a in answers if isinstance(a, np.ndarray)] == [[0], [2], [4]]
+            assert [a for a in answers if isinstance(a, int)] == [0, 2, 4]
             assert str(answers[2]) == "the engine failed (the end)"
 
         batches = play(scene).batches
@@ -230,7 +260,7 @@ class TestFailures:
 
     def test_an_engine_that_loses_answers(self):
         async def scene(batcher, engine):
-            batcher._scores = lambda images: images[:0]
+            batcher._answers = lambda numbers: numbers[:0]
             with pytest.raises(AlgorithmError, match="0 answers to 1 pictures"):
                 await batcher(1)
 
@@ -257,7 +287,7 @@ class TestLimit:
             engine.gate.set()
             answers: list[Any] = await asyncio.gather(*tasks, return_exceptions=True)
             assert isinstance(answers[2], asyncio.CancelledError)
-            assert [answers[i].tolist() for i in (0, 1, 3)] == [[0], [2], [10]]
+            assert [answers[i] for i in (0, 1, 3)] == [0, 2, 10]
             await batcher(6)
 
         play(scene, limit=3)
@@ -267,7 +297,7 @@ class TestLimit:
         async def scene(batcher, engine):
             for _ in range(5):
                 await asyncio.gather(batcher(number), return_exceptions=True)
-            assert (await batcher(2)).tolist() == [4]
+            assert await batcher(2) == 4
 
         play(scene, limit=1)
 
@@ -291,7 +321,7 @@ def test_closing_cancels_those_who_wait():
         engine.gate.set()
         batcher.close()
         answers: list[Any] = await asyncio.gather(*tasks, return_exceptions=True)
-        assert answers[0].tolist() == [0]
+        assert answers[0] == 0
         assert isinstance(answers[1], asyncio.CancelledError)
 
     play(scene)

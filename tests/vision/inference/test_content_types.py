@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
-
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clary.errors import NotAcceptableError, UnsupportedMediaTypeError
-from clary.vision.base.types import Prediction
-from clary.vision.inference.content_types import RESPONSES, request_type, response_type
+from clary.vision.inference.content_types import request_type, response_type
+from clary.vision.inference.tasks import TASKS
 
-PREDICTION = Prediction(np.array([0.25, 0.5, 0.25], np.float32), ("a", "b", "c"))
+CLASSIFICATION = TASKS.get("classification").responses
+DETECTION = TASKS.get("detection").responses
+SEGMENTATION = TASKS.get("segmentation").responses
 
 
 class TestRequests:
@@ -62,12 +61,44 @@ class TestResponses:
         ],
     )
     def test_negotiation(self, accept, name):
-        assert response_type(accept).name == name
+        found = response_type(accept, CLASSIFICATION)
+        assert found.media_type == f"application/{name}"
+
+    @pytest.mark.parametrize(
+        ("accept", "number"),
+        [
+            (None, 0),
+            ("*/*", 0),
+            ("application/json", 0),
+            ("application/json;annotation=1", 1),
+            ("application/json; Annotation=1; charset=utf-8", 1),
+            ('application/json;annotation="1"', 1),
+            ("application/json;annotation=0", 0),
+            ("application/json;annotation=1;q=0.5, application/jsonlines", 2),
+            ("application/jsonlines;annotation=1", 2),
+        ],
+    )
+    def test_parameters(self, accept, number):
+        assert response_type(accept, DETECTION) is DETECTION[number]
+
+    @pytest.mark.parametrize(
+        ("accept", "media_type"),
+        [
+            (None, "image/png"),
+            ("*/*", "image/png"),
+            ("image/*", "image/png"),
+            ("application/*", "application/x-protobuf"),
+            ("application/x-recordio-protobuf", "application/x-recordio-protobuf"),
+            ("image/webp, application/jsonlines", "application/jsonlines"),
+        ],
+    )
+    def test_of_segmentation(self, accept, media_type):
+        assert response_type(accept, SEGMENTATION).media_type == media_type
 
     @pytest.mark.parametrize("accept", ["text/csv", "image/png, text/*", "application/json;q=0", "*/*;q=0", "rubbish"])
     def test_refused(self, accept):
         with pytest.raises(NotAcceptableError) as caught:
-            response_type(accept)
+            response_type(accept, CLASSIFICATION)
         assert caught.value.status == 406
         assert str(caught.value).endswith("not supported; ask for application/json or application/jsonlines")
 
@@ -79,28 +110,7 @@ class TestResponses:
     def test_any_header_is_answered_or_refused(self, accept):
         line = ""
         try:
-            assert response_type(accept) in list(RESPONSES)
+            assert response_type(accept, DETECTION) in DETECTION
         except NotAcceptableError as error:
             line = str(error)
         assert line == "" or (line.isprintable() and len(line) < 200)
-
-
-class TestBodies:
-    @pytest.mark.parametrize(
-        ("name", "batch", "body"),
-        [
-            ("json", False, [0.25, 0.5, 0.25]),
-            ("json", True, {"prediction": [0.25, 0.5, 0.25]}),
-            ("jsonlines", False, {"prediction": [0.25, 0.5, 0.25]}),
-            ("jsonlines", True, {"prediction": [0.25, 0.5, 0.25]}),
-        ],
-    )
-    def test_form(self, name, batch, body):
-        data = RESPONSES.get(name).encode(PREDICTION, batch=batch)
-        assert json.loads(data) == body
-        assert b"\n" not in data
-
-    def test_numbers_are_exact(self):
-        scores = np.random.default_rng(0).random(50, np.float32)
-        data = RESPONSES.get("json").encode(Prediction(scores, ()), batch=False)
-        np.testing.assert_array_equal(np.array(json.loads(data), np.float32), scores)

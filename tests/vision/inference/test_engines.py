@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from clary.errors import ArtifactError, MissingPackageError, UsageError
+from clary.vision.artifact.agreement import difference
 from clary.vision.artifact.archive import open_model
 from clary.vision.artifact.export import TOLERANCE
 from clary.vision.artifact.manifest import Manifest
@@ -46,20 +47,21 @@ def reference(model_folder, manifest) -> Engine:
 
 class TestContract:
     def test_scores_are_those_of_torch(self, engine, reference, pictures):
-        scores = engine(pictures)
+        (scores,) = engine(pictures)
         assert scores.shape == (9, 3)
         assert scores.dtype == np.float32
         np.testing.assert_allclose(scores.sum(axis=1), 1, atol=1e-3)
-        assert np.abs(scores - reference(pictures)).max() <= TOLERANCE[engine.precision]
+        assert np.abs(scores - reference(pictures)[0]).max() <= TOLERANCE[engine.precision]
         assert np.ptp(scores, axis=0).max() > 0.2, "pictures must be told apart for this to mean something"
 
     def test_a_picture_gets_the_same_scores_in_any_company(self, engine, pictures):
-        together = engine(pictures)
+        (together,) = engine(pictures)
         for size in (1, 2, 4, 8):
-            np.testing.assert_allclose(engine(pictures[:size]), together[:size], atol=TOLERANCE[engine.precision] / 2)
+            (found,) = engine(pictures[:size])
+            np.testing.assert_allclose(found, together[:size], atol=TOLERANCE[engine.precision] / 2)
 
     def test_answers_are_kept(self, engine, pictures):
-        first = engine(pictures[:1])
+        (first,) = engine(pictures[:1])
         copy = first.copy()
         engine(pictures[1:2])
         np.testing.assert_array_equal(first, copy)
@@ -71,15 +73,15 @@ class TestContract:
         np.testing.assert_array_equal(pictures, before)
 
     def test_views_are_taken(self, engine, pictures):
-        np.testing.assert_array_equal(engine(pictures[::-1]), engine(pictures[::-1].copy()))
+        np.testing.assert_array_equal(engine(pictures[::-1])[0], engine(pictures[::-1].copy())[0])
 
     @pytest.mark.parametrize("name", NAMES)
     @pytest.mark.parametrize("streams", [1, 2])
     def test_threads(self, name, streams, model_folder, manifest, pictures):
         engine = ENGINES.get(name)(model_folder, manifest, streams=streams)
-        expected = [engine(one[None]) for one in pictures]
+        expected = [engine(one[None])[0] for one in pictures]
         with ThreadPoolExecutor(4) as pool:
-            found = list(pool.map(lambda i: engine(pictures[i % 9][None]), range(27)))
+            found = list(pool.map(lambda i: engine(pictures[i % 9][None])[0], range(27)))
         assert all(np.array_equal(found[i], expected[i % 9]) for i in range(27))
 
     @pytest.mark.parametrize("name", NAMES)
@@ -91,7 +93,7 @@ class TestContract:
             f"model = load({str(model_folder)!r}, {name!r}, streams=2)\n"
             "start = threading.Barrier(2)\n"
             "images = np.zeros((1, 48, 64, 3), np.uint8)\n"
-            "run = lambda: (start.wait(), model.scores(images))\n"
+            "run = lambda: (start.wait(), model.engine(images))\n"
             "threads = [threading.Thread(target=run) for _ in range(2)]\n"
             "[one.start() for one in threads]; [one.join() for one in threads]\n"
         )
@@ -130,6 +132,72 @@ class TestContract:
     def test_precision_and_version_are_said(self, engine):
         assert engine.precision in ("fp32", "bf16")
         assert engine.version
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("task", ["detector", "segmenter"])
+class TestTasks:
+    """The same promises for networks of two outputs, and of pictures of any size."""
+
+    @pytest.fixture
+    def folder(self, task, request) -> Path:
+        folder: Path = request.getfixturevalue(f"{task}_folder")
+        return folder
+
+    @pytest.fixture
+    def opened(self, name, folder) -> Engine:
+        return ENGINES.get(name)(folder, open_model(folder).manifest, streams=2)
+
+    @pytest.fixture
+    def batches(self, task, picture) -> list[np.ndarray]:
+        sizes = [(64, 64)] if task == "detector" else [(64, 64), (70, 45), (33, 129), (32, 32)]
+        return [np.stack([picture(*size, seed) for seed in range(3)]) for size in sizes]
+
+    def test_outputs_are_those_of_torch(self, opened, folder, task, batches):
+        manifest = open_model(folder).manifest
+        exact = Torch(folder, manifest)
+        found = [opened(images) for images in batches]
+        assert all(one.dtype == np.float32 for outputs in found for one in outputs)
+        expected = [exact(images) for images in batches]
+        assert not difference(manifest.task, expected, found).fault(manifest.task, opened.precision)
+        shapes = [[one.shape for one in outputs] for outputs in found]
+        if task == "detector":
+            assert shapes == [[(3, len(expected[0][0][0]), 4), (3, len(expected[0][0][0]), 3)]]
+            assert all(0 <= one.min() and one.max() <= 1 for one in found[0])
+        else:
+            assert shapes == [[(3, 3, *images.shape[1:3])] for images in batches]
+            assert len(np.unique(found[0][0].argmax(axis=1))) > 1, (
+                "pixels must be told apart for this to mean something"
+            )
+
+    def test_a_picture_gets_the_same_in_any_company(self, opened, folder, batches):
+        manifest = open_model(folder).manifest
+        for images in batches:
+            together, alone = opened(images), opened(images[:1])
+            assert not difference(manifest.task, [tuple(one[:1] for one in together)], [alone]).fault(
+                manifest.task, opened.precision
+            )
+
+    def test_answers_are_kept(self, opened, batches):
+        first = opened(batches[0][:1])
+        copies = [one.copy() for one in first]
+        opened(batches[-1][1:2])
+        for one, copy in zip(first, copies, strict=True):
+            np.testing.assert_array_equal(one, copy)
+
+    def test_threads(self, opened, batches):
+        images = [batch[i][None] for i in range(3) for batch in batches]
+        expected = [opened(one) for one in images]
+        with ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(opened, images * 3))
+        for one, other in zip(found, expected * 3, strict=True):
+            assert all(np.array_equal(mine, theirs) for mine, theirs in zip(one, other, strict=True))
+
+    @pytest.mark.parametrize("shape", [(0, 64, 64, 3), (64, 64, 3), (1, 64, 64, 1), (1, 0, 64, 3)])
+    def test_other_shapes_are_refused(self, opened, task, shape):
+        sides = "64, 64" if task == "detector" else "H, W"
+        with pytest.raises(ValueError, match=rf"not uint8 \(N, {sides}, 3\)"):
+            opened(np.zeros(shape, np.uint8))
 
 
 class TestTorch:
@@ -178,6 +246,7 @@ class TestFinding:
 LET_GO = """
 import gc, signal, sys, threading
 from pathlib import Path
+from clary.vision.artifact.agreement import difference
 from clary.vision.artifact.archive import open_model
 from clary.vision.inference.engines import ENGINES
 signal.signal(signal.SIGINT, lambda number, frame: print("handled", flush=True))

@@ -45,12 +45,12 @@ class TestKindsOfPictures:
 
     def test_one_array_and_a_batch_of_them(self, model, picture):
         images = np.stack([picture(64, 48, seed) for seed in range(3)])
-        np.testing.assert_array_equal(scores(model.predict(images)), model.scores(images))
+        np.testing.assert_array_equal(scores(model.predict(images)), model.engine(images)[0])
         assert len(model.predict(images[0])) == 1
 
     def test_pictures_are_prepared_as_the_manifest_says(self, model, jpeg):
         data = jpeg(300, 200)
-        expected = model.scores(prepare(data, model.manifest.input.how)[None])
+        (expected,) = model.engine(prepare(data, model.manifest.input.how)[None])
         np.testing.assert_array_equal(scores(model.predict([data])), expected)
 
     def test_none(self, model):

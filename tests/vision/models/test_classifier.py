@@ -10,7 +10,7 @@ import torch
 
 from clary.errors import UsageError
 from clary.vision.algorithms.image_classification.spec import IMAGENET_DEPTHS, SMALL_DEPTHS
-from clary.vision.models import build, describe
+from clary.vision.models.classifier import build, describe
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

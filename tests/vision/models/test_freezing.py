@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from clary.errors import UsageError
-from clary.vision.models import Classifier, build, describe
+from clary.vision.models.classifier import Classifier, build, describe
 
 ARCHITECTURES = {"small:20": 3, "timm:resnet18": 4, "timm:test_resnet": 4, "timm:test_efficientnet": 5}  # stages
 PIXELS = torch.randint(0, 256, (4, 32, 32, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))

@@ -37,8 +37,14 @@ class JobLog:
     def error(self, message: str) -> None:
         self._write("ERROR", message)
 
+    def raw(self, line: str) -> None:
+        """A line without the prefix: telemetry that programs read."""
+        self._put(line)
+
     def _write(self, level: str, message: str) -> None:
-        line = f"[{datetime.now():%m/%d/%Y %H:%M:%S} {level} {threading.get_ident():015d}] {message}"
+        self._put(f"[{datetime.now():%m/%d/%Y %H:%M:%S} {level} {threading.get_ident():015d}] {message}")
+
+    def _put(self, line: str) -> None:
         if self._echo:
             self._echo(line)
         if self._file:

@@ -1,35 +1,27 @@
 """model.tar.gz: packing a model folder, and opening one from a stranger.
 
-An archive is flat (no leading folder), as SageMaker has it, and the same bytes for the same files: names sorted,
-times and owners zero. Reading is ``base.tarsafe``'s: no link, device, path escape or bomb comes out of it.
+An archive is flat (no leading folder), as SageMaker has it, and the same bytes for the same files (``base.tarpack``).
+Reading is ``base.tarsafe``'s: no link, device, path escape or bomb comes out of it.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
 import shutil
-import tarfile
 import tempfile
 import weakref
-import zlib
 from pathlib import Path, PurePosixPath
 from types import TracebackType
-from typing import IO, Any
 
 from clary.errors import ArtifactError, UsageError
 from clary.vision.artifact.manifest import NAME as MANIFEST
 from clary.vision.artifact.manifest import FileEntry, Manifest
 from clary.vision.base import tarsafe
-from clary.vision.base.files import atomic
+from clary.vision.base.tarpack import pack
 
 __all__ = ["ARCHIVE", "LIMITS", "Artifact", "entry", "open_model", "pack", "unpack"]
 
 ARCHIVE = "model.tar.gz"
-
-# Of trained weights only the exponents repeat: Huffman coding alone makes them 0.922 of their size at 101 MB/s, the
-# usual search for repeated strings 0.921 at 32 MB/s.
-_STRATEGY = zlib.Z_HUFFMAN_ONLY
 
 LIMITS = tarsafe.Limits(members=10_000, file_bytes=8 << 30, total_bytes=16 << 30)
 _RATIO = 100  # unpacked bytes for each packed one; weights reach 1.1, weights that are all zero up to 1000
@@ -56,21 +48,6 @@ class Artifact:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def pack(folder: Path | str, archive: Path | str) -> Path:
-    """Write the files below ``folder`` as ``archive``, whole or not at all. Returns ``archive``.
-
-    Raises UsageError when the folder holds anything but files and folders, or the archive cannot be written.
-    """
-    folder, archive = Path(folder), Path(archive)
-    with atomic(archive) as file:
-        packed = _Gzip(file)
-        with tarfile.open(fileobj=packed, mode="w|", format=tarfile.PAX_FORMAT) as tar:
-            for path in sorted(folder.rglob("*")):
-                _add(tar, path, path.relative_to(folder).as_posix())
-        packed.finish()
-    return archive
 
 
 def unpack(archive: Path | str, folder: Path | str, limits: tarsafe.Limits = LIMITS) -> Path:
@@ -124,34 +101,6 @@ def entry(path: Path) -> FileEntry:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return FileEntry(digest, path.stat().st_size)
-
-
-class _Gzip(io.RawIOBase):
-    """A gzip stream (RFC 1952) without name or time, so that equal content gives equal bytes."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-        self._compressor = zlib.compressobj(1, zlib.DEFLATED, 16 + zlib.MAX_WBITS, 9, _STRATEGY)
-
-    def write(self, data: Any, /) -> int:
-        self._file.write(self._compressor.compress(data))
-        return len(data)
-
-    def finish(self) -> None:
-        self._file.write(self._compressor.flush())
-
-
-def _add(tar: tarfile.TarFile, path: Path, name: str) -> None:
-    info = tarfile.TarInfo(name)
-    if path.is_symlink() or not (path.is_file() or path.is_dir()):
-        raise UsageError("is neither a file nor a folder", where=path, mend="leave links out of a model")
-    if path.is_dir():
-        info.type, info.mode = tarfile.DIRTYPE, 0o755
-        tar.addfile(info)
-        return
-    info.size, info.mode = path.stat().st_size, 0o644
-    with path.open("rb") as file:
-        tar.addfile(info, file)
 
 
 def _bounded(limits: tarsafe.Limits, size: int) -> tarsafe.Limits:

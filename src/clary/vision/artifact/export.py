@@ -1,7 +1,8 @@
 """A trained network becomes a model folder: weights, portable graph, manifest, each engine checked against torch.
 
     model.safetensors   the state dict: what ``models.build(manifest.network)`` loads
-    model.onnx          uint8 RGB ``images`` (N, H, W, 3) to float32 ``scores`` (N, classes), any N
+    model.onnx          uint8 RGB ``images`` (N, H, W, 3) to the outputs of the task (``manifest.OUTPUTS``), any N, and
+                        any H and W where pictures are taken as a whole
     manifest.json       written last, so a folder that has one is whole
 
 This module imports torch; nothing that serves imports this module.
@@ -12,10 +13,10 @@ from __future__ import annotations
 import copy
 import io
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Protocol
 
 import numpy as np
 import safetensors.torch
@@ -23,6 +24,7 @@ import torch
 from torch import nn
 
 from clary.errors import AlgorithmError
+from clary.vision.artifact.agreement import TOLERANCE, Difference, difference
 from clary.vision.artifact.archive import entry
 from clary.vision.artifact.manifest import NAME as MANIFEST
 from clary.vision.artifact.manifest import EngineCheck, Manifest
@@ -34,10 +36,6 @@ WEIGHTS = "model.safetensors"
 GRAPH = "model.onnx"
 OPSET = 17
 
-# Largest absolute difference of a score from eager torch in fp32. bf16 keeps 8 bits of a number; the scores
-# of EfficientNet-Lite0 trained on pets move by 0.005 to 0.012.
-TOLERANCE: Mapping[str, float] = {"fp32": 1e-3, "bf16": 0.02}
-
 
 class CheckedEngine(Protocol):
     """What the check asks of an engine."""
@@ -48,7 +46,7 @@ class CheckedEngine(Protocol):
     @property
     def version(self) -> str: ...
 
-    def __call__(self, images: np.ndarray) -> np.ndarray: ...
+    def __call__(self, images: np.ndarray) -> tuple[np.ndarray, ...]: ...
 
 
 class EngineOpener(Protocol):
@@ -70,18 +68,20 @@ def write_model(
 ) -> Manifest:
     """Write the model folder and return its manifest, ``engines`` and ``files`` filled in.
 
-    ``network`` takes uint8 (N, H, W, 3), normalises inside, and gives scores (N, classes); it is left as it was.
-    ``example`` is a batch of real pictures as the network takes them. Every engine runs on it, as a batch and alone;
-    one whose bf16 scores differ too much from torch's is tried in fp32, which serving will then use.
+    ``network`` takes uint8 (N, H, W, 3), normalises inside, and gives the manifest's outputs, in order; it is left as
+    it was. ``example`` is a batch of real pictures as the network takes them. Every engine runs on it, as a batch and
+    alone, and on a part of it where pictures may have any size; one whose bf16 outputs differ too much from torch's
+    (``artifact.agreement``) is tried in fp32, which serving will then use.
 
-    Raises AlgorithmError naming the engine whose scores differ too much, UsageError when the disk is full.
+    Raises AlgorithmError naming the engine whose outputs differ too much, UsageError when the disk is full.
     """
     folder = Path(folder)
     network = copy.deepcopy(network).cpu().float().eval()
     _write_weights(folder / WEIGHTS, network)
     _write_graph(folder / GRAPH, network, example, manifest)
-    expected = _expected(network, example)
-    checks = {engine.name: _checked(engine, folder, manifest, example, expected) for engine in engines}
+    trials = _trials(example, manifest)
+    expected = [_outputs(network, images) for images in trials]
+    checks = {engine.name: _checked(engine, folder, manifest, trials, expected) for engine in engines}
     files = {name: entry(folder / name) for name in (GRAPH, WEIGHTS)}
     manifest = replace(manifest, engines=checks, files=files)
     write_text(folder / MANIFEST, manifest.to_json())
@@ -101,7 +101,7 @@ def _write_graph(path: Path, network: nn.Module, example: np.ndarray, manifest: 
     (EfficientNet-Lite0), and folds batch normalisation into convolutions. Its warnings are about its retirement and
     about shapes it takes as fixed, which the check on other batch sizes would find.
     """
-    names = (manifest.input.name, manifest.outputs[0].name)
+    names = [manifest.input.name, *(output.name for output in manifest.outputs)]
     stream = io.BytesIO()
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
@@ -111,37 +111,64 @@ def _write_graph(path: Path, network: nn.Module, example: np.ndarray, manifest: 
             stream,  # type: ignore[arg-type]  # this exporter takes streams as well
             input_names=names[:1],
             output_names=names[1:],
-            dynamic_axes={name: {0: "batch"} for name in names},
+            dynamic_axes=_open_axes(names, manifest),
             opset_version=OPSET,
             dynamo=False,
         )
     write_bytes(path, stream.getvalue())
 
 
-def _expected(network: nn.Module, example: np.ndarray) -> np.ndarray:
+def _open_axes(names: Sequence[str], manifest: Manifest) -> dict[str, dict[int, str]]:
+    """Axes of input and outputs that have no fixed size: the batch, and of whole pictures height and width."""
+    images, *outputs = names
+    if not manifest.input.how.any_size:
+        return {name: {0: "batch"} for name in names}
+    axes = {images: {0: "batch", 1: "height", 2: "width"}}
+    return axes | {name: {0: "batch", 2: "height", 3: "width"} for name in outputs}
+
+
+def _trials(example: np.ndarray, manifest: Manifest) -> list[np.ndarray]:
+    """What engines are tried on: a graph with a fixed batch size would fail on the second, one of a fixed size or of
+    sizes that divide by the stride on the third."""
+    trials = [example, example[:1]]
+    if manifest.input.how.any_size:
+        height, width = (max(33, side * 3 // 4 | 1) for side in example.shape[1:3])
+        trials.append(example[:1, :height, :width])
+    return [np.ascontiguousarray(images) for images in trials]
+
+
+def _outputs(network: nn.Module, images: np.ndarray) -> tuple[np.ndarray, ...]:
     with torch.inference_mode():
-        scores = network(torch.from_numpy(np.ascontiguousarray(example)))
-    return cast(np.ndarray, scores.numpy())
+        found = network(torch.from_numpy(images))
+    return tuple(one.numpy() for one in (found if isinstance(found, tuple) else (found,)))
 
 
 def _checked(
-    opener: EngineOpener, folder: Path, manifest: Manifest, example: np.ndarray, expected: np.ndarray
+    opener: EngineOpener,
+    folder: Path,
+    manifest: Manifest,
+    trials: Sequence[np.ndarray],
+    expected: Sequence[tuple[np.ndarray, ...]],
 ) -> EngineCheck:
     for precision in ("auto", "fp32"):
         engine = opener(folder, manifest, precision=precision)
-        difference = _largest_difference(engine, example, expected)
-        if difference <= TOLERANCE[engine.precision]:
-            return EngineCheck(difference, "bf16" if engine.precision == "bf16" else "fp32", engine.version)
+        found = _compared(engine, manifest, trials, expected)
+        fault = found.fault(manifest.task, engine.precision)
+        if not fault:
+            return EngineCheck(found.largest, "bf16" if engine.precision == "bf16" else "fp32", engine.version)
         if engine.precision == "fp32":
             break
     raise AlgorithmError(
-        f"scores of the engine `{opener.name}` differ by {difference:.2g} from torch's in {engine.precision}",
+        f"outputs of the engine `{opener.name}` differ from torch's in {engine.precision} ({fault})",
         where=folder / GRAPH,
         mend="the graph was exported wrongly: try another network",
     )
 
 
-def _largest_difference(engine: CheckedEngine, example: np.ndarray, expected: np.ndarray) -> float:
-    """Over the whole batch, and over its first picture alone: a graph with a fixed batch size would fail there."""
-    both = [np.abs(engine(example[:n]) - expected[:n]).max() for n in (len(example), 1)]
-    return float(max(both)) if np.isfinite(both).all() else float("inf")
+def _compared(
+    engine: CheckedEngine,
+    manifest: Manifest,
+    trials: Sequence[np.ndarray],
+    expected: Sequence[tuple[np.ndarray, ...]],
+) -> Difference:
+    return difference(manifest.task, expected, [engine(images) for images in trials])

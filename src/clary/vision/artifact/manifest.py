@@ -1,15 +1,18 @@
 """What an artifact says of itself: everything needed to serve the network without having trained it.
 
-``manifest.json`` holds one object (format version 1):
+``manifest.json`` holds one object (format version 1 for classification; 2 for what came later, so that an older Clary
+refuses it and still serves the classifiers it can):
 
     format_version  task  algorithm  labels  multi_label
     network         {"architecture": "timm:tf_efficientnet_lite0", ...}   what ``models.build`` takes
     input           name, height, width, resize, crop, layout, dtype, channel_order, mean, std, validation_crop
-    outputs         [{"name": "scores", "dtype": "float32", "activation": "softmax"}]
+                    (height and width are null where ``crop`` is "whole": the network takes any size)
+    outputs         [{"name": "scores", "dtype": "float32", "activation": "softmax"}]   ``OUTPUTS`` of the task
     metrics         {"validation:accuracy": 0.97}    null: not a finite number
     hyperparameters, provenance, engines, files
 
-A reader tolerates keys it does not know; a newer ``format_version`` it does not.
+Of the hyperparameters serving reads ``nms_threshold`` and ``nms_topk`` (detection), as SageMaker's own does. A reader
+tolerates keys it does not know; a newer ``format_version`` it does not.
 """
 
 from __future__ import annotations
@@ -26,11 +29,11 @@ from typing import Any, Literal, get_args
 from clary.errors import ArtifactError
 from clary.vision.artifact._fields import Fields
 from clary.vision.base.imaging import Preprocess
-from clary.vision.base.types import Task
+from clary.vision.base.types import IGNORED, Task
 
-__all__ = ["FORMAT_VERSION", "EngineCheck", "FileEntry", "Input", "Manifest", "Output", "Provenance"]
+__all__ = ["FORMAT_VERSION", "OUTPUTS", "EngineCheck", "FileEntry", "Input", "Manifest", "Output", "Provenance"]
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 NAME = "manifest.json"
 MAX_BYTES = 16 << 20
 MAX_SIDE = 16_384  # pixels of network input
@@ -38,7 +41,8 @@ MAX_SIDE = 16_384  # pixels of network input
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """What the network takes: uint8 RGB of shape (N, ``how.height``, ``how.width``, 3), made as ``how`` says.
+    """What the network takes: uint8 RGB of shape (N, ``how.height``, ``how.width``, 3), made as ``how`` says; of a
+    whole picture any height and width, the same within a batch.
 
     ``mean`` and ``std`` are on 0..1 and for information: the network subtracts and divides itself.
     ``validation`` is how validation pictures were prepared, where serving differs.
@@ -56,11 +60,20 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """One output of the network. ``activation`` is what was applied to it last: softmax or sigmoid."""
+    """One output of the network. ``activation`` is what was applied to it last: softmax, sigmoid or none."""
 
     name: str = "scores"
     dtype: str = "float32"
     activation: str = "softmax"
+
+
+# What the network of each task gives, in this order: scores (N, classes); boxes (N, A, 4), xmin, ymin, xmax, ymax in
+# 0..1 of the picture, with scores (N, A, classes) without background; scores (N, classes, H, W).
+OUTPUTS: Mapping[Task, tuple[Output, ...]] = {
+    "classification": (Output(),),
+    "detection": (Output("boxes", activation="none"), Output("scores")),
+    "segmentation": (Output(),),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +91,10 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True)
 class EngineCheck:
-    """How far an engine's scores were from eager torch in fp32: ``largest_difference`` is absolute."""
+    """How far an engine's outputs were from eager torch in fp32, as ``artifact.agreement`` measures each task.
+
+    ``largest_difference`` is absolute, over all outputs that were compared.
+    """
 
     largest_difference: float
     precision: Literal["fp32", "bf16"]
@@ -110,10 +126,15 @@ class Manifest:
     engines: Mapping[str, EngineCheck] = field(default_factory=dict)
     files: Mapping[str, FileEntry] = field(default_factory=dict)
 
+    @property
+    def format_version(self) -> int:
+        """The oldest format that says all of it."""
+        return 1 if self.task == "classification" and not self.input.how.any_size else FORMAT_VERSION
+
     def to_json(self) -> str:
         """The text of ``manifest.json``. A metric that is not finite becomes null."""
         value = {
-            "format_version": FORMAT_VERSION,
+            "format_version": self.format_version,
             "task": self.task,
             "algorithm": self.algorithm,
             "labels": list(self.labels),
@@ -138,6 +159,8 @@ class Manifest:
         labels = fields.texts("labels")
         if not labels or len(set(labels)) != len(labels):
             raise fields.wrong("labels", "must be different names, at least one")
+        if task == "segmentation" and len(labels) > IGNORED:
+            raise fields.wrong("labels", f"are {len(labels)}, a pixel has one of at most {IGNORED}")
         return cls(
             task=task,  # type: ignore[arg-type]  # one of Task's
             algorithm=fields.text("algorithm"),
@@ -145,7 +168,7 @@ class Manifest:
             multi_label=fields.flag("multi_label", False),
             network=fields.mapping("network"),
             input=_input_from_json(fields.part("input")),
-            outputs=tuple(_output_from_json(one) for one in fields.parts("outputs")),
+            outputs=_outputs_from_json(fields, task),  # type: ignore[arg-type]  # one of Task's
             metrics={name: math.nan if x is None else x for name, x in fields.named_numbers("metrics").items()},
             hyperparameters=fields.mapping("hyperparameters", {}),
             provenance=_provenance_from_json(fields.part("provenance")),
@@ -216,23 +239,27 @@ def _plain(value: Any) -> dict[str, Any]:
 def _input_to_json(value: Input) -> dict[str, Any]:
     return {
         "name": value.name,
-        **_plain(value.how),
+        **_preprocess_to_json(value.how),
         "layout": value.layout,
         "dtype": value.dtype,
         "channel_order": value.channel_order,
         "mean": list(value.mean),
         "std": list(value.std),
-        "validation_crop": _plain(value.validation) if value.validation else None,
+        "validation_crop": _preprocess_to_json(value.validation) if value.validation else None,
     }
 
 
+def _preprocess_to_json(how: Preprocess) -> dict[str, Any]:
+    return _plain(how) | ({"height": None, "width": None} if how.any_size else {})
+
+
 def _preprocess_from_json(fields: Fields) -> Preprocess:
-    return Preprocess(
-        height=fields.integer("height", low=1, high=MAX_SIDE),
-        width=fields.integer("width", low=1, high=MAX_SIDE),
-        resize=fields.optional_integer("resize", low=1, high=MAX_SIDE),
-        crop=fields.text("crop", one_of=("center", "squash")),  # type: ignore[arg-type]  # one of the two
-    )
+    crop = fields.text("crop", one_of=("center", "squash", "whole"))
+    resize = fields.optional_integer("resize", low=1, high=MAX_SIDE)
+    if crop == "whole":
+        return Preprocess.whole(resize)
+    height, width = (fields.integer(name, low=1, high=MAX_SIDE) for name in ("height", "width"))
+    return Preprocess(height, width, resize, crop)  # type: ignore[arg-type]  # one of the others
 
 
 def _input_from_json(fields: Fields) -> Input:
@@ -249,8 +276,15 @@ def _input_from_json(fields: Fields) -> Input:
     )
 
 
-def _output_from_json(fields: Fields) -> Output:
-    return Output(fields.text("name"), fields.text("dtype"), fields.text("activation"))
+def _outputs_from_json(fields: Fields, task: Task) -> tuple[Output, ...]:
+    found = tuple(
+        Output(one.text("name"), one.text("dtype", one_of=("float32",)), one.text("activation"))
+        for one in fields.parts("outputs")
+    )
+    names = [output.name for output in OUTPUTS[task]]
+    if [output.name for output in found] != names:
+        raise fields.wrong("outputs", f"of {task} must be {' and '.join(names)}")
+    return found
 
 
 def _provenance_from_json(fields: Fields) -> Provenance:

@@ -41,7 +41,10 @@ class BatchEnd:
 
 @dataclass(frozen=True, slots=True)
 class EpochEnd:
-    """Sent after validation. ``best`` says that this epoch's weights are the ones kept so far."""
+    """Sent after validation. ``best`` says that this epoch's weights are the ones kept so far.
+
+    ``seconds`` and ``samples`` are of training alone, of what this process did of the epoch.
+    """
 
     epoch: int
     train: Mapping[str, float]
@@ -49,6 +52,9 @@ class EpochEnd:
     seconds: float
     learning_rate: float
     best: bool
+    samples: int = 0
+    validation_seconds: float = 0.0
+    validation_samples: int = 0
 
 
 @dataclass(frozen=True, slots=True)

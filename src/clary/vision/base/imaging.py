@@ -8,12 +8,13 @@ so there is one normaliser and it travels inside the exported graph.
 from __future__ import annotations
 
 import io
+import math
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import cv2
 import numpy as np
@@ -31,17 +32,27 @@ __all__ = [
     "crop",
     "crop_center",
     "decode",
+    "decode_mask",
     "fit",
     "inspect",
     "is_picture",
     "load",
     "prepare",
+    "prepare_sized",
     "resize",
     "resize_shorter",
+    "upright_size",
+    "whole_size",
 ]
+
+T = TypeVar("T")
 
 # A larger picture is refused before it is unpacked. Pillow's own limit, above which it warns: 268 MB of RGB.
 MAX_PIXELS = 1024 * 1024 * 1024 // 4 // 3
+
+# Of a picture that is prepared as a whole: the most pixels a network is given, and its shortest and longest side.
+WHOLE_PIXELS = 1 << 22
+WHOLE_SIDES = (32, 8192)
 
 # Formats by Pillow's name, and how their files are called.
 SUFFIXES: Mapping[str, tuple[str, ...]] = {
@@ -105,12 +116,24 @@ class Preprocess:
 
     ``crop="center"``: the shorter side becomes ``resize`` (or stays, when None), then the middle is cut out.
     ``crop="squash"``: the whole picture is resized, its aspect not kept (what SageMaker's endpoints do).
+    ``crop="whole"``: the whole picture with its aspect, its longer side ``resize`` pixels (or as it is, when None) as
+    ``whole_size`` says; ``height`` and ``width`` are 0, the network takes any.
     """
 
     height: int
     width: int
     resize: int | None = None
-    crop: Literal["center", "squash"] = "center"
+    crop: Literal["center", "squash", "whole"] = "center"
+
+    @classmethod
+    def whole(cls, resize: int | None = None) -> Preprocess:
+        """The way that keeps a picture's aspect, for networks that take any size."""
+        return cls(0, 0, resize, "whole")
+
+    @property
+    def any_size(self) -> bool:
+        """Whether network inputs differ in size from picture to picture."""
+        return self.crop == "whole"
 
 
 def inspect(data: bytes) -> ImageInfo:
@@ -147,17 +170,38 @@ def decode(data: bytes, *, at_least: int | None = None, strict: bool = True) -> 
         return _to_rgb(image, at_least)
 
 
+def decode_mask(data: bytes, values: bytes | None = None) -> np.ndarray:
+    """Decode a mask to class ids, uint8 of shape (height, width): palette indices, or gray values as stored.
+
+    ``values`` are 256 bytes, the class id for each value of the file; None leaves them. A mask is never turned.
+    Raises ImageError for bytes that are no picture, for more than one channel or 8 bits, and for JPEG, whose values
+    are not exact.
+    """
+    with _open(data) as image:
+        if image.format == "JPEG":
+            raise ImageError("is a JPEG, whose values are not exact", mend="save masks as PNG")
+        if image.mode not in ("P", "L", "1") or _bits(image, data) > 8:
+            found = f"is {image.mode} with {_bits(image, data)} bits a channel"
+            raise ImageError(f"{found}, not a mask of one channel", mend="convert it to a palette PNG of class ids")
+        try:
+            image.load()
+        except _DAMAGE as error:
+            raise _damaged(error) from error
+        ids = np.array(image).astype(np.uint8)
+        if image.format == "PNG" and image.mode == "L" and data[24] in (2, 4):
+            ids //= 255 // (2 ** data[24] - 1)  # Pillow spreads gray of 2 and 4 bits over 0..255
+    return ids if values is None else np.frombuffer(values, np.uint8)[ids]
+
+
+def upright_size(data: bytes) -> tuple[int, int]:
+    """Width and height in pixels after EXIF rotation; quick for JPEG and PNG. Raises ImageError as ``inspect`` does."""
+    return _quick_size(data) or inspect(data).upright
+
+
 def load(picture: Picture, *, at_least: int | None = None) -> np.ndarray:
     """Pixels of a path, encoded bytes, PIL image or array (uint8 RGB or grayscale). Raises ImageError."""
     if isinstance(picture, (str, Path)):
-        try:
-            data = Path(picture).read_bytes()
-        except OSError as error:
-            raise ImageError(f"cannot be read ({error.strerror})", where=picture) from error
-        try:
-            return decode(data, at_least=at_least)
-        except ImageError as error:
-            raise ImageError(error.what, where=picture, mend=error.mend) from error
+        return _of_file(picture, lambda data: decode(data, at_least=at_least))
     if isinstance(picture, (bytes, bytearray, memoryview)):
         return decode(bytes(picture), at_least=at_least)
     if isinstance(picture, Image.Image):
@@ -166,14 +210,45 @@ def load(picture: Picture, *, at_least: int | None = None) -> np.ndarray:
 
 
 def prepare(picture: Picture, how: Preprocess) -> np.ndarray:
-    """A picture as network input: uint8 RGB of shape (how.height, how.width, 3)."""
+    """A picture as network input: uint8 RGB of shape (how.height, how.width, 3), or of ``whole_size``."""
+    if how.any_size:
+        return prepare_sized(picture, how)[0]
     target = how.resize or 0
     pixels = load(picture, at_least=max(target, how.height, how.width))
     return fit(pixels, how)
 
 
+def prepare_sized(picture: Picture, how: Preprocess) -> tuple[np.ndarray, tuple[int, int]]:
+    """As ``prepare``, and the picture's own width and height in pixels, upright."""
+    if isinstance(picture, (str, Path)):
+        return _of_file(picture, lambda data: prepare_sized(data, how))
+    if not isinstance(picture, (bytes, bytearray, memoryview)):
+        pixels = load(picture)
+        return fit(pixels, how), (pixels.shape[1], pixels.shape[0])
+    data = bytes(picture)
+    size = upright_size(data)
+    if not how.any_size:
+        return prepare(data, how), size
+    target = whole_size(*size, how)
+    return resize(decode(data, at_least=min(target)), *target), size
+
+
+def whole_size(width: int, height: int, how: Preprocess) -> tuple[int, int]:
+    """Height and width of the network input of a picture of ``width`` x ``height`` pixels, prepared as a whole.
+
+    At most WHOLE_PIXELS, however large the picture, so that no request takes all memory; a side is never shorter than
+    32 pixels, where networks have nothing left to look at, nor longer than 8192.
+    """
+    scale = how.resize / max(width, height) if how.resize else 1.0
+    scale = min(scale, math.sqrt(WHOLE_PIXELS / (width * height)))
+    shortest, longest = WHOLE_SIDES
+    return tuple(min(max(round(side * scale), shortest), longest) for side in (height, width))  # type: ignore[return-value]
+
+
 def fit(pixels: np.ndarray, how: Preprocess) -> np.ndarray:
     """Resize and crop decoded pixels as ``how`` says; a side still too short is enlarged first."""
+    if how.any_size:
+        return resize(pixels, *whole_size(pixels.shape[1], pixels.shape[0], how))
     if how.crop == "squash":
         return resize(pixels, how.height, how.width)
     if how.resize:
@@ -215,6 +290,18 @@ def crop_center(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
     return crop(pixels, (pixels.shape[0] - height) // 2, (pixels.shape[1] - width) // 2, height, width)
 
 
+def _of_file(path: str | Path, use: Callable[[bytes], T]) -> T:
+    """What ``use`` makes of a file's bytes; errors name the file."""
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise ImageError(f"cannot be read ({error.strerror})", where=path) from error
+    try:
+        return use(data)
+    except ImageError as error:
+        raise ImageError(error.what, where=path, mend=error.mend) from error
+
+
 def _decode_plain_jpeg(data: bytes, at_least: int | None, strict: bool) -> np.ndarray | None:
     """The fast path. None when Pillow has to look closer: CMYK, too large, or damaged."""
     try:
@@ -247,6 +334,24 @@ def _reduction(height: int, width: int, at_least: int | None) -> int:
     if not at_least:
         return 1
     return next((f for f in (8, 4, 2) if min(height, width) // f >= at_least), 1)
+
+
+def _quick_size(data: bytes) -> tuple[int, int] | None:
+    """What the first header of a JPEG or PNG says; None where one has to look closer, as for any EXIF block."""
+    if data[:8] == b"\x89PNG\r\n\x1a\n" and len(data) > 33 and b"eXIf" not in data:
+        return struct.unpack_from(">II", data, 16)
+    if data[:2] != b"\xff\xd8":
+        return None
+    at = 2
+    while at + 9 <= len(data) and data[at] == 0xFF:
+        kind, length = data[at + 1], data[at + 2] << 8 | data[at + 3]
+        if 0xC0 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC):  # a start of frame (ITU T.81, table B.1)
+            height, width = struct.unpack_from(">HH", data, at + 5)
+            return (width, height) if width and height else None
+        if kind == 0xE1 or kind < 0xC0 or kind == 0xFF:
+            return None
+        at += 2 + length
+    return None
 
 
 def _orientation(image: Image.Image) -> int:

@@ -76,14 +76,23 @@ class JobDir:
         return cls(os.environ.get("SAGEMAKER_BASE_DIR", "/opt/ml"))
 
     @classmethod
-    def create(cls, root: Path | str, hyperparameters: Mapping[str, str], channels: Mapping[str, Channel]) -> JobDir:
-        """Write the configuration files; a channel whose path lies elsewhere is linked, not copied."""
+    def create(
+        cls,
+        root: Path | str,
+        hyperparameters: Mapping[str, str],
+        channels: Mapping[str, Channel],
+        resources: Mapping[str, Any] | None = None,
+    ) -> JobDir:
+        """Write the configuration files; a channel whose path lies elsewhere is linked, not copied.
+
+        ``resources`` is what resourceconfig.json says, by default that there is one host.
+        """
         job = cls(root)
         for folder in (job.config, job.data, job.model, job.checkpoints, job.output / "data"):
             folder.mkdir(parents=True, exist_ok=True)
         write_json(job.config / "hyperparameters.json", dict(hyperparameters))
         write_json(job.config / "inputdataconfig.json", {name: _to_config(c) for name, c in channels.items()})
-        write_json(job.config / "resourceconfig.json", _one_host())
+        write_json(job.config / "resourceconfig.json", dict(resources or _one_host()))
         for name, channel in channels.items():
             _link(job.data, name, channel.path)
         return job

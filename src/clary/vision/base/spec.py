@@ -10,10 +10,12 @@ import difflib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from clary.errors import HyperparameterError
-from clary.vision.base.types import Task
+
+if TYPE_CHECKING:
+    from clary.vision.base.types import Task  # which brings numpy, and listing algorithms needs none
 
 __all__ = [
     "ChannelSpec",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from io import FileIO
 from pathlib import Path
 from typing import Literal
 
@@ -11,30 +12,64 @@ import numpy as np
 
 from clary.errors import one_line
 
-__all__ = ["Blob", "Box", "Dataset", "Mistake", "Prediction", "Problem", "Sample", "SplitName", "Task"]
+__all__ = [
+    "IGNORED",
+    "TASKS",
+    "Blob",
+    "Box",
+    "Dataset",
+    "Detections",
+    "Mistake",
+    "Prediction",
+    "Problem",
+    "Sample",
+    "Segmentation",
+    "SplitName",
+    "Task",
+]
 
 Task = Literal["classification", "detection", "segmentation"]
 SplitName = Literal["train", "validation", "test"]
 
+TASKS: tuple[Task, ...] = ("classification", "detection", "segmentation")
+IGNORED = 255  # class id of pixels that count neither in loss nor in metrics
+
 
 @dataclass(frozen=True, slots=True)
 class Blob:
-    """Encoded bytes at rest: a whole file, or ``length`` bytes of it from ``offset``."""
+    """Encoded bytes at rest: a whole file, or ``length`` bytes of it from ``offset``.
+
+    ``rest`` are further (offset, length) pieces of the same file that follow: what RecordIO cut in two.
+    """
 
     path: Path
     offset: int = 0
     length: int | None = None
+    rest: tuple[tuple[int, int], ...] = ()
 
     def read(self) -> bytes:
         """The bytes. Raises OSError as ``open`` does."""
         if self.length is None and self.offset == 0:
             return self.path.read_bytes()
-        with self.path.open("rb") as file:
+        with self.path.open("rb", buffering=0) as file:
             file.seek(self.offset)
-            return file.read(-1 if self.length is None else self.length)
+            first = file.read() if self.length is None else file.read(self.length)
+            return b"".join([first, *(_piece(file, *piece) for piece in self.rest)]) if self.rest else first
+
+    @property
+    def size(self) -> int:
+        """How many bytes ``read`` gives. Raises OSError as ``stat`` does."""
+        if self.length is None:
+            return self.path.stat().st_size - self.offset
+        return self.length + sum(length for _, length in self.rest)
 
     def __str__(self) -> str:
         return str(self.path) if self.length is None else f"{self.path}@{self.offset}"
+
+
+def _piece(file: FileIO, offset: int, length: int) -> bytes:
+    file.seek(offset)
+    return file.read(length)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +88,10 @@ class Box:
 class Sample:
     """One picture and what is known of it.
 
-    ``classes`` holds class ids, 0-based: exactly one for single-label sets, any number for multi-label ones.
-    ``source`` names the record for error messages: a path, or ``file:line``.
+    ``classes`` holds class ids, 0-based: exactly one for single-label sets, any number for multi-label ones, those of
+    its boxes in order of ids for detection, none for segmentation. ``mask`` is a picture of one channel as large as
+    the upright picture; ``mask_values`` are 256 bytes, the class id for each value in it (255 where it is ignored),
+    None where values are class ids. ``source`` names the record for error messages: a path, or ``file:line``.
     """
 
     image: Blob
@@ -62,6 +99,7 @@ class Sample:
     boxes: tuple[Box, ...] = ()
     mask: Blob | None = None
     source: str = ""
+    mask_values: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +139,10 @@ class Dataset:
         return sum(len(samples) for samples in self.splits.values())
 
     def counts(self, split: SplitName) -> list[int]:
-        """Samples per class id in ``split``; a multi-label sample counts once for each of its classes."""
+        """Samples per class id in ``split``; a sample of several classes counts once for each of them.
+
+        Zeros for segmentation, where masks would have to be opened.
+        """
         ids = [c for sample in self.splits[split] for c in sample.classes]
         return [int(n) for n in np.bincount(np.asarray(ids, dtype=np.int64), minlength=len(self.class_names))]
 
@@ -133,6 +174,68 @@ class Prediction:
         """The ``k`` best (name, score), best first; equal scores in class id order."""
         order = np.argsort(-self.scores, kind="stable")[:k]
         return [(self.class_names[i], float(self.scores[i])) for i in order]
+
+
+@dataclass(frozen=True, slots=True)
+class Detections:
+    """Objects found in a picture of ``width`` x ``height`` pixels, the best score first.
+
+    ``boxes`` are float32 (n, 4): xmin, ymin, xmax, ymax as fractions of width and height, in 0..1. ``scores`` are
+    float32 (n,) in 0..1, ``class_ids`` int64 (n,).
+    """
+
+    boxes: np.ndarray
+    scores: np.ndarray
+    class_ids: np.ndarray
+    class_names: tuple[str, ...]
+    width: int
+    height: int
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    @property
+    def pixels(self) -> np.ndarray:
+        """Boxes in pixels, float32 (n, 4)."""
+        return self.boxes * np.array([self.width, self.height, self.width, self.height], np.float32)
+
+    def as_boxes(self) -> list[Box]:
+        """The boxes in pixels."""
+        return [Box(int(c), *place) for c, place in zip(self.class_ids, self.pixels.tolist(), strict=True)]
+
+    @property
+    def labels(self) -> list[str]:
+        """The class name of each object."""
+        return [self.class_names[int(class_id)] for class_id in self.class_ids]
+
+    @property
+    def rows(self) -> np.ndarray:
+        """float32 (n, 6): class id, score, xmin, ymin, xmax, ymax in fractions, as ``base.boxes.detect`` gives them."""
+        return np.column_stack([self.class_ids, self.scores, self.boxes]).astype(np.float32).reshape(-1, 6)
+
+    def above(self, least: float) -> Detections:
+        """Those whose score is ``least`` or more."""
+        kept = self.scores >= least
+        return replace(self, boxes=self.boxes[kept], scores=self.scores[kept], class_ids=self.class_ids[kept])
+
+
+@dataclass(frozen=True, slots=True)
+class Segmentation:
+    """The class of every pixel of a picture: ``classes`` are class ids, uint8 (height, width).
+
+    ``scores``, where they were kept, are float32 (C, h, w) in 0..1 that sum to 1 over the classes, in the size the
+    network saw: ``base.planes.resized`` brings them to the picture's.
+    """
+
+    classes: np.ndarray
+    class_names: tuple[str, ...]
+    scores: np.ndarray | None = None
+
+    def shares(self) -> list[tuple[str, float]]:
+        """Classes that are there and their share of the pixels, the largest first."""
+        counts = np.bincount(self.classes.ravel(), minlength=len(self.class_names))
+        order = np.argsort(-counts, kind="stable")
+        return [(self.class_names[i], float(counts[i] / self.classes.size)) for i in order if counts[i]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from clary.errors import CustomerError, DataError
 from clary.vision import formats
@@ -16,6 +17,7 @@ from clary.vision.base.jobdir import DATASET_CONTENT_TYPE, Channel, JobDir, medi
 from clary.vision.base.types import Dataset, Task
 from clary.vision.datasets.split import split
 from clary.vision.formats import FORMATS, Format
+from clary.vision.formats._classes import names_up_to
 
 __all__ = ["load"]
 
@@ -33,7 +35,8 @@ def load(
 ) -> Dataset:
     """The data set of a job; what could be left out stands in its ``problems``.
 
-    ``num_classes`` and ``multi_label`` are the hyperparameters; None is "as many as there are". ``required`` names
+    ``num_classes`` and ``multi_label`` are the hyperparameters; None is "as many as there are". Boxes and masks may
+    leave classes unused, which are then called by their ids; pictures of classes may not. ``required`` names
     the channels that must be there unless our own is. Raises CustomerError for a channel that is missing, empty or
     of a content type no format takes, and for data that no run can use.
     """
@@ -43,11 +46,13 @@ def load(
         dataset = _own(own[0], task)
     else:
         _check_presence(channels, required)
-        reader = _reader(channels)
+        reader = _reader(channels, task)
         _check_modes(channels, reader)
         dataset = reader.read_channels(channels, task=task, num_classes=num_classes, multi_label=multi_label)
     _check_use(dataset, num_classes, multi_label)
-    return dataset
+    if num_classes is None or num_classes <= len(dataset.class_names):
+        return dataset
+    return replace(dataset, class_names=names_up_to(num_classes, dataset.class_names))
 
 
 def _kind(channel: Channel) -> str:
@@ -85,19 +90,27 @@ def _check_presence(channels: Mapping[str, Channel], required: Sequence[str]) ->
         raise CustomerError(what, mend=f"this algorithm needs the channels {' and '.join(required)}")
 
 
-def _reader(channels: Mapping[str, Channel]) -> Format:
-    """The format that takes the content types of all channels and the way they are laid out."""
+def _reader(channels: Mapping[str, Channel], task: Task) -> Format:
+    """The format for the task that takes the content types of all channels and the way they are laid out."""
+    readers = [format for format in FORMATS if task in format.tasks]
     for channel in channels.values():
-        if _kind(channel) and not any(_kind(channel) in format.content_types for format in FORMATS):
-            known = sorted({kind for format in FORMATS for kind in format.content_types})
+        if _kind(channel) and not any(_kind(channel) in format.content_types for format in readers):
+            known = sorted({kind for format in readers for kind in format.content_types})
             what = f"The {channel.name} channel has the content type `{_kind(channel)}`, which is not read here"
             raise CustomerError(what, mend=f"use one of {', '.join([*known, DATASET_CONTENT_TYPE])}")
     kinds = {_kind(channel) for channel in channels.values()} - {""}
-    for format in FORMATS:
-        if format.content_types and kinds <= set(format.content_types) and format.takes(channels):
-            return format
-    types = ", ".join(f"{c.name} {_kind(c) or '(none)'}" for c in channels.values())
-    raise CustomerError(f"The channels do not go together: {types}", mend="give all the same content type")
+    found = [f for f in readers if f.content_types and kinds <= set(f.content_types) and f.takes(channels)]
+    if found:
+        modes = {channel.input_mode for channel in channels.values()}
+        return next((format for format in found if modes <= set(format.input_modes)), found[0])
+    types = ", ".join(f"{c.name} {_described(c)}" for c in channels.values())
+    mend = "give all the same content type, input mode and record wrapper"
+    raise CustomerError(f"The channels do not go together: {types}", mend=mend)
+
+
+def _described(channel: Channel) -> str:
+    kind = _kind(channel) or "(none)"
+    return f"{kind} in Pipe mode, wrapper {channel.record_wrapper}" if channel.input_mode == "Pipe" else kind
 
 
 def _check_modes(channels: Mapping[str, Channel], reader: Format) -> None:
@@ -115,12 +128,29 @@ def _check_use(dataset: Dataset, num_classes: int | None, multi_label: bool) -> 
     first = next((str(problem) for problem in dataset.problems if problem.severity == "error"), "")
     if not samples:
         raise DataError("The train channel holds no usable picture", mend=first)
-    if dataset.multi_label != multi_label:
+    if dataset.multi_label != multi_label and dataset.task == "classification":
         found = "several labels a picture" if dataset.multi_label else "one label a picture"
         raise CustomerError(f"The data has {found}", mend=f"set multi_label to {int(dataset.multi_label)}")
-    if num_classes is not None and num_classes != len(dataset.class_names):
-        what = f"The data has {len(dataset.class_names)} classes, num_classes is {num_classes}"
-        raise CustomerError(what, mend=f"set num_classes to {len(dataset.class_names)}")
-    if not multi_label and len({sample.classes for sample in samples}) < 2:
+    if num_classes is not None:
+        _check_classes(dataset, num_classes)
+    if dataset.task == "detection" and not any(sample.boxes for sample in samples):
+        raise DataError("The train channel has no box in any picture", mend=first)
+    if dataset.task == "classification" and not multi_label and len({sample.classes for sample in samples}) < 2:
         name = dataset.class_names[samples[0].classes[0]]
         raise DataError(f"The train channel has one class only, `{name}`", mend="add pictures of a second class")
+
+
+def _check_classes(dataset: Dataset, num_classes: int) -> None:
+    """Raises CustomerError where class ids do not fit ``num_classes``; the masks of segmentation are not opened."""
+    if len(dataset.class_names) <= num_classes and (
+        len(dataset.class_names) == num_classes or dataset.task != "classification"
+    ):
+        return
+    for samples in dataset.splits.values():
+        for sample in samples:
+            if unknown := [c for c in sample.classes if c >= num_classes]:
+                what = f"has the class id {unknown[0]}; with num_classes {num_classes} class ids run from 0 to"
+                mend = f"set num_classes to {len(dataset.class_names)} or mend the label"
+                raise DataError(f"{what} {num_classes - 1}", where=sample.source or sample.image, mend=mend)
+    what = f"The data has {len(dataset.class_names)} classes, num_classes is {num_classes}"
+    raise CustomerError(what, mend=f"set num_classes to {len(dataset.class_names)}")

@@ -65,11 +65,15 @@ def _apart(group: Iterable[_Record], key: Callable[[Blob], Hashable]) -> list[li
 
 
 def _size(blob: Blob) -> int:
-    return blob.path.stat().st_size if blob.length is None else blob.length
+    return blob.size
 
 
 def _middle(blob: Blob) -> tuple[int, bytes]:
-    size = _size(blob)
+    size = blob.size
+    if blob.rest:
+        return size, blob.read()[size // 2 : size // 2 + MIDDLE]
+    if blob.length is not None:
+        return size, Blob(blob.path, blob.offset + size // 2, min(MIDDLE, size - size // 2)).read()
     return size, Blob(blob.path, blob.offset + size // 2, MIDDLE).read()
 
 

@@ -32,8 +32,10 @@ def detect(root: Path | str) -> Format:
     raise DataError(what, where=root, mend=f"the layouts are {known}")
 
 
-def read(root: Path | str, *, task: Task = "classification", labels: str | None = None) -> Dataset:
+def read(root: Path | str, *, task: Task | None = None, labels: str | None = None) -> Dataset:
     """The data set at ``root``, in whichever format it is; ``labels`` chooses between the classes a format offers.
+
+    ``task`` None is what the data set is for: classification where it says so, else what its labels are.
 
     Raises DataError for a folder that is no data set, UsageError for a task or labels its format does not have.
     A bad record raises nothing: see ``Dataset.problems``.

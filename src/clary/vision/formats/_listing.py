@@ -7,12 +7,16 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from clary.vision.base.types import Blob, Problem, Sample
-from clary.vision.formats._base import counted, numbered_lines, relative, shown
+from clary.errors import DataError
+from clary.vision.base.types import Blob, Problem, Sample, Task
+from clary.vision.formats._boxes import classes_of
+from clary.vision.formats._classes import MAX_CLASSES
+from clary.vision.formats._files import picture_size
+from clary.vision.formats._layout import numbered_lines
+from clary.vision.formats._vectors import vector_to_boxes
+from clary.vision.formats._wording import counted, relative, shown
 
 __all__ = ["Listing", "Row", "parse_row", "read_lst"]
-
-MAX_CLASSES = 100_000  # a class id above is a mistake, not a class
 
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
 _INDEX = re.compile(r"([0-9]{1,18})(\.0*)?")
@@ -50,20 +54,24 @@ def read_lst(
     multi_label: bool | None = None,
     *,
     root: Path | None = None,
+    task: Task = "classification",
 ) -> Listing:
     """Read one list; paths in it start at ``image_root``. Never raises: what is wrong stands in ``problems``.
 
     ``num_classes`` bounds class ids (or gives the number of multi-label columns); ``multi_label`` None finds out from
-    the first line. Problems name files as seen from ``root``.
+    the first line. For detection a line has a label vector (see ``_vectors``). Problems name files as seen from
+    ``root``.
     """
     where = relative(lst_path, root) if root else lst_path.name
     lines, problems = numbered_lines(lst_path, where)
-    reader = _Reader(image_root, num_classes, multi_label)
+    reader = _Reader(image_root, num_classes, multi_label, task)
     for number, text in lines:
         if fault := reader.take(text, f"{where}:{number}"):
             what, mend = fault
             header = number == 1 and not re.search(r"[0-9]", text)
             problems.append(Problem(f"{where}:{number}", what, "remove the line of column names" if header else mend))
+        problems += [Problem(f"{where}:{number}", *found) for found in reader.faults]
+        reader.faults = []
     if not lines and not problems:
         problems.append(Problem(where, "lists no pictures", _LINE))
     return Listing(tuple(reader.samples), tuple(reader.paths), tuple(problems), bool(reader.multi_label), reader.width)
@@ -72,13 +80,15 @@ def read_lst(
 class _Reader:
     """The lines taken so far, and what the next one must agree with."""
 
-    def __init__(self, image_root: Path, num_classes: int | None, multi_label: bool | None) -> None:
+    def __init__(self, image_root: Path, num_classes: int | None, multi_label: bool | None, task: Task) -> None:
         self._image_root = image_root
         self._num_classes = num_classes
+        self._task = task
         self._indices: dict[int, str] = {}
         self._places: dict[str, str] = {}
         self.multi_label = multi_label
         self.width: int | None = None
+        self.faults: list[tuple[str, str]] = []  # of boxes left out of the line just taken
         self.samples: list[Sample] = []
         self.paths: list[str] = []
 
@@ -87,17 +97,31 @@ class _Reader:
         row = parse_row(text)
         if isinstance(row, str):
             return row, _LINE
+        if self._task == "detection":
+            return self._repeats(row) or self._path(row) or self._boxes(row, where)
         if self.multi_label is None:
             self.multi_label = len(row.labels) > 1
         fault = self._widths(row) or self._repeats(row) or self._path(row) or self._labels(row)
         if fault:
             return fault
-        self._indices[row.index] = where
-        self._places[row.path] = where
         classes = tuple(c for c, flag in enumerate(row.labels) if flag) if self.multi_label else (int(row.labels[0]),)
-        self.samples.append(Sample(Blob(self._image_root / row.path), classes, source=where))
-        self.paths.append(row.path)
+        self._add(row, Sample(Blob(self._image_root / row.path), classes, source=where))
         return None
+
+    def _boxes(self, row: Row, where: str) -> tuple[str, str] | None:
+        blob = Blob(self._image_root / row.path)
+        try:
+            boxes, self.faults = vector_to_boxes(row.labels, picture_size(Sample(blob)))
+        except DataError as error:
+            return error.what, error.mend
+        self._add(row, Sample(blob, classes_of(boxes), boxes, source=where))
+        return None
+
+    def _add(self, row: Row, sample: Sample) -> None:
+        self._indices[row.index] = sample.source
+        self._places[row.path] = sample.source
+        self.samples.append(sample)
+        self.paths.append(row.path)
 
     def _widths(self, row: Row) -> tuple[str, str] | None:
         found = len(row.labels)

@@ -6,13 +6,14 @@ from __future__ import annotations
 
 import math
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from clary.vision.base.types import Box, Problem
-from clary.vision.formats._base import shown
+from clary.vision.formats._wording import several, shown
 
-__all__ = ["annotation", "read_boxes"]
+__all__ = ["annotation", "read_boxes", "read_objects"]
 
 MAX_BYTES = 1 << 20  # an annotation is about a kilobyte; more is no annotation
 
@@ -21,26 +22,38 @@ _MEND = "mend the annotation or remove it"
 
 def read_boxes(path: Path, where: str, class_ids: Mapping[str, int]) -> tuple[tuple[Box, ...], list[Problem]]:
     """The boxes in ``path``, and what was wrong with the others; ``class_ids`` maps the names of objects."""
+    found, problems = read_objects(path, where, class_ids)
+    return tuple(replace(box, class_id=class_ids[name]) for name, box in found), problems
+
+
+def read_objects(
+    path: Path, where: str, names: Collection[str] | None = None
+) -> tuple[list[tuple[str, Box]], list[Problem]]:
+    """Name and box of each object in ``path``, class id 0, and what was wrong with the others.
+
+    ``names`` are those known; None takes any.
+    """
     try:
         if path.stat().st_size > MAX_BYTES:
-            return (), [Problem(where, f"is above {MAX_BYTES >> 20} MiB, no annotation", _MEND)]
+            return [], [Problem(where, f"is above {MAX_BYTES >> 20} MiB, no annotation", _MEND)]
         tree = ElementTree.fromstring(path.read_bytes())
     except ElementTree.ParseError as error:
         line, column = error.position
-        return (), [Problem(f"{where}:{line}:{column}", f"is no well-formed XML ({error.msg.split(':')[0]})", _MEND)]
+        return [], [Problem(f"{where}:{line}:{column}", f"is no well-formed XML ({error.msg.split(':')[0]})", _MEND)]
     except OSError as error:
-        return (), [Problem(where, f"cannot be read ({error.strerror})", "mend its permissions")]
+        return [], [Problem(where, f"cannot be read ({error.strerror})", "mend its permissions")]
     except (ValueError, LookupError) as error:  # an encoding that expat does not know
-        return (), [Problem(where, f"is no readable XML ({error})", _MEND)]
-    boxes: list[Box] = []
+        return [], [Problem(where, f"is no readable XML ({error})", _MEND)]
+    found: list[tuple[str, Box]] = []
     problems: list[Problem] = []
     for number, element in enumerate(tree.iter("object"), start=1):
-        box = _box(element, tree.find("size"), class_ids)
+        name = (element.findtext("name") or "").strip()
+        box = _box(element, tree.find("size"), name, names)
         if isinstance(box, str):
             problems.append(Problem(where, f"object {number} {box}", _MEND))
         else:
-            boxes.append(box)
-    return tuple(boxes), problems
+            found.append((name, box))
+    return found, problems
 
 
 def annotation(
@@ -61,22 +74,26 @@ def annotation(
     return bytes(ElementTree.tostring(root)) + b"\n"
 
 
-def _box(element: ElementTree.Element, size: ElementTree.Element | None, class_ids: Mapping[str, int]) -> Box | str:
+def _box(
+    element: ElementTree.Element, size: ElementTree.Element | None, name: str, names: Collection[str] | None
+) -> Box | str:
     """The box of an <object>, or what is wrong with it."""
-    name = (element.findtext("name") or "").strip()
-    if name not in class_ids:
-        return f"is called {shown(name)}, none of {', '.join(class_ids)}"
+    if not name:
+        return "has no name"
+    if names is not None and name not in names:
+        return f"is called {shown(name)}, none of {several(names, 20)}"
     corners = [_number(element.find("bndbox"), tag) for tag in ("xmin", "ymin", "xmax", "ymax")]
     if any(math.isnan(corner) for corner in corners):
         return "has no bndbox of four numbers"
     xmin, ymin, xmax, ymax = max(corners[0] - 1, 0), max(corners[1] - 1, 0), corners[2], corners[3]
     if xmin >= xmax or ymin >= ymax:
-        return f"has an empty box, {_spelled(corners)}"
+        kind = "an inverted box" if xmin > xmax or ymin > ymax else "an empty box"
+        return f"has {kind}, {_spelled(corners)}"
     width, height = _number(size, "width"), _number(size, "height")
     if min(corners) < 0 or xmax > width or ymax > height:  # false where there is no size: nan
         pixels = "" if math.isnan(width + height) else f" of {width:g}x{height:g} pixels"
         return f"has a box outside its picture{pixels}, {_spelled(corners)}"
-    return Box(class_ids[name], xmin, ymin, xmax, ymax, (element.findtext("difficult") or "").strip() == "1")
+    return Box(0, xmin, ymin, xmax, ymax, (element.findtext("difficult") or "").strip() == "1")
 
 
 def _number(parent: ElementTree.Element | None, tag: str) -> float:

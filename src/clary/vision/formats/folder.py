@@ -12,7 +12,7 @@ holds folders only.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,19 +20,14 @@ from clary.errors import UsageError
 from clary.vision.base.imaging import is_picture
 from clary.vision.base.jobdir import Channel
 from clary.vision.base.types import Blob, Dataset, Problem, Sample, SplitName, Task
-from clary.vision.formats._base import (
-    IMAGE_TYPES,
-    SPLITS,
-    Format,
-    class_problems,
-    counted,
-    distinct_name,
-    file_name,
-    folder_name,
-    place,
-    relative,
-    several,
-)
+from clary.vision.formats._base import IMAGE_TYPES, Format
+from clary.vision.formats._classes import class_problems, folder_name
+from clary.vision.formats._files import distinct_name, file_name, place
+from clary.vision.formats._layout import SPLITS, holds_lists, paired_folders, walk
+from clary.vision.formats._wording import counted, relative, several
+
+EXPORT = "_annotations.coco.json"
+OTHERS = ("annotations", "Annotations", "JPEGImages", "data.yaml", "train_annotation", EXPORT)  # of other layouts
 
 
 class Folder(Format):
@@ -44,8 +39,10 @@ class Folder(Format):
     content_types = IMAGE_TYPES
 
     def sniff(self, root: Path) -> bool:
-        if any(path.name == "annotations" or path.suffix == ".lst" for path in _entries(root)):
-            return False  # lists that say what the pictures show go before folders
+        if holds_lists(root) or any(_says_labels(path) for path in _entries(root)):
+            return False
+        if any(paired_folders(root, "images", labels) for labels in ("masks", "labels")):
+            return False  # what says what the pictures show goes before folders
         return any(_holds_picture(folder) for tree in _split_folders(root)[0].values() for folder in _folders(tree))
 
     def _read(self, root: Path, task: Task, labels: str | None) -> Dataset:
@@ -63,7 +60,7 @@ class Folder(Format):
                 place(sample.image, root / split / folder_name(sample, dataset) / name)
 
     def takes(self, channels: Mapping[str, Channel]) -> bool:
-        return not any(name.endswith("_lst") for name in channels)
+        return not any(name.endswith(("_lst", "_annotation")) or name == "label_map" for name in channels)
 
     def read_channels(
         self, channels: Mapping[str, Channel], *, task: Task, num_classes: int | None, multi_label: bool
@@ -103,7 +100,7 @@ class _Tree:
         self._others = [path for path in files if not _is_wanted(path)]
         self.classes: dict[str, list[Path]] = {}
         for folder in filter(_is_class, entries):
-            found = sorted(_walk(folder, self._cannot_read))
+            found = sorted(walk(folder, self._cannot_read))
             self.classes[folder.name] = [path for path in found if _is_wanted(path)]
             self._others += [path for path in found if not _is_wanted(path)]
 
@@ -172,6 +169,10 @@ def _stray(folder: Path) -> Problem:
     return Problem(folder.name, what, "move it into train/ if it is a class", "note")
 
 
+def _says_labels(path: Path) -> bool:
+    return path.name in OTHERS or (path / EXPORT).is_file()
+
+
 def _entries(folder: Path) -> list[Path]:
     """What lies in a folder, sorted; nothing where it is missing or closed."""
     path, folders, files = next(os.walk(folder), (str(folder), [], []))
@@ -190,15 +191,8 @@ def _folders(root: Path) -> list[Path]:
     return [path for path in _entries(root) if _is_class(path)]
 
 
-def _walk(folder: Path, onerror: Callable[[OSError], None] | None = None) -> Iterator[Path]:
-    """All files below ``folder``; neither hidden folders nor links to folders are entered."""
-    for path, folders, files in os.walk(folder, onerror=onerror):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        yield from (Path(path) / name for name in files)
-
-
 def _holds_picture(folder: Path) -> bool:
-    return any(_is_wanted(path) for path in _walk(folder))
+    return any(_is_wanted(path) for path in walk(folder))
 
 
 FORMAT = Folder()

@@ -2,6 +2,8 @@
 
     5	1	red/car_0012.jpg          index, class id from 0, path from the picture folder
     5	1	0	1	shelf/a.jpg       multi-label: index, one 0 or 1 a class, path
+    5	2	5	1	0.1	0.2	0.4	0.6	a.jpg   detection: index, header size, numbers an object, objects of class id and
+                                  corners as fractions of the picture (``_vectors``), path
 
 In training channels each of ``train_lst``, ``validation_lst`` holds one list, and the pictures lie in the channels
 ``train``, ``validation``. A folder with lists is a data set as well: ``train.lst``, ``validation.lst`` (or ``val``,
@@ -15,7 +17,6 @@ Source: SageMaker developer guide, "Image Classification: Train with Image Forma
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -23,21 +24,15 @@ from pathlib import Path, PurePosixPath
 from clary.errors import CustomerError, DataError
 from clary.vision.base.jobdir import Channel
 from clary.vision.base.types import Dataset, Problem, Sample, SplitName, Task
-from clary.vision.formats._base import (
-    IMAGE_TYPES,
-    SPLITS,
-    Format,
-    class_problems,
-    distinct_name,
-    file_name,
-    folder_name,
-    numbered_lines,
-    place,
-    several,
-)
+from clary.vision.formats._base import IMAGE_TYPES, Format
+from clary.vision.formats._classes import class_problems, folder_name, names_up_to, read_class_names, write_class_names
+from clary.vision.formats._files import distinct_name, file_name, picture_size, place
+from clary.vision.formats._layout import SPLITS, entries, lists_by_split, numbered_lines
 from clary.vision.formats._listing import Listing, Row, parse_row, read_lst
+from clary.vision.formats._vectors import is_vector, vector_of
+from clary.vision.formats._wording import several
 
-__all__ = ["FORMAT", "Listing", "Lst", "Row", "parse_row", "read_lst"]
+__all__ = ["FORMAT", "Listing", "Lst", "Row", "columns", "holds_boxes", "parse_row", "read_lst"]
 
 
 class Lst(Format):
@@ -45,36 +40,43 @@ class Lst(Format):
 
     name = "lst"
     layout = "train.lst with index, class id and path separated by tabs, beside the pictures"
-    tasks = frozenset[Task]({"classification"})
+    tasks = frozenset[Task]({"classification", "detection"})
     content_types = IMAGE_TYPES
+    opens_pictures = frozenset[Task]({"detection"})  # boxes are fractions
 
     def sniff(self, root: Path) -> bool:
-        return bool(_lists(root))
+        return bool(_lists(root)) and not any(path.suffix == ".rec" for path in entries(root))  # packed already
+
+    def task_of(self, root: Path) -> Task:
+        return "detection" if any(map(holds_boxes, _lists(root))) else "classification"
 
     def _read(self, root: Path, task: Task, labels: str | None) -> Dataset:
-        lists, problems = _by_split(_lists(root))
+        lists, problems = lists_by_split(_lists(root), ".lst")
         multi_label: bool | None = None
         width: int | None = None
         listings: dict[SplitName, Listing] = {}
         for split, path in lists.items():
             base = _picture_folder(root, path, split)
-            listing = read_lst(path, base, width, multi_label, root=root)
+            listing = read_lst(path, base, width, multi_label, root=root, task=task)
             multi_label = listing.multi_label
             width = listing.width if multi_label else None
             listings[split] = listing
         where = {split: path.name for split, path in lists.items()}
-        return _dataset(root, listings, None, where, problems)
+        return _dataset(root, listings, None, where, problems, task)
 
     def _write(self, dataset: Dataset, root: Path) -> None:
         index = 0
+        if dataset.task == "detection":
+            write_class_names(root, dataset.class_names)
         for split, samples in dataset.splits.items():
             taken: dict[str, set[str]] = {}
             lines = []
             for sample in samples:
-                folder = split if dataset.multi_label else f"{split}/{folder_name(sample, dataset)}"
+                plain = dataset.multi_label or dataset.task == "detection"
+                folder = split if plain else f"{split}/{folder_name(sample, dataset)}"
                 name = distinct_name(file_name(sample), taken.setdefault(folder, set()))
                 place(sample.image, root / folder / name)
-                lines.append(f"{index}\t{_columns(sample, dataset)}\t{folder}/{name}\n")
+                lines.append(f"{index}\t{columns(sample, dataset)}\t{folder}/{name}\n")
                 index += 1
             (root / f"{split}.lst").write_text("".join(lines))
 
@@ -89,11 +91,17 @@ class Lst(Format):
         for name in ("train", "validation"):
             if name in channels:
                 path = _only_list(f"{name}_lst", channels)
-                listing = read_lst(path, channels[name].path, num_classes, multi_label, root=root)
+                listing = read_lst(path, channels[name].path, num_classes, multi_label, root=root, task=task)
                 _refuse(name, listing)
                 listings[SPLITS[name]] = listing
         where = {split: f"{split}_lst" for split in listings}
-        return _dataset(root, listings, num_classes, where, [])
+        return _dataset(root, listings, num_classes, where, [], task)
+
+
+def holds_boxes(lst_path: Path) -> bool:
+    """Whether the first lines of a list have label vectors; never raises."""
+    rows = (parse_row(text) for _, text in numbered_lines(lst_path, "")[0][:20])
+    return any(isinstance(row, Row) and is_vector(row.labels) for row in rows)
 
 
 def _dataset(
@@ -102,21 +110,26 @@ def _dataset(
     num_classes: int | None,
     where: Mapping[SplitName, str],
     problems: Iterable[Problem],
+    task: Task,
 ) -> Dataset:
-    found = [*problems, *(problem for listing in listings.values() for problem in listing.problems)]
+    named, unread = read_class_names(root) if task == "detection" else (None, [])
+    found = [*problems, *unread, *(problem for listing in listings.values() for problem in listing.problems)]
     multi_label = any(listing.multi_label for listing in listings.values())
     pairs = [pair for listing in listings.values() for pair in zip(listing.samples, listing.paths, strict=True)]
     used = {c for sample, _ in pairs for c in sample.classes}
     count = num_classes or max([*used, -1]) + 1
     if multi_label:
         count = max(count, *(listing.width or 0 for listing in listings.values()))
+    elif task == "detection":
+        count = max(count, len(named or ()), max([*used, -1]) + 1)
     elif gaps := [str(c) for c in range(count) if c not in used]:
         what = f"has no picture of class {several(gaps, 10)}"
         found.append(Problem(where.get("train", "train"), what, "class ids are meant to have no gaps", "note"))
-    names = tuple(str(c) for c in range(count)) if multi_label else _class_names(pairs, count)
+    by_id = multi_label or task == "detection"
+    names = names_up_to(count, named) if by_id else _class_names(pairs, count)
     splits: dict[SplitName, tuple[Sample, ...]] = {"train": ()}
     splits |= {split: listing.samples for split, listing in listings.items() if listing.samples}
-    dataset = Dataset(root, Lst.name, names, splits, multi_label=multi_label)
+    dataset = Dataset(root, Lst.name, names, splits, task, multi_label)
     return replace(dataset, problems=(*found, *class_problems(dataset, where)))
 
 
@@ -135,7 +148,10 @@ def _class_names(pairs: Sequence[tuple[Sample, str]], count: int) -> tuple[str, 
     return tuple(ids)
 
 
-def _columns(sample: Sample, dataset: Dataset) -> str:
+def columns(sample: Sample, dataset: Dataset) -> str:
+    """The label columns of a line. Raises DataError where boxes need the size of a picture that cannot be read."""
+    if dataset.task == "detection":
+        return "\t".join(f"{number:.9g}" for number in vector_of(sample.boxes, *picture_size(sample)))
     if not dataset.multi_label:
         return str(sample.classes[0])
     return "\t".join(str(int(c in sample.classes)) for c in range(len(dataset.class_names)))
@@ -145,25 +161,6 @@ def _lists(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
     return sorted(path for path in folder.iterdir() if path.suffix == ".lst" and not path.name.startswith("."))
-
-
-def _by_split(paths: Sequence[Path]) -> tuple[dict[SplitName, Path], list[Problem]]:
-    """Which list is which split, train first; others are left out."""
-    found: dict[SplitName, Path] = {}
-    problems: list[Problem] = []
-    for path in paths:
-        ending = re.split(r"[^a-z]", path.stem.lower())[-1]
-        split: SplitName | None = SPLITS.get(ending) or ("train" if len(paths) == 1 else None)
-        if split is None:
-            mend = "call it train.lst, validation.lst or test.lst"
-            problems.append(Problem(path.name, "is left out, its name says no split", mend, "note"))
-        elif split in found:
-            what = f"is left out, {found[split].name} is the {split} list already"
-            problems.append(Problem(path.name, what, "put the two together"))
-        else:
-            found[split] = path
-    order: tuple[SplitName, ...] = ("train", "validation", "test")
-    return {split: found[split] for split in order if split in found}, problems
 
 
 def _picture_folder(root: Path, lst_path: Path, split: str) -> Path:

@@ -24,20 +24,17 @@ from typing import Literal
 
 from clary.errors import UsageError
 from clary.vision.base.imaging import inspect, is_picture
-from clary.vision.base.types import Blob, Box, Dataset, Problem, Sample, SplitName, Task
-from clary.vision.formats._base import (
-    Format,
-    class_problems,
-    counted,
-    file_name,
-    numbered_lines,
-    place,
-    several,
-    shown,
-)
+from clary.vision.base.types import IGNORED, Blob, Box, Dataset, Problem, Sample, SplitName, Task
+from clary.vision.formats._base import Format
+from clary.vision.formats._classes import class_problems
+from clary.vision.formats._files import file_name, place
+from clary.vision.formats._layout import numbered_lines
 from clary.vision.formats._voc import annotation, read_boxes
+from clary.vision.formats._wording import counted, several, shown
 
 SPECIES = ("cat", "dog")
+REGIONS = ("pet", "background", "border")  # of a trimap, which has 1, 2, 3 for them
+TRIMAP = bytes([IGNORED, 0, 1, 2] + [IGNORED] * 252)
 LISTS: Mapping[str, SplitName] = {"trainval.txt": "train", "test.txt": "test"}
 HEADER = """\
 #Image CLASS-ID SPECIES BREED ID
@@ -68,13 +65,14 @@ class Oxford(Format):
     written, it goes into ``trainval``.
 
     Labels ``breeds`` (in the order of class ids, made 0-based and dense) or ``species`` (cat, dog). Boxes always count
-    species: 0 cat, 1 dog; for the task detection so do the classes, and pictures without a box are left out. Masks
-    keep the values of the file.
+    species: 0 cat, 1 dog; for the task detection so do the classes, and pictures without a box are left out. For
+    segmentation the classes are pet, background and border, which ``mask_values`` makes of a trimap's 1, 2, 3.
     """
 
     name = "oxford"
     layout = "images/ and annotations/trainval.txt, as the Oxford-IIIT Pet set has it"
-    tasks = frozenset[Task]({"classification", "detection"})
+    tasks = frozenset[Task]({"classification", "detection", "segmentation"})
+    writes = frozenset[Task]({"classification"})
     labels = ("breeds", "species")
 
     def sniff(self, root: Path) -> bool:
@@ -109,13 +107,18 @@ class _Reader:
         dataset = Dataset(
             root=self._root,
             format=Oxford.name,
-            class_names=SPECIES if self._labels == "species" else tuple(breeds[c] for c in ids),
+            class_names=self._class_names([breeds[c] for c in ids]),
             splits={split: samples for split, samples in splits.items() if samples or split == "train"},
             task=self._task,
         )
         where = {split: f"annotations/{name}" for name, split in LISTS.items()}
         found = (*self._problems, *class_problems(dataset, where))
         return replace(dataset, problems=found)
+
+    def _class_names(self, breeds: Iterable[str]) -> tuple[str, ...]:
+        if self._task == "segmentation":
+            return REGIONS
+        return SPECIES if self._labels == "species" else tuple(breeds)
 
     def _rows(self, name: str) -> list[_Row]:
         """The lines of a list that can be used; a picture named twice counts once."""
@@ -177,13 +180,14 @@ class _Reader:
 
     def _samples(self, rows: Iterable[_Row], class_ids: Mapping[int, int]) -> tuple[Sample, ...]:
         samples = [self._sample(row, class_ids) for row in rows]
-        if self._task == "detection":
-            without = [sample.image.path.name for sample in samples if not sample.boxes]
-            if without:
-                what = f"has no box for {counted(without, 'listed picture')}, left out: {several(without)}"
-                self._problems.append(Problem("annotations/xmls", what, severity="note"))
-            samples = [sample for sample in samples if sample.boxes]
-        return tuple(samples)
+        if self._task == "classification":
+            return tuple(samples)
+        noun, folder = ("box", "xmls") if self._task == "detection" else ("trimap", "trimaps")
+        has = [bool(sample.boxes if noun == "box" else sample.mask) for sample in samples]
+        if without := [sample.image.path.name for sample, kept in zip(samples, has, strict=True) if not kept]:
+            what = f"has no {noun} for {counted(without, 'listed picture')}, left out: {several(without)}"
+            self._problems.append(Problem(f"annotations/{folder}", what, severity="note"))
+        return tuple(sample for sample, kept in zip(samples, has, strict=True) if kept)
 
     def _sample(self, row: _Row, class_ids: Mapping[int, int]) -> Sample:
         boxes: tuple[Box, ...] = ()
@@ -191,12 +195,14 @@ class _Reader:
         if xml := self._xmls.get(row.name):
             boxes, problems = read_boxes(xml, f"annotations/xmls/{xml.name}", {"cat": 0, "dog": 1})
             self._problems += problems
+        species = self._labels == "species"
         return Sample(
             image=Blob(self._pictures[row.name]),
-            classes=(row.species if self._labels == "species" else class_ids[row.class_id],),
+            classes=() if self._task == "segmentation" else (row.species if species else class_ids[row.class_id],),
             boxes=boxes,
             mask=Blob(mask) if mask else None,
             source=row.where,
+            mask_values=TRIMAP if mask else None,
         )
 
     def _note_unlisted(self, everything: Mapping[str, _Row], used: set[str]) -> None:

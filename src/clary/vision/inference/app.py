@@ -1,7 +1,7 @@
 """The serving app: SageMaker's inference contract over one model.
 
     GET  /ping                   200 and nothing else when the last prediction worked, 503 otherwise
-    POST /invocations            a picture in, scores out (content_types)
+    POST /invocations            a picture in, the answer of the model's task out (inference.tasks)
     GET  /execution-parameters   what a batch transform job may ask at a time
     GET  /                       a page to drop a picture on
 
@@ -12,8 +12,10 @@ Source: SageMaker developer guide, "Use your own inference code with hosting ser
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from starlette.applications import Starlette
@@ -22,9 +24,9 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from clary.errors import AlgorithmError, ImageError, RequestError, TooLargeError
-from clary.vision.base.imaging import Picture
 from clary.vision.inference import content_types
 from clary.vision.inference.batching import Batcher
+from clary.vision.inference.content_types import ResponseType
 from clary.vision.inference.page import page
 from clary.vision.inference.predictor import Model
 from clary.vision.inference.settings import Settings
@@ -32,6 +34,8 @@ from clary.vision.inference.settings import Settings
 __all__ = ["create_app"]
 
 ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
+
+GRAY = 64  # pixels of the picture tried where the network takes any size
 
 log = logging.getLogger(__name__)
 
@@ -56,18 +60,26 @@ def create_app(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A picture, or what was made of it, and the answer that is wanted."""
+
+    picture: Any
+    wanted: ResponseType[Any]
+
+
 class _Endpoint:
     def __init__(self, model: Model, settings: Settings, limit: int, ready: Callable[[], None]) -> None:
         self._model = model
         self._limit = limit
         self._settings = settings
         self._ready = ready
-        self._batcher: Batcher[Picture]
+        self._batcher: Batcher[_Asked, _Asked, bytes]
 
     @asynccontextmanager
     async def lifespan(self, app: Starlette) -> AsyncIterator[None]:
         streams = self._model.engine.streams
-        self._batcher = Batcher(self._model.prepare, self._model.scores, streams=streams, limit=self._limit)
+        self._batcher = Batcher(self._prepare, self._answers, key=self._key, streams=streams, limit=self._limit)
         try:
             await self._try_engine()
             self._ready()
@@ -92,18 +104,36 @@ class _Endpoint:
 
     async def _invoke(self, request: Request) -> Response:
         sent = content_types.request_type(request.headers.get("content-type"))
-        wanted = content_types.response_type(request.headers.get("accept"))
+        wanted = content_types.response_type(request.headers.get("accept"), self._model.task.responses)
         with self._batcher.admit() as submit:
             body = await _body(request, self._settings.max_payload << 20)
-            scores = await submit(sent.picture(body))
-        (prediction,) = self._model.predictions([scores])
-        return Response(wanted.encode(prediction, batch=self._settings.batch), media_type=wanted.media_type)
+            answer = await submit(_Asked(sent.picture(body), wanted))
+        return Response(answer, media_type=wanted.media_type)
+
+    # The batcher's three: a key on the event loop, the work in its threads, answers of megabytes too.
+
+    def _key(self, asked: _Asked) -> Hashable:
+        return self._model.task.key(asked.picture)
+
+    def _prepare(self, asked: _Asked) -> _Asked:
+        return _Asked(self._model.prepare(asked.picture), asked.wanted)
+
+    def _answers(self, asked: list[_Asked]) -> list[bytes | ImageError | RequestError]:
+        predictions = self._model.run([one.picture for one in asked])
+        return [self._encoded(one.wanted, found) for one, found in zip(asked, predictions, strict=True)]
+
+    def _encoded(self, wanted: ResponseType[Any], prediction: Any) -> bytes | ImageError | RequestError:
+        try:
+            return wanted.encode(prediction, batch=self._settings.batch)
+        except RequestError as error:
+            return error
 
     async def _try_engine(self) -> None:
         """Predict a gray picture; ``healthy`` of the batcher says afterwards how it went."""
         how = self._model.manifest.input.how
+        gray = np.full((how.height or GRAY, how.width or GRAY, 3), 128, np.uint8)
         try:
-            await self._batcher(np.full((how.height, how.width, 3), 128, np.uint8))
+            await self._batcher(_Asked(gray, self._model.task.responses[0]))
         except (AlgorithmError, RequestError) as error:
             log.error("%s", error)
 

@@ -6,7 +6,8 @@ answered together come back together. (ResNet-50: a picture costs 10.1 ms of a c
 eight clients on two streams travel 3.4 to a batch instead of 2.4.)
 
 A batch is at most its stream's share of the requests inside: eight clients on two streams travel as four and four,
-not as eight while one stream idles.
+not as eight while one stream idles. Pictures of different keys (their size, where a network takes any) never share a
+batch: one would wait for the other.
 
 One thread a stream decodes its batch and runs it. Threads of their own for decoding would push the engine's off their
 cores: 16.9 ms a request instead of 15.5. The event loop only moves references; all state belongs to its thread, hence
@@ -17,27 +18,31 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from typing import Generic, TypeVar
 
-import numpy as np
-
-from clary.errors import AlgorithmError, BusyError, ImageError
+from clary.errors import AlgorithmError, BusyError, ImageError, RequestError
 
 __all__ = ["Batcher"]
 
 # Seconds a request waits at most for others.
 PATIENCE = 0.003
 
-P = TypeVar("P")
+P = TypeVar("P")  # what a request brings
+T = TypeVar("T")  # what is made of it for the engine
+A = TypeVar("A")  # its answer
+
+# What is wrong with one request and says nothing of the engine or of the others.
+_OWN = (ImageError, RequestError)
 
 
 @dataclass(slots=True)
-class _Waiting(Generic[P]):
+class _Waiting(Generic[P, A]):
     """A picture and the future its request awaits.
 
     ``latest`` is the time of the event loop when it is run in whatever company there is. ``alone``: its batch failed,
@@ -45,52 +50,56 @@ class _Waiting(Generic[P]):
     """
 
     picture: P
-    scores: asyncio.Future[np.ndarray]
+    key: Hashable
+    answer: asyncio.Future[A]
     latest: float
     alone: bool = False
 
 
-class Batcher(Generic[P]):
-    """Calls ``scores`` on batches of what ``prepare`` makes of each request. Made, called and closed in one event loop.
+class Batcher(Generic[P, T, A]):
+    """Calls ``answers`` on batches of what ``prepare`` makes of requests. Made, called and closed in one event loop.
 
-    ``streams`` is how many batches are decoded and run side by side, ``largest`` the most pictures in one, ``limit``
-    the most requests inside (arriving, waiting or running); one more is refused.
+    ``answers`` gives the answer to each, or the ImageError or RequestError that is its own. Only requests of equal
+    ``key`` come together. ``streams`` is how many batches are decoded and run side by side, ``largest`` the most
+    pictures in one, ``limit`` the most requests inside (arriving, waiting or running); one more is refused.
 
     ``healthy`` is whether the last call of the engine worked; False before the first.
     """
 
     def __init__(
         self,
-        prepare: Callable[[P], np.ndarray],
-        scores: Callable[[np.ndarray], np.ndarray],
+        prepare: Callable[[P], T],
+        answers: Callable[[list[T]], Sequence[A | ImageError | RequestError]],
         *,
+        key: Callable[[P], Hashable] = lambda picture: None,
         streams: int = 1,
         largest: int = 8,
         limit: int = 64,
     ) -> None:
         self.healthy = False
         self._prepare = prepare
-        self._scores = scores
+        self._answers = answers
+        self._key = key
         self._streams = self._free = streams
         self._largest = largest
         self._limit = limit
         self._inside = self._arriving = 0
         self._alarm = 0.0
         self._closed = False
-        self._waiting: deque[_Waiting[P]] = deque()
+        self._waiting: deque[_Waiting[P, A]] = deque()
         self._workers = ThreadPoolExecutor(streams, thread_name_prefix="engine")
 
-    async def __call__(self, picture: P) -> np.ndarray:
-        """Scores of one picture, float32 (classes,).
+    async def __call__(self, picture: P) -> A:
+        """The answer to one picture.
 
-        Raises what ``prepare`` raises for it, BusyError when ``limit`` requests are inside, AlgorithmError when the
-        engine fails on it. Cancelling the call leaves the others as they are.
+        Raises the ImageError or RequestError that is its own, BusyError when ``limit`` requests are inside,
+        AlgorithmError when the engine fails on it. Cancelling the call leaves the others as they are.
         """
-        with self.admit() as scores:
-            return await scores(picture)
+        with self.admit() as submit:
+            return await submit(picture)
 
     @contextmanager
-    def admit(self) -> Iterator[Callable[[P], Awaitable[np.ndarray]]]:
+    def admit(self) -> Iterator[Callable[[P], Awaitable[A]]]:
         """A place inside for a request whose body is still to be read, and the function to hand it in with, once.
 
         Raises BusyError when ``limit`` requests are inside.
@@ -101,7 +110,7 @@ class Batcher(Generic[P]):
         self._arriving += 1
         arrived = False
 
-        def submit(picture: P) -> asyncio.Future[np.ndarray]:
+        def submit(picture: P) -> asyncio.Future[A]:
             nonlocal arrived
             arrived = True
             self._arriving -= 1
@@ -121,12 +130,12 @@ class Batcher(Generic[P]):
         self._dispatch()
         self._workers.shutdown()
 
-    def _submit(self, picture: P) -> asyncio.Future[np.ndarray]:
+    def _submit(self, picture: P) -> asyncio.Future[A]:
         loop = asyncio.get_running_loop()
-        item = _Waiting(picture, loop.create_future(), loop.time() + PATIENCE)
+        item: _Waiting[P, A] = _Waiting(picture, self._key(picture), loop.create_future(), loop.time() + PATIENCE)
         self._waiting.append(item)
         self._soon()
-        return item.scores
+        return item.answer
 
     def _soon(self) -> None:
         """Dispatch once the requests that are ready in this turn of the event loop have had theirs."""
@@ -134,25 +143,29 @@ class Batcher(Generic[P]):
 
     def _dispatch(self) -> None:
         while self._closed and self._waiting:
-            self._waiting.popleft().scores.cancel()
+            self._waiting.popleft().answer.cancel()
         while self._free and (batch := self._take()):
             self._free -= 1
             pictures = [item.picture for item in batch]
             call = asyncio.get_running_loop().run_in_executor(self._workers, self._run, pictures)
             call.add_done_callback(partial(self._finish, batch))
 
-    def _take(self) -> list[_Waiting[P]]:
+    def _take(self) -> list[_Waiting[P, A]]:
         """The next batch, first come first served; empty when none wait, or more are likely to come."""
-        self._waiting = deque(item for item in self._waiting if not item.scores.done())
+        self._waiting = deque(item for item in self._waiting if not item.answer.done())
         if not self._waiting:
             return []
         if self._waiting[0].alone:
             return [self._waiting.popleft()]
         share = min(self._largest, -(-self._inside // self._streams))
+        first = self._waiting[0]
+        batch = list(islice((item for item in self._waiting if item.key == first.key and not item.alone), share))
         likely = self._arriving or self._free < self._streams
-        if len(self._waiting) < share and likely and not self._overdue(self._waiting[0].latest):
+        if len(batch) < share and likely and not self._overdue(first.latest):
             return []
-        return [self._waiting.popleft() for _ in range(min(share, len(self._waiting)))]
+        taken = set(map(id, batch))
+        self._waiting = deque(item for item in self._waiting if id(item) not in taken)
+        return batch
 
     def _overdue(self, latest: float) -> bool:
         """Whether that time has come. If not, there will be a look at it when it has."""
@@ -164,27 +177,27 @@ class Batcher(Generic[P]):
             loop.call_at(latest, self._dispatch)
         return False
 
-    def _run(self, pictures: list[P]) -> list[np.ndarray | ImageError]:
-        """In a worker: scores of each picture, or why it has none."""
+    def _run(self, pictures: list[P]) -> list[A | ImageError | RequestError]:
+        """In a worker: the answer to each picture, or why it has none."""
         prepared = [self._prepared(picture) for picture in pictures]
-        images = [one for one in prepared if isinstance(one, np.ndarray)]
-        rows = self._scores(np.stack(images)) if images else np.empty((0, 0))
-        if len(rows) != len(images):
-            raise ValueError(f"{len(rows)} answers to {len(images)} pictures")
-        answers = iter(rows)
-        return [one if isinstance(one, ImageError) else next(answers) for one in prepared]
+        usable = [one for one in prepared if not isinstance(one, _OWN)]
+        answers = self._answers(usable) if usable else []
+        if len(answers) != len(usable):
+            raise ValueError(f"{len(answers)} answers to {len(usable)} pictures")
+        each = iter(answers)
+        return [one if isinstance(one, _OWN) else next(each) for one in prepared]
 
-    def _prepared(self, picture: P) -> np.ndarray | ImageError:
+    def _prepared(self, picture: P) -> T | ImageError | RequestError:
         try:
             return self._prepare(picture)
-        except ImageError as error:
+        except _OWN as error:
             return error
 
-    def _finish(self, batch: list[_Waiting[P]], call: asyncio.Future[list[np.ndarray | ImageError]]) -> None:
+    def _finish(self, batch: list[_Waiting[P, A]], call: asyncio.Future[list[A | ImageError | RequestError]]) -> None:
         self._free += 1
         error = call.exception()
         if error is None:
-            self._answer(batch, call.result())
+            self._deliver(batch, call.result())
         elif len(batch) > 1:
             self.healthy = False
             for item in reversed(batch):
@@ -195,22 +208,22 @@ class Batcher(Generic[P]):
             _fail(batch[0], error)
         self._dispatch()
 
-    def _answer(self, batch: list[_Waiting[P]], answers: list[np.ndarray | ImageError]) -> None:
+    def _deliver(self, batch: list[_Waiting[P, A]], answers: list[A | ImageError | RequestError]) -> None:
         for item, answer in zip(batch, answers, strict=True):
-            if isinstance(answer, np.ndarray):
+            if not isinstance(answer, ImageError):
                 self.healthy = True
-            if item.scores.done():
+            if item.answer.done():
                 continue
-            if isinstance(answer, ImageError):
-                item.scores.set_exception(answer)
+            if isinstance(answer, _OWN):
+                item.answer.set_exception(answer)
             else:
-                item.scores.set_result(answer)
+                item.answer.set_result(answer)
 
 
-def _fail(item: _Waiting[P], error: BaseException) -> None:
-    if item.scores.done():
+def _fail(item: _Waiting[P, A], error: BaseException) -> None:
+    if item.answer.done():
         return
     lines = str(error).strip().splitlines() or [type(error).__name__]
     failure = AlgorithmError(f"the engine failed ({lines[-1][-200:]})")  # an engine's reason stands at the end
     failure.__cause__ = error
-    item.scores.set_exception(failure)
+    item.answer.set_exception(failure)

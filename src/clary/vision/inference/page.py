@@ -1,4 +1,4 @@
-"""The page at ``/``: drop a picture, see its classes. One file, nothing fetched from elsewhere."""
+"""The page at ``/``: drop a picture, see its classes, boxes or mask. One file, nothing fetched from elsewhere."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from importlib.resources import files
 from string import Template
 
 from clary.vision.artifact.manifest import Manifest
+from clary.vision.base.colours import colours
 
 __all__ = ["page"]
 
@@ -15,11 +16,16 @@ _HTML = "page.html"
 
 
 def page(manifest: Manifest) -> str:
-    """The HTML for a model: its labels are written into it."""
+    """The HTML for a model: its task, its labels and their colours are written into it."""
     template = Template((files(__package__) / _HTML).read_text("utf-8"))
     count = len(manifest.labels)
     about = f"{count} class{'es' if count > 1 else ''} · {manifest.network.get('architecture', manifest.algorithm)}"
-    return template.substitute(about=escape(about), labels=_script_json(list(manifest.labels)))
+    return template.substitute(
+        about=escape(about),
+        task=_script_json(manifest.task),
+        labels=_script_json(list(manifest.labels)),
+        colours=_script_json(colours(count)),
+    )
 
 
 def _script_json(value: object) -> str:

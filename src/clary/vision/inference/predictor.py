@@ -8,18 +8,18 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from clary.errors import ImageError
+from clary.errors import ArtifactError, ImageError
 from clary.vision.artifact.archive import Artifact, open_model
 from clary.vision.artifact.manifest import Manifest
-from clary.vision.base import imaging
 from clary.vision.base.imaging import Picture
-from clary.vision.base.types import Prediction
 from clary.vision.inference.engines import Engine, find
 from clary.vision.inference.engines._base import cores
+from clary.vision.inference.tasks import Prepared, task_of
 
 __all__ = ["BATCH_SIZE", "Model", "load"]
 
@@ -52,13 +52,14 @@ def load(path: Path | str, engine: str = "auto", *, streams: int = 1) -> Model:
 class Model:
     """A network with its labels and its way of preparing pictures. May be used from several threads at once.
 
-    A context manager: ``close`` removes unpacked files that are still there. Scores are in the order of ``labels``,
-    which is the order of class ids.
+    What it predicts is its task's: ``Prediction``, ``Detections`` or ``Segmentation`` (``base.types``). A context
+    manager: ``close`` removes unpacked files that are still there.
     """
 
     def __init__(self, artifact: Artifact, engine: Engine) -> None:
         self._artifact = artifact
         self.engine = engine
+        self.task = task_of(artifact.manifest)
 
     @property
     def manifest(self) -> Manifest:
@@ -71,46 +72,48 @@ class Model:
         return self.manifest.labels
 
     def predict(
-        self, pictures: Picture | Sequence[Picture] | np.ndarray, batch_size: int = BATCH_SIZE
-    ) -> list[Prediction]:
+        self, pictures: Picture | Sequence[Picture] | np.ndarray, batch_size: int = BATCH_SIZE, *, scores: bool = False
+    ) -> list[Any]:
         """One prediction for each picture, in order. A picture is a path, encoded bytes, a PIL image or an array.
 
         An array is uint8 (height, width, 3) RGB or (height, width); one of four dimensions is a batch of them.
-        ``batch_size`` pictures are held and run at a time. Raises ImageError naming the first picture that cannot be
-        used: by its path, or as ``pictures[2]``.
+        ``batch_size`` pictures are held and run at a time. ``scores`` keeps those of every pixel, which a segmentation
+        otherwise lets go. Raises ImageError naming the first picture that cannot be used: by its path, or as
+        ``pictures[2]``.
         """
         each = [pictures] if _is_one(pictures) else pictures
-        predictions: list[Prediction] = []
-        for result in self.predict_each(each, batch_size):  # type: ignore[arg-type]  # a batch array is a sequence
+        predictions: list[Any] = []
+        for result in self.predict_each(each, batch_size, scores=scores):  # type: ignore[arg-type]  # an array is a sequence
             if isinstance(result, ImageError):
                 raise result
             predictions.append(result)
         return predictions
 
     def predict_each(
-        self, pictures: Iterable[Picture], batch_size: int = BATCH_SIZE
-    ) -> Iterator[Prediction | ImageError]:
+        self, pictures: Iterable[Picture], batch_size: int = BATCH_SIZE, *, scores: bool = False
+    ) -> Iterator[Any]:
         """As ``predict``, but results come as they are made, and a picture that cannot be used gives its error."""
         each = enumerate(pictures)
         with ThreadPoolExecutor(min(cores(), batch_size)) as pool:
             while batch := list(islice(each, batch_size)):
                 prepared = list(pool.map(self._prepare_named, batch))
-                images = [one for one in prepared if isinstance(one, np.ndarray)]
-                predictions = iter(self.predictions(self.scores(np.stack(images))) if images else ())
+                predictions = iter(self.run([one for one in prepared if isinstance(one, Prepared)], scores=scores))
                 for one in prepared:
                     yield one if isinstance(one, ImageError) else next(predictions)
 
-    def prepare(self, picture: Picture) -> np.ndarray:
-        """A picture as the network takes it: uint8 RGB of shape (height, width, 3). Raises ImageError."""
-        return imaging.prepare(picture, self.manifest.input.how)
+    def prepare(self, picture: Picture) -> Prepared:
+        """A picture as the network takes it. Raises ImageError."""
+        return self.task.prepare(picture)
 
-    def scores(self, images: np.ndarray) -> np.ndarray:
-        """Scores, float32 (N, classes), of prepared pictures, uint8 (N, height, width, 3)."""
-        return self.engine(images)
-
-    def predictions(self, scores: Iterable[np.ndarray]) -> list[Prediction]:
-        """Rows of scores with their labels."""
-        return [Prediction(row, self.labels) for row in scores]
+    def run(self, pictures: Sequence[Prepared], *, scores: bool = True) -> list[Any]:
+        """The prediction of each picture; those of one shape go through the network together."""
+        found: dict[int, Any] = {}
+        for places in _by_shape(pictures):
+            outputs = self.engine(np.stack([pictures[place].pixels for place in places]))
+            self._check(outputs)
+            together = self.task.predictions(outputs, [pictures[place] for place in places], scores=scores)
+            found.update(zip(places, together, strict=True))
+        return [found[place] for place in range(len(pictures))]
 
     def close(self) -> None:
         """Remove unpacked files that are still there. Closing twice is fine."""
@@ -124,12 +127,26 @@ class Model:
     ) -> None:
         self.close()
 
-    def _prepare_named(self, item: tuple[int, Picture]) -> np.ndarray | ImageError:
+    def _check(self, outputs: tuple[np.ndarray, ...]) -> None:
+        scored = outputs[-1].shape[self.task.class_axis]
+        if scored != len(self.labels):
+            what = f"the network tells {scored} classes apart, the manifest names {len(self.labels)}"
+            raise ArtifactError(what, mend="export the model again")
+
+    def _prepare_named(self, item: tuple[int, Picture]) -> Prepared | ImageError:
         place, picture = item
         try:
             return self.prepare(picture)
         except ImageError as error:
             return error if error.where else ImageError(error.what, where=f"pictures[{place}]", mend=error.mend)
+
+
+def _by_shape(pictures: Sequence[Prepared]) -> Iterable[list[int]]:
+    """Places of pictures that can be stacked."""
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for place, picture in enumerate(pictures):
+        groups.setdefault(picture.pixels.shape, []).append(place)
+    return groups.values()
 
 
 def _is_one(pictures: object) -> bool:

@@ -19,6 +19,8 @@ def find_head(backbone: nn.Module) -> nn.Linear:
 
 
 def head_names(backbone: nn.Module) -> set[str]:
-    """The last layer's parameters by their names in ``backbone``."""
+    """The last layer's parameters by their names in ``backbone``; none where it was left out."""
+    if isinstance(backbone.get_classifier(), nn.Identity):  # type: ignore[operator]  # every timm network has it
+        return set()
     own = {id(parameter) for parameter in find_head(backbone).parameters()}
     return {name for name, parameter in backbone.named_parameters() if id(parameter) in own}

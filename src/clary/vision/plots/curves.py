@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from clary.vision.plots._style import FONT, INK, MUTED, SPLITS, Figure, bare, figure, heading
@@ -15,7 +16,7 @@ from clary.vision.plots._style import FONT, INK, MUTED, SPLITS, Figure, bare, fi
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["accuracy", "draw", "learning_rate", "loss"]
+__all__ = ["accuracy", "draw", "learning_rate", "loss", "metric"]
 
 History = Sequence[Mapping[str, Any]]
 Points = list[tuple[int, float]]
@@ -29,6 +30,11 @@ def loss(history: History) -> Figure:
 def accuracy(history: History) -> Figure:
     """Accuracy of train and validation, in per cent."""
     return _alone(_accuracy, history)
+
+
+def metric(history: History, name: str) -> Figure:
+    """A metric of train and validation that lies in 0..1, as mAP or mIOU; what a split lacks has no line."""
+    return _alone(partial(_metric, name=name), history)
 
 
 def learning_rate(history: History) -> Figure:
@@ -61,6 +67,12 @@ def _accuracy(axes: Axes, history: History) -> None:
     low, high = axes.get_ylim()
     axes.set_ylim(max(low, 0), min(high, 1 + (1 - max(low, 0)) * 0.04))
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
+
+
+def _metric(axes: Axes, history: History, *, name: str) -> None:
+    _lines(axes, history, name, name, "{:.3f}")
+    low, high = axes.get_ylim()
+    axes.set_ylim(max(low, 0), min(high, 1.02))
 
 
 def _learning_rate(axes: Axes, history: History) -> None:

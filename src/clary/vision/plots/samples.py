@@ -3,7 +3,7 @@ needs no chart library."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from importlib.util import find_spec
@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from clary.vision.base.imaging import Preprocess, fit
 
-__all__ = ["distribution", "grid", "sheet"]
+__all__ = ["distribution", "font", "grid", "justified", "rows", "sheet", "text_length"]
 
 GROUND, INK, MUTED, LINE = "#ffffff", "#24292f", "#656d76", "#eaeef2"
 # Okabe and Ito's colours (Color Universal Design, 2008), as in the charts of a report.
@@ -37,41 +37,81 @@ def grid(pictures: Sequence[tuple[np.ndarray, str]], *, columns: int = 6, cell: 
     ``columns`` make a narrower sheet; none make an empty one of a single cell.
     """
     across = max(1, min(columns, len(pictures)))
-    down = max(1, -(-len(pictures) // across))
-    canvas = Image.new("RGB", (across * (cell + GAP) - GAP, down * (cell + CAPTION + GAP) - GAP), GROUND)
+    square = Preprocess(cell, cell, resize=cell)
+    fitted = [(fit(pixels, square), caption) for pixels, caption in pictures]
+    lines = [fitted[i : i + across] for i in range(0, len(fitted), across)]
+    return rows(lines, width=across * (cell + GAP) - GAP, least=cell)
+
+
+def justified(sizes: Sequence[tuple[int, int]], *, width: int, height: int) -> list[list[tuple[int, int]]]:
+    """Rows that hold pictures whole and fill ``width`` pixels: the size (width, height) of each, in order.
+
+    ``sizes`` are those of the pictures. A row is about ``height`` pixels high; the last may stay narrower.
+    """
+    found: list[list[tuple[int, int]]] = []
+    row: list[float] = []  # of each picture width / height, none so flat that its row would vanish
+    for picture_width, picture_height in sizes:
+        row.append(min(max(picture_width / picture_height, 0.25), 4.0))
+        if sum(row) * height + GAP * (len(row) - 1) >= width:
+            found.append(_row(row, (width - GAP * (len(row) - 1)) / sum(row)))
+            row = []
+    return [*found, _row(row, height)] if row else found
+
+
+def rows(pictures: Sequence[Sequence[tuple[np.ndarray, str]]], *, width: int, least: int = 160) -> Image.Image:
+    """Rows of pictures (uint8 RGB) as they are, each with its caption; none make an empty sheet ``least`` high."""
+    heights = [max(pixels.shape[0] for pixels, _ in row) for row in pictures]
+    down = sum(height + CAPTION + GAP for height in heights or [least]) - GAP
+    canvas = Image.new("RGB", (width, down), GROUND)
     draw = ImageDraw.Draw(canvas)
-    for i, (pixels, caption) in enumerate(pictures):
-        left, top = i % across * (cell + GAP), i // across * (cell + CAPTION + GAP)
-        square = fit(pixels, Preprocess(cell, cell, resize=cell))
-        canvas.paste(Image.fromarray(np.ascontiguousarray(square)), (left, top), _rounded(cell))
-        _text(draw, (left + 1, top + cell + CAPTION // 2 + 1), caption, cell - 2, size=13, anchor="lm")
+    top = 0
+    for row, height in zip(pictures, heights, strict=True):
+        left = 0
+        for pixels, caption in row:
+            across, down = pixels.shape[1], pixels.shape[0]
+            canvas.paste(Image.fromarray(np.ascontiguousarray(pixels)), (left, top), _rounded(across, down))
+            _text(draw, (left + 1, top + height + CAPTION // 2 + 1), caption, across - 2, size=13, anchor="lm")
+            left += across + GAP
+        top += height + CAPTION + GAP
     return canvas
 
 
-def distribution(class_names: Sequence[str], counts: Mapping[str, Sequence[int]], *, width: int = 340) -> Image.Image:
+def distribution(
+    class_names: Sequence[str],
+    counts: Mapping[str, Sequence[float]],
+    *,
+    width: int = 340,
+    totals_of: Mapping[str, int] | None = None,
+    colours: Sequence[str] | None = None,
+    spell: Callable[[float], str] = str,
+) -> Image.Image:
     """Bars by class with the splits behind each other; ``counts`` has a number a class for each split.
 
-    More than MOST_CLASSES classes are cut to those with the fewest pictures.
+    The legend says ``totals_of`` each split, by default the sum of its numbers; ``colours`` put a mark before each
+    class; ``spell`` writes a number. More than MOST_CLASSES classes are cut to those with the smallest numbers.
     """
     splits = [split for split in SPLITS if split in counts]
     totals = [sum(counts[split][c] for split in splits) for c in range(len(class_names))]
     shown = sorted(sorted(range(len(class_names)), key=lambda c: totals[c])[:MOST_CLASSES])
     canvas = Image.new("RGB", (width, 34 + ROW * len(shown) + (ROW if len(shown) < len(class_names) else 0)), GROUND)
     draw = ImageDraw.Draw(canvas)
-    _legend(draw, {split: sum(counts[split]) for split in splits})
-    names = min(max([_length(class_names[c], 13) for c in shown], default=0), width * 0.45)
-    numbers = _length(str(max(totals, default=0)), 13)
+    _legend(draw, {split: totals_of[split] if totals_of else int(sum(counts[split])) for split in splits})
+    mark = 18 if colours else 0
+    names = mark + min(max([text_length(class_names[c], 13) for c in shown], default=0), width * 0.45 - mark)
+    numbers = max((text_length(spell(total), 13) for total in totals), default=0)
     room = width - names - numbers - 22
     for row, c in enumerate(shown):
         middle = 34 + row * ROW + ROW // 2
-        _text(draw, (0, middle), class_names[c], names, size=13, anchor="lm")
+        if colours:
+            draw.rounded_rectangle((0, middle - 6, 12, middle + 6), 3, colours[c])
+        _text(draw, (mark, middle), class_names[c], names - mark, size=13, anchor="lm")
         left = names + 12
         for split in splits:
-            right = left + room * counts[split][c] / max(*totals, 1)
+            right = left + room * counts[split][c] / (max(totals) or 1)
             if counts[split][c]:
                 draw.rectangle((left, middle - 7, max(left, right - 1), middle + 7), SPLITS[split])
             left = right
-        _text(draw, (left + 8, middle), str(totals[c]), numbers, size=13, anchor="lm", colour=MUTED)
+        _text(draw, (left + 8, middle), spell(totals[c]), numbers, size=13, anchor="lm", colour=MUTED)
     if len(shown) < len(class_names):
         remark = f"the {len(shown)} rarest of {len(class_names)} classes"
         _text(draw, (0, canvas.height - ROW // 2), remark, width, size=12, anchor="lm", colour=MUTED)
@@ -94,13 +134,17 @@ def sheet(title: str, subtitle: str, pictures: Image.Image, chart: Image.Image) 
     return page
 
 
+def _row(ratios: Sequence[float], height: float) -> list[tuple[int, int]]:
+    return [(max(1, round(ratio * height)), max(1, round(height))) for ratio in ratios]
+
+
 def _legend(draw: ImageDraw.ImageDraw, totals: Mapping[str, int]) -> None:
     left = 0.0
     for split, total in totals.items():
         draw.rectangle((left, 5, left + 10, 15), SPLITS[split])
         text = f"{split} {total}"
         _text(draw, (left + 16, 10), text, 200, size=13, anchor="lm", colour=MUTED)
-        left += 16 + _length(text, 13) + 18
+        left += 16 + text_length(text, 13) + 18
 
 
 def _text(
@@ -115,15 +159,21 @@ def _text(
 ) -> None:
     """One line of at most ``room`` pixels; a longer text ends in dots."""
     text = "".join(c if c.isprintable() else "?" for c in text[:200])
-    if _length(text, size) > room:
-        while text and _length(text + "...", size) > room:
+    if text_length(text, size) > room:
+        while text and text_length(text + "...", size) > room:
             text = text[:-1]
         text += "..."
-    draw.text(place, text, colour, _font(size, text.isascii()), anchor=anchor)
+    draw.text(place, text, colour, font(size, text), anchor=anchor)
 
 
-def _length(text: str, size: int) -> float:
-    return _font(size, text.isascii()).getlength(text)
+def text_length(text: str, size: int) -> float:
+    """Pixels a text of that font size is wide."""
+    return font(size, text).getlength(text)
+
+
+def font(size: int, text: str) -> Font:
+    """A font that has the letters of ``text``, where there is any."""
+    return _font(size, text.isascii())
 
 
 @lru_cache
@@ -139,8 +189,8 @@ def _font(size: int, ascii_only: bool) -> Font:
 
 
 @lru_cache
-def _rounded(size: int) -> Image.Image:
+def _rounded(width: int, height: int) -> Image.Image:
     """A mask with round corners, smooth by drawing it four times as large."""
-    mask = Image.new("L", (size * 4, size * 4), 0)
-    ImageDraw.Draw(mask).rounded_rectangle((0, 0, size * 4 - 1, size * 4 - 1), ROUND * 4, 255)
-    return mask.resize((size, size), Image.Resampling.BOX)
+    mask = Image.new("L", (width * 4, height * 4), 0)
+    ImageDraw.Draw(mask).rounded_rectangle((0, 0, width * 4 - 1, height * 4 - 1), ROUND * 4, 255)
+    return mask.resize((width, height), Image.Resampling.BOX)

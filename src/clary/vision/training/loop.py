@@ -23,9 +23,10 @@ from clary.vision.datasets.loader import Batch, Loader
 from clary.vision.training.checkpoint import Checkpoints, Progress
 from clary.vision.training.objectives.base import Objective
 from clary.vision.training.optim import rescale_momentum, set_rate
-from clary.vision.training.precision import autocast, choose
+from clary.vision.training.precision import autocast, choose, trial_size
 from clary.vision.training.schedules import Schedule
 from clary.vision.training.stopping import EarlyStopping, StopRequest
+from clary.vision.training.trials import Trials
 
 __all__ = ["Training", "fit"]
 
@@ -105,7 +106,7 @@ def _train_epoch(run: Training, progress: Progress, started: float) -> None:
             hook.on_batch(event)
         progress.seconds = time.perf_counter() - started
         _save_if_asked(run, progress)
-    _end_epoch(run, progress, time.perf_counter() - begin)
+    _end_epoch(run, progress, time.perf_counter() - begin, (progress.step - first) * run.train.batch_size)
 
 
 def _step(run: Training, batch: Batch, progress: Progress) -> tuple[float, float]:
@@ -126,16 +127,28 @@ def _step(run: Training, batch: Batch, progress: Progress) -> tuple[float, float
     return rate, value
 
 
-def _end_epoch(run: Training, progress: Progress, seconds: float) -> None:
+def _end_epoch(run: Training, progress: Progress, seconds: float, samples: int) -> None:
     train = run.objective.metrics(progress.tally)
+    begin = time.perf_counter()
     validation = evaluate(run, progress) if run.validation else {}
+    judged = time.perf_counter() - begin
     best = not validation or run.objective.keeps(validation, progress.history)
     progress.history.append(validation)
     if best:
         progress.best_epoch = progress.epoch
         progress.best = {name: value.detach().cpu().clone() for name, value in run.network.state_dict().items()}
     rate = run.schedule.rate(progress.global_step - 1)
-    event = EpochEnd(progress.epoch, train, validation, seconds, rate, best)
+    event = EpochEnd(
+        epoch=progress.epoch,
+        train=train,
+        validation=validation,
+        seconds=seconds,
+        learning_rate=rate,
+        best=best,
+        samples=samples,
+        validation_seconds=judged,
+        validation_samples=run.validation.samples if run.validation else 0,
+    )
     progress.next_epoch()
     for hook in run.hooks:
         hook.on_epoch(event)
@@ -182,14 +195,14 @@ def _choose_precision(run: Training) -> str:
     if run.precision != "auto":
         return run.precision
     images, targets = _to_device(next(iter(run.train.epoch(0))), run.device)
-    half = max(2, len(images) // 2)  # enough to compare by, and the trial of fp32 does not set the peak of memory
-    images, targets = images[:half], targets[:half]
+    few = trial_size(len(images), run.device)
+    images, targets = images[:few], targets[:few]
 
     def step(network: nn.Module, precision: str) -> None:
         network.train()
         _forward(run, network, images, targets, precision)[1].backward()
 
-    return choose(run.precision, run.network, step, run.device)
+    return choose(run.precision, run.network, step, run.device, Trials.of(run.network, images.shape[1:]))
 
 
 def _should_stop(run: Training, progress: Progress) -> bool:

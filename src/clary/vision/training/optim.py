@@ -12,9 +12,12 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
+from torch.optim import SGD, Adadelta, Adagrad, Adam, AdamW, Optimizer, RMSprop
 
 __all__ = ["make_optimizer", "rescale_momentum", "set_rate"]
+
+# The guide gives weight decay to sgd and nag only, in detection to rmsprop as well (`decayed`); adamw is ours.
+DECAYED = ("sgd", "nag", "adamw")
 
 
 def make_optimizer(network: nn.Module, hp: Mapping[str, Any], head: nn.Module) -> Optimizer:
@@ -30,16 +33,29 @@ def make_optimizer(network: nn.Module, hp: Mapping[str, Any], head: nn.Module) -
         case "adamw":
             return AdamW(groups, lr=rate, betas=(hp["beta_1"], hp["beta_2"]), eps=hp["eps"], foreach=True)
         case "rmsprop":
-            return RMSprop(groups, lr=rate, alpha=hp["gamma"], eps=hp["eps"], foreach=True)
+            return RMSprop(
+                groups,
+                lr=rate,
+                alpha=hp["gamma"],
+                eps=hp["eps"],
+                momentum=hp.get("gamma2", 0.0),
+                centered="gamma2" in hp,  # the variant of Graves (2013), the only one with a second gamma
+                foreach=True,
+            )
+        case "adagrad":
+            return Adagrad(groups, lr=rate, eps=1e-7, foreach=True)
+        case "adadelta":
+            return Adadelta([{**group, "fixed": True} for group in groups], lr=1.0, rho=0.9, eps=1e-5, foreach=True)
         case name:  # without momentum nag is sgd
             nesterov = name == "nag" and hp["momentum"] > 0
             return SGD(groups, lr=rate, momentum=hp["momentum"], nesterov=nesterov, foreach=True)
 
 
 def set_rate(optimizer: Optimizer, rate: float) -> None:
-    """Give every group the rate times its own factor."""
+    """Give every group the rate times its own factor; MXNet's AdaDelta takes no rate."""
     for group in optimizer.param_groups:
-        group["lr"] = rate * group["factor"]
+        if not group.get("fixed"):
+            group["lr"] = rate * group["factor"]
 
 
 def rescale_momentum(optimizer: Optimizer, old: float, new: float) -> None:
@@ -61,8 +77,7 @@ def _groups(network: nn.Module, head: nn.Module, hp: Mapping[str, Any]) -> list[
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:
             groups.setdefault((id(parameter) in in_head, name.endswith("weight")), []).append(parameter)
-    # The guide gives weight decay to sgd and nag only; adamw is ours.
-    decay = hp["weight_decay"] if hp["optimizer"] in ("sgd", "nag", "adamw") else 0.0
+    decay = hp["weight_decay"] if hp["optimizer"] in hp.get("decayed", DECAYED) else 0.0
     return [
         _group(members, decay if decays else 0.0, hp["head_rate_factor"] if is_head else 1.0)
         for (is_head, decays), members in groups.items()

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-__all__ = ["Schedule", "cosine", "factor", "one_cycle"]
+__all__ = ["Schedule", "cosine", "factor", "falling_cosine", "one_cycle", "polynomial"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,16 @@ def cosine(base: float, steps: int, rise: float = 0.1) -> Schedule:
     """A straight rise during the share ``rise``, then half a cosine to zero (Loshchilov & Hutter 2016; Goyal 2017)."""
     top = max(1, round(steps * rise))
     return Schedule(lambda step: base * (step + 1) / top if step < top else base * _fall(step - top, steps - top))
+
+
+def falling_cosine(base: float, steps: int) -> Schedule:
+    """Half a cosine from ``base`` to zero (Loshchilov & Hutter 2016, without restarts)."""
+    return Schedule(lambda step: base * _fall(step, steps))
+
+
+def polynomial(base: float, steps: int, power: float = 0.9) -> Schedule:
+    """From ``base`` at the first step to zero at the last by (1 - step / (steps - 1)) ^ power (GluonCV's `poly`)."""
+    return Schedule(lambda step: base * (1 - min(step / max(steps - 1, 1), 1)) ** power)
 
 
 def one_cycle(base: float, steps: int, rise: float = 0.25) -> Schedule:

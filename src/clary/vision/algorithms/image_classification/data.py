@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from clary.errors import CustomerError
+from clary.vision.algorithms import recipe
 from clary.vision.algorithms.joblog import JobLog
 from clary.vision.base import imaging
 from clary.vision.base.imaging import Preprocess
@@ -28,9 +29,7 @@ def load_dataset(job: JobDir, hp: Hyperparameters, log: JobLog) -> Dataset:
         if name.endswith("_lst"):
             log.info(f"Searching for .lst files in {channel.path}.")
     dataset = channels.load(job, num_classes=hp.num_classes, multi_label=hp.multi_label)
-    for problem in dataset.problems:
-        if problem.severity == "error":
-            log.warning(f"left out: {problem}")
+    recipe.log_problems(dataset, log)
     if len(dataset.splits["train"]) < hp.mini_batch_size:
         raise CustomerError("The number of input images must be bigger or equal to the mini_batch_size.")
     return dataset

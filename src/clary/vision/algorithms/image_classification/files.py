@@ -1,24 +1,17 @@
-"""What image classification reads from and leaves in the model directory."""
+"""What image classification leaves in the model directory while it trains."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from safetensors.torch import save
+from torch import nn
 
-from safetensors.torch import load_file, save
-from torch import Tensor, nn
-
-from clary.errors import CustomerError
 from clary.vision.algorithms.joblog import JobLog
-from clary.vision.artifact.archive import open_model
-from clary.vision.artifact.export import WEIGHTS
 from clary.vision.base.events import EpochEnd, Hook
 from clary.vision.base.files import write_bytes
 from clary.vision.base.jobdir import JobDir
-from clary.vision.base.spec import Hyperparameters, as_text
+from clary.vision.base.spec import Hyperparameters
 
-__all__ = ["EarlierModel", "ModelFiles", "earlier_model"]
+__all__ = ["ModelFiles"]
 
 
 class ModelFiles(Hook):
@@ -54,48 +47,3 @@ class ModelFiles(Hook):
         path = self._folder / f"image-classification-{epoch + 1:04d}.params"
         write_bytes(path, save({name: value.contiguous() for name, value in self._network.state_dict().items()}))
         self._log.info(f'Saved checkpoint to "{path}"')
-
-
-@dataclass(frozen=True, slots=True)
-class EarlierModel:
-    """The model of the `model` channel: weights to go on from, and the normalisation they were trained with."""
-
-    state: Mapping[str, Tensor]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-
-
-def earlier_model(job: JobDir, hp: Hyperparameters, architecture: str, log: JobLog) -> EarlierModel | None:
-    """The model of the `model` channel, when there is one.
-
-    Raises ArtifactError when it cannot be opened, CustomerError when network, classes or size of pictures differ.
-    """
-    channel = job.channels.get("model")
-    if channel is None:
-        return None
-    log.info("Start training from the model in the model channel.")
-    with open_model(_archive(channel.path)) as model:
-        network, how = model.manifest.network, model.manifest.input.how
-        there = {
-            "network": network.get("architecture"),
-            "num_classes": network.get("num_classes"),
-            "image_shape": f"3,{how.height},{how.width}",
-        }
-        here = {"network": architecture, "num_classes": hp.num_classes, "image_shape": as_text(hp.image_shape)}
-        wrong = ", ".join(
-            f"{name}: {there[name]} there, {here[name]} here" for name in here if there[name] != here[name]
-        )
-        if wrong:
-            raise CustomerError(
-                f"The model in the model channel does not fit this job ({wrong})",
-                mend="use the same num_layers, image_shape and num_classes",
-            )
-        state = load_file(model.folder / WEIGHTS)
-        mean, std = tuple(network["mean"]), tuple(network["std"])
-    log.info("done loading checkpoint")
-    return EarlierModel(state, mean, std)
-
-
-def _archive(folder: Path) -> Path:
-    found = sorted(folder.rglob("*.tar.gz"))
-    return found[0] if found else folder

@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import torch
 
-import clary
-from clary.errors import CustomerError
+from clary.vision.algorithms import recipe
 from clary.vision.algorithms.image_classification import data
-from clary.vision.algorithms.image_classification.files import EarlierModel, ModelFiles, earlier_model
+from clary.vision.algorithms.image_classification.files import ModelFiles
 from clary.vision.algorithms.image_classification.log import ClassificationLog, log_parameters
 from clary.vision.algorithms.image_classification.spec import SMALL_DEPTHS
+from clary.vision.algorithms.incremental import EarlierModel, check_agreement, earlier_model
 from clary.vision.algorithms.joblog import JobLog
 from clary.vision.artifact.export import write_model
-from clary.vision.artifact.manifest import Input, Manifest, Output, Provenance
+from clary.vision.artifact.manifest import Input, Manifest, Output
 from clary.vision.base.events import Hook
 from clary.vision.base.imaging import Preprocess
 from clary.vision.base.jobdir import JobDir
-from clary.vision.base.spec import Hyperparameters
+from clary.vision.base.spec import Hyperparameters, as_text
 from clary.vision.base.types import Dataset
 from clary.vision.inference.engines import installed
-from clary.vision.models import Scores, build, describe
+from clary.vision.models.classifier import Scores, build, describe
 from clary.vision.models.weights import Pretrained, load
 from clary.vision.training.checkpoint import Checkpoints, Progress
 from clary.vision.training.loop import Training, fit
@@ -32,7 +31,7 @@ from clary.vision.training.optim import make_optimizer
 from clary.vision.training.precision import keep_large_blocks, pick_device
 from clary.vision.training.records import MetricsFile
 from clary.vision.training.schedules import Schedule, cosine, factor, one_cycle
-from clary.vision.training.stopping import EarlyStopping, StopRequest
+from clary.vision.training.stopping import StopRequest
 
 __all__ = ["train"]
 
@@ -65,31 +64,26 @@ def train(job: JobDir, hp: Hyperparameters, log: JobLog, hooks: Sequence[Hook], 
 def _make_network(job: JobDir, hp: Hyperparameters, log: JobLog) -> tuple[Scores, Mapping[str, Any]]:
     """The network with its first weights: of the model channel, else pretrained if asked for, else random."""
     torch.manual_seed(hp.seed)
-    earlier = earlier_model(job, hp, _architecture(hp), log)
+    earlier = earlier_model(job, log)
+    if earlier:
+        _check_earlier(earlier, hp)
     pretrained = load(_weights_name(hp)) if hp.use_pretrained_model and not earlier else None
     description = _describe(hp, earlier or pretrained)
     network = build(description)
-    _try_out(network, hp)
+    _, height, width = hp.image_shape
+    recipe.try_out(network, _architecture(hp), height, width, "image_shape")
     if earlier:
-        network.load_state_dict(earlier.state)
+        earlier.put_into(network, hp.num_classes, log)
     elif pretrained:
         pretrained.put_into(network.classifier.backbone)
     network.classifier.freeze(hp.freeze)
     return network, description
 
 
-def _try_out(network: Scores, hp: Hyperparameters) -> None:
-    """Pass one picture through. Raises CustomerError: some backbones take one size only, others none so small."""
-    _, height, width = hp.image_shape
-    try:
-        with torch.inference_mode():
-            network.eval()(torch.zeros(1, height, width, 3, dtype=torch.uint8))
-    except (AssertionError, RuntimeError, ValueError) as error:
-        raise CustomerError(
-            f"The network {_architecture(hp)} does not take pictures of {width} x {height} pixels "
-            f"({' '.join(str(error).split())})",
-            mend="set another image_shape",
-        ) from error
+def _check_earlier(earlier: EarlierModel, hp: Hyperparameters) -> None:
+    how = earlier.manifest.input.how
+    there = {"num_layers": earlier.network.get("architecture"), "image_shape": f"3,{how.height},{how.width}"}
+    check_agreement(there, {"num_layers": _architecture(hp), "image_shape": as_text(hp.image_shape)})
 
 
 def _assemble(
@@ -108,9 +102,9 @@ def _assemble(
         epochs=hp.epochs,
         seed=hp.seed,
         device=device,
-        checkpoints=Checkpoints(job.checkpoints, _fingerprint(hp, dataset)),
-        precision=_precision(hp),
-        early_stopping=_early_stopping(hp),
+        checkpoints=Checkpoints(job.checkpoints, recipe.fingerprint(hp, dataset)),
+        precision=recipe.precision(hp),
+        early_stopping=recipe.early_stopping(hp),
         hooks=hooks,
         stop=stop,
     )
@@ -139,17 +133,6 @@ def _schedule(hp: Hyperparameters, steps_per_epoch: int) -> Schedule:
     return factor(hp.learning_rate, hp.lr_scheduler_step or (), hp.lr_scheduler_factor, max(counted, 1))
 
 
-def _early_stopping(hp: Hyperparameters) -> EarlyStopping | None:
-    if not hp.early_stopping:
-        return None
-    return EarlyStopping(hp.early_stopping_min_epochs, hp.early_stopping_patience, hp.early_stopping_tolerance)
-
-
-def _precision(hp: Hyperparameters) -> str:
-    """`precision_dtype=float16` asks for half precision; here that is bf16, which needs no loss scaling."""
-    return "bf16" if hp.precision_dtype == "float16" and "precision" not in hp.given else str(hp.precision)
-
-
 def _architecture(hp: Hyperparameters) -> str:
     """The network's name in a description."""
     small = not hp.backbone and str(hp.num_layers) in SMALL_DEPTHS
@@ -163,12 +146,6 @@ def _weights_name(hp: Hyperparameters) -> str:
 def _describe(hp: Hyperparameters, trained: EarlierModel | Pretrained | None) -> dict[str, Any]:
     how = {"mean": trained.mean, "std": trained.std} if trained else {}
     return describe(_architecture(hp), hp.num_classes, multi_label=hp.multi_label, **how)
-
-
-def _fingerprint(hp: Hyperparameters, dataset: Dataset) -> dict[str, Any]:
-    """What a resumed run must share with the one it goes on from."""
-    counts = {name: len(samples) for name, samples in dataset.splits.items()}
-    return {**hp, "class_names": dataset.class_names, "pictures": counts}
 
 
 def _manifest(hp: Hyperparameters, dataset: Dataset, description: Mapping[str, Any], progress: Progress) -> Manifest:
@@ -185,12 +162,5 @@ def _manifest(hp: Hyperparameters, dataset: Dataset, description: Mapping[str, A
         outputs=(Output(activation="sigmoid" if hp.multi_label else "softmax"),),
         metrics={f"validation:{name}": value for name, value in best.items()},
         hyperparameters=dict(hp),
-        provenance=Provenance(
-            clary=clary.__version__,
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
-            torch=torch.__version__,
-            seed=hp.seed,
-            dataset=dataset.root.name,
-            counts={name: len(samples) for name, samples in dataset.splits.items()},
-        ),
+        provenance=recipe.provenance(hp, dataset),
     )

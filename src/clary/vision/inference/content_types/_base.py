@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Generic, Protocol, TypeVar
 
 from clary.vision.base.imaging import Picture
-from clary.vision.base.types import Prediction
 
 __all__ = ["RequestType", "ResponseType"]
+
+A = TypeVar("A")
 
 
 class RequestType(Protocol):
@@ -23,13 +25,15 @@ class RequestType(Protocol):
         ...
 
 
-class ResponseType(Protocol):
-    """A media type an answer can have. Of several that are equally welcome the lowest ``rank`` is taken."""
+class ResponseType(ABC, Generic[A]):
+    """A media type a prediction can be answered with. With ``parameters`` only those who name them all get it."""
 
-    name: str
-    media_type: str
-    rank: int
+    media_type: ClassVar[str]
+    parameters: ClassVar[Mapping[str, str]] = {}
 
-    def encode(self, prediction: Prediction, *, batch: bool) -> bytes:
-        """The body for a prediction; ``batch`` says that a batch transform asks."""
-        ...
+    @abstractmethod
+    def encode(self, prediction: A, *, batch: bool) -> bytes:
+        """The body for a prediction; ``batch`` says that a batch transform asks. Raises RequestError."""
+
+    def __str__(self) -> str:
+        return "".join([self.media_type, *(f";{name}={value}" for name, value in self.parameters.items())])

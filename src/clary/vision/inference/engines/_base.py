@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -39,7 +40,9 @@ class Engine(ABC):
         self.require()
         self.streams = streams
         self.version = _version(self.package)
-        self._shape = (manifest.input.how.height, manifest.input.how.width, 3)
+        how = manifest.input.how
+        self._sides = None if how.any_size else (how.height, how.width)
+        self._names = [output.name for output in manifest.outputs]
         self._open(folder, manifest, precision)
 
     @classmethod
@@ -60,16 +63,25 @@ class Engine(ABC):
         """Load the model and set ``precision``. Raises ArtifactError when the engine does not take it."""
 
     @abstractmethod
-    def _run(self, images: np.ndarray) -> np.ndarray: ...
+    def _run(self, images: np.ndarray) -> tuple[np.ndarray, ...]: ...
 
-    def __call__(self, images: np.ndarray) -> np.ndarray:
-        """Scores, float32 (N, classes), of uint8 RGB pictures (N, H, W, 3), N at least 1.
+    def __call__(self, images: np.ndarray) -> tuple[np.ndarray, ...]:
+        """The outputs the manifest names, in its order, each float32 (N, ...), of uint8 RGB pictures (N, H, W, 3).
 
-        Raises ValueError for another shape or type.
+        N, H and W are at least 1. Raises ValueError for another shape or type.
         """
-        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != self._shape or not len(images):
-            raise ValueError(f"pictures are {images.dtype} {images.shape}, not uint8 (N, {str(self._shape)[1:]}")
+        fits = images.dtype == np.uint8 and images.ndim == 4 and images.shape[3] == 3 and images.size
+        if not fits or (self._sides is not None and images.shape[1:3] != self._sides):
+            height, width = self._sides or ("H", "W")
+            raise ValueError(f"pictures are {images.dtype} {images.shape}, not uint8 (N, {height}, {width}, 3)")
         return self._run(np.ascontiguousarray(images))
+
+    def _require_outputs(self, folder: Path, there: Iterable[str]) -> None:
+        """Raises ArtifactError for a graph that lacks an output the manifest names."""
+        names = set(there)
+        missing = [name for name in self._names if name not in names]
+        if missing:
+            raise ArtifactError(f"the graph has no output `{missing[0]}`", where=folder, mend="export the model again")
 
 
 def _version(package: str) -> str:

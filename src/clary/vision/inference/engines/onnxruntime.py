@@ -34,11 +34,12 @@ class OnnxRuntime(Engine):
         except _refusals(state) as error:
             reason = str(error).strip().splitlines()[-1]
             raise ArtifactError(f"ONNX Runtime cannot open the graph ({reason})", where=folder) from error
+        self._require_outputs(folder, (output.name for output in self._session.get_outputs()))
         self.precision = "fp32"
         self._input = manifest.input.name
 
-    def _run(self, images: np.ndarray) -> np.ndarray:
-        return np.asarray(self._session.run(None, {self._input: images})[0])
+    def _run(self, images: np.ndarray) -> tuple[np.ndarray, ...]:
+        return tuple(self._session.run(self._names, {self._input: images}))
 
 
 def _refusals(state: Any) -> tuple[type[Exception], ...]:

@@ -25,7 +25,7 @@ class Torch(Engine):
             from safetensors import SafetensorError
             from safetensors.torch import load_file
 
-            from clary.vision.models.classifier import build
+            from clary.vision.models import build
         except ModuleNotFoundError as error:
             raise MissingPackageError(
                 f"the engine `torch` needs {error.name}", mend=f'pip install "clary[{self.extra}]"'
@@ -42,12 +42,12 @@ class Torch(Engine):
         self._network = network.eval()
         self.precision = "fp32"
 
-    def _run(self, images: np.ndarray) -> np.ndarray:
+    def _run(self, images: np.ndarray) -> tuple[np.ndarray, ...]:
         import torch
 
         with torch.inference_mode():
-            scores = self._network(torch.from_numpy(np.require(images, requirements="W")))
-        return np.asarray(scores)
+            found = self._network(torch.from_numpy(np.require(images, requirements="W")))
+        return tuple(np.asarray(one) for one in (found if isinstance(found, tuple) else (found,)))
 
 
 ENGINE = Torch

@@ -1,0 +1,111 @@
+"""What every evaluation has, and what makes one."""
+
+from __future__ import annotations
+
+import json
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Generic, TypeVar
+
+from clary.vision.base.types import Dataset, Problem, Sample, SplitName, Task
+from clary.vision.inference.predictor import Model
+from clary.vision.inference.tasks import Prepared
+
+__all__ = ["Evaluation", "Facts", "Judge", "finite"]
+
+T = TypeVar("T")
+
+MISTAKES = 10  # of a JSON text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What is the same for every task.
+
+    ``samples`` are the pictures that were measured, in order; ``skipped`` says of each other one why it was not.
+    """
+
+    split: SplitName
+    count: int
+    class_names: tuple[str, ...] = field(repr=False)
+    samples: tuple[Sample, ...] = field(repr=False)
+    seconds: float
+    skipped: tuple[Problem, ...] = field(repr=False)
+    engine: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation(Facts, ABC):
+    """What was measured on one split. ``metrics`` lie in 0..1 unless said otherwise; ``main`` is the one a model is
+    judged by."""
+
+    task: ClassVar[Task]
+    main: ClassVar[str]
+    columns: ClassVar[Mapping[str, str]]  # keys of ``class_rows``, and what to call them
+
+    metrics: Mapping[str, float]
+
+    @abstractmethod
+    def class_rows(self) -> list[dict[str, Any]]:
+        """One mapping a class, in id order: name, support, and numbers (None: not measurable)."""
+
+    @abstractmethod
+    def mistake_rows(self, k: int = MISTAKES) -> list[dict[str, Any]]:
+        """One mapping for each of the ``k`` worst pictures, the worst first: image, and what is wrong."""
+
+    @abstractmethod
+    def summary(self) -> str:
+        """The result on one line."""
+
+    def details(self) -> dict[str, Any]:
+        """What the task adds to ``to_json``."""
+        return {}
+
+    def to_json(self) -> str:
+        """Everything but what is there of single pixels and boxes; a number that could not be measured is null."""
+        value = {
+            "task": self.task,
+            "split": self.split,
+            "count": self.count,
+            "seconds": round(self.seconds, 3),
+            "engine": self.engine,
+            "metrics": {name: finite(number) for name, number in self.metrics.items()},
+            "classes": self.class_rows(),
+            **self.details(),
+            "mistakes": self.mistake_rows(),
+            "skipped": [{"image": p.where, "what": p.what} for p in self.skipped],
+        }
+        return json.dumps(value, indent=2, allow_nan=False)
+
+
+class Judge(ABC, Generic[T]):
+    """Compares predictions with the truth, picture after picture.
+
+    ``ids`` maps class ids of the data set to those of the model. ``truth`` is called in threads, the rest in one.
+    """
+
+    name: ClassVar[Task]
+
+    def __init__(self, network: Model, data: Dataset, ids: Mapping[int, int], samples: Sequence[Sample]) -> None:
+        self.network = network
+        self.data = data
+        self.ids = ids
+
+    @abstractmethod
+    def truth(self, sample: Sample, picture: Prepared) -> T:
+        """What is known of a picture, in class ids of the model. Raises DataError or OSError if it cannot be read."""
+
+    @abstractmethod
+    def add(self, sample: Sample, truth: T, prediction: Any) -> None:
+        """Count a picture."""
+
+    @abstractmethod
+    def evaluation(self, facts: Mapping[str, Any]) -> Evaluation:
+        """What was counted. ``facts`` are those of ``Facts``."""
+
+
+def finite(number: float) -> float | None:
+    """A number for JSON: six decimals, None for what could not be measured."""
+    return round(float(number), 6) if math.isfinite(number) else None

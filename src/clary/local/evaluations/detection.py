@@ -1,0 +1,140 @@
+"""Detection: average precision, precision-recall curves, and the pictures with most mistakes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from clary.local.evaluations._base import MISTAKES, Evaluation, Judge, finite
+from clary.vision.base.boxes import iou
+from clary.vision.base.detections import Curve
+from clary.vision.base.detections import Detections as Measure
+from clary.vision.base.types import Box, Dataset, Detections, Sample
+from clary.vision.inference.predictor import Model
+from clary.vision.inference.tasks import Prepared
+
+__all__ = ["JUDGE", "SCORE", "DetectionEvaluation", "DetectionJudge", "Look"]
+
+SCORE = 0.3  # from which a box counts as said, where one has to choose: by single pictures, and shown ones
+OVERLAP = 0.5  # from which it is a hit
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One picture: its true boxes in pixels and class ids of the model, what was said with SCORE or more, how many
+    true boxes were missed and how many of those said are wrong."""
+
+    sample: Sample
+    true: tuple[Box, ...]
+    found: Detections
+    missed: int
+    wrong: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetectionEvaluation(Evaluation):
+    """``metrics``: mAP (SageMaker's, at an overlap of 0.5), and COCO's AP, AP50 and AP75.
+
+    ``measure`` holds truth and detections of all pictures; ``looks`` are single ones in the order of ``samples``.
+    """
+
+    task = "detection"
+    main = "mAP"
+    columns = {  # noqa: RUF012 - read only
+        "name": "class",
+        "support": "boxes",
+        "average_precision": "AP at 0.5",
+        "coco_average_precision": "AP (COCO)",
+        "precision": f"precision at {SCORE}",
+        "recall": f"recall at {SCORE}",
+    }
+
+    measure: Measure = field(repr=False)
+    looks: tuple[Look, ...] = field(repr=False)
+
+    def curves(self) -> list[Curve]:
+        """The precision-recall curve of each class at an overlap of 0.5."""
+        return [self.measure.curve(c, OVERLAP) for c in range(len(self.class_names))]
+
+    def worst(self, k: int = MISTAKES) -> list[Look]:
+        """The ``k`` pictures with most boxes missed or wrong; of equal ones that with the surer mistakes first."""
+        faulty = [look for look in self.looks if look.missed or look.wrong]
+        return sorted(faulty, key=lambda look: (-look.missed - look.wrong, -float(look.found.scores.max(initial=0))))[
+            :k
+        ]
+
+    def class_rows(self) -> list[dict[str, Any]]:
+        precision = self.measure.average_precision(OVERLAP)
+        with np.errstate(invalid="ignore"):
+            coco = self.measure.coco_average_precision().mean(axis=0)
+        rows = []
+        for c, (name, curve) in enumerate(zip(self.class_names, self.curves(), strict=True)):
+            said = int((curve.scores >= SCORE).sum())
+            rows.append(
+                {
+                    "name": name,
+                    "support": int(self.measure.truths[c]),
+                    "average_precision": finite(precision[c]),
+                    "coco_average_precision": finite(coco[c]),
+                    "precision": finite(curve.precision[said - 1]) if said else None,
+                    "recall": finite(curve.recall[said - 1]) if said else (0.0 if self.measure.truths[c] else None),
+                }
+            )
+        return rows
+
+    def mistake_rows(self, k: int = MISTAKES) -> list[dict[str, Any]]:
+        return [
+            {"image": str(look.sample.image), "boxes": len(look.true), "missed": look.missed, "wrong": look.wrong}
+            for look in self.worst(k)
+        ]
+
+    def summary(self) -> str:
+        numbers = ", ".join(f"{name} {self.metrics[name]:.4f}" for name in ("AP", "AP50", "AP75"))
+        return f"mAP {self.metrics['mAP']:.4f} on {self.count} {self.split} pictures (COCO {numbers})"
+
+
+class DetectionJudge(Judge[tuple[Box, ...]]):
+    """Counts boxes; those marked difficult like the others, as SageMaker's metric does."""
+
+    name = "detection"
+
+    def __init__(self, network: Model, data: Dataset, ids: Mapping[int, int], samples: Sequence[Sample]) -> None:
+        super().__init__(network, data, ids, samples)
+        self._measure = Measure(len(network.labels))
+        self._looks: list[Look] = []
+
+    def truth(self, sample: Sample, picture: Prepared) -> tuple[Box, ...]:
+        return tuple(Box(self.ids[b.class_id], b.xmin, b.ymin, b.xmax, b.ymax, b.difficult) for b in sample.boxes)
+
+    def add(self, sample: Sample, truth: tuple[Box, ...], prediction: Detections) -> None:
+        size = np.array([prediction.width, prediction.height] * 2)
+        boxes = np.array([(b.xmin, b.ymin, b.xmax, b.ymax) for b in truth], dtype=np.float64).reshape(-1, 4) / size
+        rows = np.column_stack([[b.class_id for b in truth], boxes]) if truth else np.empty((0, 5))
+        self._measure.add(rows, prediction.rows)
+        said = prediction.above(SCORE)
+        hits = _hits(rows, said)
+        self._looks.append(Look(sample, truth, said, len(truth) - hits, len(said) - hits))
+
+    def evaluation(self, facts: Mapping[str, Any]) -> DetectionEvaluation:
+        metrics = {"mAP": self._measure.mean_average_precision(OVERLAP), **self._measure.coco()}
+        return DetectionEvaluation(**facts, metrics=metrics, measure=self._measure, looks=tuple(self._looks))
+
+
+def _hits(true: np.ndarray, found: Detections) -> int:
+    """True boxes that were found: each by the best box of its class that is still free, the surest first."""
+    if not len(true) or not len(found):
+        return 0
+    shared = iou(found.boxes.astype(np.float64), true[:, 1:]) * (found.class_ids[:, None] == true[None, :, 0])
+    hits = 0
+    for overlaps in shared:
+        best = int(overlaps.argmax())
+        if overlaps[best] > OVERLAP:
+            hits += 1
+            shared[:, best] = 0
+    return hits
+
+
+JUDGE = DetectionJudge

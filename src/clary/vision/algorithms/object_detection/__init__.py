@@ -1,0 +1,1 @@
+"""Object detection: SageMaker's built-in algorithm."""

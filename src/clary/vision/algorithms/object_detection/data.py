@@ -1,0 +1,149 @@
+"""Object detection's data: pictures with their boxes, changed together into batches, and the anchors that fit them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from clary.errors import CustomerError, DataError, ImageError
+from clary.vision.algorithms import recipe
+from clary.vision.algorithms.joblog import JobLog
+from clary.vision.base import imaging
+from clary.vision.base.imaging import Preprocess
+from clary.vision.base.jobdir import JobDir
+from clary.vision.base.spec import Hyperparameters
+from clary.vision.base.types import Dataset, Sample
+from clary.vision.datasets import channels
+from clary.vision.datasets.augment_boxes import GENTLE_PADDING, augment_boxes
+from clary.vision.datasets.loader import Loader, PictureCache
+from clary.vision.models.anchors import Anchors, Grid, Level, fit_sizes, spread
+
+__all__ = ["ObjectCache", "examples", "fitted_levels", "load_dataset", "loaders", "serving_view", "slots"]
+
+CACHE_BYTES = 1 << 30  # decoded pictures kept in memory, both splits together
+HEADER, PER_OBJECT = 2, 5  # numbers of a label vector: in front, and of each object
+
+# Overlap with every object below which an anchor is background. Fitted anchors are fewer, and those in between are
+# left alone.
+BACKGROUND, BACKGROUND_OF_FITTED = 0.5, 0.4
+
+
+def load_dataset(job: JobDir, hp: Hyperparameters, log: JobLog) -> Dataset:
+    """The job's channels as a data set that fits the hyperparameters. Raises CustomerError for one that does not."""
+    dataset = channels.load(job, task="detection", num_classes=hp.num_classes)
+    recipe.log_problems(dataset, log)
+    for samples in dataset.splits.values():
+        for sample in samples:
+            if len(sample.boxes) > slots(hp):
+                needed = HEADER + PER_OBJECT * len(sample.boxes)
+                raise CustomerError(
+                    f"Invalid parameter value 'label_width'. Please ensure that the value of parameter is at least "
+                    f"{needed}: {sample.source or sample.image} has {len(sample.boxes)} objects",
+                    mend=f"set label_width to {needed} or more",
+                )
+    if len(dataset.splits["train"]) < hp.mini_batch_size:
+        raise CustomerError("The number of input images must be bigger or equal to the mini_batch_size.")
+    return dataset
+
+
+def slots(hp: Hyperparameters) -> int:
+    """Objects of a picture that there is room for."""
+    return int((hp.label_width - HEADER) // PER_OBJECT)
+
+
+def serving_view(hp: Hyperparameters) -> Preprocess:
+    """How a picture becomes network input: a square, its aspect not kept."""
+    return Preprocess(hp.image_shape, hp.image_shape, None, "squash")
+
+
+def fitted_levels(dataset: Dataset, hp: Hyperparameters, grids: Sequence[Grid]) -> list[Level]:
+    """Anchors for the boxes of the training split, `anchors_per_cell` on each map.
+
+    Raises CustomerError when there are no boxes, DataError naming a picture that cannot be read.
+    """
+    objects = ObjectCache(dataset.splits["train"])
+    rows = np.concatenate([np.empty((0, 5), np.float32), *(objects[i] for i in range(len(objects)))])
+    # What the augmentation does to sizes: padding up to that many times the side, crops of half the area.
+    scales = (1 / GENTLE_PADDING**0.5, 2**0.5) if hp.augmentation != "none" else (0.99, 1.01)
+    sizes = fit_sizes(rows[:, 3:] - rows[:, 1:3], hp.anchors_per_cell * len(grids), scales=scales, seed=hp.seed)
+    return spread(sizes, grids)
+
+
+def loaders(dataset: Dataset, hp: Hyperparameters, anchors: Anchors) -> tuple[Loader, Loader | None]:
+    """Loaders of the train and validation splits, sharing the room for decoded pictures by their sizes."""
+    train, validation = dataset.splits["train"], dataset.splits.get("validation", ())
+    share = len(train) / (len(train) + len(validation))
+    kind = None if hp.augmentation == "none" else str(hp.augmentation)
+    first = _loader(train, hp, _View(hp, anchors, kind), int(CACHE_BYTES * share), shuffle=True)
+    if not validation:
+        return first, None
+    rest = int(CACHE_BYTES * (1 - share))
+    return first, _loader(validation, hp, _View(hp, anchors, None), rest, shuffle=False)
+
+
+def examples(dataset: Dataset, how: Preprocess, count: int) -> np.ndarray:
+    """The first training pictures as network input, uint8 (count, H, W, 3): engines are compared on them."""
+    samples = dataset.splits["train"][:count]
+    return np.stack([imaging.fit(imaging.decode(s.image.read(), strict=False), how) for s in samples])
+
+
+class ObjectCache(Sequence[np.ndarray]):
+    """The objects of a data set's pictures, float32 (n, 5): class id, and the box in fractions of the picture.
+
+    Files tell boxes in pixels: the header of a picture is read at its first use.
+    """
+
+    def __init__(self, samples: Sequence[Sample]) -> None:
+        self._samples = samples
+        self._kept: list[np.ndarray | None] = [None] * len(samples)
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def __getitem__(self, index: int) -> np.ndarray:  # type: ignore[override]  # a loader asks for one at a time
+        """Raises DataError naming the picture that cannot be read."""
+        kept = self._kept[index]
+        if kept is None:
+            kept = self._kept[index] = _objects(self._samples[index])
+        return kept
+
+
+class _View:
+    """A picture at the network's size, and what its loss is told of the objects in it."""
+
+    def __init__(self, hp: Hyperparameters, anchors: Anchors, kind: str | None) -> None:
+        self._side = hp.image_shape
+        self._slots = slots(hp)
+        self._anchors = anchors
+        self._kind = kind
+        self._overlap = hp.overlap_threshold
+        self._background = min(self._overlap, BACKGROUND if hp.anchors == "original" else BACKGROUND_OF_FITTED)
+
+    def __call__(
+        self, pixels: np.ndarray, objects: np.ndarray, random: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        view, seen = augment_boxes(pixels, objects, self._kind, self._side, self._side, random)
+        return view, self._anchors.target(seen, self._slots, self._overlap, self._background)
+
+
+def _loader(samples: Sequence[Sample], hp: Hyperparameters, view: _View, budget: int, *, shuffle: bool) -> Loader:
+    # Crops enlarge: a training picture is kept at twice the size of the input.
+    cache = PictureCache(samples, None, hp.image_shape * (2 if shuffle else 1), budget)
+    size = min(hp.mini_batch_size, len(samples))
+    return Loader(cache, ObjectCache(samples), view, batch_size=size, seed=hp.seed, shuffle=shuffle)
+
+
+def _objects(sample: Sample) -> np.ndarray:
+    try:
+        width, height = imaging.upright_size(sample.image.read())
+    except ImageError as error:
+        raise DataError(error.what, where=sample.image, mend=error.mend) from error
+    except OSError as error:
+        raise DataError(f"cannot be read ({error.strerror})", where=sample.image) from error
+    rows = [
+        (box.class_id, box.xmin / width, box.ymin / height, box.xmax / width, box.ymax / height) for box in sample.boxes
+    ]
+    found = np.array(rows, np.float32).reshape(-1, 5)
+    found[:, 1:] = found[:, 1:].clip(0, 1)
+    return found

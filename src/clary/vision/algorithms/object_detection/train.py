@@ -1,0 +1,240 @@
+"""The recipe of object detection: data, network, loop, artifact, read from top to bottom."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save
+from torch.optim import Optimizer
+
+from clary.errors import CustomerError
+from clary.vision.algorithms import recipe
+from clary.vision.algorithms.incremental import EarlierModel, check_agreement, earlier_model
+from clary.vision.algorithms.joblog import JobLog
+from clary.vision.algorithms.object_detection import data
+from clary.vision.algorithms.object_detection.log import DetectionLog, log_start, log_weights
+from clary.vision.algorithms.telemetry import Telemetry
+from clary.vision.artifact.export import write_model
+from clary.vision.artifact.manifest import OUTPUTS, Input, Manifest
+from clary.vision.base.events import Hook
+from clary.vision.base.files import write_bytes
+from clary.vision.base.jobdir import JobDir
+from clary.vision.base.spec import Hyperparameters
+from clary.vision.base.types import Dataset
+from clary.vision.inference.engines import installed
+from clary.vision.models import vgg
+from clary.vision.models.anchors import Anchors, Level, ssd_levels
+from clary.vision.models.detector import (
+    FPN,
+    SSD,
+    VGG,
+    BoxScores,
+    Detector,
+    build_detector,
+    describe_detector,
+    grids_of,
+)
+from clary.vision.models.normalization import IMAGENET_MEAN, IMAGENET_STD
+from clary.vision.models.original_names import freeze_matching
+from clary.vision.models.weights import Pretrained, load
+from clary.vision.training.checkpoint import Checkpoints, Progress
+from clary.vision.training.loop import Training, fit
+from clary.vision.training.objectives.detection import DetectionObjective
+from clary.vision.training.optim import make_optimizer
+from clary.vision.training.precision import keep_large_blocks, pick_device
+from clary.vision.training.records import MetricsFile
+from clary.vision.training.schedules import Schedule, cosine, factor, one_cycle
+from clary.vision.training.stopping import StopRequest
+
+__all__ = ["train"]
+
+EXAMPLES_CHECKED = 4  # pictures on which the engines are compared with eager torch
+NETWORKS = {"vgg-16": VGG, "resnet-50": "timm:resnet50"}
+BEST = "model_algo_1-0000.params"  # the original's name; the bytes are safetensors, not MXNet's format
+
+
+def train(job: JobDir, hp: Hyperparameters, log: JobLog, hooks: Sequence[Hook], stop: StopRequest) -> None:
+    """Train on the job's channels and leave the model in ``job.model``. Goes on from a checkpoint when there is one.
+
+    Raises CustomerError for data or settings that cannot be used, DivergedError, InterruptedRun.
+    """
+    dataset = data.load_dataset(job, hp, log)
+    log_start(log, hp, _content_type(job), torch.cuda.device_count())
+    network, description = _make_network(job, hp, dataset, log)
+    best = job.model / BEST
+    lines = DetectionLog(log, hp, _saver(network, best))
+    telemetry = Telemetry(log, "AWS/Object Detection", hp.mini_batch_size)
+    run = _assemble(job, hp, dataset, network, [lines, telemetry, MetricsFile(job.metrics), *hooks], stop)
+    with keep_large_blocks():
+        progress = fit(run)
+
+    manifest = _manifest(hp, dataset, description, progress)
+    examples = data.examples(dataset, manifest.input.how, EXAMPLES_CHECKED)
+    write_model(job.model, network.to("cpu").eval(), examples, manifest, engines=installed())
+    best.unlink(missing_ok=True)  # the finished artifact holds the same weights
+
+
+def _make_network(
+    job: JobDir, hp: Hyperparameters, dataset: Dataset, log: JobLog
+) -> tuple[BoxScores, Mapping[str, Any]]:
+    """The network with its first weights: of the model channel, else with a pretrained base, else random."""
+    torch.manual_seed(hp.seed)
+    architecture = _architecture(hp)
+    neck = FPN if hp.neck == "fpn" else SSD
+    earlier = earlier_model(job, log)
+    if earlier:
+        check_agreement(earlier.network, {"architecture": architecture, "neck": neck})
+    else:
+        log_weights(log, hp.use_pretrained_model)
+    pretrained = load(architecture.removeprefix("timm:")) if hp.use_pretrained_model and not earlier else None
+    levels = _levels(hp, dataset, architecture, neck, earlier)
+    mean, std = _normalization(architecture, earlier or pretrained)
+    shape = (hp.image_shape, hp.image_shape)
+    description = describe_detector(architecture, hp.num_classes, shape, levels, neck=neck, mean=mean, std=std)
+    network = build_detector(description)
+    recipe.try_out(network, architecture, *shape, "image_shape")
+    if earlier:
+        earlier.put_into(network, hp.num_classes, log)
+    elif pretrained:
+        _put(pretrained, network.detector)
+    _freeze(network.detector, hp, log)
+    return network, description
+
+
+def _levels(
+    hp: Hyperparameters, dataset: Dataset, architecture: str, neck: Mapping[str, Any], earlier: EarlierModel | None
+) -> list[Level]:
+    """The anchors: SSD's, or fitted ones. A model that is gone on with keeps those it was trained with."""
+    grids = grids_of(architecture, (hp.image_shape, hp.image_shape), neck)
+    if hp.anchors == "original":
+        return ssd_levels(grids, hp.image_shape, hp.image_shape, vgg=architecture == VGG)
+    if earlier:
+        before = Anchors.from_description(earlier.network["anchors"]).levels
+        return [Level.even(grid, level.sizes) for grid, level in zip(grids, before, strict=True)]
+    return data.fitted_levels(dataset, hp, grids)
+
+
+def _normalization(
+    architecture: str, trained: EarlierModel | Pretrained | None
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    if trained:
+        return trained.mean, trained.std
+    return (vgg.MEAN, vgg.STD) if architecture == VGG else (IMAGENET_MEAN, IMAGENET_STD)
+
+
+def _put(pretrained: Pretrained, detector: Detector) -> None:
+    if isinstance(detector.features, vgg.VGGMaps):
+        detector.features.put(pretrained.state, pretrained.origin)
+    else:
+        pretrained.put_into(detector.features.body)
+
+
+def _freeze(detector: Detector, hp: Hyperparameters, log: JobLog) -> None:
+    """Raises CustomerError when nothing is left to train."""
+    detector.freeze(hp.freeze)
+    if hp.freeze_layer_pattern:
+        frozen = freeze_matching(detector, hp.freeze_layer_pattern)
+        log.info(f"freeze_layer_pattern matches {len(frozen)} parameters{': ' if frozen else ''}{', '.join(frozen)}")
+    if not any(parameter.requires_grad for parameter in detector.parameters()):
+        raise CustomerError("freeze_layer_pattern leaves nothing to train", mend="match fewer layers")
+
+
+def _saver(network: BoxScores, path: Path) -> Callable[[], Path]:
+    def keep() -> Path:
+        state = network.detector.state_dict()
+        write_bytes(path, save({name: value.detach().cpu().contiguous() for name, value in state.items()}))
+        return path
+
+    return keep
+
+
+def _assemble(
+    job: JobDir, hp: Hyperparameters, dataset: Dataset, network: BoxScores, hooks: Sequence[Hook], stop: StopRequest
+) -> Training:
+    device = pick_device()
+    detector = network.detector.to(device)
+    train_loader, validation_loader = data.loaders(dataset, hp, network.levels)
+    return Training(
+        network=detector,
+        objective=_objective(hp, network.levels),
+        optimizer=_optimizer(detector, hp),
+        schedule=_schedule(hp, len(train_loader)),
+        train=train_loader,
+        validation=validation_loader,
+        epochs=hp.epochs,
+        seed=hp.seed,
+        device=device,
+        checkpoints=Checkpoints(job.checkpoints, recipe.fingerprint(hp, dataset)),
+        precision=str(hp.precision),
+        early_stopping=recipe.early_stopping(hp),
+        hooks=hooks,
+        stop=stop,
+    )
+
+
+def _objective(hp: Hyperparameters, anchors: Anchors) -> DetectionObjective:
+    return DetectionObjective(
+        anchors,
+        hp.num_classes,
+        box_weight=hp.box_weight,
+        overlap=hp.overlap_threshold,
+        suppression=hp.nms_threshold,
+        most=hp.nms_topk,
+    )
+
+
+def _optimizer(detector: Detector, hp: Hyperparameters) -> Optimizer:
+    """As the hyperparameters say; the algorithm offers none for Adam and RMSProp but the rate."""
+    rule = {**hp, "gamma": 0.9, "beta_1": 0.9, "beta_2": 0.999, "eps": 1e-8, "decayed": ("sgd", "rmsprop", "adamw")}
+    optimizer = make_optimizer(detector, rule, detector.head)
+    if hp.neck == "ssd":
+        _double_biases(optimizer, detector)
+    return optimizer
+
+
+def _double_biases(optimizer: Optimizer, detector: Detector) -> None:
+    """The biases of the predictors learn at twice the rate, as the original's."""
+    biases = {id(bias) for bias in detector.predictor_biases()}
+    for group in list(optimizer.param_groups):
+        doubled = [parameter for parameter in group["params"] if id(parameter) in biases]
+        if doubled:
+            group["params"] = [parameter for parameter in group["params"] if id(parameter) not in biases]
+            optimizer.add_param_group({**group, "params": doubled, "factor": 2 * group["factor"]})
+    optimizer.param_groups[:] = [group for group in optimizer.param_groups if group["params"]]
+
+
+def _schedule(hp: Hyperparameters, steps_per_epoch: int) -> Schedule:
+    if hp.lr_schedule == "cosine":
+        return cosine(hp.learning_rate, hp.epochs * steps_per_epoch)
+    if hp.lr_schedule == "one-cycle":
+        return one_cycle(hp.learning_rate, hp.epochs * steps_per_epoch, rise=0.15)
+    counted = hp.num_training_samples // hp.mini_batch_size  # the documented count, even where it is wrong
+    return factor(hp.learning_rate, hp.lr_scheduler_step, hp.lr_scheduler_factor, max(counted, 1))
+
+
+def _architecture(hp: Hyperparameters) -> str:
+    """The network's name in a description."""
+    return f"timm:{hp.backbone}" if hp.backbone else NETWORKS[hp.base_network]
+
+
+def _content_type(job: JobDir) -> str:
+    channel = job.channels.get("train")
+    return channel.content_type if channel and channel.content_type else "application/x-image"
+
+
+def _manifest(hp: Hyperparameters, dataset: Dataset, description: Mapping[str, Any], progress: Progress) -> Manifest:
+    best = progress.history[progress.best_epoch]
+    return Manifest(
+        task="detection",
+        algorithm="object-detection",
+        labels=dataset.class_names,
+        network=description,
+        input=Input(data.serving_view(hp), tuple(description["mean"]), tuple(description["std"])),
+        outputs=OUTPUTS["detection"],
+        metrics={f"validation:{name}": value for name, value in best.items()},
+        hyperparameters=dict(hp),
+        provenance=recipe.provenance(hp, dataset),
+    )

@@ -1,0 +1,72 @@
+"""What the recipes of all algorithms do alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import torch
+from torch import nn
+
+import clary
+from clary.errors import CustomerError
+from clary.vision.algorithms.joblog import JobLog
+from clary.vision.artifact.manifest import Provenance
+from clary.vision.base.spec import Hyperparameters
+from clary.vision.base.types import Dataset
+from clary.vision.training.stopping import EarlyStopping
+
+__all__ = ["early_stopping", "fingerprint", "log_problems", "precision", "provenance", "try_out"]
+
+
+def early_stopping(hp: Hyperparameters) -> EarlyStopping | None:
+    """The rule that the hyperparameters ask for, None without one."""
+    if not hp.early_stopping:
+        return None
+    return EarlyStopping(hp.early_stopping_min_epochs, hp.early_stopping_patience, hp.early_stopping_tolerance)
+
+
+def precision(hp: Hyperparameters) -> str:
+    """`precision_dtype=float16` asks for half precision; here that is bf16, which needs no loss scaling."""
+    return "bf16" if hp.precision_dtype == "float16" and "precision" not in hp.given else str(hp.precision)
+
+
+def fingerprint(hp: Hyperparameters, dataset: Dataset) -> dict[str, Any]:
+    """What a resumed run must share with the one it goes on from."""
+    return {**hp, "class_names": dataset.class_names, "pictures": _counts(dataset)}
+
+
+def provenance(hp: Hyperparameters, dataset: Dataset) -> Provenance:
+    """Where a model comes from, for its manifest."""
+    return Provenance(
+        clary=clary.__version__,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        torch=torch.__version__,
+        seed=hp.seed,
+        dataset=dataset.root.name,
+        counts=_counts(dataset),
+    )
+
+
+def log_problems(dataset: Dataset, log: JobLog) -> None:
+    """A line for every record that is left out."""
+    for problem in dataset.problems:
+        if problem.severity == "error":
+            log.warning(f"left out: {problem}")
+
+
+def try_out(network: nn.Module, name: str, height: int, width: int, setting: str) -> None:
+    """Pass one picture through. Raises CustomerError: some backbones take one size only, others none so small."""
+    try:
+        with torch.inference_mode():
+            network.eval()(torch.zeros(1, height, width, 3, dtype=torch.uint8))
+    except (AssertionError, RuntimeError, ValueError) as error:
+        raise CustomerError(
+            f"The network {name} does not take pictures of {width} x {height} pixels ({' '.join(str(error).split())})",
+            mend=f"set another {setting}",
+        ) from error
+
+
+def _counts(dataset: Dataset) -> Mapping[str, int]:
+    return {name: len(samples) for name, samples in dataset.splits.items()}

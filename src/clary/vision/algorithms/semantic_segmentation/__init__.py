@@ -1,0 +1,1 @@
+"""Semantic segmentation: SageMaker's built-in algorithm."""

@@ -1,0 +1,206 @@
+"""Semantic segmentation's data: pictures with their masks, cut and turned together into batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from clary.errors import CustomerError, DataError, ImageError
+from clary.vision.algorithms import recipe
+from clary.vision.algorithms.joblog import JobLog
+from clary.vision.base import imaging
+from clary.vision.base.imaging import Preprocess
+from clary.vision.base.jobdir import JobDir
+from clary.vision.base.spec import Hyperparameters
+from clary.vision.base.types import IGNORED, Dataset, Sample
+from clary.vision.datasets import channels
+from clary.vision.datasets.augment import random_light
+from clary.vision.datasets.loader import Loader, PictureCache
+
+__all__ = ["MaskCache", "crop_side", "examples", "load_dataset", "loaders", "serving_view"]
+
+Pair = tuple[np.ndarray, np.ndarray]  # pixels and the mask that goes with them
+
+CACHE_BYTES = 1 << 30  # decoded pictures kept in memory, both splits together
+MULTIPLE = 8  # crop_size is rounded up to one of it
+
+
+def load_dataset(job: JobDir, hp: Hyperparameters, log: JobLog) -> Dataset:
+    """The job's channels as a data set that fits the hyperparameters. Raises CustomerError for one that does not."""
+    if "label_map" not in job.channels and "dataset" not in job.channels:
+        log.warning("label maps not provided, using defaults.")
+        for split in ("train", "validation"):
+            log.info(f"#label_map {split} :{{'scale': 1}}")
+    dataset = channels.load(job, task="segmentation", num_classes=hp.num_classes)
+    recipe.log_problems(dataset, log)
+    if len(dataset.splits["train"]) < hp.mini_batch_size:
+        raise CustomerError("The number of input images must be bigger or equal to the mini_batch_size.")
+    return dataset
+
+
+def crop_side(hp: Hyperparameters) -> int:
+    """Side in pixels of the square that is trained on: `crop_size` rounded up to a multiple of 8."""
+    return -(-int(hp.crop_size) // MULTIPLE) * MULTIPLE
+
+
+def serving_view(hp: Hyperparameters) -> Preprocess:
+    """How a picture becomes network input when serving: whole, at its own size or at `inference_size`."""
+    return Preprocess.whole(hp.inference_size)
+
+
+def loaders(dataset: Dataset, hp: Hyperparameters) -> tuple[Loader, Loader | None]:
+    """Loaders of the train and validation splits, sharing the room for decoded pictures by their sizes."""
+    train, validation = dataset.splits["train"], dataset.splits.get("validation", ())
+    share = len(train) / (len(train) + len(validation))
+    first = _loader(train, hp, _Training(hp), int(CACHE_BYTES * share), hp.mini_batch_size, shuffle=True)
+    if not validation:
+        return first, None
+    view = _Whole(hp) if hp.validation_mini_batch_size == 1 else _Centre(hp)
+    rest = int(CACHE_BYTES * (1 - share))
+    return first, _loader(validation, hp, view, rest, hp.validation_mini_batch_size, shuffle=False)
+
+
+def examples(dataset: Dataset, hp: Hyperparameters, count: int) -> np.ndarray:
+    """Crops of the first training pictures, uint8 (count, side, side, 3): engines are compared on them."""
+    side = crop_side(hp)
+    how = Preprocess(side, side, side)
+    samples = dataset.splits["train"][:count]
+    return np.stack([imaging.fit(imaging.decode(s.image.read(), strict=False), how) for s in samples])
+
+
+class MaskCache(Sequence[np.ndarray]):
+    """Class ids of every pixel of a data set's pictures, uint8 (height, width), decoded at their first use."""
+
+    def __init__(self, samples: Sequence[Sample], num_classes: int) -> None:
+        self._samples = samples
+        self._num_classes = num_classes
+        self._kept: list[np.ndarray | None] = [None] * len(samples)
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def __getitem__(self, index: int) -> np.ndarray:  # type: ignore[override]  # a loader asks for one at a time
+        """Raises DataError naming the mask that cannot be read or holds a class beyond `num_classes`."""
+        kept = self._kept[index]
+        if kept is None:
+            kept = self._kept[index] = self._decode(self._samples[index])
+        return kept
+
+    def _decode(self, sample: Sample) -> np.ndarray:
+        assert sample.mask is not None  # the readers promise it
+        try:
+            ids = imaging.decode_mask(sample.mask.read(), sample.mask_values)
+        except ImageError as error:
+            raise DataError(error.what, where=sample.mask, mend=error.mend) from error
+        except OSError as error:
+            raise DataError(f"cannot be read ({error.strerror})", where=sample.mask) from error
+        wrong = ids[(ids >= self._num_classes) & (ids != IGNORED)]
+        if wrong.size:
+            what = f"holds the class {wrong[0]}; with num_classes {self._num_classes} they run from 0 to"
+            mend = f"set num_classes, give a label map, or mark pixels without a class by {IGNORED}"
+            raise DataError(f"{what} {self._num_classes - 1}", where=sample.mask, mend=mend)
+        return ids
+
+
+class _Training:
+    """A random square of the picture at a random scale, mirrored and blurred by chance.
+
+    The longer side becomes `base_size` times a random number. What a square reaches beyond the picture is black and
+    has no class (the original calls it class 0, which teaches a network that black is background).
+    """
+
+    def __init__(self, hp: Hyperparameters) -> None:
+        self._side = crop_side(hp)
+        self._base = hp.base_size
+        self._scales = hp.scale_range
+        self._light = hp.augmentation_type == "light"
+
+    def __call__(
+        self, pixels: np.ndarray, mask: np.ndarray, random: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        mask = _fitting(mask, pixels)
+        scale = self._base * random.uniform(*self._scales) / max(mask.shape)
+        pixels, mask = _square(pixels, mask, max(1, round(self._side / scale)), random)
+        pixels, mask = imaging.resize(pixels, self._side, self._side), _resized(mask, self._side, self._side)
+        if random.random() < 0.5:
+            pixels, mask = pixels[:, ::-1], mask[:, ::-1]
+        if random.random() < 0.5 and (sigma := random.uniform(0, 1)) > 0.1:
+            pixels = cv2.GaussianBlur(pixels, (0, 0), sigma)
+        return (random_light(pixels, random) if self._light else pixels), np.ascontiguousarray(mask)
+
+
+class _Centre:
+    """Shorter side to the crop's, then the centre: pictures of one size, as many as a step takes."""
+
+    def __init__(self, hp: Hyperparameters) -> None:
+        self._side = crop_side(hp)
+
+    def __call__(
+        self, pixels: np.ndarray, mask: np.ndarray, random: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        rows, columns = pixels.shape[:2]
+        shorter = min(rows, columns)
+        top, left = (rows - shorter) // 2, (columns - shorter) // 2
+        mask = _fitting(mask, pixels)[top : top + shorter, left : left + shorter]
+        pixels = imaging.crop(pixels, top, left, shorter, shorter)
+        return imaging.resize(pixels, self._side, self._side), _resized(mask, self._side, self._side)
+
+
+class _Whole:
+    """The picture as it is served."""
+
+    def __init__(self, hp: Hyperparameters) -> None:
+        self._how = serving_view(hp)
+
+    def __call__(
+        self, pixels: np.ndarray, mask: np.ndarray, random: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        fitted = imaging.fit(pixels, self._how)
+        return fitted, _resized(_fitting(mask, pixels), *fitted.shape[:2])
+
+
+def _loader(
+    samples: Sequence[Sample],
+    hp: Hyperparameters,
+    view: _Training | _Centre | _Whole,
+    budget: int,
+    batch_size: int,
+    *,
+    shuffle: bool,
+) -> Loader:
+    cache = PictureCache(samples, None, _largest_used(hp), budget)
+    masks = MaskCache(samples, hp.num_classes)
+    size = min(batch_size, len(samples))
+    return Loader(cache, masks, view, batch_size=size, seed=hp.seed, shuffle=shuffle)
+
+
+def _largest_used(hp: Hyperparameters) -> int:
+    """Pixels of a shorter side beyond which nothing is gained: a larger JPEG is decoded at reduced scale."""
+    return int(max(hp.base_size * hp.scale_range[1], hp.inference_size or 1 << 14, crop_side(hp)))
+
+
+def _square(pixels: np.ndarray, mask: np.ndarray, side: int, random: np.random.Generator) -> Pair:
+    """A square of ``side`` pixels at a uniform position; where the picture is smaller it is padded."""
+    rows, columns = mask.shape
+    top = int(random.integers(0, max(rows - side, 0) + 1))
+    left = int(random.integers(0, max(columns - side, 0) + 1))
+    pixels, mask = pixels[top : top + side, left : left + side], mask[top : top + side, left : left + side]
+    below, right = side - mask.shape[0], side - mask.shape[1]
+    if below or right:
+        edges = (0, below, 0, right, cv2.BORDER_CONSTANT)
+        pixels = cv2.copyMakeBorder(pixels, *edges, value=(0, 0, 0))
+        mask = cv2.copyMakeBorder(mask, *edges, value=IGNORED)
+    return pixels, mask
+
+
+def _fitting(mask: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+    """The mask at the size its picture was decoded to."""
+    return _resized(mask, *pixels.shape[:2])
+
+
+def _resized(mask: np.ndarray, height: int, width: int) -> np.ndarray:
+    if mask.shape == (height, width):
+        return mask
+    return np.asarray(cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST_EXACT))

@@ -1,0 +1,62 @@
+"""Log lines of semantic segmentation, exactly as the original prints them (seen in logs of real jobs)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from clary.vision.algorithms.joblog import JobLog
+from clary.vision.base.events import BatchEnd, EpochEnd, Hook, RunEnd, RunStart
+
+__all__ = ["SegmentationLog"]
+
+BATCHES_BETWEEN_LINES = 20
+
+
+class SegmentationLog(Hook):
+    """Prints speed while training, and loss, pixel accuracy and mIOU of each epoch.
+
+    ``steps_per_epoch`` is the schedule's count. ``save`` keeps the network's weights as they are now and returns the
+    file; it is called for each best epoch.
+    """
+
+    def __init__(self, log: JobLog, steps_per_epoch: int, save: Callable[[], Path], *, host: str = "algo-1") -> None:
+        self._log = log
+        self._steps = steps_per_epoch
+        self._save = save
+        self._host = host
+
+    def on_start(self, event: RunStart) -> None:
+        self._epochs = event.epochs
+        self._log.info(f"precision: {event.precision}")
+        self._log.info(f"LRScheduler setup: iters per epoch: {self._steps}, num_epochs {event.epochs}")
+        if event.first_step:
+            self._log.info(f"Resuming from the checkpoint at step {event.first_step}")
+
+    def on_batch(self, event: BatchEnd) -> None:
+        if (event.step + 1) % BATCHES_BETWEEN_LINES == 0:
+            speed = event.samples / max(event.seconds, 1e-9)
+            self._log.info(
+                f"#progress_notice. epoch: {event.epoch}, iterations: {event.step + 1} "
+                f"speed: {speed} samples/sec learning_rate: {event.learning_rate:.6f}"
+            )
+
+    def on_epoch(self, event: EpochEnd) -> None:
+        where = f"host: {self._host}, epoch: {event.epoch},"
+        speed = event.samples / max(event.seconds, 1e-9)
+        self._log.info(f"#quality_metric. {where} train loss: {event.train['loss']} .")
+        self._log.info(f"#throughput_metric. {where} train throughput: {speed} samples/sec.")
+        if event.validation:
+            speed = event.validation_samples / max(event.validation_seconds, 1e-9)
+            for name in ("pixel_accuracy", "mIOU"):
+                self._log.info(f"#quality_metric. {where} validation {name}: {event.validation[name]} .")
+            self._log.info(f"#throughput_metric. {where} validation throughput: {speed} samples/sec.")
+        if event.best:
+            self._log.info(f"Serializing model to {self._save()}")
+        done = 100 * (event.epoch + 1) // self._epochs
+        self._log.info(f"#progress_metric: host={self._host}, completed {done} % of epochs")
+
+    def on_end(self, event: RunEnd) -> None:
+        if event.reason == "early_stopping":
+            self._log.info(f"Early stopping after {event.epochs} epochs, the best was epoch {event.best_epoch}")
+        self._log.info("Test data is not provided.")

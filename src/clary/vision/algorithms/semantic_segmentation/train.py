@@ -1,0 +1,157 @@
+"""The recipe of semantic segmentation: data, network, loop, artifact, read from top to bottom."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save
+from torch import nn
+
+from clary.vision.algorithms import recipe
+from clary.vision.algorithms.incremental import check_agreement, earlier_model
+from clary.vision.algorithms.joblog import JobLog
+from clary.vision.algorithms.semantic_segmentation import data
+from clary.vision.algorithms.semantic_segmentation.log import SegmentationLog
+from clary.vision.algorithms.telemetry import Telemetry
+from clary.vision.artifact.export import write_model
+from clary.vision.artifact.manifest import Input, Manifest, Output
+from clary.vision.base.events import Hook
+from clary.vision.base.files import write_bytes
+from clary.vision.base.jobdir import JobDir
+from clary.vision.base.spec import Hyperparameters
+from clary.vision.base.types import Dataset
+from clary.vision.inference.engines import installed
+from clary.vision.models.normalization import IMAGENET_MEAN, IMAGENET_STD
+from clary.vision.models.segmenter import PixelScores, build_segmenter, describe_segmenter
+from clary.vision.models.weights import load
+from clary.vision.training.checkpoint import Checkpoints, Progress
+from clary.vision.training.loop import Training, fit
+from clary.vision.training.objectives.segmentation import SegmentationObjective
+from clary.vision.training.optim import make_optimizer
+from clary.vision.training.precision import keep_large_blocks, pick_device
+from clary.vision.training.records import MetricsFile
+from clary.vision.training.schedules import Schedule, factor, falling_cosine, one_cycle, polynomial
+from clary.vision.training.stopping import StopRequest
+
+__all__ = ["train"]
+
+EXAMPLES_CHECKED = 4  # pictures on which the engines are compared with eager torch
+BACKBONES = {"resnet-50": "resnet50", "resnet-101": "resnet101"}
+BEST = "model_best.params"  # the original's name; the bytes are safetensors, not Gluon's format
+
+
+def train(job: JobDir, hp: Hyperparameters, log: JobLog, hooks: Sequence[Hook], stop: StopRequest) -> None:
+    """Train on the job's channels and leave the model in ``job.model``. Goes on from a checkpoint when there is one.
+
+    Raises CustomerError for data or settings that cannot be used, DivergedError, InterruptedRun.
+    """
+    dataset = data.load_dataset(job, hp, log)
+    network, description = _make_network(job, hp, log)
+    best = job.model / BEST
+    lines = SegmentationLog(log, _updates(hp), _saver(network, best))
+    telemetry = Telemetry(log, "AWS/Semantic Segmentation", hp.mini_batch_size)
+    run = _assemble(job, hp, dataset, network, [lines, telemetry, MetricsFile(job.metrics), *hooks], stop)
+    with keep_large_blocks():
+        progress = fit(run)
+
+    manifest = _manifest(hp, dataset, description, progress)
+    examples = data.examples(dataset, hp, EXAMPLES_CHECKED)
+    write_model(job.model, network.to("cpu").eval(), examples, manifest, engines=installed())
+    best.unlink(missing_ok=True)  # the finished artifact holds the same weights
+
+
+def _make_network(job: JobDir, hp: Hyperparameters, log: JobLog) -> tuple[PixelScores, Mapping[str, Any]]:
+    """The network with its first weights: of the model channel, else with a pretrained backbone, else random."""
+    torch.manual_seed(hp.seed)
+    earlier = earlier_model(job, log)
+    name = BACKBONES.get(hp.backbone, hp.backbone)
+    if earlier:
+        check_agreement(earlier.network, {"architecture": f"timm:{name}", "algorithm": hp.algorithm})
+    pretrained = load(name) if hp.use_pretrained_model and not earlier else None
+    trained = earlier or pretrained
+    mean, std = (trained.mean, trained.std) if trained else (IMAGENET_MEAN, IMAGENET_STD)
+    description = describe_segmenter(f"timm:{name}", hp.algorithm, hp.num_classes, mean=mean, std=std)
+    network = build_segmenter(description)
+    side = data.crop_side(hp)
+    recipe.try_out(network, f"{hp.algorithm} on {name}", side, side, "crop_size")
+    if earlier:
+        earlier.put_into(network, hp.num_classes, log)
+    elif pretrained:
+        pretrained.put_into(network.segmenter.features.body)
+    network.segmenter.features.freeze(hp.freeze)
+    return network, description
+
+
+def _saver(network: PixelScores, path: Path) -> Callable[[], Path]:
+    def keep() -> Path:
+        state = network.segmenter.state_dict()
+        write_bytes(path, save({name: value.detach().cpu().contiguous() for name, value in state.items()}))
+        return path
+
+    return keep
+
+
+def _assemble(
+    job: JobDir, hp: Hyperparameters, dataset: Dataset, network: PixelScores, hooks: Sequence[Hook], stop: StopRequest
+) -> Training:
+    device = pick_device()
+    segmenter = network.segmenter.to(device)
+    heads = nn.ModuleList(head for head in (segmenter.head, segmenter.auxiliary) if head is not None)
+    train_loader, validation_loader = data.loaders(dataset, hp)
+    return Training(
+        network=segmenter,
+        objective=SegmentationObjective(hp.num_classes),
+        optimizer=make_optimizer(segmenter, _rule(hp), heads),
+        schedule=_schedule(hp),
+        train=train_loader,
+        validation=validation_loader,
+        epochs=hp.epochs,
+        seed=hp.seed,
+        device=device,
+        checkpoints=Checkpoints(job.checkpoints, recipe.fingerprint(hp, dataset)),
+        precision=recipe.precision(hp),
+        early_stopping=recipe.early_stopping(hp),
+        hooks=hooks,
+        stop=stop,
+    )
+
+
+def _rule(hp: Hyperparameters) -> Mapping[str, Any]:
+    """The settings of the update rule; this algorithm offers none for Adam but the rate."""
+    return {**hp, "gamma": hp.gamma1, "beta_1": 0.9, "beta_2": 0.999, "eps": 1e-8}
+
+
+def _updates(hp: Hyperparameters) -> int:
+    """Steps of an epoch as the schedule counts them."""
+    return max(int(hp.num_training_samples) // int(hp.mini_batch_size), 1)
+
+
+def _schedule(hp: Hyperparameters) -> Schedule:
+    steps = hp.epochs * _updates(hp)
+    match hp.lr_scheduler:
+        case "poly":
+            return polynomial(hp.learning_rate, steps)
+        case "cosine":
+            return falling_cosine(hp.learning_rate, steps)
+        case "one-cycle":
+            return one_cycle(hp.learning_rate, steps, rise=0.15)
+        case _:
+            return factor(hp.learning_rate, hp.lr_scheduler_step, hp.lr_scheduler_factor, _updates(hp))
+
+
+def _manifest(hp: Hyperparameters, dataset: Dataset, description: Mapping[str, Any], progress: Progress) -> Manifest:
+    best = progress.history[progress.best_epoch]
+    return Manifest(
+        task="segmentation",
+        algorithm="semantic-segmentation",
+        labels=dataset.class_names,
+        network=description,
+        input=Input(data.serving_view(hp), tuple(description["mean"]), tuple(description["std"])),
+        outputs=(Output(activation="softmax"),),
+        metrics={f"validation:{name}": value for name, value in best.items()},
+        hyperparameters=dict(hp),
+        provenance=recipe.provenance(hp, dataset),
+    )

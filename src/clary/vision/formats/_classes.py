@@ -1,0 +1,99 @@
+"""Names of classes, and what is wrong with the classes of a set as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from clary.errors import UsageError
+from clary.vision.base.types import Dataset, Problem, Sample, SplitName
+from clary.vision.formats._layout import numbered_lines
+from clary.vision.formats._wording import shown
+
+__all__ = [
+    "CLASS_FILE",
+    "MAX_CLASSES",
+    "class_problems",
+    "folder_name",
+    "names_up_to",
+    "read_class_names",
+    "write_class_names",
+]
+
+MAX_CLASSES = 100_000  # a class id above is a mistake, not a class
+CLASS_FILE = "classes.txt"  # class names in id order, one a line, where a layout has no place of its own for them
+
+
+def read_class_names(root: Path) -> tuple[tuple[str, ...] | None, list[Problem]]:
+    """The names in ``classes.txt``, one a line in id order, None where there is no such file; and what is wrong."""
+    path = root / CLASS_FILE
+    if not path.is_file():
+        return None, []
+    lines, problems = numbered_lines(path, CLASS_FILE)
+    names = [text.strip() for _, text in lines]
+    for number, (line, _) in enumerate(lines):
+        if names[number] in names[:number]:
+            problems.append(Problem(f"{CLASS_FILE}:{line}", f"names {shown(names[number])} again", "rename one"))
+    return tuple(names), problems
+
+
+def write_class_names(root: Path, names: Sequence[str]) -> None:
+    """Raises UsageError for a name that is no line by itself."""
+    for name in names:
+        if not name.strip() or not name.isprintable() or name != name.strip():
+            raise UsageError(f"the class {shown(name)} cannot be a line of {CLASS_FILE}", mend="rename the class")
+    (root / CLASS_FILE).write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
+
+
+def names_up_to(count: int, names: Mapping[int, str] | Sequence[str] | None) -> tuple[str, ...]:
+    """``count`` class names in id order; an id that has none, or the name of another, is called by its number."""
+    known = dict(names) if isinstance(names, Mapping) else dict(enumerate(names or ()))
+    taken: set[str] = set()
+    found = []
+    for class_id in range(count):
+        name = known.get(class_id, str(class_id))
+        name = name if name not in taken else str(class_id) if str(class_id) not in taken else f"{name} ({class_id})"
+        taken.add(name)
+        found.append(name)
+    return tuple(found)
+
+
+def class_problems(dataset: Dataset, where: Mapping[SplitName, str]) -> list[Problem]:
+    """What is wrong with a set as a whole: no pictures or boxes, one class only, a class only other splits have.
+
+    ``where`` names the file or folder that holds each split.
+    """
+    train = where.get("train", "train")
+    if not any(dataset.splits.values()):
+        return [Problem(train, "holds no usable picture", "add pictures or mend the errors above")]
+    if not dataset.splits.get("train"):
+        return [Problem(train, "holds no usable picture to train on", "add pictures or mend the errors above")]
+    if dataset.task == "segmentation":
+        return []
+    used = {split: {c for s in samples for c in s.classes} for split, samples in dataset.splits.items()}
+    problems = []
+    everywhere = set().union(*used.values())
+    if dataset.task == "detection" and not used["train"]:
+        problems.append(Problem(train, "has no box in any picture", "add boxes or mend the errors above"))
+    if dataset.task == "classification" and len(everywhere) == 1 and not dataset.multi_label:
+        name = dataset.class_names[everywhere.pop()]
+        problems.append(Problem(train, f"has one class only, `{name}`", "add pictures of a second class"))
+    single = dataset.task == "classification" and not dataset.multi_label
+    for split, classes in used.items():
+        for c in sorted(classes - used["train"]):
+            what = f"class `{dataset.class_names[c]}` has no picture in {train}"
+            mend = "add some to train or leave the class out"
+            problems.append(Problem(where.get(split, split), what, mend, "error" if single else "note"))
+    return _first_of_each(problems)
+
+
+def _first_of_each(problems: Iterable[Problem]) -> list[Problem]:
+    return list({problem.what: problem for problem in reversed(list(problems))}.values())[::-1]
+
+
+def folder_name(sample: Sample, dataset: Dataset) -> str:
+    """The name of the class of ``sample`` as that of a folder. Raises UsageError where it cannot be one."""
+    name = dataset.class_names[sample.classes[0]]
+    if not name.isprintable() or name[:1] in ("", ".") or "/" in name or "\\" in name:
+        raise UsageError(f"the class {shown(name)} cannot be the name of a folder", mend="rename the class")
+    return name

@@ -1,0 +1,115 @@
+"""How data sets lie on disk: splits by name, pairs of folders, lists and their lines."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from clary.vision.base.types import Problem, SplitName
+
+__all__ = [
+    "SPLITS",
+    "SPLIT_ORDER",
+    "entries",
+    "holds_lists",
+    "in_order",
+    "lists_by_split",
+    "numbered_lines",
+    "paired_folders",
+    "unsafe_path",
+    "walk",
+]
+
+T = TypeVar("T")
+
+# How splits are called in names of files and folders.
+SPLITS: Mapping[str, SplitName] = {
+    "train": "train",
+    "valid": "validation",
+    "validation": "validation",
+    "val": "validation",
+    "test": "test",
+}
+SPLIT_ORDER: tuple[SplitName, ...] = ("train", "validation", "test")
+
+
+def numbered_lines(path: Path, where: str) -> tuple[list[tuple[int, str]], list[Problem]]:
+    """The lines of a text file with their 1-based numbers, blank ones left out, and what could not be read."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        return [], [Problem(where, f"cannot be read ({error.strerror})", "put it back or mend its permissions")]
+    lines: list[tuple[int, str]] = []
+    problems: list[Problem] = []
+    for number, raw in enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
+        try:
+            text = raw.decode().rstrip("\r")
+        except UnicodeDecodeError as error:
+            problems.append(Problem(f"{where}:{number}", f"is no UTF-8 text ({error.reason})", "save it as UTF-8"))
+            continue
+        if text.strip():
+            lines.append((number, text))
+    return lines, problems
+
+
+def lists_by_split(paths: Sequence[Path], suffix: str) -> tuple[dict[SplitName, Path], list[Problem]]:
+    """Which file is which split by the end of its name (``pets_train.lst``), in order; others are left out."""
+    found: dict[SplitName, Path] = {}
+    problems: list[Problem] = []
+    for path in paths:
+        ending = re.split(r"[^a-z]", path.stem.lower())[-1]
+        split: SplitName | None = SPLITS.get(ending) or ("train" if len(paths) == 1 else None)
+        if split is None:
+            mend = f"call it train{suffix}, validation{suffix} or test{suffix}"
+            problems.append(Problem(path.name, "is left out, its name says no split", mend, "note"))
+        elif split in found:
+            what = f"is left out, {found[split].name} is the {split} list already"
+            problems.append(Problem(path.name, what, "put the two together"))
+        else:
+            found[split] = path
+    return in_order(found), problems
+
+
+def in_order(splits: Mapping[SplitName, T]) -> dict[SplitName, T]:
+    """``splits`` with train first, then validation, then test."""
+    return {split: splits[split] for split in SPLIT_ORDER if split in splits}
+
+
+def holds_lists(root: Path) -> bool:
+    """Whether a folder holds files that say by themselves what pictures show: lists, manifests, packed records."""
+    return any(path.suffix in (".lst", ".rec", ".manifest", ".jsonl") for path in entries(root))
+
+
+def paired_folders(root: Path, first: str, second: str) -> dict[SplitName, tuple[Path, Path]]:
+    """Two folders of each split: ``first/train`` and ``second/train``, ``train/first`` and ``train/second``, or,
+    without splits, ``first`` and ``second``, which are then train. Empty where there are none."""
+    if (root / first).is_dir() and (root / second).is_dir():
+        inner = [folder for folder in entries(root / first) if folder.is_dir() and folder.name.lower() in SPLITS]
+        if not inner:
+            return {"train": (root / first, root / second)}
+        return in_order({SPLITS[f.name.lower()]: (f, root / second / f.name) for f in inner})
+    outer = [folder for folder in entries(root) if folder.name.lower() in SPLITS]
+    found = {SPLITS[f.name.lower()]: (f / first, f / second) for f in outer}
+    return in_order({split: pair for split, pair in found.items() if pair[0].is_dir() and pair[1].is_dir()})
+
+
+def entries(folder: Path) -> list[Path]:
+    """What lies in a folder, sorted, hidden things left out; nothing where it is missing or closed."""
+    path, folders, files = next(os.walk(folder), (str(folder), [], []))
+    return sorted(Path(path) / name for name in folders + files if not name.startswith("."))
+
+
+def walk(folder: Path, onerror: Callable[[OSError], None] | None = None) -> Iterator[Path]:
+    """All files below ``folder``; neither hidden folders nor links to folders are entered."""
+    for path, folders, files in os.walk(folder, onerror=onerror):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (Path(path) / name for name in files)
+
+
+def unsafe_path(path: str) -> bool:
+    """Whether a path out of a file leaves the folder it starts at, or is none."""
+    parts = re.split(r"[/\\]", path)
+    return not path.strip() or ".." in parts or not parts[0] or bool(re.match(r"[A-Za-z]:", path)) or "\0" in path

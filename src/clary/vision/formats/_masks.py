@@ -1,0 +1,118 @@
+"""Masks: what their values mean, how many classes they have, and writing them."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from clary.errors import DataError, ImageError
+from clary.vision.base.colours import MASK_PALETTE as PALETTE
+from clary.vision.base.imaging import decode_mask
+from clary.vision.base.types import IGNORED, Problem, Sample
+from clary.vision.formats._boxes import is_number
+from clary.vision.formats._files import place
+from clary.vision.formats._wording import shown
+
+__all__ = ["PALETTE", "count_classes", "mask_png", "read_label_map", "value_table", "write_mask"]
+
+_MEND = 'it is {"map": {"<class id>": <value in the masks>}} or {"scale": <number>}'
+
+
+def value_table(spec: object) -> bytes | str:
+    """A label map as the class id of each of the 256 values of a mask, or what is wrong with it.
+
+    ``{"scale": k}``: value // k. ``{"map": {"0": 40}}``: value 40 is class 0; values not in it are ignored. 255 is
+    ignored unless the map gives it a class.
+    """
+    if not isinstance(spec, Mapping) or ("map" in spec) == ("scale" in spec):
+        return "has neither `map` nor `scale`, or both"
+    if "map" in spec:
+        return _mapped(spec["map"])
+    try:
+        scale = float(spec["scale"])
+    except (TypeError, ValueError, OverflowError):
+        scale = 0
+    if not (is_number(scale) and scale > 0):
+        return f"has the scale {shown(str(spec['scale']))}, which is not a number above 0"
+    ids = [min(int(value / scale), IGNORED) for value in range(256)]
+    return bytes([*ids[:IGNORED], IGNORED])
+
+
+def _mapped(found: object) -> bytes | str:
+    if not isinstance(found, Mapping) or not found:
+        return "has a `map` that is no object with a value for each class"
+    table = bytearray([IGNORED] * 256)
+    taken: dict[int, str] = {}
+    for name, value in found.items():
+        if not (str(name).isdecimal() and int(name) < IGNORED):
+            return f"maps the class {shown(str(name))}, which is not a whole number from 0 to 254"
+        value = int(value) if isinstance(value, str) and value.isdecimal() else value
+        if not (is_number(value) and value == int(value) and 0 <= value <= 255):
+            return f"gives class {name} the value {shown(str(value))}, which is not a whole number from 0 to 255"
+        if int(value) in taken:
+            return f"gives the value {int(value)} to class {taken[int(value)]} and to class {name}"
+        taken[int(value)] = str(name)
+        table[int(value)] = int(name)
+    return bytes(table)
+
+
+def read_label_map(path: Path, where: str) -> tuple[bytes | None, list[Problem]]:
+    """The table in a label map file, None where it says nothing usable, and what is wrong with it."""
+    try:
+        table = value_table(json.loads(path.read_bytes()))
+    except OSError as error:
+        return None, [Problem(where, f"cannot be read ({error.strerror})", "mend its permissions")]
+    except json.JSONDecodeError as error:
+        return None, [Problem(f"{where}:{error.lineno}:{error.colno}", f"is not JSON ({error.msg})", _MEND)]
+    except (ValueError, RecursionError) as error:
+        return None, [Problem(where, f"is not JSON ({type(error).__name__})", _MEND)]
+    return (None, [Problem(where, table, _MEND)]) if isinstance(table, str) else (table, [])
+
+
+def count_classes(samples: Sequence[Sample]) -> int:
+    """One more than the highest class id in the masks, all of which are opened; bad ones are left to the check."""
+    with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as threads:
+        return 1 + max(threads.map(_highest, samples), default=-1)
+
+
+def _highest(sample: Sample) -> int:
+    try:
+        ids = decode_mask(sample.mask.read(), sample.mask_values) if sample.mask else np.empty(0, np.uint8)
+    except (OSError, ImageError):
+        return -1
+    return int(ids[ids != IGNORED].max(initial=0)) if ids.size else -1
+
+
+def mask_png(ids: np.ndarray) -> bytes:
+    """Class ids (uint8, height x width) as a palette PNG."""
+    image = Image.fromarray(ids)
+    image.putpalette(PALETTE)
+    stream = io.BytesIO()
+    image.save(stream, "PNG")
+    return stream.getvalue()
+
+
+def write_mask(sample: Sample, target: Path) -> None:
+    """Put the mask of ``sample`` under ``target`` with class ids as its values: as it is where it has those already.
+
+    Raises DataError for a mask that cannot be read.
+    """
+    assert sample.mask is not None
+    if sample.mask_values is None:
+        place(sample.mask, target)
+        return
+    try:
+        ids = decode_mask(sample.mask.read(), sample.mask_values)
+    except ImageError as error:
+        raise DataError(error.what, where=sample.mask, mend=error.mend) from error
+    except OSError as error:
+        raise DataError(f"cannot be read ({error.strerror})", where=sample.mask) from error
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(mask_png(ids))

@@ -1,0 +1,69 @@
+"""Pictures in one folder, what is known of them in another, under the same name but for the suffix."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from clary.vision.base.imaging import is_picture
+from clary.vision.base.types import Problem
+from clary.vision.formats._layout import walk
+from clary.vision.formats._wording import counted, relative, several
+
+__all__ = ["Pairs", "pair"]
+
+
+@dataclass(slots=True)
+class Pairs:
+    """``found``: picture and companion by name, in order; ``single``: pictures without one."""
+
+    found: list[tuple[Path, Path]] = field(default_factory=list)
+    single: list[Path] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+
+def pair(root: Path, pictures: Path, others: Path, suffix: str) -> Pairs:
+    """Pair the pictures below ``pictures`` with the files ``*suffix`` below ``others``, folders in folders included.
+
+    Problems name what was passed over; pictures without a companion are for the caller to judge.
+    """
+    pairs = Pairs()
+    companions = _by_stem(others, lambda path: path.suffix.lower() == suffix, pairs.problems, root)
+    images = _by_stem(pictures, is_picture, pairs.problems, root)
+    for stem, path in images.items():
+        if stem in companions:
+            pairs.found.append((path, companions[stem]))
+        else:
+            pairs.single.append(path)
+    lonely = [relative(path, root) for stem, path in companions.items() if stem not in images]
+    if lonely:
+        what = f"has {counted(lonely, 'file')} without a picture of that name, left out: {several(lonely)}"
+        pairs.problems.append(Problem(relative(others, root), what, "put the pictures back or remove them", "note"))
+    return pairs
+
+
+def _by_stem(folder: Path, wanted: object, problems: list[Problem], root: Path) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    strange: list[str] = []
+    for path in sorted(_files(folder, root, problems)):
+        stem = path.relative_to(folder).with_suffix("").as_posix()
+        if path.name.startswith(".") or not wanted(path):  # type: ignore[operator]
+            strange.append(relative(path, root))
+        elif stem in found:
+            what = f"is left out, {relative(found[stem], root)} has the same name"
+            problems.append(Problem(relative(path, root), what, "rename one of the two"))
+        else:
+            found[stem] = path
+    if strange:
+        what = f"has {counted(strange, 'file')} of another kind, left out: {several(strange)}"
+        problems.append(Problem(relative(folder, root), what, severity="note"))
+    return found
+
+
+def _files(folder: Path, root: Path, problems: list[Problem]) -> Iterator[Path]:
+    def closed(error: OSError) -> None:
+        where = relative(Path(error.filename), root)
+        problems.append(Problem(where, f"cannot be read ({error.strerror})", "put it back or mend its permissions"))
+
+    return walk(folder, closed)

@@ -1,0 +1,32 @@
+"""How messages about data sets are worded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sized
+from pathlib import Path
+
+__all__ = ["counted", "relative", "several", "shown"]
+
+
+def relative(path: Path, root: Path) -> str:
+    """``path`` as seen from ``root``, with forward slashes; as it is where it lies elsewhere."""
+    if path == root:
+        return root.name or "."
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
+
+
+def counted(things: Sized, noun: str) -> str:
+    """``1 picture``, ``2 pictures``."""
+    return f"{len(things)} {noun}{'' if len(things) == 1 else 's'}"
+
+
+def several(names: Iterable[str], most: int = 3) -> str:
+    """``a, b, c and 4 more``, for a message that must stay one line."""
+    listed = list(names)
+    rest = len(listed) - most
+    return ", ".join(listed[:most]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def shown(text: str, most: int = 60) -> str:
+    """Text out of a file as it stands in a message: in backquotes, cut where it is long."""
+    return f"`{text}`" if len(text) <= most else f"`{text[:most]}...`"

@@ -1,0 +1,111 @@
+"""Pictures and masks of the same name in two folders.
+
+    ROOT/
+    ├── images/train/a.jpg   masks/train/a.png     also train/images/a.jpg, train/masks/a.png;
+    ├── images/validation    masks/validation      without splits images/a.jpg, masks/a.png
+    ├── classes.txt                                optional: class names in id order
+    └── label_map.json                             optional: {"map": {"0": 40}} or {"scale": 10}, as SageMaker has it
+
+A mask has one channel: palette indices or gray values. They are class ids, or what label_map.json says; 255 is
+ignored. Without names the number of classes is found by opening the masks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from clary.errors import UsageError
+from clary.vision.base.types import Blob, Dataset, Problem, Sample, SplitName, Task
+from clary.vision.formats._base import Format
+from clary.vision.formats._classes import class_problems, names_up_to, read_class_names, write_class_names
+from clary.vision.formats._files import distinct_name, file_name, place
+from clary.vision.formats._layout import holds_lists, paired_folders
+from clary.vision.formats._masks import count_classes, read_label_map, write_mask
+from clary.vision.formats._pairs import pair
+from clary.vision.formats._wording import relative
+
+__all__ = ["FORMAT", "Masks", "masked_dataset", "masked_samples", "write_pairs"]
+
+
+class Masks(Format):
+    """See the module. Written as ``images/<split>`` and ``masks/<split>``, with class ids as values."""
+
+    name = "masks"
+    layout = "images/ and masks/ with pictures and PNG masks of the same names"
+    tasks = frozenset[Task]({"segmentation"})
+
+    def sniff(self, root: Path) -> bool:
+        return bool(paired_folders(root, "images", "masks")) and not holds_lists(root)
+
+    def _read(self, root: Path, task: Task, labels: str | None) -> Dataset:
+        names, problems = read_class_names(root)
+        table: bytes | None = None
+        if (root / "label_map.json").is_file():
+            table, wrong = read_label_map(root / "label_map.json", "label_map.json")
+            problems += wrong
+        splits: dict[SplitName, tuple[Sample, ...]] = {}
+        where: dict[SplitName, str] = {}
+        for split, (pictures, masks) in paired_folders(root, "images", "masks").items():
+            splits[split], found = masked_samples(root, pictures, masks, table)
+            problems += found
+            where[split] = relative(pictures, root)
+        return masked_dataset(root, self.name, splits, names, None, where, problems)
+
+    def _write(self, dataset: Dataset, root: Path) -> None:
+        write_class_names(root, dataset.class_names)
+        for split, samples in dataset.splits.items():
+            write_pairs(samples, root / "images" / split, root / "masks" / split)
+
+
+def masked_samples(
+    root: Path, pictures: Path, masks: Path, table: bytes | None
+) -> tuple[tuple[Sample, ...], list[Problem]]:
+    """The pictures of a folder that have a mask in the other, and what was left out."""
+    pairs = pair(root, pictures, masks, ".png")
+    samples = tuple(
+        Sample(Blob(picture), mask=Blob(mask), source=relative(picture, root), mask_values=table)
+        for picture, mask in pairs.found
+    )
+    wanted = relative(masks, root)
+    lost = [
+        Problem(relative(path, root), f"has no mask {path.stem}.png in {wanted}", "add it or remove the picture")
+        for path in pairs.single
+    ]
+    return samples, [*pairs.problems, *lost]
+
+
+def masked_dataset(
+    root: Path,
+    format: str,
+    splits: Mapping[SplitName, tuple[Sample, ...]],
+    names: Sequence[str] | None,
+    num_classes: int | None,
+    where: Mapping[SplitName, str],
+    problems: Sequence[Problem],
+) -> Dataset:
+    """A data set for segmentation; classes are those named, those asked for, else those in the masks."""
+    samples = [sample for found in splits.values() for sample in found]
+    count = num_classes or (len(names) if names is not None else count_classes(samples))
+    kept: dict[SplitName, tuple[Sample, ...]] = {"train": ()}
+    kept |= {split: found for split, found in splits.items() if found}
+    dataset = Dataset(root, format, names_up_to(count, names), kept, "segmentation")
+    return replace(dataset, problems=(*problems, *class_problems(dataset, where)))
+
+
+def write_pairs(samples: Sequence[Sample], pictures: Path, masks: Path) -> None:
+    """Place pictures and their masks under equal names. Raises UsageError for a sample without a mask."""
+    pictures.mkdir(parents=True)
+    masks.mkdir(parents=True)
+    stems: set[str] = set()
+    for sample in samples:
+        if sample.mask is None:
+            raise UsageError("has no mask", where=sample.source or sample.image, mend="leave it out")
+        wanted = Path(file_name(sample))
+        stem = distinct_name(wanted.stem, stems)
+        place(sample.image, pictures / f"{stem}{wanted.suffix}")
+        write_mask(sample, masks / f"{stem}.png")
+
+
+FORMAT = Masks()

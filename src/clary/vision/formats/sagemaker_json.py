@@ -1,0 +1,169 @@
+"""Pictures and JSON boxes in folders called like the channels of SageMaker's object detection.
+
+    ROOT/
+    ├── train/yard/7.jpg   train_annotation/yard/7.json
+    ├── validation/b.jpg   validation_annotation/b.json
+    └── classes.txt        optional: class names in id order; not part of the original layout
+
+    {"file": "yard/7.jpg", "image_size": [{"width": 640, "height": 480, "depth": 3}],
+     "annotations": [{"class_id": 2, "left": 80, "top": 98, "width": 232, "height": 291}],
+     "categories": [{"class_id": 2, "name": "forklift"}]}
+
+Pixels from the upper left corner. ``file`` and ``categories`` are optional. A picture without a file has no boxes.
+Source: SageMaker developer guide, "Object Detection Algorithm", input and output interface.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from clary.errors import CustomerError
+from clary.vision.base.jobdir import Channel
+from clary.vision.base.types import Blob, Dataset, Problem, Sample, SplitName, Task
+from clary.vision.formats._annotation import annotation_of, boxes_in
+from clary.vision.formats._base import IMAGE_TYPES, Format
+from clary.vision.formats._boxes import class_fault, classes_of
+from clary.vision.formats._classes import class_problems, names_up_to, read_class_names, write_class_names
+from clary.vision.formats._files import distinct_name, file_name, picture_size, place
+from clary.vision.formats._layout import SPLIT_ORDER, SPLITS, entries
+from clary.vision.formats._pairs import pair
+from clary.vision.formats._wording import counted, relative, several, shown
+
+__all__ = ["FORMAT", "SageMakerJson"]
+
+MAX_BYTES = 1 << 24  # of an annotation; more is no annotation
+
+
+class SageMakerJson(Format):
+    """See the module."""
+
+    name = "sagemaker-json"
+    layout = "train/ and train_annotation/ with pictures and JSON boxes of the same names"
+    tasks = frozenset[Task]({"detection"})
+    content_types = (*IMAGE_TYPES, "application/json")  # the latter for annotations
+
+    def sniff(self, root: Path) -> bool:
+        others = entries(root / "train_annotation")
+        return (root / "train").is_dir() and bool(others) and not any(path.suffix == ".png" for path in others)
+
+    def _read(self, root: Path, task: Task, labels: str | None) -> Dataset:
+        names, problems = read_class_names(root)
+        reader = _Reader(root, problems)
+        for split in SPLIT_ORDER:
+            if (root / split).is_dir():
+                reader.read(split, root / split, root / f"{split}_annotation")
+        return reader.dataset(names, None)
+
+    def _write(self, dataset: Dataset, root: Path) -> None:
+        write_class_names(root, dataset.class_names)
+        for split, samples in dataset.splits.items():
+            taken: set[str] = set()
+            for folder in (root / split, root / f"{split}_annotation"):
+                folder.mkdir()
+            for sample in samples:
+                wanted = Path(file_name(sample))
+                stem = distinct_name(wanted.stem, taken)
+                place(sample.image, root / split / f"{stem}{wanted.suffix}")
+                value = {"file": f"{stem}{wanted.suffix}", **annotation_of(sample.boxes, *picture_size(sample))}
+                used = classes_of(sample.boxes)
+                value["categories"] = [{"class_id": c, "name": dataset.class_names[c]} for c in used]
+                (root / f"{split}_annotation" / f"{stem}.json").write_text(json.dumps(value, ensure_ascii=False))
+
+    def takes(self, channels: Mapping[str, Channel]) -> bool:
+        return not any(name.endswith("_lst") for name in channels)
+
+    def read_channels(
+        self, channels: Mapping[str, Channel], *, task: Task, num_classes: int | None, multi_label: bool
+    ) -> Dataset:
+        reader = _Reader(channels["train"].path.parent, [])
+        for name in ("train", "validation"):
+            if name in channels:
+                if f"{name}_annotation" not in channels:
+                    raise CustomerError(
+                        f"The {name}_annotation channel is missing", mend="add it with a JSON a picture"
+                    )
+                reader.read(SPLITS[name], channels[name].path, channels[f"{name}_annotation"].path)
+        return reader.dataset(None, num_classes)
+
+
+@dataclass(slots=True)
+class _Reader:
+    """The splits read so far, and the names their annotations gave to classes."""
+
+    root: Path
+    problems: list[Problem]
+    splits: dict[SplitName, tuple[Sample, ...]] = field(default_factory=dict)
+    where: dict[SplitName, str] = field(default_factory=dict)
+    names: dict[int, str] = field(default_factory=dict)
+
+    def read(self, split: SplitName, pictures: Path, annotations: Path) -> None:
+        pairs = pair(self.root, pictures, annotations, ".json")
+        self.problems += pairs.problems
+        samples = [sample for found in pairs.found if (sample := self._sample(*found))]
+        if pairs.single:
+            names = [relative(path, self.root) for path in pairs.single]
+            what = f"has no annotation for {counted(names, 'picture')}, left out: {several(names)}"
+            mend = "add one with an empty list where nothing is to be seen"
+            self.problems.append(Problem(relative(annotations, self.root), what, mend, "note"))
+        self.splits[split], self.where[split] = tuple(samples), relative(pictures, self.root)
+
+    def dataset(self, names: tuple[str, ...] | None, num_classes: int | None) -> Dataset:
+        boxes = [box for samples in self.splits.values() for sample in samples for box in sample.boxes]
+        highest = max((box.class_id for box in boxes), default=-1)
+        count = max(num_classes or 0, len(names or ()), highest + 1, *(c + 1 for c in self.names), 0)
+        kept: dict[SplitName, tuple[Sample, ...]] = {"train": ()}
+        kept |= {split: found for split, found in self.splits.items() if found}
+        dataset = Dataset(self.root, SageMakerJson.name, names_up_to(count, names or self.names), kept, "detection")
+        return replace(dataset, problems=(*self.problems, *class_problems(dataset, self.where)))
+
+    def _sample(self, picture: Path, annotation: Path) -> Sample | None:
+        where = relative(annotation, self.root)
+        value = self._json(annotation, where)
+        if value is None:
+            return None
+        boxes, faults = boxes_in(value)
+        self.problems += [Problem(where, fault, "mend the annotation") for fault in faults]
+        if not isinstance(value, dict) or not isinstance(value.get("annotations"), list):
+            return None
+        self._take_names(value.get("categories"), where)
+        return Sample(Blob(picture), classes_of(boxes), boxes, source=where)
+
+    def _json(self, path: Path, where: str) -> object:
+        mend = "mend the annotation or remove it"
+        try:
+            if path.stat().st_size > MAX_BYTES:
+                self.problems.append(Problem(where, f"is above {MAX_BYTES >> 20} MiB, no annotation", mend))
+                return None
+            found = json.loads(path.read_bytes())
+        except OSError as error:
+            self.problems.append(Problem(where, f"cannot be read ({error.strerror})", "mend its permissions"))
+        except json.JSONDecodeError as error:
+            self.problems.append(Problem(f"{where}:{error.lineno}:{error.colno}", f"is not JSON ({error.msg})", mend))
+        except (ValueError, RecursionError) as error:
+            self.problems.append(Problem(f"{where}:1", f"is not JSON ({type(error).__name__})", mend))
+        else:
+            if found is None:
+                self.problems.append(Problem(where, "is a JSON null, not an object", mend))
+            return found
+        return None
+
+    def _take_names(self, categories: object, where: str) -> None:
+        for entry in categories if isinstance(categories, list) else []:
+            if (
+                not isinstance(entry, dict)
+                or class_fault(entry.get("class_id"))
+                or not isinstance(entry.get("name"), str)
+            ):
+                what = f"has the category {shown(str(entry))}"
+                self.problems.append(Problem(where, what, 'it is {"class_id": 0, "name": "..."}', "note"))
+                continue
+            class_id, name = int(entry["class_id"]), entry["name"]
+            if self.names.setdefault(class_id, name) != name:
+                what = f"calls class {class_id} {shown(name)}, it was {shown(self.names[class_id])} before"
+                self.problems.append(Problem(where, what, "give a class one name", "note"))
+
+
+FORMAT = SageMakerJson()

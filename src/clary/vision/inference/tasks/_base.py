@@ -1,0 +1,64 @@
+"""What every task promises."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, TypeVar
+
+import numpy as np
+
+from clary.vision.artifact.manifest import Manifest
+from clary.vision.base import imaging
+from clary.vision.base.imaging import Picture
+from clary.vision.base.types import Task
+from clary.vision.inference.content_types import ResponseType
+
+__all__ = ["ModelTask", "Prepared"]
+
+A = TypeVar("A")
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A picture as the network takes it, uint8 RGB (height, width, 3).
+
+    ``size`` is the width and height of the picture itself in pixels; (0, 0) where the task has no use for it.
+    """
+
+    pixels: np.ndarray
+    size: tuple[int, int] = (0, 0)
+
+
+class ModelTask(ABC, Generic[A]):
+    """How a model of one task takes pictures and what it makes of its network's outputs.
+
+    ``responses`` are the bodies its predictions can be answered with; the first is the default. ``class_axis`` is that
+    of the last output.
+    """
+
+    name: ClassVar[Task]
+    class_axis: ClassVar[int] = 1
+    responses: ClassVar[Sequence[ResponseType[Any]]]
+
+    def __init__(self, manifest: Manifest) -> None:
+        self._how = manifest.input.how
+        self._labels = manifest.labels
+
+    def prepare(self, picture: Picture) -> Prepared:
+        """A picture as the network takes it. Raises ImageError."""
+        return Prepared(*imaging.prepare_sized(picture, self._how))
+
+    def key(self, picture: Picture) -> Hashable:
+        """What pictures must have in common to go through the network together."""
+        return None
+
+    @abstractmethod
+    def predictions(
+        self, outputs: tuple[np.ndarray, ...], pictures: Sequence[Prepared], *, scores: bool = True
+    ) -> list[A]:
+        """The prediction of each picture from the network's outputs for all of them.
+
+        Without ``scores`` what is as large as the picture and not the answer itself is let go.
+        """

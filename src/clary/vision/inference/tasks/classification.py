@@ -1,0 +1,54 @@
+"""Classification: a row of scores. Source of the answers: SageMaker developer guide, "Image Classification"."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import numpy as np
+
+from clary.vision.base import imaging
+from clary.vision.base.imaging import Picture
+from clary.vision.base.types import Prediction
+from clary.vision.inference.content_types import ResponseType
+from clary.vision.inference.tasks._base import ModelTask, Prepared
+
+__all__ = ["TASK", "Classification"]
+
+
+class Scores(ResponseType[Prediction]):
+    """``[0.91, 0.06, 0.03]`` in class id order. Batch transform jobs of the built-in algorithm answer
+    ``{"prediction": [...]}``."""
+
+    media_type = "application/json"
+
+    def encode(self, prediction: Prediction, *, batch: bool) -> bytes:
+        scores = prediction.scores.tolist()
+        return json.dumps({"prediction": scores} if batch else scores).encode()
+
+
+class ScoreLine(ResponseType[Prediction]):
+    """``{"prediction": [0.91, 0.06, 0.03]}`` without a newline: batch transform adds it (``AssembleWith: Line``)."""
+
+    media_type = "application/jsonlines"
+
+    def encode(self, prediction: Prediction, *, batch: bool) -> bytes:
+        return json.dumps({"prediction": prediction.scores.tolist()}).encode()
+
+
+class Classification(ModelTask[Prediction]):
+    """One row of scores a picture."""
+
+    name = "classification"
+    responses = (Scores(), ScoreLine())
+
+    def prepare(self, picture: Picture) -> Prepared:
+        return Prepared(imaging.prepare(picture, self._how))
+
+    def predictions(
+        self, outputs: tuple[np.ndarray, ...], pictures: Sequence[Prepared], *, scores: bool = True
+    ) -> list[Prediction]:
+        return [Prediction(row, self._labels) for row in outputs[0]]
+
+
+TASK = Classification

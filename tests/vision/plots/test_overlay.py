@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import numpy as np
+
+from clary.vision.base.types import Box
+from clary.vision.plots.overlay import colour, colours, draw_boxes, draw_mask
+
+GRAY = np.full((90, 120, 3), 128, np.uint8)
+
+
+def test_colours_differ() -> None:
+    assert len(set(colours(20))) == 20
+    assert colours(1) == ["#e69f00"]
+
+
+def test_boxes_are_drawn_where_they_are_whatever_the_scale() -> None:
+    drawn = draw_boxes(GRAY, [Box(0, 400, 300, 800, 600)], ["cat"], (1200, 900), labels=False)
+    assert GRAY.min() == 128
+    changed = (drawn != GRAY).any(axis=2)
+    rows, columns = np.flatnonzero(changed.any(axis=1)), np.flatnonzero(changed.any(axis=0))
+    assert (rows.min(), rows.max()) == (29, 60)
+    assert (columns.min(), columns.max()) == (39, 80)
+    assert (drawn[30, 50] == colour(0)).all()
+    assert (drawn[45, 60] == 128).all()
+
+
+def test_a_label_stands_above_or_inside() -> None:
+    for top in (300, 0):
+        plain, named = (
+            draw_boxes(GRAY, [Box(1, 400, top, 800, 600)], ["cat", "dog"], (1200, 900), labels=labels)
+            for labels in (False, True)
+        )
+        assert (plain != named).any()
+
+
+def test_a_difficult_box_has_a_broken_line() -> None:
+    solid, broken = (
+        draw_boxes(GRAY, [Box(0, 10, 10, 100, 80, difficult=d)], ["cat"], (120, 90), labels=False)
+        for d in (False, True)
+    )
+    assert (broken != GRAY).any(axis=2).sum() < (solid != GRAY).any(axis=2).sum()
+
+
+def test_boxes_at_the_edge_and_of_no_size() -> None:
+    boxes = [Box(0, 0, 0, 120, 90), Box(0, 119.9, 89.9, 120, 90), Box(0, -50, -50, 500, 500)]
+    assert draw_boxes(GRAY, boxes, ["a name that is much longer than any picture " * 9], (120, 90)).shape == GRAY.shape
+
+
+def test_masks_are_laid_over_by_class() -> None:
+    ids = np.zeros((9, 12), np.uint8)
+    ids[:, 6:] = 1
+    ids[:4] = 255
+    drawn = draw_mask(GRAY, ids)
+    assert drawn.shape == GRAY.shape
+    left, right = drawn[80, 5].astype(int), drawn[80, 110].astype(int)
+    assert abs(left - (128 * 0.55 + np.array(colour(0)) * 0.45)).max() <= 1
+    assert abs(right - (128 * 0.55 + np.array(colour(1)) * 0.45)).max() <= 1
+    assert (drawn[80, 59] == 255).all()  # the line between two regions
+    assert len(np.unique(drawn[5:30, 5:100].reshape(-1, 3), axis=0)) == 2  # hatched
