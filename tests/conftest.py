@@ -308,11 +308,14 @@ _ENGINES = ("openvino", "onnxruntime")
 GROUND = 120  # the gray of the background
 
 
-def _rectangle_picture(seed: int, width: int = 96, height: int = 80) -> tuple[np.ndarray, list[tuple[int, ...]]]:
+Place = tuple[int, int, int, int, int]
+
+
+def _rectangle_picture(seed: int, width: int = 96, height: int = 80) -> tuple[np.ndarray, list[Place]]:
     """A picture, uint8 RGB, with one or two rectangles, and their (colour number, left, top, right, bottom)."""
     rng = np.random.default_rng(seed)
     pixels = np.full((height, width, 3), GROUND, np.uint8)
-    found = []
+    found: list[Place] = []
     colours = rng.permutation(len(COLOURS))[: 1 + seed % 2]
     for place, colour in enumerate(colours):  # each in its own half: they never touch
         across, down = (int(rng.integers(20, width // 2 - 8)), int(rng.integers(20, height - 20)))
@@ -344,7 +347,7 @@ def _rectangles(root: Path, task: str, counts: dict[str, int], *, width: int = 9
             for colour, left, top, right, bottom in found:
                 ids[top:bottom, left:right] = colour + 1
             Image.fromarray(ids).save(mask)
-            boxes = tuple(Box(colour, *map(float, place)) for colour, *place in sorted(found))
+            boxes = tuple(Box(*place) for place in sorted(found))
             detection = task == "detection"
             classes = tuple(box.class_id for box in boxes) if detection else ()
             samples.append(Sample(Blob(image), classes, boxes if detection else (), None if detection else Blob(mask)))
@@ -363,7 +366,7 @@ def rectangles() -> Callable[..., Path]:
 
 
 @pytest.fixture(scope="session")
-def rectangle_picture() -> Callable[..., tuple[np.ndarray, list[tuple[int, ...]]]]:
+def rectangle_picture() -> Callable[..., tuple[np.ndarray, list[Place]]]:
     """``rectangle_picture(seed, width=96, height=80)``: see ``_rectangle_picture``."""
     return _rectangle_picture
 
@@ -508,7 +511,7 @@ def record_type() -> Any:
         made = (parent.nested_type if parent else file.message_type).add(name=name)
         for field, number, type_, type_name, repeated in fields:
             label = kind.LABEL_REPEATED if repeated else kind.LABEL_OPTIONAL
-            one = made.field.add(name=field, number=number, type=type_, label=label)  # type: ignore[arg-type]
+            one = made.field.add(name=field, number=number, type=type_, label=label)
             if type_name:
                 one.type_name = f".aialgs.data.{type_name}"
             elif repeated:
@@ -545,3 +548,63 @@ def record_type() -> Any:
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
     return message_factory.GetMessageClass(pool.FindMessageTypeByName("aialgs.data.Record"))
+
+
+def _rectangle_run(folder: Path, data: Path, model: Path, task: str) -> Path:
+    """A finished run of three epochs on a data set of rectangles, as `clary train` leaves it."""
+    from clary.vision.base.jobdir import DATASET_CONTENT_TYPE, Channel, JobDir
+    from clary.vision.base.types import Task
+    from clary.vision.formats import read
+
+    kind: Task = "detection" if task == "detection" else "segmentation"
+    found, metric = read(data, task=kind), "mAP" if task == "detection" else "mIOU"
+    channel = Channel("dataset", data, f"{DATASET_CONTENT_TYPE}; validation=0; seed=0")
+    JobDir.create(folder, {"epochs": "3"}, {"dataset": channel})
+    origin = {"path": str(data), "format": found.format, "labels": None, "class_names": list(found.class_names)}
+    value = {
+        "clary": "0.1.0",
+        "algorithm": "object-detection" if task == "detection" else "semantic-segmentation",
+        "dataset": {**origin, "counts": {name: found.counts(name) for name in found.splits}},
+        "hyperparameters": {"num_classes": len(found.class_names), "mini_batch_size": 3, "epochs": 3},
+        "seed": 0,
+        "network": "finds colours",
+        "machine": {},
+    }
+    (folder / "config.json").write_text(json.dumps(value))
+    lines = [
+        {
+            "kind": "epoch",
+            "epoch": epoch,
+            "global_step": 4 * (epoch + 1),
+            "train": {"loss": 1 - reached},
+            "validation": {metric: reached, "loss": 1.1 - reached},
+            "learning_rate": 0.01 / (epoch + 1),
+            "seconds": 2.0,
+            "best": epoch < 2,
+        }
+        for epoch, reached in enumerate((0.5, 0.9, 0.8))
+    ]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    shutil.copy(model, folder / "model.tar.gz")
+    return folder
+
+
+@pytest.fixture
+def box_run(tmp_path: Path, box_model: Path) -> Path:
+    """A finished run beside its data set ``pictures``: 3 train and 6 test ones, all red boxes called blue."""
+    data = _rectangles(tmp_path / "pictures", "detection", {"train": 3, "test": 6})
+    for path in data.rglob("*.xml"):
+        path.write_text(path.read_text().replace("<name>red</name>", "<name>blue</name>"))
+    return _rectangle_run(tmp_path / "run", data, box_model, "detection")
+
+
+@pytest.fixture
+def pixel_run(tmp_path: Path, pixel_model: Path) -> Path:
+    """A finished run beside its data set ``pictures``: 3 train and 6 test ones, some pixels of each called red."""
+    data = _rectangles(tmp_path / "pictures", "segmentation", {"train": 3, "test": 6})
+    for path in (data / "masks").rglob("*.png"):
+        with Image.open(path) as image:
+            ids = np.array(image)
+        ids[:10, :40] = 3
+        Image.fromarray(ids).save(path)
+    return _rectangle_run(tmp_path / "run", data, pixel_model, "segmentation")

@@ -28,6 +28,26 @@ def test_another_split_and_engine(cli, colour_run):
     assert "mistakes" not in out
 
 
+def test_boxes(cli, box_run):
+    code, out, err = cli("evaluate", box_run, box_run.parent / "pictures")
+    assert code == 0, err
+    *_, headline = out.strip().splitlines()
+    assert headline.startswith("mAP 0.")
+    assert " on 6 test pictures (COCO AP 0." in headline
+    assert "class  boxes  AP at 0.5  AP (COCO)" in out
+    assert "missed" in out
+    assert json.loads(cli("evaluate", box_run, box_run.parent / "pictures", "--json")[1])["task"] == "detection"
+
+
+def test_masks(cli, pixel_run):
+    code, out, err = cli("evaluate", pixel_run, pixel_run.parent / "pictures", "--split", "train")
+    assert code == 0, err
+    *_, headline = out.strip().splitlines()
+    assert headline.startswith("mIOU 0.")
+    assert "on 3 train pictures, pixel accuracy 0." in headline
+    assert "Worst pictures" in out
+
+
 def test_json_and_nothing_else(cli, colour_run):
     code, out, _ = cli("evaluate", colour_run, colour_run.parent / "pictures", "--json")
     assert code == 0

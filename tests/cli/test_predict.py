@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 
+import numpy as np
 import pytest
+from PIL import Image
 
 
 @pytest.fixture
@@ -36,6 +38,75 @@ def test_json(cli, colour_model, red):
     assert (code, row["image"]) == (0, str(red))
     assert row["predictions"][0]["label"] == "red"
     assert len(row["predictions"]) == 2
+
+
+@pytest.fixture
+def scenes(tmp_path, rectangle_picture):
+    """Four pictures of rectangles, two of one name."""
+    folder = tmp_path / "scenes"
+    (folder / "more").mkdir(parents=True)
+    for seed, name in enumerate(("a.png", "b.png", "c.png", "more/a.png")):
+        Image.fromarray(rectangle_picture(seed, 200, 160)[0]).save(folder / name)
+    return folder
+
+
+def test_boxes(cli, box_model, scenes, rectangle_picture):
+    code, out, err = cli("predict", box_model, scenes / "b.png")
+    assert (code, err) == (0, "")
+    header, *rows = [line.split() for line in out.splitlines() if line.strip()]
+    assert header == ["image", "class", "score", "xmin", "ymin", "xmax", "ymax"]
+    true = rectangle_picture(1, 200, 160)[1]
+    assert len(rows) == len(true) == 2
+    assert rows[0][0] == str(scenes / "b.png")
+    assert sorted(row[-6] for row in rows) == sorted(("blue", "green", "red")[colour] for colour, *_ in true)
+
+
+def test_boxes_as_json_above_a_score(cli, box_model, scenes):
+    (row,) = json.loads(cli("predict", box_model, scenes / "b.png", "--json")[1])
+    assert (row["width"], row["height"], len(row["boxes"])) == (200, 160, 2)
+    assert set(row["boxes"][0]) == {"label", "score", "xmin", "ymin", "xmax", "ymax"}
+    (row,) = json.loads(cli("predict", box_model, scenes / "b.png", "--json", "--least", 0.99)[1])
+    assert row["boxes"] == []
+    code, out, _ = cli("predict", box_model, scenes / "b.png", "--least", 0.99)
+    assert (code, out.split()[-2:]) == (0, [str(scenes / "b.png"), "-"])
+
+
+def test_drawn_boxes(cli, box_model, scenes, tmp_path):
+    code, _, err = cli("predict", box_model, scenes, "--output", tmp_path / "drawn")
+    assert (code, err) == (0, "")
+    assert sorted(path.name for path in (tmp_path / "drawn").iterdir()) == ["a-2.jpg", "a.jpg", "b.jpg", "c.jpg"]
+    drawn = np.asarray(Image.open(tmp_path / "drawn" / "b.jpg")).astype(int)
+    before = np.asarray(Image.open(scenes / "b.png")).astype(int)
+    assert drawn.shape == before.shape
+    assert (np.abs(drawn - before).max(axis=2) > 60).sum() > 200
+
+
+def test_masks(cli, pixel_model, scenes, rectangle_picture, tmp_path):
+    code, out, err = cli("predict", pixel_model, scenes / "b.png", "-o", tmp_path / "drawn")
+    assert (code, err) == (0, "")
+    header, *rows = [line.split() for line in out.splitlines() if line.strip()]
+    assert header == ["image", "class", "share"]
+    assert rows[0][1] == "ground"
+    assert sum(float(row[-1]) for row in rows) == pytest.approx(1, abs=1e-3)
+    assert sorted(path.name for path in (tmp_path / "drawn").iterdir()) == ["b.jpg", "b.mask.png"]
+    ids = np.array(Image.open(tmp_path / "drawn" / "b.mask.png"))
+    for colour, left, top, right, bottom in rectangle_picture(1, 200, 160)[1]:
+        assert (ids[top:bottom, left:right] == colour + 1).all()
+    (row,) = json.loads(cli("predict", pixel_model, scenes / "b.png", "--json")[1])
+    assert row["shares"][0]["label"] == "ground"
+
+
+def test_a_classifier_draws_nothing(cli, colour_model, red, tmp_path):
+    code, out, err = cli("predict", colour_model, red, "--output", tmp_path / "drawn")
+    assert (code, out) == (2, "")
+    assert err == "clary: --output: a classifier has nothing to draw; leave it out\n"
+    assert not (tmp_path / "drawn").exists()
+
+
+def test_where_drawings_cannot_go(cli, box_model, scenes):
+    code, out, err = cli("predict", box_model, scenes, "--output", scenes / "a.png" / "x")
+    assert (code, out) == (2, "")
+    assert "cannot be made a folder" in err
 
 
 def test_folders_are_searched(cli, colour_model, red):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import signal
@@ -15,6 +16,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
+from PIL import Image
 
 from clary.vision.inference.predictor import load
 
@@ -156,3 +158,25 @@ def test_what_cannot_be_used(cli, model_archive, words, said):
 def test_no_model(cli, tmp_path):
     code, _, err = cli("serve", tmp_path / "none.tar.gz", "--port", 0)
     assert (code, len(err.splitlines())) == (2, 1)
+
+
+@pytest.mark.parametrize("name", ["box_model", "pixel_model"])
+def test_other_tasks(name, request, rectangle_picture):
+    picture, true = rectangle_picture(1, 120, 90)
+    stream = io.BytesIO()
+    Image.fromarray(picture).save(stream, "PNG")
+    served = Served(request.getfixturevalue(name), "--port", 0)
+    try:
+        assert httpx.get(f"{served.url}/ping").status_code == 200
+        answer = httpx.post(
+            f"{served.url}/invocations", content=stream.getvalue(), headers={"Content-Type": "image/png"}
+        )
+    finally:
+        code, err = served.stop()
+    assert (code, err) == (0, "")
+    if name == "box_model":
+        assert {int(row[0]) for row in answer.json()["prediction"]} == {colour for colour, *_ in true}
+    else:
+        mask = np.array(Image.open(io.BytesIO(answer.content)))
+        assert mask.shape == (90, 120)
+        assert set(np.unique(mask)) == {0} | {colour + 1 for colour, *_ in true}

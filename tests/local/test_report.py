@@ -102,6 +102,41 @@ def test_it_says_how_it_was_made_and_how_to_go_on(page, colour_run):
     assert "versions: torch 2.9" in page.text
 
 
+def test_boxes(box_run):
+    page = Page(report.write(box_run))
+    assert re.search(r"mAP on test 0\.\d{3} 9 boxes in 6 pictures, at an overlap of 0\.5", page.text)
+    assert "Precision and recall" in page.text
+    assert "COCO's AP 0." in page.text
+    assert "AP at 0.5" in page.text
+    assert re.search(r"\d true, \d found 1 missed, 1 wrong", page.text)
+    assert "best epoch 2: 0.900" in page.text
+    assert f"clary train detection {box_run.parent / 'pictures'} --epochs 3" in page.text
+    worst = page.text.count(" true, ")
+    assert worst > 0
+    assert page.tags.count("img") == worst + 3
+    assert page.tags.count("svg") == 1 + 3 + 1
+    assert all(reference.startswith(("data:image/jpeg;base64,", "#")) for reference in page.references)
+
+
+def test_masks(pixel_run):
+    page = Page(report.write(pixel_run))
+    assert re.search(r"mIOU on test 0\.\d{3} \d\d\.\d% of pixels right in 6 pictures", page.text)
+    assert re.search(r"class pixels precision recall IoU red", page.text), "the weakest class first"
+    assert page.text.count("mask, and what was predicted") == 6
+    assert f"clary train segmentation {pixel_run.parent / 'pictures'} --epochs 3" in page.text
+    assert page.tags.count("img") == 6 + 3
+    assert page.tags.count("svg") == 3
+    assert page.size < 3_000_000
+
+
+@pytest.mark.parametrize(("name", "tile"), [("box_run", "mAP"), ("pixel_run", "mIOU")])
+def test_of_other_tasks_what_was_logged(request, name, tile):
+    run = request.getfixturevalue(name)
+    (run.parent / "pictures").rename(run.parent / "elsewhere")
+    page = Page(report.write(run))
+    assert f"{tile} on validation 0.900 logged at epoch 2" in page.text
+
+
 def test_names_are_not_trusted(colours, make_colour_model, make_colour_run, tmp_path):
     evil = "<script>alert('x')</script>&$b$"
     pictures = colours(tmp_path / "pictures<img src=x>", {"train": 3, "test": 2}, {"test/red/0.jpg": "blue"})

@@ -141,7 +141,7 @@ class Run:
         numbers = self.metrics
         yield f"state={'finished' if self.finished else 'not finished'}"
         yield f"epochs={numbers.get('epochs', 0)}"
-        for name in ("train:accuracy", "validation:accuracy"):
+        for name in ("train:accuracy", "validation:accuracy", "validation:mAP", "validation:mIOU"):
             if isinstance(numbers.get(name), float):
                 yield f"{name}={numbers[name]:.4f}"
         if "seconds" in numbers:

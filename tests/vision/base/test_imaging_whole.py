@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import numpy as np
 import pytest
@@ -42,7 +43,7 @@ OWN = Preprocess.whole()
     ],
 )
 def test_sizes(size, resize, expected):
-    assert whole_size(*size, Preprocess.whole(resize)) == expected
+    assert whole_size(size[0], size[1], Preprocess.whole(resize)) == expected
 
 
 @settings(max_examples=200, deadline=None)
@@ -70,7 +71,8 @@ def test_every_kind_of_picture_gives_the_same(encoded, tmp_path):
     (tmp_path / "a.png").write_bytes(data)
     image = Image.open(io.BytesIO(data))
     how = Preprocess.whole(120)
-    for picture in (data, bytearray(data), tmp_path / "a.png", str(tmp_path / "a.png"), image, np.asarray(image)):
+    kinds: list[Any] = [data, bytearray(data), tmp_path / "a.png", str(tmp_path / "a.png"), image, np.asarray(image)]
+    for picture in kinds:
         pixels, size = prepare_sized(picture, how)
         assert (pixels.shape, size) == ((80, 120, 3), (300, 200))
         np.testing.assert_array_equal(pixels, resize(decode(data), 80, 120))

@@ -163,7 +163,7 @@ class TestTasks:
         shapes = [[one.shape for one in outputs] for outputs in found]
         if task == "detector":
             assert shapes == [[(3, len(expected[0][0][0]), 4), (3, len(expected[0][0][0]), 3)]]
-            assert all(0 <= one.min() and one.max() <= 1 for one in found[0])
+            assert all(one.min() >= 0 and one.max() <= 1 for one in found[0])
         else:
             assert shapes == [[(3, 3, *images.shape[1:3])] for images in batches]
             assert len(np.unique(found[0][0].argmax(axis=1))) > 1, (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 from matplotlib.text import Annotation
 
@@ -92,3 +93,14 @@ def test_the_learning_rate_is_logarithmic_when_it_spans_much(rates, scale):
 @pytest.mark.parametrize("epochs", [1, 2, 100])
 def test_any_number_of_epochs_can_be_drawn(epochs):
     assert svg(curves.draw(history(*[0.5] * epochs)), "Training").startswith("<svg")
+
+
+def test_a_metric_of_any_name():
+    found = [
+        {"epoch": epoch, "train": {}, "validation": {"mIOU": value}, "learning_rate": 0.1, "best": epoch == 1}
+        for epoch, value in enumerate((0.2, 0.7, 0.6))
+    ]
+    axes = curves.metric(found, "mIOU").axes[0]
+    assert np.asarray(axes.lines[0].get_ydata()).tolist() == [0.2, 0.7, 0.6]
+    assert "best epoch 2: 0.700" in svg(curves.metric(found, "mIOU"), "mIOU")
+    assert 0 <= axes.get_ylim()[0] < axes.get_ylim()[1] <= 1.02

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from clary.vision.base.types import Box
 from clary.vision.plots.overlay import colour, colours, draw_boxes, draw_mask
@@ -57,3 +58,24 @@ def test_masks_are_laid_over_by_class() -> None:
     assert abs(right - (128 * 0.55 + np.array(colour(1)) * 0.45)).max() <= 1
     assert (drawn[80, 59] == 255).all()  # the line between two regions
     assert len(np.unique(drawn[5:30, 5:100].reshape(-1, 3), axis=0)) == 2  # hatched
+
+
+LARGE_BOX = Box(0, 20, 40, 150, 120)
+GRAY_PICTURE = np.full((150, 200, 3), 120, np.uint8)
+
+
+def test_captions_replace_class_names():
+    plain = draw_boxes(GRAY_PICTURE, [LARGE_BOX], ["cat"], (200, 150))
+    said = draw_boxes(GRAY_PICTURE, [LARGE_BOX], ["cat"], (200, 150), captions=["cat 0.93"])
+    assert (plain != said).any()
+    np.testing.assert_array_equal(draw_boxes(GRAY_PICTURE, [LARGE_BOX], ["cat"], (200, 150), captions=["cat"]), plain)
+
+
+def test_an_empty_caption_leaves_the_label_away():
+    bare = draw_boxes(GRAY_PICTURE, [LARGE_BOX], ["cat"], (200, 150), labels=False)
+    np.testing.assert_array_equal(draw_boxes(GRAY_PICTURE, [LARGE_BOX], ["cat"], (200, 150), captions=[""]), bare)
+
+
+def test_a_caption_for_every_box():
+    with pytest.raises(ValueError, match="shorter"):
+        draw_boxes(GRAY_PICTURE, [LARGE_BOX, LARGE_BOX], ["cat"], (200, 150), captions=["cat"])
