@@ -72,7 +72,7 @@ class Uploader(threading.Thread):
     """Puts objects over each other without pause, and remembers what may be found under each key."""
 
     def __init__(self, s3: Any) -> None:
-        super().__init__()
+        super().__init__(daemon=True)
         self._s3 = s3
         self._random = random.Random(SEED)
         self.enough = threading.Event()

@@ -117,6 +117,29 @@ class TestServing:
 
         asyncio.run(work())
 
+    def test_killed_before_it_has_a_model(self, sockets, log, model_folder):
+        """Its end may not have been noticed yet: the word to it must fail like the start that it is."""
+        uvloop = pytest.importorskip("uvloop")
+
+        async def given(worker):
+            worker.assign(Assignment(str(model_folder), {}), log)
+            await worker.serving(20)
+
+        async def work():
+            for turns in range(40):  # how far the loop has come in noticing
+                worker = await Worker.spawn(sockets, {})
+                os.kill(worker.pid, signal.SIGKILL)
+                os.waitid(os.P_PID, worker.pid, os.WEXITED | os.WNOWAIT)
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                with pytest.raises(StartFailed, match="ended"):
+                    await given(worker)
+                assert not worker.usable
+                await worker.kill()
+
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(work())
+
     def test_one_that_does_not_answer_in_time(self, sockets, log):
         async def work():
             worker = await Worker.spawn(sockets, {})  # never told what to serve

@@ -48,13 +48,13 @@ def picture(class_id: int, seed: int) -> bytes:
     return stream.getvalue()
 
 
-def channel(root: Path, name: str, count: int, *, multi_label: bool = False) -> dict[str, Channel]:
+def channel(root: Path, name: str, count: int, *, multi_label: bool = False, classes: int = 3) -> dict[str, Channel]:
     """``count`` pictures and their list, as the two channels ``name`` and ``name``_lst."""
     (root / name).mkdir(parents=True)
     (root / f"{name}_lst").mkdir()
     lines = []
     for number in range(count):
-        class_id = number % 3
+        class_id = number % classes
         (root / name / f"{number}.png").write_bytes(picture(class_id, number))
         # Of several labels every picture has its own, and the first.
         cells = [int(c in (0, class_id)) for c in range(3)] if multi_label else [class_id]
@@ -63,11 +63,10 @@ def channel(root: Path, name: str, count: int, *, multi_label: bool = False) -> 
     return {one: Channel(one, root / one, PICTURES) for one in (name, f"{name}_lst")}
 
 
-def make(root: Path, *, multi_label: bool = False, **settings: str | None) -> JobDir:
+def make(root: Path, *, multi_label: bool = False, classes: int = 3, **settings: str | None) -> JobDir:
     data = root / "data"
-    channels = channel(data, "train", 9, multi_label=multi_label) | channel(
-        data, "validation", 5, multi_label=multi_label
-    )
+    channels = channel(data, "train", 9, multi_label=multi_label, classes=classes)
+    channels |= channel(data, "validation", 5, multi_label=multi_label, classes=classes)
     merged = {**SETTINGS, **({"multi_label": "1"} if multi_label else {}), **settings}
     return JobDir.create(root / "job", {name: text for name, text in merged.items() if text is not None}, channels)
 
@@ -305,7 +304,19 @@ def test_normalisation_goes_on_with_the_weights(job: Make, tmp_path: Path, monke
 def test_model_that_does_not_fit_is_named(settings: dict[str, str], difference: str, earlier: Path, job: Make) -> None:
     found = failure(with_model(job(**settings), earlier))
     assert found.startswith(f"The model in the model channel does not fit this job ({difference})")
-    assert found.endswith("use the same num_layers, image_shape and num_classes")
+    assert found.endswith("use the same network, image_shape")
+
+
+def test_model_for_another_number_of_classes_gets_a_new_head(earlier: Path, tmp_path: Path) -> None:
+    """All but the last layer goes on, and the log says so."""
+    frozen = make(tmp_path, classes=2, num_classes="2", learning_rate="0", freeze="backbone", epochs="1")
+    finished = run(SPEC, with_model(frozen, earlier))
+    assert any("has 3 classes, this job 2: 2 tensors of its head start afresh" in line for line in texts(finished))
+    first = load_file(earlier.parent / "job" / "model" / "model.safetensors")
+    second = load_file(finished.job.model / "model.safetensors")
+    changed = {name for name, value in second.items() if value.shape != first[name].shape}
+    assert len(changed) == 2
+    assert all(torch.equal(first[name], value) for name, value in second.items() if name not in changed)
 
 
 @pytest.mark.parametrize(

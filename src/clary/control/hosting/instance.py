@@ -14,6 +14,7 @@ fail, with the reason, until a start works. The endpoint stays InService meanwhi
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 
 from clary.control.hosting.failure import StartFailed
@@ -26,6 +27,8 @@ HOPELESS = 3  # starts that failed in a row, after which calls do not wait
 _FIRST_PAUSE, _LAST_PAUSE = 0.25, 30.0  # seconds
 PING_LIMIT = 10.0  # seconds a worker has to answer a ping after a call took too long
 _MOMENT = 1.0  # seconds between a broken connection and the end of the process, at most
+
+log = logging.getLogger(__name__)
 
 Start = Callable[[], Awaitable[Worker]]
 
@@ -73,6 +76,7 @@ class Instance:
         self._wanted.set()
         if self._keeper is None and not self._closed:
             self._keeper = asyncio.create_task(self._keep())
+            self._keeper.add_done_callback(self._kept)
 
     async def settle(self) -> None:
         """Wait until a worker serves, or it is plain that none does for now."""
@@ -146,16 +150,29 @@ class Instance:
             else:
                 await self._look_after(self._worker)
 
+    def _kept(self, keeper: asyncio.Task[None]) -> None:
+        """A keeper ends with its instance. One that failed is a fault of ours: it is told, and another goes on."""
+        if keeper is not self._keeper or keeper.cancelled():
+            return
+        log.error("whoever looked after a worker failed, another does", exc_info=keeper.exception())
+        self._keeper = None
+        self._failed(f"Clary failed while starting a worker ({keeper.exception()!r})")
+        self.wake()
+
+    def _failed(self, reason: str) -> None:
+        """Note a start that failed: the next waits longer, and after a few calls do not wait for it."""
+        self._failures += 1
+        self._failed_starts += 1
+        self._reason = reason
+        self._settled_if(self._failed_starts >= HOPELESS)
+        self._note(f"{reason}; next try in {self._pause():g} seconds")
+
     async def _replace(self) -> None:
         await asyncio.sleep(self._pause())
         try:
             self._put(await self._start())
         except StartFailed as error:
-            self._failures += 1
-            self._failed_starts += 1
-            self._reason = str(error)
-            self._settled_if(self._failed_starts >= HOPELESS)
-            self._note(f"{error}; next try in {self._pause():g} seconds")
+            self._failed(str(error))
 
     async def _look_after(self, worker: Worker) -> None:
         """Return when the worker has died, or was put to sleep."""

@@ -88,10 +88,19 @@ class Worker:
     def pid(self) -> int:
         return self._process.pid
 
+    @property
+    def usable(self) -> bool:
+        """Whether it can still be given a model, as far as is known: a process may end unnoticed for a moment."""
+        stdin = self._process.stdin
+        gone = self.ended.is_set() or self._process.returncode is not None
+        return not gone and stdin is not None and not stdin.is_closing()
+
     def assign(self, assignment: Assignment, log: VariantLog) -> None:
-        """Tell the worker what to serve and where its output goes."""
+        """Tell the worker what to serve and where its output goes. Raises StartFailed when it has ended."""
         self._log = log
         self._write_log(*self._lines)
+        if not self.usable:
+            raise StartFailed(self.epitaph())
         assert self._process.stdin is not None
         self._process.stdin.write(assignment.line())
 
@@ -149,6 +158,8 @@ class Worker:
         said = next((line for line in reversed(self._lines) if line.strip()), "")
         if code is not None and code < 0:
             return f"the worker was ended by {_signal_name(-code)}"
+        if code is None:
+            return "the worker ended before it had a model"
         return said.removeprefix("error: ") if code and said else f"the worker ended with exit code {code}"
 
     async def _request(

@@ -35,7 +35,7 @@ class Spare:
     @property
     def pid(self) -> int | None:
         """The spare's process, or None when there is none."""
-        return None if self._worker is None or self._worker.ended.is_set() else self._worker.pid
+        return self._worker.pid if self._worker is not None and self._worker.usable else None
 
     def prepare(self) -> None:
         """Have a spare soon, unless there is one or none is wanted."""
@@ -67,7 +67,7 @@ class Spare:
         if self._making is not None:
             self._making.cancel()  # it waits to give the spare up
             self._making = None
-        return None if worker.ended.is_set() else worker
+        return worker if worker.usable else None
 
     async def _make(self) -> None:
         await asyncio.sleep(_DELAY)

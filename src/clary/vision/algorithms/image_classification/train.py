@@ -82,8 +82,8 @@ def _make_network(job: JobDir, hp: Hyperparameters, log: JobLog) -> tuple[Scores
 
 def _check_earlier(earlier: EarlierModel, hp: Hyperparameters) -> None:
     how = earlier.manifest.input.how
-    there = {"num_layers": earlier.network.get("architecture"), "image_shape": f"3,{how.height},{how.width}"}
-    check_agreement(there, {"num_layers": _architecture(hp), "image_shape": as_text(hp.image_shape)})
+    there = {"network": earlier.network.get("architecture"), "image_shape": f"3,{how.height},{how.width}"}
+    check_agreement(there, {"network": _architecture(hp), "image_shape": as_text(hp.image_shape)})
 
 
 def _assemble(
