@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import save
 from torch import nn
+from torch.optim import Optimizer
 
 import clary
 from clary.errors import CustomerError
 from clary.vision.algorithms.joblog import JobLog
 from clary.vision.artifact.manifest import Provenance
+from clary.vision.base.events import Hook
+from clary.vision.base.files import write_bytes
+from clary.vision.base.jobdir import JobDir
 from clary.vision.base.spec import Hyperparameters
 from clary.vision.base.types import Dataset
-from clary.vision.training.stopping import EarlyStopping
+from clary.vision.datasets.loader import Loader
+from clary.vision.training.checkpoint import Checkpoints
+from clary.vision.training.loop import Training
+from clary.vision.training.objectives.base import Objective
+from clary.vision.training.schedules import Schedule
+from clary.vision.training.stopping import EarlyStopping, StopRequest
 
-__all__ = ["early_stopping", "fingerprint", "log_problems", "precision", "provenance", "try_out"]
+__all__ = ["assemble", "early_stopping", "fingerprint", "log_problems", "precision", "provenance", "saver", "try_out"]
 
 
 def early_stopping(hp: Hyperparameters) -> EarlyStopping | None:
@@ -29,7 +40,7 @@ def early_stopping(hp: Hyperparameters) -> EarlyStopping | None:
 
 def precision(hp: Hyperparameters) -> str:
     """`precision_dtype=float16` asks for half precision; here that is bf16, which needs no loss scaling."""
-    return "bf16" if hp.precision_dtype == "float16" and "precision" not in hp.given else str(hp.precision)
+    return "bf16" if hp.get("precision_dtype") == "float16" and "precision" not in hp.given else str(hp.precision)
 
 
 def fingerprint(hp: Hyperparameters, dataset: Dataset) -> dict[str, Any]:
@@ -47,6 +58,50 @@ def provenance(hp: Hyperparameters, dataset: Dataset) -> Provenance:
         dataset=dataset.root.name,
         counts=_counts(dataset),
     )
+
+
+def assemble(
+    job: JobDir,
+    hp: Hyperparameters,
+    dataset: Dataset,
+    *,
+    network: nn.Module,
+    loaders: tuple[Loader, Loader | None],
+    objective: Objective,
+    optimizer: Optimizer,
+    schedule: Schedule,
+    hooks: Sequence[Hook],
+    stop: StopRequest,
+) -> Training:
+    """The run, of the parts that differ from task to task; ``network`` is on its device already."""
+    return Training(
+        network=network,
+        objective=objective,
+        optimizer=optimizer,
+        schedule=schedule,
+        train=loaders[0],
+        validation=loaders[1],
+        epochs=hp.epochs,
+        seed=hp.seed,
+        device=next(network.parameters()).device,
+        checkpoints=Checkpoints(job.checkpoints, fingerprint(hp, dataset)),
+        precision=precision(hp),
+        early_stopping=early_stopping(hp),
+        hooks=hooks,
+        stop=stop,
+    )
+
+
+def saver(network: nn.Module, path: Path) -> Callable[[], Path]:
+    """What keeps the network's weights as they are then in ``path``, which it returns. The bytes are safetensors,
+    whatever the original's name for the file says."""
+
+    def keep() -> Path:
+        state = network.state_dict()
+        write_bytes(path, save({name: value.detach().cpu().contiguous() for name, value in state.items()}))
+        return path
+
+    return keep
 
 
 def log_problems(dataset: Dataset, log: JobLog) -> None:

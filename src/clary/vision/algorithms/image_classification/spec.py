@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from clary.vision.algorithms.extensions import FREEZE, PRECISION, SEED, head_rate_factor, lr_schedule
 from clary.vision.base.spec import (
     ChannelSpec,
     Choice,
@@ -136,34 +137,10 @@ HYPERPARAMETERS = (
         "any timm network instead of the ResNet of `num_layers`",
         extension=True,
     ),
-    Hyperparameter(
-        "freeze",
-        Text(r"^(none|norms|(stem|backbone|[0-9]+)(,norms)?)$"),
-        "what is not trained: none, norms (their statistics), stem, backbone, the first n stages, or n,norms",
-        "none",
-        extension=True,
-    ),
-    Hyperparameter(
-        "precision",
-        Choice(("auto", "fp32", "bf16")),
-        "arithmetic: auto tries both for a few steps and keeps the faster",
-        "auto",
-        extension=True,
-    ),
-    Hyperparameter(
-        "lr_schedule",
-        Choice(("factor", "cosine", "one-cycle")),
-        "factor: steps of `lr_scheduler_step`; cosine: a short rise, then down to zero; one-cycle: a long rise",
-        "factor",
-        extension=True,
-    ),
-    Hyperparameter(
-        "head_rate_factor",
-        Float(0.0, 1000.0),
-        "learning rate of the last layer, as a multiple of the others'",
-        1.0,
-        extension=True,
-    ),
+    FREEZE,
+    PRECISION,
+    lr_schedule(),
+    head_rate_factor(1.0),
     Hyperparameter("label_smoothing", Float(), "share of the target spread over all classes", 0.0, extension=True),
     Hyperparameter(
         "inference_crop",
@@ -172,7 +149,7 @@ HYPERPARAMETERS = (
         "squash",
         extension=True,
     ),
-    Hyperparameter("seed", Integer(0, 2**32 - 1), "seed of order, augmentation and initial weights", 0, extension=True),
+    SEED,
 )
 
 CHANNELS = (

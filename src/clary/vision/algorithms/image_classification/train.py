@@ -24,7 +24,7 @@ from clary.vision.base.types import Dataset
 from clary.vision.inference.engines import installed
 from clary.vision.models.classifier import Scores, build, describe
 from clary.vision.models.weights import Pretrained, load
-from clary.vision.training.checkpoint import Checkpoints, Progress
+from clary.vision.training.checkpoint import Progress
 from clary.vision.training.loop import Training, fit
 from clary.vision.training.objectives.classification import ClassificationObjective, positive_weights
 from clary.vision.training.optim import make_optimizer
@@ -91,20 +91,16 @@ def _assemble(
 ) -> Training:
     device = pick_device()
     classifier = network.classifier.to(device)
-    train_loader, validation_loader = data.loaders(dataset, hp)
-    return Training(
+    loaders = data.loaders(dataset, hp)
+    return recipe.assemble(
+        job,
+        hp,
+        dataset,
         network=classifier,
+        loaders=loaders,
         objective=_objective(hp, dataset, device),
         optimizer=make_optimizer(classifier, hp, classifier.head),
-        schedule=_schedule(hp, len(train_loader)),
-        train=train_loader,
-        validation=validation_loader,
-        epochs=hp.epochs,
-        seed=hp.seed,
-        device=device,
-        checkpoints=Checkpoints(job.checkpoints, recipe.fingerprint(hp, dataset)),
-        precision=recipe.precision(hp),
-        early_stopping=recipe.early_stopping(hp),
+        schedule=_schedule(hp, len(loaders[0])),
         hooks=hooks,
         stop=stop,
     )

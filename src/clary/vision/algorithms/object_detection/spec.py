@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from clary.vision.algorithms.extensions import FREEZE, PRECISION, SEED, head_rate_factor, lr_schedule
 from clary.vision.base.spec import (
     ChannelSpec,
     Choice,
@@ -127,38 +128,14 @@ HYPERPARAMETERS = (
         "ssd",
         extension=True,
     ),
-    Hyperparameter(
-        "freeze",
-        Text(r"^(none|norms|(stem|backbone|[0-9]+)(,norms)?)$"),
-        "what is not trained: none, norms (their statistics), stem, backbone, the first n stages, or n,norms",
-        "none",
-        extension=True,
-    ),
-    Hyperparameter(
-        "precision",
-        Choice(("auto", "fp32", "bf16")),
-        "arithmetic: auto tries both for a few steps and keeps the faster",
-        "auto",
-        extension=True,
-    ),
-    Hyperparameter(
-        "lr_schedule",
-        Choice(("factor", "cosine", "one-cycle")),
-        "factor: steps of `lr_scheduler_step`; cosine: a short rise, then down to zero; one-cycle: a long rise",
-        "factor",
-        extension=True,
-    ),
-    Hyperparameter(
-        "head_rate_factor",
-        Float(0.0, 1000.0),
-        "learning rate of what stands on the backbone, as a multiple of the backbone's",
-        1.0,
-        extension=True,
-    ),
+    FREEZE,
+    PRECISION,
+    lr_schedule(),
+    head_rate_factor(1.0),
     Hyperparameter(
         "box_weight", Float(0.0, 1000.0), "weight of the boxes' loss beside that of the classes", 1.0, extension=True
     ),
-    Hyperparameter("seed", Integer(0, 2**32 - 1), "seed of order, augmentation and initial weights", 0, extension=True),
+    SEED,
 )
 
 CHANNELS = (

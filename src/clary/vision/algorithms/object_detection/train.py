@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from safetensors.torch import save
 from torch.optim import Optimizer
 
 from clary.errors import CustomerError
@@ -20,7 +18,6 @@ from clary.vision.algorithms.telemetry import Telemetry
 from clary.vision.artifact.export import write_model
 from clary.vision.artifact.manifest import OUTPUTS, Input, Manifest
 from clary.vision.base.events import Hook
-from clary.vision.base.files import write_bytes
 from clary.vision.base.jobdir import JobDir
 from clary.vision.base.spec import Hyperparameters
 from clary.vision.base.types import Dataset
@@ -40,7 +37,7 @@ from clary.vision.models.detector import (
 from clary.vision.models.normalization import IMAGENET_MEAN, IMAGENET_STD
 from clary.vision.models.original_names import freeze_matching
 from clary.vision.models.weights import Pretrained, load
-from clary.vision.training.checkpoint import Checkpoints, Progress
+from clary.vision.training.checkpoint import Progress
 from clary.vision.training.loop import Training, fit
 from clary.vision.training.objectives.detection import DetectionObjective
 from clary.vision.training.optim import make_optimizer
@@ -65,7 +62,7 @@ def train(job: JobDir, hp: Hyperparameters, log: JobLog, hooks: Sequence[Hook], 
     log_start(log, hp, _content_type(job), torch.cuda.device_count())
     network, description = _make_network(job, hp, dataset, log)
     best = job.model / BEST
-    lines = DetectionLog(log, hp, _saver(network, best))
+    lines = DetectionLog(log, hp, recipe.saver(network.detector, best))
     telemetry = Telemetry(log, "AWS/Object Detection", hp.mini_batch_size)
     run = _assemble(job, hp, dataset, network, [lines, telemetry, MetricsFile(job.metrics), *hooks], stop)
     with keep_large_blocks():
@@ -142,34 +139,21 @@ def _freeze(detector: Detector, hp: Hyperparameters, log: JobLog) -> None:
         raise CustomerError("freeze_layer_pattern leaves nothing to train", mend="match fewer layers")
 
 
-def _saver(network: BoxScores, path: Path) -> Callable[[], Path]:
-    def keep() -> Path:
-        state = network.detector.state_dict()
-        write_bytes(path, save({name: value.detach().cpu().contiguous() for name, value in state.items()}))
-        return path
-
-    return keep
-
-
 def _assemble(
     job: JobDir, hp: Hyperparameters, dataset: Dataset, network: BoxScores, hooks: Sequence[Hook], stop: StopRequest
 ) -> Training:
     device = pick_device()
     detector = network.detector.to(device)
-    train_loader, validation_loader = data.loaders(dataset, hp, network.levels)
-    return Training(
+    loaders = data.loaders(dataset, hp, network.levels)
+    return recipe.assemble(
+        job,
+        hp,
+        dataset,
         network=detector,
+        loaders=loaders,
         objective=_objective(hp, network.levels),
         optimizer=_optimizer(detector, hp),
-        schedule=_schedule(hp, len(train_loader)),
-        train=train_loader,
-        validation=validation_loader,
-        epochs=hp.epochs,
-        seed=hp.seed,
-        device=device,
-        checkpoints=Checkpoints(job.checkpoints, recipe.fingerprint(hp, dataset)),
-        precision=str(hp.precision),
-        early_stopping=recipe.early_stopping(hp),
+        schedule=_schedule(hp, len(loaders[0])),
         hooks=hooks,
         stop=stop,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from clary.vision.algorithms.extensions import FREEZE, PRECISION, SEED, head_rate_factor
 from clary.vision.base.spec import (
     ChannelSpec,
     Choice,
@@ -111,28 +112,10 @@ HYPERPARAMETERS = (
         "longer side in pixels at which pictures are served; unset: their own size",
         extension=True,
     ),
-    Hyperparameter(
-        "freeze",
-        Text(r"^(none|norms|(stem|backbone|[0-9]+)(,norms)?)$"),
-        "what is not trained: none, norms (their statistics), stem, backbone, the first n stages, or n,norms",
-        "none",
-        extension=True,
-    ),
-    Hyperparameter(
-        "precision",
-        Choice(("auto", "fp32", "bf16")),
-        "arithmetic: auto tries both for a few steps and keeps the faster",
-        "auto",
-        extension=True,
-    ),
-    Hyperparameter(
-        "head_rate_factor",
-        Float(0.0, 1000.0),
-        "learning rate of the head, as a multiple of the backbone's",
-        10.0,
-        extension=True,
-    ),
-    Hyperparameter("seed", Integer(0, 2**32 - 1), "seed of order, augmentation and initial weights", 0, extension=True),
+    FREEZE,
+    PRECISION,
+    head_rate_factor(10.0),
+    SEED,
 )
 
 CHANNELS = (

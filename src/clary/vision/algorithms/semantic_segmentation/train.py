@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from safetensors.torch import save
 from torch import nn
 
 from clary.vision.algorithms import recipe
@@ -19,7 +17,6 @@ from clary.vision.algorithms.telemetry import Telemetry
 from clary.vision.artifact.export import write_model
 from clary.vision.artifact.manifest import Input, Manifest, Output
 from clary.vision.base.events import Hook
-from clary.vision.base.files import write_bytes
 from clary.vision.base.jobdir import JobDir
 from clary.vision.base.spec import Hyperparameters
 from clary.vision.base.types import Dataset
@@ -27,7 +24,7 @@ from clary.vision.inference.engines import installed
 from clary.vision.models.normalization import IMAGENET_MEAN, IMAGENET_STD
 from clary.vision.models.segmenter import PixelScores, build_segmenter, describe_segmenter
 from clary.vision.models.weights import load
-from clary.vision.training.checkpoint import Checkpoints, Progress
+from clary.vision.training.checkpoint import Progress
 from clary.vision.training.loop import Training, fit
 from clary.vision.training.objectives.segmentation import SegmentationObjective
 from clary.vision.training.optim import make_optimizer
@@ -51,7 +48,7 @@ def train(job: JobDir, hp: Hyperparameters, log: JobLog, hooks: Sequence[Hook], 
     dataset = data.load_dataset(job, hp, log)
     network, description = _make_network(job, hp, log)
     best = job.model / BEST
-    lines = SegmentationLog(log, _updates(hp), _saver(network, best))
+    lines = SegmentationLog(log, _updates(hp), recipe.saver(network.segmenter, best))
     telemetry = Telemetry(log, "AWS/Semantic Segmentation", hp.mini_batch_size)
     run = _assemble(job, hp, dataset, network, [lines, telemetry, MetricsFile(job.metrics), *hooks], stop)
     with keep_large_blocks():
@@ -85,35 +82,21 @@ def _make_network(job: JobDir, hp: Hyperparameters, log: JobLog) -> tuple[PixelS
     return network, description
 
 
-def _saver(network: PixelScores, path: Path) -> Callable[[], Path]:
-    def keep() -> Path:
-        state = network.segmenter.state_dict()
-        write_bytes(path, save({name: value.detach().cpu().contiguous() for name, value in state.items()}))
-        return path
-
-    return keep
-
-
 def _assemble(
     job: JobDir, hp: Hyperparameters, dataset: Dataset, network: PixelScores, hooks: Sequence[Hook], stop: StopRequest
 ) -> Training:
     device = pick_device()
     segmenter = network.segmenter.to(device)
     heads = nn.ModuleList(head for head in (segmenter.head, segmenter.auxiliary) if head is not None)
-    train_loader, validation_loader = data.loaders(dataset, hp)
-    return Training(
+    return recipe.assemble(
+        job,
+        hp,
+        dataset,
         network=segmenter,
+        loaders=data.loaders(dataset, hp),
         objective=SegmentationObjective(hp.num_classes),
         optimizer=make_optimizer(segmenter, _rule(hp), heads),
         schedule=_schedule(hp),
-        train=train_loader,
-        validation=validation_loader,
-        epochs=hp.epochs,
-        seed=hp.seed,
-        device=device,
-        checkpoints=Checkpoints(job.checkpoints, recipe.fingerprint(hp, dataset)),
-        precision=recipe.precision(hp),
-        early_stopping=recipe.early_stopping(hp),
         hooks=hooks,
         stop=stop,
     )
