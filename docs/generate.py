@@ -1,4 +1,4 @@
-"""Writes the reference pages from the code: hyperparameters of each algorithm, the command line, the formats.
+"""Writes the reference pages from the code: hyperparameters, the command line, formats, the platform's operations.
 
 python -m docs.generate          write the pages
 python -m docs.generate --check  exit 1 when a page is stale
@@ -14,6 +14,8 @@ from typing import Any
 import typer
 
 from clary.cli.main import app, load_verbs
+from clary.control import resources
+from clary.control.wire.operation import OPERATIONS
 from clary.vision.algorithms.catalog import SPECS
 from clary.vision.base.spec import Hyperparameter, Spec
 from clary.vision.formats import FORMATS
@@ -28,6 +30,7 @@ def pages() -> dict[str, str]:
         **{f"{spec.name}.md": _algorithm(spec) for spec in SPECS},
         "command-line.md": _command_line(),
         "formats.md": _formats(),
+        "operations.md": _operations(),
     }
 
 
@@ -118,6 +121,20 @@ def _helps(command: Any, name: str) -> Iterator[tuple[str, str]]:
 def _formats() -> str:
     rows = [f"| `{f.name}` | {', '.join(sorted(f.tasks))} | {_first_line(f)} |" for f in FORMATS]
     return NOTICE + "# Formats\n\n" + "\n".join(["| name | tasks | layout |", "|---|---|---|", *rows]) + "\n"
+
+
+def _operations() -> str:
+    """What the platform answers of each service, besides S3."""
+    resources.load()
+    by_service: dict[str, list[str]] = {}
+    for service, name in sorted(OPERATIONS):
+        by_service.setdefault(service, []).append(name)
+    lines = [f"## {service}\n\n{', '.join(f'`{name}`' for name in names)}\n" for service, names in by_service.items()]
+    intro = (
+        "Every other operation is answered by an error that names it. Requests are checked against the services' own\n"
+    )
+    intro += "descriptions. S3 is answered as [the guide](../guides/platform.md) says.\n"
+    return NOTICE + "# Operations\n\n" + intro + "\n" + "\n".join(lines)
 
 
 def _first_line(member: object) -> str:
