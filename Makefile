@@ -39,9 +39,10 @@ install: $(VENV)/.installed ## install Clary into .venv
 quickstart: install ## a trained, tested, reported classifier from nothing
 	$(BIN)/clary quickstart
 
-test: $(VENV)/.installed-test $(SDK)/.installed ## lint, types, import contract, all tests
+test: $(VENV)/.installed-test ## lint, types, import contract, all tests
+	@$(MAKE) --no-print-directory --jobs 3 $(SDK)/.installed
 	@$(MAKE) --no-print-directory lint types imports
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 check: $(VENV)/.installed-test ## the same without slow tests, while working
 	@$(MAKE) --no-print-directory lint types imports
