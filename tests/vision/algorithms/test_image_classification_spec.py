@@ -165,7 +165,7 @@ def test_text_becomes_a_value(name: str, text: str, value: Any) -> None:
             "The value '1' is not valid for the 'beta_1' hyperparameter which must be below 1 for adam",
         ),
     ],
-    ids=lambda value: ",".join(value.keys() - REQUIRED.keys()) if isinstance(value, dict) else "",
+    ids=lambda value: ",".join(sorted(value.keys() - REQUIRED.keys())) if isinstance(value, dict) else "",
 )
 def test_error_texts(texts: dict[str, str], sentence: str) -> None:
     assert complaint(texts).startswith(sentence)

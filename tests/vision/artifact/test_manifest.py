@@ -129,7 +129,9 @@ class TestTasks:
 
 
 class TestWrongValues:
-    @pytest.mark.parametrize("key", [*set(WRITTEN) - {"metrics", "hyperparameters", "engines", "files", "multi_label"}])
+    @pytest.mark.parametrize(
+        "key", sorted({*WRITTEN} - {"metrics", "hyperparameters", "engines", "files", "multi_label"})
+    )
     def test_a_missing_key_is_named(self, key):
         assert f"`{key}` is missing" in refusal(changed(key, ...))
 
