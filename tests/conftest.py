@@ -17,6 +17,11 @@ from PIL import Image
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Bytes as ids would change from run to run (a gzip holds the time), and nobody can read them."""
+    return f"{len(val)} bytes" if isinstance(val, bytes) and len(val) > 8 else None
+
+
 @pytest.fixture(scope="module")
 def one_thread() -> Iterator[None]:
     """One thread for tensors: networks as small as those of tests lose time to more, most of all on a busy machine."""
