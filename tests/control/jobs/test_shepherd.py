@@ -76,7 +76,8 @@ def test_the_program_inherits_no_open_file(shepherds):
 
 def test_the_program_has_default_signals(shepherds):
     _, lines = shepherds.run("grep", "SigIgn", "/proc/self/status")
-    assert lines[0].split()[1] == "0" * 16
+    # Signals 32 and 33 are the C library's own: it hands them on ignored (from make, say), and nobody can set them.
+    assert int(lines[0].split()[1], 16) & ~(0b11 << 31) == 0
 
 
 def test_a_stop_is_passed_on_and_noted(shepherds, wait_for):
