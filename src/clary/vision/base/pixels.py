@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["IGNORED", "PixelCounts"]
+from clary.vision.base.types import IGNORED
 
-IGNORED = 255  # a pixel of a mask without a class: no loss, no count
+__all__ = ["PixelCounts"]
 
 
 class PixelCounts:

@@ -3,6 +3,7 @@ that is resumed at any step sees exactly what it would have seen."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,7 +17,7 @@ from clary.errors import DataError, ImageError
 from clary.vision.base import imaging
 from clary.vision.base.types import Sample
 
-__all__ = ["Batch", "Loader", "PictureCache", "random_of"]
+__all__ = ["Batch", "Loader", "PictureCache", "TargetCache", "random_of"]
 
 # (pixels, target, random) to network input and the target that goes with it: boxes and masks change with the picture.
 View = Callable[[np.ndarray, Any, np.random.Generator], tuple[np.ndarray, Any]]
@@ -80,6 +81,27 @@ class PictureCache:
             where = sample.source or sample.image
             raise DataError(f"{sample.image} cannot be read ({error.strerror})", where=where) from error
         return imaging.resize_shorter(pixels, self._resize) if self._resize else pixels
+
+
+class TargetCache(Sequence[np.ndarray], ABC):
+    """What is to be learned of each picture of a data set, made at its first use and kept."""
+
+    def __init__(self, samples: Sequence[Sample]) -> None:
+        self._samples = samples
+        self._kept: list[np.ndarray | None] = [None] * len(samples)
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def __getitem__(self, index: int) -> np.ndarray:  # type: ignore[override]  # a loader asks for one at a time
+        """Raises DataError naming the record that cannot be used."""
+        kept = self._kept[index]
+        if kept is None:
+            kept = self._kept[index] = self._make(self._samples[index])
+        return kept
+
+    @abstractmethod
+    def _make(self, sample: Sample) -> np.ndarray: ...
 
 
 class Loader:

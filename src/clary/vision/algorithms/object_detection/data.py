@@ -16,7 +16,7 @@ from clary.vision.base.spec import Hyperparameters
 from clary.vision.base.types import Dataset, Sample
 from clary.vision.datasets import channels
 from clary.vision.datasets.augment_boxes import GENTLE_PADDING, augment_boxes
-from clary.vision.datasets.loader import Loader, PictureCache
+from clary.vision.datasets.loader import Loader, PictureCache, TargetCache
 from clary.vision.models.anchors import Anchors, Grid, Level, fit_sizes, spread
 
 __all__ = ["ObjectCache", "examples", "fitted_levels", "load_dataset", "loaders", "serving_view", "slots"]
@@ -88,25 +88,14 @@ def examples(dataset: Dataset, how: Preprocess, count: int) -> np.ndarray:
     return np.stack([imaging.fit(imaging.decode(s.image.read(), strict=False), how) for s in samples])
 
 
-class ObjectCache(Sequence[np.ndarray]):
+class ObjectCache(TargetCache):
     """The objects of a data set's pictures, float32 (n, 5): class id, and the box in fractions of the picture.
 
     Files tell boxes in pixels: the header of a picture is read at its first use.
     """
 
-    def __init__(self, samples: Sequence[Sample]) -> None:
-        self._samples = samples
-        self._kept: list[np.ndarray | None] = [None] * len(samples)
-
-    def __len__(self) -> int:
-        return len(self._samples)
-
-    def __getitem__(self, index: int) -> np.ndarray:  # type: ignore[override]  # a loader asks for one at a time
-        """Raises DataError naming the picture that cannot be read."""
-        kept = self._kept[index]
-        if kept is None:
-            kept = self._kept[index] = _objects(self._samples[index])
-        return kept
+    def _make(self, sample: Sample) -> np.ndarray:
+        return _objects(sample)
 
 
 class _View:

@@ -17,7 +17,7 @@ from clary.vision.base.spec import Hyperparameters
 from clary.vision.base.types import IGNORED, Dataset, Sample
 from clary.vision.datasets import channels
 from clary.vision.datasets.augment import random_light
-from clary.vision.datasets.loader import Loader, PictureCache
+from clary.vision.datasets.loader import Loader, PictureCache, TargetCache
 
 __all__ = ["MaskCache", "crop_side", "examples", "load_dataset", "loaders", "serving_view"]
 
@@ -70,25 +70,14 @@ def examples(dataset: Dataset, hp: Hyperparameters, count: int) -> np.ndarray:
     return np.stack([imaging.fit(imaging.decode(s.image.read(), strict=False), how) for s in samples])
 
 
-class MaskCache(Sequence[np.ndarray]):
-    """Class ids of every pixel of a data set's pictures, uint8 (height, width), decoded at their first use."""
+class MaskCache(TargetCache):
+    """Class ids of every pixel of a data set's pictures, uint8 (height, width)."""
 
     def __init__(self, samples: Sequence[Sample], num_classes: int) -> None:
-        self._samples = samples
+        super().__init__(samples)
         self._num_classes = num_classes
-        self._kept: list[np.ndarray | None] = [None] * len(samples)
 
-    def __len__(self) -> int:
-        return len(self._samples)
-
-    def __getitem__(self, index: int) -> np.ndarray:  # type: ignore[override]  # a loader asks for one at a time
-        """Raises DataError naming the mask that cannot be read or holds a class beyond `num_classes`."""
-        kept = self._kept[index]
-        if kept is None:
-            kept = self._kept[index] = self._decode(self._samples[index])
-        return kept
-
-    def _decode(self, sample: Sample) -> np.ndarray:
+    def _make(self, sample: Sample) -> np.ndarray:
         assert sample.mask is not None  # the readers promise it
         try:
             ids = imaging.decode_mask(sample.mask.read(), sample.mask_values)

@@ -25,7 +25,6 @@ PICTURES = ("image/jpeg", "application/x-image")
 RECORDS = "application/x-recordio"
 OPTIMIZERS = ("sgd", "adam", "rmsprop", "nag", "adagrad")
 OWN_OPTIMIZERS = ("adamw",)
-MULTIPLE = 8  # crop_size is rounded up to one of it
 
 
 def _integers(text: str) -> tuple[int, ...]:

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from clary.vision.base.pixels import IGNORED, PixelCounts
+from clary.vision.base.pixels import PixelCounts
+from clary.vision.base.types import IGNORED
 from clary.vision.training.objectives.base import Judge, Tally, add
 
 __all__ = ["SegmentationObjective"]
