@@ -96,7 +96,7 @@ WHOLE = replace(
     task="segmentation",
     algorithm="semantic-segmentation",
     multi_label=False,
-    input=Input(Preprocess.whole(480)),
+    input=Input(Preprocess.whole(480, 32)),
     outputs=OUTPUTS["segmentation"],
 )
 BOXES = replace(MANIFEST, task="detection", algorithm="object-detection", outputs=OUTPUTS["detection"])

@@ -46,16 +46,37 @@ def test_sizes(size, resize, expected):
     assert whole_size(size[0], size[1], Preprocess.whole(resize)) == expected
 
 
+@pytest.mark.parametrize(
+    ("size", "resize", "expected"),
+    [
+        ((500, 375), None, (384, 512)),
+        ((500, 375), 352, (256, 352)),
+        ((512, 384), None, (384, 512)),
+        ((20, 10), None, (32, 32)),
+        ((4096, 4096), None, (2048, 2048)),
+        ((65_535, 4), None, (32, 8192)),
+    ],
+)
+def test_sizes_of_a_network_with_a_coarse_map(size, resize, expected):
+    assert whole_size(size[0], size[1], Preprocess.whole(resize, 32)) == expected
+
+
 @settings(max_examples=200, deadline=None)
-@given(st.integers(1, 100_000), st.integers(1, 100_000), st.none() | st.integers(1, 16_384))
-def test_sizes_are_bounded_and_keep_the_aspect(width, height, longer):
-    found_height, found_width = whole_size(width, height, Preprocess.whole(longer))
+@given(
+    st.integers(1, 100_000),
+    st.integers(1, 100_000),
+    st.none() | st.integers(1, 16_384),
+    st.sampled_from([1, 2, 4, 8, 16, 32]),
+)
+def test_sizes_are_bounded_and_keep_the_aspect(width, height, longer, multiple):
+    found_height, found_width = whole_size(width, height, Preprocess.whole(longer, multiple))
     shortest, longest = WHOLE_SIDES
+    assert found_height % multiple == found_width % multiple == 0
     assert shortest <= min(found_height, found_width)
     assert max(found_height, found_width) <= longest
-    assert found_height * found_width <= WHOLE_PIXELS * 1.01 + longest
+    assert found_height * found_width <= WHOLE_PIXELS * 1.02 + longest * multiple
     if min(found_height, found_width) > shortest and max(found_height, found_width) < longest:
-        assert found_width / found_height == pytest.approx(width / height, rel=0.04)
+        assert found_width / found_height == pytest.approx(width / height, rel=1.1 * multiple / shortest)
 
 
 def test_a_picture_of_its_own_size_is_left_as_it_is(encoded):

@@ -28,7 +28,7 @@ from typing import Any, Literal, get_args
 
 from clary.errors import ArtifactError
 from clary.vision.artifact._fields import Fields
-from clary.vision.base.imaging import Preprocess
+from clary.vision.base.imaging import WHOLE_SIDES, Preprocess
 from clary.vision.base.types import IGNORED, Task
 
 __all__ = ["FORMAT_VERSION", "OUTPUTS", "EngineCheck", "FileEntry", "Input", "Manifest", "Output", "Provenance"]
@@ -250,14 +250,16 @@ def _input_to_json(value: Input) -> dict[str, Any]:
 
 
 def _preprocess_to_json(how: Preprocess) -> dict[str, Any]:
-    return _plain(how) | ({"height": None, "width": None} if how.any_size else {})
+    fields = _plain(how)
+    multiple = fields.pop("multiple")
+    return fields | ({"height": None, "width": None, "multiple": multiple} if how.any_size else {})
 
 
 def _preprocess_from_json(fields: Fields) -> Preprocess:
     crop = fields.text("crop", one_of=("center", "squash", "whole"))
     resize = fields.optional_integer("resize", low=1, high=MAX_SIDE)
     if crop == "whole":
-        return Preprocess.whole(resize)
+        return Preprocess.whole(resize, fields.integer("multiple", low=1, high=WHOLE_SIDES[0]))
     height, width = (fields.integer(name, low=1, high=MAX_SIDE) for name in ("height", "width"))
     return Preprocess(height, width, resize, crop)  # type: ignore[arg-type]  # one of the others
 

@@ -116,19 +116,24 @@ class Preprocess:
 
     ``crop="center"``: the shorter side becomes ``resize`` (or stays, when None), then the middle is cut out.
     ``crop="squash"``: the whole picture is resized, its aspect not kept (what SageMaker's endpoints do).
-    ``crop="whole"``: the whole picture with its aspect, its longer side ``resize`` pixels (or as it is, when None) as
-    ``whole_size`` says; ``height`` and ``width`` are 0, the network takes any.
+    ``crop="whole"``: the whole picture with its aspect, its longer side ``resize`` pixels (or as it is, when None),
+    both sides rounded to ``multiple`` pixels, as ``whole_size`` says; ``height`` and ``width`` are 0, the network
+    takes any.
     """
 
     height: int
     width: int
     resize: int | None = None
     crop: Literal["center", "squash", "whole"] = "center"
+    multiple: int = 1
 
     @classmethod
-    def whole(cls, resize: int | None = None) -> Preprocess:
-        """The way that keeps a picture's aspect, for networks that take any size."""
-        return cls(0, 0, resize, "whole")
+    def whole(cls, resize: int | None = None, multiple: int = 1) -> Preprocess:
+        """The way that keeps a picture's aspect, for networks that take any size.
+
+        ``multiple`` is the network's coarsest stride where its maps must line up with the picture.
+        """
+        return cls(0, 0, resize, "whole", multiple)
 
     @property
     def any_size(self) -> bool:
@@ -236,13 +241,15 @@ def prepare_sized(picture: Picture, how: Preprocess) -> tuple[np.ndarray, tuple[
 def whole_size(width: int, height: int, how: Preprocess) -> tuple[int, int]:
     """Height and width of the network input of a picture of ``width`` x ``height`` pixels, prepared as a whole.
 
-    At most WHOLE_PIXELS, however large the picture, so that no request takes all memory; a side is never shorter than
-    32 pixels, where networks have nothing left to look at, nor longer than 8192.
+    About WHOLE_PIXELS at most, however large the picture, so that no request takes all memory; a side is never shorter
+    than 32 pixels, where networks have nothing left to look at, nor longer than 8192. Both are multiples of
+    ``how.multiple``, which divides 32.
     """
     scale = how.resize / max(width, height) if how.resize else 1.0
     scale = min(scale, math.sqrt(WHOLE_PIXELS / (width * height)))
     shortest, longest = WHOLE_SIDES
-    return tuple(min(max(round(side * scale), shortest), longest) for side in (height, width))  # type: ignore[return-value]
+    sides = (round(side * scale / how.multiple) * how.multiple for side in (height, width))
+    return tuple(min(max(side, shortest), longest) for side in sides)  # type: ignore[return-value]
 
 
 def fit(pixels: np.ndarray, how: Preprocess) -> np.ndarray:
