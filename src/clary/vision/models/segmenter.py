@@ -18,6 +18,7 @@ from torchvision.models.segmentation.deeplabv3 import DeepLabHead
 from torchvision.models.segmentation.fcn import FCNHead
 
 from clary.errors import UsageError
+from clary.vision.models.dilated import DilatedConvolution
 from clary.vision.models.features import FeatureMaps
 from clary.vision.models.normalization import IMAGENET_MEAN, IMAGENET_STD
 
@@ -199,7 +200,12 @@ def build_segmenter(network: Mapping[str, Any]) -> PixelScores:
 
 def _deeplab(channels: int, classes: int) -> nn.Module:
     """DeepLabV3 (Chen 2017) with the rates of output stride 8."""
-    return DeepLabHead(channels, classes, (12, 24, 36))
+    head = DeepLabHead(channels, classes, (12, 24, 36))
+    for layer in list(head.modules()):
+        for name, part in layer.named_children():
+            if isinstance(part, nn.Conv2d) and part.dilation != (1, 1):
+                setattr(layer, name, DilatedConvolution.like(part))
+    return head
 
 
 def _enlarged(logits: Tensor, size: tuple[int, int]) -> Tensor:
