@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from clary.control.jobs import channels
+from clary.control.jobs import channels, manifests
 from clary.control.jobs.channels import Entry, check, copy_below, described, fill, names, shard
 from clary.control.objects.base import Object, S3Uri
 from clary.control.wire.errors import ServiceError, ValidationException
@@ -25,7 +25,7 @@ def files_of(folder: Path) -> dict[str, bytes]:
 
 def read_manifest(data: bytes) -> tuple[str, list[str]] | ClaryError:
     try:
-        return channels._manifest_parts(data, S3Uri("bucket", "list"))
+        return manifests.parts(data, S3Uri("bucket", "list"))
     except ClaryError as error:
         return error
 
@@ -272,9 +272,11 @@ class TestCheck:
         [
             ({"DataSource": {"FileSystemDataSource": {"FileSystemId": "fs-1"}}}, "File", "has no S3DataSource"),
             ({"DataSource": {}}, "File", "has no S3DataSource"),
-            ({"kind": "AugmentedManifestFile"}, "Pipe", "AugmentedManifestFile of the train channel is not supported"),
-            ({}, "Pipe", "Pipe mode of the train channel is not supported yet"),
-            ({"InputMode": "Pipe"}, "File", "Pipe mode of the train channel is not supported yet"),
+            ({"kind": "AugmentedManifestFile"}, "Pipe", "AugmentedManifestFile of the train channel has no Attrib"),
+            ({"kind": "AugmentedManifestFile"}, "File", "can only be used if the channel's input mode is Pipe"),
+            ({"kind": "AugmentedManifestFile", "InputMode": "File"}, "Pipe", "only be used if the channel's input mod"),
+            ({"kind": "AugmentedManifestFile"}, "FastFile", "FastFile mode of the train channel takes S3Prefix only"),
+            ({"kind": "Converse"}, "File", "Converse of the train channel is not supported; use S3Prefix or Manifest"),
             ({"kind": "ManifestFile"}, "FastFile", "FastFile mode of the train channel takes S3Prefix only"),
             ({"uri": "https://bucket/x"}, "File", '"https://bucket/x" is no S3 URI'),
         ],
@@ -283,6 +285,22 @@ class TestCheck:
         members = {"uri": "s3://bucket/data", **channel}
         with pytest.raises(ValidationException, match=text):
             check(make_channel("train", **members), mode, objects)
+
+    def test_a_manifest_is_one_object(self, objects, upload, make_channel):
+        upload({"lists/train.manifest": b"{}"})
+        with pytest.raises(ValidationException, match='No S3 objects found under S3 URL "s3://bucket/lists/train"'):
+            check(make_channel("train", "s3://bucket/lists/train", "ManifestFile"), "File", objects)
+
+    def test_augmented_manifests_are_not_unzipped(self, objects, make_channel):
+        channel = make_channel("train", "s3://bucket/x", "AugmentedManifestFile", CompressionType="Gzip")
+        channel["DataSource"]["S3DataSource"]["AttributeNames"] = ["source-ref"]
+        with pytest.raises(ValidationException, match="has the CompressionType Gzip"):
+            check(channel, "Pipe", objects)
+
+    def test_pipe_mode_is_taken(self, objects, upload, make_channel):
+        upload({"data/x": b"", "list": b"[]"})
+        check(make_channel("train", "s3://bucket/data"), "Pipe", objects)
+        check(make_channel("train", "s3://bucket/list", "ManifestFile", InputMode="Pipe"), "File", objects)
 
     def test_a_channels_own_mode_counts(self, objects, upload, make_channel):
         upload({"data/x": b""})

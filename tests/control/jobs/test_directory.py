@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -56,7 +57,7 @@ def preparing(settings, objects, upload) -> Preparing:
     return Preparing(settings, objects)
 
 
-def config_of(opt_ml: Path) -> dict[str, object]:
+def config_of(opt_ml: Path) -> dict[str, Any]:
     return {path.name: json.loads(path.read_text()) for path in (opt_ml / "input" / "config").iterdir()}
 
 
@@ -103,6 +104,8 @@ def test_what_a_shepherd_is_told(preparing, make_body, settings):
         max_run=3600.0,
         grace=settings.stop_grace,
         attempt=3,
+        s3_root=settings.s3_root,
+        region=settings.region,
     )
     launch.write()
     assert Launch.read(launch.folder) == launch
@@ -226,6 +229,36 @@ class TestChannels:
         assert len(list((preparing.opt_ml / "input/data/train").rglob("*.jpg"))) == 2
         assert any("3 instances were asked for" in line for line in preparing.lines)
 
+    def test_those_in_pipe_mode_have_no_folder_and_are_fed(self, preparing, make_body, make_channel):
+        given = [
+            make_channel(
+                "train", "s3://bucket/train/", InputMode="Pipe", RecordWrapperType="RecordIO", ContentType="a/b"
+            ),
+            make_channel("validation", "s3://bucket/train/"),
+        ]
+        launch = preparing(make_body(InputDataConfig=given))
+        data = preparing.opt_ml / "input/data"
+        assert [path.name for path in data.iterdir()] == ["validation"]
+        assert launch.inputs == (data / "validation",)
+        [feed] = launch.feeds
+        assert (feed.channel, feed.wrapped, feed.source) == ("train", True, "s3://bucket/")
+        assert feed.items.read_text().split() == ['"train/cat/1.jpg"', '"train/dog/1.jpg"']
+        assert config_of(preparing.opt_ml)["inputdataconfig.json"]["train"] == {
+            "TrainingInputMode": "Pipe",
+            "S3DistributionType": "FullyReplicated",
+            "RecordWrapperType": "RecordIO",
+            "ContentType": "a/b",
+        }
+        launch.write()
+        assert Launch.read(launch.folder) == launch
+
+    def test_a_bad_line_of_a_manifest_ends_the_job_before_its_start(self, preparing, make_body, make_channel, upload):
+        upload({"lists/train": b'{"source-ref": "s3://bucket/train/cat/1.jpg", "class": 0}\n{"class": 1}\n'})
+        channel = make_channel("train", "s3://bucket/lists/train", "AugmentedManifestFile", InputMode="Pipe")
+        channel["DataSource"]["S3DataSource"]["AttributeNames"] = ["source-ref", "class"]
+        with pytest.raises(CustomerError, match=r"^s3://bucket/lists/train:2: has no attribute `source-ref`"):
+            preparing(make_body(InputDataConfig=[channel]))
+
     def test_a_missing_namespace_is_said(self, preparing, make_body):
         launch = preparing(make_body(), isolated=False)
         assert launch.environment["SAGEMAKER_BASE_DIR"] == str(preparing.opt_ml)
@@ -239,6 +272,7 @@ class TestStartingOver:
         for left in ("model/m", "output/failure", "output/data/x", "checkpoints/last", "input/data/train/own"):
             (preparing.opt_ml / left).write_text("left")
         (preparing.opt_ml.parent / "scratch/input/work").mkdir(parents=True)
+        (preparing.opt_ml.parent / "feeds").mkdir()
         preparing(make_body(_attempt=2))
         found = {p.relative_to(preparing.opt_ml).as_posix() for p in preparing.opt_ml.rglob("*") if p.is_file()}
         assert {name for name in found if not name.startswith("input/config")} == {
@@ -247,6 +281,7 @@ class TestStartingOver:
             "input/data/train/dog/1.jpg",
         }
         assert not (preparing.opt_ml.parent / "scratch").exists()
+        assert not (preparing.opt_ml.parent / "feeds").exists()
 
     def test_a_job_that_only_has_the_same_name_leaves_nothing(self, preparing, make_body):
         preparing(make_body())

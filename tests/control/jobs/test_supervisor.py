@@ -367,3 +367,69 @@ def test_the_gateways_own_event_loop_will_do(world):
             return time.monotonic() - began
 
     assert uvloop.run(live()) < course.POLL - 1
+
+
+class TestPipes:
+    """Jobs whose channel is in Pipe mode; each keeps what it read beside the pipe, as the built-in algorithms do."""
+
+    READ = "cat input/data/train_0 > input/data/.train.rec; cat input/data/.train.rec"
+
+    @pytest.fixture
+    def submit(self, world, make_channel):
+        """``submit(program)``: one job in Pipe mode, not waited for."""
+
+        def submit(program: str) -> None:
+            world.program = program
+            world.submit("one", InputDataConfig=[make_channel("train", "s3://bucket/train/", InputMode="Pipe")])
+
+        return submit
+
+    @pytest.mark.parametrize(
+        ("end", "status", "reason"),
+        [
+            ("exit 0", "Completed", ""),
+            ("exit 3", "Failed", "AlgorithmError: , exit code: 3"),
+            ("kill -9 $$", "Failed", "AlgorithmError: killed by signal 9 (SIGKILL), exit code: 137"),
+        ],
+    )
+    def test_nothing_is_left_however_it_ends(self, world, submit, end, status, reason):
+        async def live() -> None:
+            async with world.gateway():
+                submit(f"{self.READ}; {end}")
+                assert await world.ended("one") == [status]
+
+        asyncio.run(live())
+        assert world.record("one").body.get("FailureReason", "") == reason
+        assert world.lines("one")[-1] == "data"
+        assert not (world.folder("one") / "opt_ml/input/data").exists()
+        assert not (world.folder("one") / "feeds").exists()
+
+    def test_an_object_that_is_lost_is_the_reason(self, world, submit):
+        async def live() -> None:
+            async with world.gateway():
+                submit(f"rm {world.objects.root}/bucket/train/a.txt; {self.READ}; exit 0")
+                assert await world.ended("one") == ["Failed"]
+
+        asyncio.run(live())
+        assert world.record("one").body["FailureReason"] == (
+            "ClientError: s3://bucket/train/a.txt: an object of the train channel that does not exist; upload it, or "
+            "leave it out"
+        )
+        assert not (world.folder("one") / "opt_ml/input/data").exists()
+
+    def test_pipes_are_fed_while_there_is_no_gateway(self, world, submit):
+        async def first() -> None:
+            async with world.gateway():
+                submit(f"echo up; while [ ! -e go ]; do sleep 0.02; done; {self.READ}; echo read > input/read")
+                await world.running("one")
+
+        async def second() -> None:
+            async with world.gateway():
+                assert await world.ended("one") == ["Completed"]
+
+        asyncio.run(first())
+        (world.folder("one") / "opt_ml/go").touch()
+        read = world.folder("one") / "opt_ml/input/read"
+        asyncio.run(world.until(read.exists))
+        assert world.lines("one")[-1] == "data"
+        asyncio.run(second())

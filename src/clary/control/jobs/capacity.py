@@ -7,14 +7,10 @@ from pathlib import Path
 
 from clary.control.settings import Settings
 
-__all__ = ["WAITING", "cores", "has_room", "oom_kills", "slots", "threads"]
+__all__ = ["cores", "has_room", "oom_kills", "slots", "threads"]
 
 CORES_PER_JOB = 2
 JOB_MEMORY = 1536 << 20  # bytes a job is expected to need: tensor library, a ResNet-50 and its batch, the data cache
-
-# How long OpenMP's threads wait for each other with the processor in hand. GNU's own 300,000 rounds, some milliseconds,
-# make steps three times as long where another program wants the processor too (measured), and win nothing elsewhere.
-WAITING = {"GOMP_SPINCOUNT": os.environ.get("GOMP_SPINCOUNT", "10000")}
 
 
 def cores() -> int:

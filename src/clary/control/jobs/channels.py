@@ -7,11 +7,11 @@ Names, as SageMaker has them (developer guide, "Access training data"):
 - ManifestFile: ``[{"prefix": "s3://bucket/a/"}, "b.jpg", ...]``, called by the strings after the first element.
 
 ShuffleConfig changes the order in which a pipe is fed and nothing in a folder, so File mode does not look at it.
+What a channel in Pipe mode sends is the matter of ``clary.control.jobs.feeds``.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -20,15 +20,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from clary.control.jobs.manifests import read_manifest
 from clary.control.objects.base import NoSuchKey, Object, ObjectStore, S3Uri
 from clary.control.wire.errors import ValidationException
-from clary.errors import CustomerError, DataError
-from clary.vision.base.jobdir import Channel
+from clary.errors import CustomerError
+from clary.vision.base.jobdir import DATASET_CONTENT_TYPE, Channel
 
-__all__ = ["Entry", "check", "copy_below", "described", "entries", "fill", "names", "shard"]
+__all__ = [
+    "Entry",
+    "check",
+    "copy_below",
+    "described",
+    "entries",
+    "fill",
+    "input_mode",
+    "names",
+    "shard",
+    "source_of",
+    "supported",
+]
 
 DOWNLOADS = 16  # at a time, from a store that is not on this machine
-MANIFEST_BYTES = 256 << 20  # a manifest of two million pictures has about half of it
+KINDS = ("S3Prefix", "ManifestFile", "AugmentedManifestFile")
 _PART_BYTES = 255  # of one part of a path: what Linux file systems take
 
 Request = Mapping[str, Any]
@@ -43,14 +56,24 @@ class Entry:
     is_folder: bool = False
 
 
+def input_mode(channel: Request, mode: str) -> str:
+    """File, FastFile or Pipe: the channel's own InputMode, else ``mode``, the job's TrainingInputMode."""
+    return str(channel.get("InputMode") or mode)
+
+
+def source_of(channel: Request) -> Request:
+    """The channel's S3DataSource, empty where it has none."""
+    return channel.get("DataSource", {}).get("S3DataSource") or {}
+
+
 def described(channel: Request, mode: str, folder: Path) -> Channel:
     """A channel of the request as inputdataconfig.json shows it. ``mode`` is the job's TrainingInputMode."""
     return Channel(
         name=channel["ChannelName"],
         path=folder,
         content_type=channel.get("ContentType") or "",
-        input_mode=channel.get("InputMode") or mode,
-        distribution=_source(channel).get("S3DataDistributionType") or "FullyReplicated",
+        input_mode=input_mode(channel, mode),
+        distribution=source_of(channel).get("S3DataDistributionType") or "FullyReplicated",
         record_wrapper=channel.get("RecordWrapperType") or "None",
     )
 
@@ -61,12 +84,14 @@ def check(channel: Request, mode: str, objects: ObjectStore, *, role: str = "", 
     Blocks for as long as one listing takes.
     """
     try:
-        uri = _supported(channel, mode)
+        uri = supported(channel, mode)
     except CustomerError as error:
         raise ValidationException(str(error)) from error
-    if not objects.bucket_exists(uri.bucket) or next(iter(objects.list(uri.bucket, uri.key)), None) is None:
+    source = source_of(channel)
+    whole = source["S3DataType"] != "S3Prefix"  # the URI of a manifest is that of one object
+    if not objects.bucket_exists(uri.bucket) or not _is_there(uri, objects, whole):
         raise ValidationException(
-            f'No S3 objects found under S3 URL "{_source(channel)["S3Uri"]}" given in input data source. Please ensure '
+            f'No S3 objects found under S3 URL "{source["S3Uri"]}" given in input data source. Please ensure '
             f"that the bucket exists in the selected region ({region}), that objects exist under that S3 prefix, and "
             f'that the role "{role}" has "s3:ListBucket" permissions on bucket "{uri.bucket}".'
         )
@@ -78,9 +103,9 @@ def entries(channel: Request, mode: str, objects: ObjectStore) -> tuple[str, lis
     Raises CustomerError for a channel that cannot be used (nothing in it, a damaged manifest, names that clash),
     NoSuchBucket, NoSuchKey.
     """
-    uri = _supported(channel, mode)
+    uri = supported(channel, mode)
     found: Iterable[Entry]
-    if _source(channel)["S3DataType"] == "ManifestFile":
+    if source_of(channel)["S3DataType"] == "ManifestFile":
         bucket, found = _manifest(uri, objects)
     else:
         bucket, found = uri.bucket, names(objects.list(uri.bucket, uri.key), uri.key)
@@ -118,7 +143,7 @@ def fill(
     each file is a copy. Raises as ``entries`` does, and OSError.
     """
     bucket, held = entries(channel, mode, objects)
-    if _source(channel).get("S3DataDistributionType") == "ShardedByS3Key":
+    if source_of(channel).get("S3DataDistributionType") == "ShardedByS3Key":
         held = shard(held, host, hosts)
     folder.mkdir(parents=True, exist_ok=True)
     _make_folders(folder, held)
@@ -201,55 +226,41 @@ def _claim_above(entry: Entry, files: Mapping[str, str], folders: dict[str, str]
 
 
 def _manifest(uri: S3Uri, objects: ObjectStore) -> tuple[str, list[Entry]]:
-    with objects.open(uri.bucket, uri.key) as stream:
-        text = stream.read(MANIFEST_BYTES + 1)
-    if len(text) > MANIFEST_BYTES:
-        raise DataError(f"is larger than {MANIFEST_BYTES >> 20} MiB", where=uri, mend="split the manifest")
-    prefix, listed = _manifest_parts(text, uri)
-    base = S3Uri.parse(prefix)
+    base, listed = read_manifest(uri, objects)
     return base.bucket, [Entry(base.key + one, _safe(one, base.key + one)) for one in listed]
 
 
-def _manifest_parts(text: bytes, uri: S3Uri) -> tuple[str, list[str]]:
-    """The prefix and the strings after it. Raises DataError for anything else."""
-    mend = 'write [{"prefix": "s3://bucket/folder/"}, "name", ...]'
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"is not JSON ({error})", where=uri, mend=mend) from error
-    if not isinstance(value, list) or not value or not isinstance(value[0], dict):
-        raise DataError("is no manifest: it does not begin with a prefix", where=uri, mend=mend)
-    prefix, listed = value[0].get("prefix"), value[1:]
-    if not isinstance(prefix, str) or not prefix.startswith("s3://") or not prefix[5:].partition("/")[0]:
-        raise DataError("is no manifest: its prefix is no S3 URI", where=uri, mend=mend)
-    for number, one in enumerate(listed, start=1):
-        if not isinstance(one, str) or not one or not _encodable(one):
-            raise DataError(f"element {number} is no key", where=uri, mend=mend)
-    return prefix, listed
+def _is_there(uri: S3Uri, objects: ObjectStore, whole: bool) -> bool:
+    """Whether there is an object whose key is the URI's (``whole``) or begins with it."""
+    first = next(iter(objects.list(uri.bucket, uri.key)), None)
+    return first is not None and (not whole or first.key == uri.key)
 
 
-def _encodable(text: str) -> bool:
-    """JSON can spell halves of a character, which no file system takes."""
-    return not any("\ud800" <= letter <= "\udfff" for letter in text)
-
-
-def _supported(channel: Request, mode: str) -> S3Uri:
-    """The channel's URI. Raises CustomerError for what cannot be had here."""
-    name = channel["ChannelName"]
-    source = _source(channel)
+def supported(channel: Request, mode: str) -> S3Uri:
+    """The channel's URI. Raises CustomerError for what cannot be had here or, as it is asked for, nowhere."""
+    name, source, mode = channel["ChannelName"], source_of(channel), input_mode(channel, mode)
     if not source:
         raise CustomerError(f"the {name} channel has no S3DataSource", mend="put the data into a bucket")
-    if source["S3DataType"] not in ("S3Prefix", "ManifestFile"):
-        raise CustomerError(f"{source['S3DataType']} of the {name} channel is not supported yet", mend="use S3Prefix")
-    if (channel.get("InputMode") or mode) == "Pipe":
-        raise CustomerError(f"Pipe mode of the {name} channel is not supported yet", mend="use File or FastFile")
-    if (channel.get("InputMode") or mode) == "FastFile" and source["S3DataType"] != "S3Prefix":
-        raise CustomerError(f"FastFile mode of the {name} channel takes S3Prefix only", mend="use File mode")
+    kind = source["S3DataType"]
+    if kind not in KINDS:
+        raise CustomerError(f"{kind} of the {name} channel is not supported", mend=f"use {' or '.join(KINDS)}")
+    if mode == "FastFile" and kind != "S3Prefix":
+        raise CustomerError(f"FastFile mode of the {name} channel takes S3Prefix only", mend="use File or Pipe mode")
+    if kind == "AugmentedManifestFile":
+        _check_augmented(channel, mode)
     return S3Uri.parse(source["S3Uri"])
 
 
-def _source(channel: Request) -> Request:
-    return channel.get("DataSource", {}).get("S3DataSource") or {}
+def _check_augmented(channel: Request, mode: str) -> None:
+    what = f"AugmentedManifestFile of the {channel['ChannelName']} channel"
+    if mode != "Pipe":
+        mend = f"set InputMode, or send its folder as S3Prefix with the content type {DATASET_CONTENT_TYPE}"
+        raise CustomerError(f"{what} can only be used if the channel's input mode is Pipe", mend=mend)
+    if not source_of(channel).get("AttributeNames"):
+        mend = 'name what is sent of each line, the picture first: ["source-ref", "class"]'
+        raise CustomerError(f"{what} has no AttributeNames", mend=mend)
+    if channel.get("CompressionType") == "Gzip":
+        raise CustomerError(f"{what} has the CompressionType Gzip, which is not supported", mend="leave it out")
 
 
 def _make_folders(root: Path, held: Iterable[Entry]) -> None:

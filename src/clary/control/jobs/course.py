@@ -27,6 +27,7 @@ from clary.control.objects.base import ObjectStore
 from clary.control.settings import Settings
 from clary.control.store.records import Record, Store, StoreError
 from clary.errors import ClaryError, UsageError
+from clary.vision.base.waiting import waiting
 
 __all__ = ["GROUP", "KIND", "Course", "Parts", "stream_of"]
 
@@ -36,7 +37,7 @@ MOST_ATTEMPTS = 5
 POLL = 5.0  # seconds between two looks at a running job: its metrics, its checkpoints, its shepherd
 CHECKPOINT_PAUSE = 30.0  # seconds between two uploads of checkpoints
 STORE_PAUSE = 2.0  # seconds until a store that refused is asked again
-INPUTS = ("opt_ml/input/data", "scratch", "hosts")
+INPUTS = ("opt_ml/input/data", "feeds", "scratch", "hosts")
 RESULTS = ("opt_ml/model", "opt_ml/output/data", "opt_ml/checkpoints")
 
 _log = logging.getLogger(__name__)
@@ -137,7 +138,7 @@ class Course:
         """What this machine adds to a job's environment, unless that says otherwise."""
         sharing = self._parts.share()
         threads = {"OMP_NUM_THREADS": str(capacity.threads(sharing))} if sharing > 1 else {}
-        return capacity.WAITING | threads | {"CLARY_TRIALS": str(self._parts.settings.home / "trials.json")}
+        return {**waiting(), **threads} | {"CLARY_TRIALS": str(self._parts.settings.home / "trials.json")}
 
     async def _run(self, record: Record) -> None:
         """Start the program unless it runs or has run; wait for its end."""
@@ -171,6 +172,7 @@ class Course:
         await asyncio.to_thread(leftovers.kill_leftovers, self._folder, leftovers.holder(self._folder / "lock"))
         reason = f"InternalServerError: the program was interrupted {MOST_ATTEMPTS} times without coming to its end"
         await self._edit(lambda found: _failed(found.body, reason))
+        await asyncio.to_thread(self._clear, INPUTS)
         return True
 
     async def _launch(self, attempt: int) -> bool:
@@ -229,7 +231,7 @@ class Course:
             return "Stopped", ""
         if exit.reason == MAX_RUNTIME_EXCEEDED:
             return "MaxRuntimeExceeded", ""
-        if exit.code == 0:
+        if exit.code == 0 and not exit.error:
             return "Completed", ""
         failure = reasons.read_failure(self._folder / "opt_ml" / "output" / "failure")
         reason = reasons.of_exit(

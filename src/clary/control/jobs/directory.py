@@ -2,6 +2,7 @@
 
 HOME/jobs/<job>/
 ├── created               which job of this name the folder belongs to
+├── feeds/                what channels in Pipe mode send (clary.control.jobs.feeds)
 ├── opt_ml/               the tree (vision.base.jobdir); checkpoints/ outlives an attempt, the rest does not
 └── launch.json ...       clary.control.jobs.launch
 """
@@ -17,7 +18,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from clary.control import home
-from clary.control.jobs import channels, namespace, programs
+from clary.control.jobs import channels, feeds, namespace, programs
+from clary.control.jobs.feeds import Feed
 from clary.control.jobs.launch import Launch
 from clary.control.jobs.programs import Builtin
 from clary.control.logs.streams import LogWriter
@@ -80,6 +82,7 @@ def prepare(
     _start_over(folder, body)
     _fetch_checkpoints(body, job, objects, log)
     inputs = _fetch_channels(body, job, objects, linked=isolated or isinstance(program, Builtin))
+    fed = _plan_feeds(body, folder, objects)
     _write_configuration(body, job, _hosts())
     _say(body, isolated, log)
     return Launch(
@@ -96,6 +99,10 @@ def prepare(
         max_run=float(body.get("StoppingCondition", {}).get("MaxRuntimeInSeconds") or DAY),
         grace=settings.stop_grace,
         attempt=int(body.get("_attempt") or 1),
+        feeds=fed,
+        s3_root=settings.s3_root,
+        s3_endpoint=settings.s3_endpoint,
+        region=settings.region,
     )
 
 
@@ -197,7 +204,7 @@ def _start_over(folder: Path, body: Body) -> None:
     note = folder / "created"
     if folder.exists() and (not note.is_file() or note.read_text(errors="replace") != mark):
         remove_tree(folder)  # of a job of the same name that was deleted
-    for left in ("scratch", "opt_ml/input", "opt_ml/model", "opt_ml/output"):
+    for left in ("scratch", "feeds", "opt_ml/input", "opt_ml/model", "opt_ml/output"):
         remove_tree(folder / left)
     folder.mkdir(parents=True, exist_ok=True)
     write_text(note, mark)
@@ -222,10 +229,10 @@ def _fetch_checkpoints(body: Body, job: JobDir, objects: ObjectStore, log: LogWr
 
 
 def _fetch_channels(body: Body, job: JobDir, objects: ObjectStore, *, linked: bool) -> tuple[Path, ...]:
-    """Fill every channel's folder; those that hold links into the store."""
-    mode = body["AlgorithmSpecification"]["TrainingInputMode"]
+    """Fill the folder of every channel that has one; those that hold links into the store."""
+    mode = _mode(body)
     shielded = []
-    for channel in body.get("InputDataConfig") or ():
+    for channel in _channels(body, piped=False):
         name = channel["ChannelName"]
         link = linked and name not in CHANGED_BY_JOBS
         channels.fill(channel, mode, job.data / name, objects, linked=link)
@@ -234,8 +241,21 @@ def _fetch_channels(body: Body, job: JobDir, objects: ObjectStore, *, linked: bo
     return tuple(shielded)
 
 
+def _plan_feeds(body: Body, folder: Path, objects: ObjectStore) -> tuple[Feed, ...]:
+    return tuple(feeds.plan(channel, folder / "feeds", objects) for channel in _channels(body, piped=True))
+
+
+def _channels(body: Body, *, piped: bool) -> list[Mapping[str, Any]]:
+    given = body.get("InputDataConfig") or ()
+    return [channel for channel in given if (channels.input_mode(channel, _mode(body)) == "Pipe") is piped]
+
+
+def _mode(body: Body) -> str:
+    return str(body["AlgorithmSpecification"]["TrainingInputMode"])
+
+
 def _write_configuration(body: Body, job: JobDir, hosts: list[str]) -> None:
-    mode = body["AlgorithmSpecification"]["TrainingInputMode"]
+    mode = _mode(body)
     given = body.get("InputDataConfig") or ()
     described = {c["ChannelName"]: channels.described(c, mode, job.data / c["ChannelName"]) for c in given}
     JobDir.create(job.root, body.get("HyperParameters") or {}, described, resource_config(body, hosts))

@@ -5,6 +5,7 @@ HOME/jobs/<job>/
 ├── lock            held (flock) by the live shepherd, whose process id it contains
 ├── exit.json       Exit: how the program ended; written by the shepherd, whole or not at all
 ├── scratch/        what a job writes over its inputs (upper layers of the overlay mounts)
+├── feeds/          what its channels in Pipe mode send (clary.control.jobs.feeds)
 └── opt_ml/         the /opt/ml of the job (vision.base.jobdir)
 """
 
@@ -16,6 +17,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from clary.control.jobs.feeds import Feed
 from clary.errors import UsageError
 from clary.vision.base.files import write_json
 
@@ -42,10 +44,18 @@ class Launch:
     max_run: float = 86400.0  # seconds
     grace: float = 120.0  # seconds between SIGTERM and SIGKILL
     attempt: int = 1
+    feeds: tuple[Feed, ...] = ()  # of the channels in Pipe mode; their objects are in
+    s3_root: Path = Path()  # this folder, or
+    s3_endpoint: str = ""  # at this address, whose keys are in the environment of the shepherd
+    region: str = ""
 
     @property
     def opt_ml(self) -> Path:
         return self.folder / "opt_ml"
+
+    @property
+    def data(self) -> Path:
+        return self.opt_ml / "input" / "data"
 
     @property
     def scratch(self) -> Path:
@@ -67,6 +77,8 @@ class Launch:
             known |= {"folder": Path(folder), "log": Path(known["log"])}
             known |= {"argv": tuple(known["argv"]), "hosts": tuple(known["hosts"])}
             known |= {"inputs": tuple(Path(path) for path in known["inputs"])}
+            known |= {"feeds": tuple(map(Feed.from_json, known.get("feeds", ())))}
+            known |= {"s3_root": Path(known.get("s3_root", ""))}
             return cls(**known)
         except (KeyError, TypeError) as error:
             raise UsageError(f"is no launch description ({error})", where=folder / "launch.json") from error
@@ -81,7 +93,7 @@ class Exit:
     signal: int | None = None
     reason: str = ""  # STOPPED or MAX_RUNTIME_EXCEEDED when the shepherd ended it
     out_of_memory: bool = False  # the kernel killed it for want of memory
-    error: str = ""  # why the program could not be started at all
+    error: str = ""  # why the program could not be started at all, or could not have its data
     started: float = 0.0
     ended: float = 0.0
     peak_memory: int = 0
@@ -108,6 +120,8 @@ def _texts(launch: Launch) -> dict[str, Any]:
         "log": str(launch.log),
         "environment": dict(launch.environment),
         "inputs": [str(path) for path in launch.inputs],
+        "feeds": [feed.to_json() for feed in launch.feeds],
+        "s3_root": str(launch.s3_root),
     }
 
 

@@ -36,7 +36,7 @@ def of_exit(
 ) -> str:
     """The reason for a program that ended with ``code``, or by ``signal``.
 
-    ``failure`` is the text of output/failure, ``error`` why the program could not be started at all.
+    ``failure`` is the text of output/failure, ``error`` why the program could not be started, or have its data, at all.
     """
     if error:
         return _fitted(error if _CLASS.match(error) else f"InternalServerError: {error}")

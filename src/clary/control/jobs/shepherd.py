@@ -1,7 +1,8 @@
 """The one process that watches over a running job; it outlives the gateway.
 
-It holds the job's lock, forks the program, writes the program's output to the log line by line, ends it when it is
-asked to (SIGTERM) or when its time is up, and leaves exit.json. Should it be killed, the kernel kills the program.
+It holds the job's lock, forks the program and what feeds its pipes, writes the program's output to the log line by
+line, ends it when it is asked to (SIGTERM), when its time is up or when its data cannot be had, and leaves exit.json.
+Should it be killed, the kernel kills the program.
 
     python -m clary.control.jobs.shepherd FOLDER        start one; returns when the program runs
 """
@@ -22,7 +23,8 @@ from functools import partial
 from pathlib import Path
 from types import FrameType
 
-from clary.control.jobs import capacity, child, leftovers, mounts
+from clary.control.jobs import capacity, child, feeder, leftovers, mounts
+from clary.control.jobs.feeder import Feeder
 from clary.control.jobs.launch import MAX_RUNTIME_EXCEEDED, STOPPED, Exit, Launch
 from clary.control.logs.streams import LogWriter
 from clary.errors import UsageError
@@ -99,6 +101,8 @@ class _Watch:
         self._asked_to_stop = False
         self._status: int | None = None
         self._reason = ""
+        self._error = ""
+        self._feeder: Feeder | None = None
         self._killed = False
         self._kill_at = float("inf")
 
@@ -115,9 +119,11 @@ class _Watch:
         shutil.rmtree(self._launch.scratch, ignore_errors=True)
         output, write_end = os.pipe()
         try:
+            self._feeder = feeder.start(self._launch)
             self._program = child.start(self._launch, write_end)
         except OSError as refused:
             self._log.write(str(refused))
+            self._end_feeder()
             return Exit(self._launch.attempt, error=str(refused), started=started, ended=time.time())
         finally:
             os.close(write_end)
@@ -135,12 +141,17 @@ class _Watch:
         with selectors.DefaultSelector() as selector:
             selector.register(output, selectors.EVENT_READ)
             selector.register(woken, selectors.EVENT_READ)
+            if self._feeder is not None:
+                selector.register(self._feeder.report, selectors.EVENT_READ)
             while self._status is None:
                 limit = out_of_time if not self._reason else self._kill_at
                 ready = selector.select(max(0.0, min(limit - time.monotonic(), 3600.0)))
                 for key, _ in ready:
                     if key.fd == woken:
                         os.read(woken, CHUNK)
+                    elif self._feeder is not None and key.fd == self._feeder.report:
+                        selector.unregister(self._feeder.report)
+                        self._fail(self._feeder.reason())
                     elif not self._pump(output):  # the program closed its output and runs on
                         selector.unregister(output)
                 self._enforce(out_of_time)
@@ -156,6 +167,17 @@ class _Watch:
             self._kill_at, self._killed = float("inf"), True
             self._send(signal.SIGKILL)
 
+    def _fail(self, reason: str) -> None:
+        """Kill a program that cannot have its data: it may wait for them for ever. One that is ending may go on."""
+        if not self._reason:
+            self._error, self._killed = reason, True
+            self._send(signal.SIGKILL)
+
+    def _end_feeder(self) -> None:
+        if self._feeder is not None:
+            self._feeder.end()
+            leftovers.kill_children()
+
     def _send(self, number: int) -> None:
         with suppress(ProcessLookupError):
             os.killpg(self._program, number)
@@ -168,16 +190,16 @@ class _Watch:
                     self._status = found[1]
 
     def _clean_up(self, output: int) -> None:
-        """Kill what the program left running, then write what it printed last."""
+        """Kill what the program left running, then write what it printed last, and why it had to end."""
         self._send(signal.SIGKILL)
+        self._end_feeder()
         leftovers.kill_children()
         deadline = time.monotonic() + DRAIN_SECONDS
         with selectors.DefaultSelector() as selector:
             selector.register(output, selectors.EVENT_READ)
             while selector.select(max(0.0, deadline - time.monotonic())) and self._pump(output):
                 pass
-        if self._rest:
-            self._write([self._rest])
+        self._write([line for line in (self._rest, self._error.encode()) if line])
 
     def _pump(self, output: int) -> bool:
         """Move what is in the pipe to the log. False at its end."""
@@ -204,6 +226,7 @@ class _Watch:
             code=code if code >= 0 else None,
             signal=-code if code < 0 else None,
             reason=self._reason,
+            error=self._error,
             out_of_memory=killed and kernel_killed,
             started=started,
             ended=time.time(),

@@ -11,9 +11,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from clary.control.jobs import capacity, nursery
+from clary.control.jobs import nursery
 from clary.control.jobs.launch import Launch
 from clary.control.settings import Settings
+from clary.vision.base.waiting import waiting
 
 __all__ = ["Starter"]
 
@@ -94,7 +95,7 @@ class Starter:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
-                env=os.environ | capacity.WAITING,
+                env={**os.environ, **waiting()},
                 cwd=self._home,
             )
         assert self._nursery.stdout is not None

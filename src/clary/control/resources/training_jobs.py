@@ -174,6 +174,15 @@ def _check_names(given: Iterable[Mapping[str, Any]]) -> None:
             raise ValidationException(f"The channel name {name} is used twice; channel names must be unique.")
 
 
+def _check_pipes(given: Iterable[Mapping[str, Any]], mode: str) -> None:
+    """The pipes of a channel are called <channel>_<epoch>, so no other channel may be."""
+    modes = {channel["ChannelName"]: channels.input_mode(channel, mode) for channel in given}
+    for name in modes:
+        rival, _, epoch = name.rpartition("_")
+        if modes.get(rival) == "Pipe" and epoch.isdecimal():
+            raise ValidationException(f"The channel name {name} is that of a pipe of the channel {rival}; use another.")
+
+
 def _check_metrics(definitions: Iterable[Mapping[str, str]]) -> None:
     for definition in definitions:
         try:
@@ -186,6 +195,7 @@ def _check_metrics(definitions: Iterable[Mapping[str, str]]) -> None:
 def _check_data(objects: ObjectStore, request: Request, region: str) -> None:
     """Raises ValidationException for a channel without data and for a bucket that is not there."""
     mode = request["AlgorithmSpecification"]["TrainingInputMode"]
+    _check_pipes(request.get("InputDataConfig") or (), mode)
     for channel in request.get("InputDataConfig") or ():
         channels.check(channel, mode, objects, role=request["RoleArn"], region=region)
     targets = [request["OutputDataConfig"]["S3OutputPath"]]

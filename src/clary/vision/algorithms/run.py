@@ -29,6 +29,7 @@ def run_job(
     job.failure.unlink(missing_ok=True)  # of an earlier try
     try:
         _log_configuration(spec, job, log)
+        _log_pipes(job, log)
         hp = spec.parse(job.hyperparameters)
         recipe = import_module(f"clary.vision.algorithms.{spec.name.replace('-', '_')}.train")
         with on_signals(stop):
@@ -82,6 +83,12 @@ def _log_configuration(spec: Spec, job: JobDir, log: JobLog) -> None:
     log.info(f"Reading default configuration from {spec.name}/default-input.json: {defaults}")
     log.info(f"Merging with provided configuration from {job.config / 'hyperparameters.json'}: {dict(given)}")
     log.info(f"Final configuration: {defaults | dict(given)}")
+
+
+def _log_pipes(job: JobDir, log: JobLog) -> None:
+    for name, channel in job.channels.items():
+        if channel.input_mode == "Pipe":
+            log.info(f"The channel '{name}' is in pipe input mode under {channel.path}.")
 
 
 if __name__ == "__main__":

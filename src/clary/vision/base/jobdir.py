@@ -146,7 +146,7 @@ def _link(data: Path, name: str, target: Path) -> None:
     link = data / name
     if link.is_symlink():
         link.unlink()
-    if not link.exists():
+    if not link.exists() and link != target:  # a channel in Pipe mode has no folder
         link.symlink_to(target.resolve(), target_is_directory=True)
 
 

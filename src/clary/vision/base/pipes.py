@@ -1,17 +1,15 @@
 """Channels in Pipe mode: a FIFO ``<channel>_<epoch>`` an epoch, from which the whole channel flows once.
 
 Records cannot be drawn at random out of a stream, and a picture is decoded anew in each epoch; so the first epoch's
-stream is kept in a file until the process ends, and further epochs are read from there. Whoever feeds the pipes finds
-that later ones are never opened, which the protocol allows.
+stream is kept in a file beside the pipes, and further epochs are read from there. Whoever feeds the pipes finds that
+later ones are never opened, which the protocol allows; the file goes with the job's other input, however the job ends.
 Source: SageMaker developer guide, "How SageMaker provides training information" (Pipe mode).
 """
 
 from __future__ import annotations
 
-import atexit
 import shutil
 import stat
-import tempfile
 import time
 from pathlib import Path
 
@@ -37,20 +35,18 @@ def fifo(channel: Channel, epoch: int = 0, *, patience: float = PATIENCE) -> Pat
 
 
 def spooled(channel: Channel, *, patience: float = PATIENCE) -> Path:
-    """A file with all that the first pipe of ``channel`` sends; it is gone when the process ends.
+    """The file ``.<channel>.rec`` beside the pipe, with all that the first pipe of ``channel`` sends.
 
-    Raises AlgorithmError when there is no pipe, UsageError when the disk is full.
+    Blocks until that is sent. Raises AlgorithmError when there is no pipe, UsageError when the disk is full.
     """
     source = fifo(channel, patience=patience)
-    folder = Path(tempfile.mkdtemp(prefix="clary-pipe-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    path = folder / f"{channel.name}.rec"
+    path = channel.path.with_name(f".{channel.path.name}.rec")
     try:
         with source.open("rb", buffering=0) as stream, path.open("wb") as file:
             shutil.copyfileobj(stream, file, _CHUNK)
     except OSError as error:
         what = f"The stream of the {channel.name} channel cannot be kept ({error.strerror})"
-        raise UsageError(what, where=folder, mend="free some space or set TMPDIR") from error
+        raise UsageError(what, where=path, mend="free some space") from error
     return path
 
 

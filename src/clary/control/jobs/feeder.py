@@ -1,0 +1,177 @@
+"""The process that feeds a job's pipes while its program runs.
+
+    /opt/ml/input/data/<channel>_0      a FIFO, there before the program starts; _1 is there once _0 was opened, ...
+
+A thread for each channel waits for the FIFO of an epoch to be opened, sends all of the epoch, closes it and goes on to
+the next, without end. Readers may stop early and leave any epoch unread: whoever waits for them is ended with the
+program. Should something not be had, its FIFO stays open, so that the program cannot take the part it got for the
+whole, and the shepherd is told.
+
+It is forked by the shepherd, which it does not outlive, and sees nothing of the job's namespace.
+Source: SageMaker developer guide, "How SageMaker provides training information" (Pipe mode).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import sys
+import threading
+from contextlib import suppress
+from itertools import count
+from pathlib import Path
+from typing import NoReturn
+
+from clary.control.jobs import mounts, reasons
+from clary.control.jobs.feeds import Feed, Sender
+from clary.control.jobs.launch import Launch
+from clary.control.objects.base import ObjectStore
+from clary.control.objects.elsewhere import Elsewhere
+from clary.control.objects.local import LocalStore
+from clary.control.objects.remote import RemoteStore
+from clary.errors import ClaryError
+
+__all__ = ["Feeder", "start"]
+
+LOST = "InternalServerError: the process that feeds the pipes has ended"
+_HANDLED = (signal.SIGTERM, signal.SIGCHLD)
+
+
+class Feeder:
+    """The shepherd's side: ``report`` can be read once something is wrong."""
+
+    def __init__(self, process: int, report: int, hold: int) -> None:
+        self.process = process
+        self.report = report
+        self._hold = hold
+
+    def reason(self) -> str:
+        """Why the program cannot have its data, as a FailureReason. To be called when ``report`` can be read."""
+        return os.read(self.report, 1 << 16).decode(errors="replace").strip() or LOST
+
+    def end(self) -> None:
+        """Let the process end; its status is to be collected."""
+        os.close(self._hold)
+        os.close(self.report)
+
+
+def start(launch: Launch) -> Feeder | None:
+    """Make the first FIFOs of a launch and fork the process that feeds them; None where it has no channel in Pipe mode.
+
+    The caller must have one thread only. Raises OSError when a FIFO cannot be made.
+    """
+    if not launch.feeds:
+        return None
+    for feed in launch.feeds:
+        make_first(launch.data, feed.channel)
+    read_end, report = os.pipe()
+    held, hold = os.pipe()
+    sys.stderr.flush()
+    shepherd = os.getpid()
+    process = os.fork()
+    if process == 0:
+        _become(launch, report, held, shepherd)
+    os.close(report)
+    os.close(held)
+    return Feeder(process, read_end, hold)
+
+
+def fifo(data: Path, channel: str, epoch: int) -> Path:
+    """The FIFO of an epoch, there or not. ``data`` is the folder input/data."""
+    return data / f"{channel}_{epoch}"
+
+
+def make_first(data: Path, channel: str) -> None:
+    """Make the FIFO of epoch 0; those an earlier attempt left go. Raises OSError where something else lies."""
+    data.mkdir(parents=True, exist_ok=True)
+    for path in data.glob(f"{channel}_*"):
+        if path.name[len(channel) + 1 :].isdecimal() and stat.S_ISFIFO(path.lstat().st_mode):
+            path.unlink()
+    path = fifo(data, channel, 0)
+    try:
+        os.mkfifo(path)
+    except OSError as error:
+        raise OSError(f"the pipe {path.name} cannot be made: {error.strerror}") from error
+
+
+def _serve(feed: Feed, data: Path, objects: ObjectStore, report: int) -> None:
+    """Feed one channel, epoch after epoch. Returns only when something is wrong, which it wrote to the file ``report``:
+    a reason as ``reasons.of_error`` words it, and a line end."""
+    pipe: int | None = None
+    try:
+        sender = Sender(feed, objects)
+        for epoch in count():
+            pipe = _open_for_writing(fifo(data, feed.channel, epoch))
+            with suppress(FileExistsError):
+                os.mkfifo(fifo(data, feed.channel, epoch + 1))
+            _send(sender, epoch, pipe)
+            os.close(pipe)
+            fifo(data, feed.channel, epoch).unlink(missing_ok=True)
+    except (ClaryError, OSError) as error:  # the open pipe is left to the end of the process
+        os.write(report, f"{reasons.of_error(error)}\n".encode())
+
+
+def _open_for_writing(path: Path) -> int:
+    """Waits for a reader, without limit."""
+    return os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+
+
+def _send(sender: Sender, epoch: int, pipe: int) -> None:
+    """Write an epoch; a reader that goes away has had enough."""
+    for piece in sender.epoch(epoch):
+        rest = memoryview(piece)
+        while rest:
+            try:
+                rest = rest[os.write(pipe, rest) :]
+            except BrokenPipeError:
+                return
+
+
+def _become(launch: Launch, report: int, held: int, shepherd: int) -> NoReturn:
+    try:
+        _leave_shepherd(report, held, shepherd)
+        objects = _store(launch)
+        for feed in launch.feeds:
+            threading.Thread(target=_serve_or_end, args=(feed, launch.data, objects, report), daemon=True).start()
+        os.read(held, 1)  # until the shepherd lets go of the other end, or dies
+    finally:
+        _end()
+
+
+def _serve_or_end(feed: Feed, data: Path, objects: ObjectStore, report: int) -> None:
+    """A fault of ours ends the process, which the shepherd notices: nobody would ever come to the FIFO."""
+    try:
+        _serve(feed, data, objects, report)
+    finally:
+        if sys.exception() is not None:
+            _end()
+
+
+def _end() -> NoReturn:
+    if (error := sys.exception()) is not None:
+        sys.excepthook(type(error), error, error.__traceback__)
+    sys.stderr.flush()
+    os._exit(0)
+
+
+def _leave_shepherd(report: int, held: int, shepherd: int) -> None:
+    """No open file but the standard three and those given: the job's lock, above all, is the shepherd's."""
+    if sys.platform == "linux":
+        mounts.kill_with_parent(signal.SIGKILL)
+        if os.getppid() != shepherd:  # it died before the line above
+            os._exit(0)
+    signal.set_wakeup_fd(-1)
+    for number in _HANDLED:
+        signal.signal(number, signal.SIG_DFL)
+    first, second = sorted((report, held))
+    os.closerange(3, first)
+    os.closerange(first + 1, second)
+    os.closerange(second + 1, os.sysconf("SC_OPEN_MAX"))
+
+
+def _store(launch: Launch) -> ObjectStore:
+    """The gateway's, whose environment this process has: the keys stand there."""
+    if launch.s3_endpoint:
+        return RemoteStore(Elsewhere.from_environment(launch.s3_endpoint, launch.region))
+    return LocalStore(launch.s3_root)
