@@ -177,7 +177,7 @@ class TestConvert:
             ["dog", "1"],
             ["all", "pictures", "3"],
         ]
-        assert "left out  labels/2.txt:2: has the class id 9.0, which is unknown: class ids run from 0 to 1" in err
+        assert "left out  labels/2.txt:2: has the class id 9, which is unknown: class ids run from 0 to 1" in err
         assert "1 problem: what they name was left out" in err
         data = formats.read(tmp_path / "out")
         assert (data.format, data.task, data.class_names) == (layout, "detection", ("cat", "dog"))
@@ -201,7 +201,7 @@ class TestConvert:
     def test_checking_and_splitting_boxes(self, cli: Cli, boxes: Path, tmp_path: Path) -> None:
         code, out, _ = cli("data", "check", boxes)
         assert code == 1
-        assert "error  labels/2.txt:2: has the class id 9.0" in out
+        assert "error  labels/2.txt:2: has the class id 9" in out
         (boxes / "labels/2.txt").write_text("1 0.5 0.5 0.5 0.5\n")
         found = json.loads(cli("data", "check", boxes, "--json")[1])
         assert (found["task"], found["boxes"], found["errors"]) == ("detection", {"train": 3}, [])

@@ -141,6 +141,9 @@ def pack(
     encoding: Annotated[EncodingName, typer.Option(help="Encode all as this; keep packs files as they are.")] = (
         EncodingName.keep
     ),
+    center_crop: Annotated[bool, typer.Option("--center-crop", help="Leave the square in the middle.")] = False,
+    gray: Annotated[bool, typer.Option("--gray", help="Leave one channel, gray.")] = False,
+    exts: Annotated[str | None, typer.Option(help="With --recursive, endings to take, as .jpg,.png.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Pictures encoded at the same time.")] = 1,
     labels: Labels = None,
     task: ForTask = None,
@@ -153,7 +156,7 @@ def pack(
     if source.suffix == ".lst" and source.is_file():
         found = packing.read_list(source, root or source.parent)
     elif recursive:
-        found = packing.read_tree(source)
+        found = packing.read_tree(source, exts.replace(",", " ").split() if exts else ())
     else:
         found = formats.read(source, task=_task(task), labels=labels)
     found = packing.partition(found, train_ratio, test_ratio, shuffle=shuffle, seed=seed)
@@ -161,7 +164,7 @@ def pack(
         packing.write_lists(found, out)
         left_out = list(found.problems)
     else:
-        how = packing.Packing(resize, quality, encoding.value, workers)
+        how = packing.Packing(resize, quality, encoding.value, workers, center_crop, gray)
         with progress("packing pictures", len(found)) as advance:
             packed, lost = packing.pack(found, out, how, progress=advance)
         found, left_out = packed, [*found.problems, *lost]
@@ -265,7 +268,7 @@ def _layout_of(dataset: Dataset) -> str:
     if dataset.task == "classification":
         return "lst" if dataset.multi_label else "folder"
     own = FORMATS.get(dataset.format)
-    if dataset.task in own.written_for:
+    if dataset.task in own.written_for and "validation" in own.splits:
         return own.name
     return "sagemaker-json" if dataset.task == "detection" else "sagemaker-png"
 

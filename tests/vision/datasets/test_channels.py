@@ -149,6 +149,19 @@ class TestOtherTasks:
         assert {split: len(samples) for split, samples in found.splits.items()} == {"train": 3, "validation": 1}
         assert found.problems == ()
 
+    @pytest.mark.parametrize("mode", ["File", "Pipe"])
+    def test_masks_come_in_no_records_but_those_of_a_manifest(self, tmp_path: Path, mode: str) -> None:
+        for name in ("train", "validation"):
+            (tmp_path / "data" / name).mkdir(parents=True)
+        made = job(tmp_path / "data", "train", "validation", kind="application/x-recordio", mode=mode)
+        with pytest.raises(CustomerError) as caught:
+            channels.load(made, task="segmentation", required=("train",))
+        told = str(caught.value)
+        assert told.startswith(
+            "For segmentation application/x-recordio is read in one way only; the channels are train"
+        )
+        assert "send an augmented manifest: S3DataType AugmentedManifestFile, Pipe mode, RecordWrapperType Rec" in told
+
     def test_class_ids_beyond_num_classes(self, jobs: Callable[..., JobDir]) -> None:
         with pytest.raises(DataError) as caught:
             channels.load(jobs("sagemaker-json", "detection"), num_classes=1, task="detection")

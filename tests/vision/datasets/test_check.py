@@ -230,6 +230,19 @@ class TestBoxes:
         assert "outside its 48 x 64 pixels" in line
         assert "it fits the picture as stored, not as shown" in line
 
+    @pytest.mark.parametrize("boxes", [69, 70])
+    def test_more_boxes_than_a_job_takes_by_default(self, root: Path, boxes: int) -> None:
+        told = [
+            line for line in lines(self.data(root, *[Box(0, 1, 1, 20, 20)] * boxes), "note") if "label_width" in line
+        ]
+        if boxes == 69:
+            assert told == []
+        else:
+            [line] = told
+            assert "cat/0.jpg" in line
+            assert "has 70 boxes" in line
+            assert "a training job needs label_width 352 or more, the default is 350" in line
+
     def test_pictures_without_boxes_are_noted(self, root: Path) -> None:
         assert "train: has 1 picture without a box; they teach what is background" in lines(self.data(root), "note")
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from clary.errors import DataError
 from clary.vision.base.types import Blob, Sample
-from clary.vision.datasets.loader import PREFETCH, Batch, Loader, PictureCache, random_of
+from clary.vision.datasets.loader import PREFETCH, Batch, Loader, PictureCache, TargetCache, random_of
 
 SIDE = 12
 
@@ -339,3 +339,57 @@ def test_truncated_jpeg_is_used_as_far_as_it_goes(tmp_path: Path, jpeg: Callable
     whole = jpeg(width=64, height=64)
     (tmp_path / "a.jpg").write_bytes(whole[: len(whole) * 2 // 3])
     assert PictureCache([Sample(Blob(tmp_path / "a.jpg"))], SIDE, SIDE, 0)[0].shape == (SIDE, SIDE, 3)
+
+
+# Targets
+
+
+class Lengths(TargetCache):
+    """Of each picture the bytes of its file, noted in ``made`` when they are counted."""
+
+    def __init__(self, samples: list[Sample]) -> None:
+        super().__init__(samples)
+        self.made: list[str] = []
+
+    def _make(self, sample: Sample) -> np.ndarray:
+        self.made.append(sample.image.path.name)
+        try:
+            return np.array([sample.image.path.stat().st_size])
+        except OSError as error:
+            raise DataError("cannot be read", where=sample.image) from error
+
+
+def test_targets_are_made_at_their_first_use_and_kept(samples: Samples) -> None:
+    pictures, _ = samples(3)
+    cache = Lengths(pictures)
+    assert (len(cache), cache.made) == (3, [])
+    first = cache[1]
+    assert first[0] == (pictures[1].image.path).stat().st_size
+    assert cache[1] is first
+    assert cache.made == ["1.png"]
+    assert [int(one[0]) for one in (cache[0], cache[1], cache[2])] == [p.image.path.stat().st_size for p in pictures]
+    assert cache.made == ["1.png", "0.png", "2.png"]
+
+
+def test_target_that_cannot_be_made_is_named_each_time_and_mended_is_used(samples: Samples) -> None:
+    pictures, _ = samples(2)
+    cache, path = Lengths(pictures), pictures[0].image.path
+    content = path.read_bytes()
+    path.unlink()
+    for _ in range(2):
+        with pytest.raises(DataError, match=r"0\.png: cannot be read"):
+            cache[0]
+    path.write_bytes(content)
+    assert cache[0][0] == len(content)
+
+
+def test_targets_are_made_by_the_threads_of_the_loader_once_in_all_epochs(samples: Samples) -> None:
+    pictures, _ = samples(5)
+    cache = Lengths(pictures)
+    loader = Loader(
+        PictureCache(pictures, SIDE, SIDE, 0), cache, lambda p, t, _: (p, t), batch_size=2, seed=0, shuffle=False
+    )
+    for epoch in range(3):
+        found = np.concatenate([batch.targets for batch in loader.epoch(epoch)])
+        assert found[:, 0].tolist() == [sample.image.path.stat().st_size for sample in pictures]
+    assert sorted(cache.made) == [f"{n}.png" for n in range(5)]

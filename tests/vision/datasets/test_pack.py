@@ -69,8 +69,22 @@ class TestPack:
         with pytest.raises(UsageError, match="masks are not packed into records"):
             pack(Dataset(root, "memory", ("a",), {"train": ()}, "segmentation"), tmp_path / "out", Packing())
 
+    def test_a_crop_would_cut_boxes(self, root: Path, tmp_path: Path) -> None:
+        source = Dataset(root, "memory", ("a",), {"train": ()}, "detection")
+        with pytest.raises(UsageError, match="a crop would cut boxes"):
+            pack(source, tmp_path / "out", Packing(center_crop=True))
+
 
 class TestEncoding:
+    @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+    def test_a_crop_and_gray(self, encoded: Encoded, kind: str) -> None:
+        square = imaging.inspect(packing.encoded(encoded(kind), Packing(center_crop=True)))
+        assert (square.format, square.upright) == (kind, (48, 48))
+        small = imaging.inspect(packing.encoded(encoded(kind), Packing(center_crop=True, resize=20, gray=True)))
+        assert (small.format, small.upright, small.mode) == (kind, (20, 20), "L")
+        assert not Packing(gray=True).as_it_is
+        assert not Packing(center_crop=True).as_it_is
+
     def test_what_is_no_jpeg_or_png_becomes_one(self, encoded: Encoded) -> None:
         assert packing.encoded(encoded("PNG"), Packing()) == encoded("PNG")
         assert imaging.inspect(packing.encoded(encoded("GIF"), Packing())).format == "JPEG"
@@ -99,6 +113,19 @@ class TestSources:
         assert data.class_names == ("a", "a/deep", "b")
         assert data.counts("train") == [1, 2, 3]
 
+    def test_endings(self, tmp_path: Path, class_folders: Tree) -> None:
+        class_folders(tmp_path / "pets", {"cat": 2})
+        (tmp_path / "pets/cat/0.jpg").rename(tmp_path / "pets/cat/0.JPEG")
+        for endings, names in (
+            ((".jpeg",), ["0.JPEG"]),
+            (("jpg",), ["1.jpg"]),
+            ((".jpg", ".jpeg"), ["0.JPEG", "1.jpg"]),
+        ):
+            found = read_tree(tmp_path / "pets", endings)
+            assert [sample.image.path.name for sample in found.splits["train"]] == names
+        with pytest.raises(UsageError, match=r"holds no pictures called \*\.png"):
+            read_tree(tmp_path / "pets", (".png",))
+
     def test_no_pictures(self, tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="holds no pictures"):
             read_tree(tmp_path)
@@ -112,6 +139,13 @@ class TestSources:
         assert split == "validation"
         assert [s.image for s in samples] == [s.image for s in source.splits["validation"]]
         assert [s.classes for s in samples] == [s.classes for s in source.splits["validation"]]
+        assert back.class_names == source.class_names
+
+    def test_a_list_without_names(self, root: Path) -> None:
+        (root / "all.lst").write_text("0\t2\tcat/0.jpg\n")
+        assert read_list(root / "all.lst", root).class_names == ("0", "1", "2")
+        (root / "classes.txt").write_text("cat\ndog\nfox\nowl\n")
+        assert read_list(root / "all.lst", root).class_names == ("cat", "dog", "fox", "owl")
 
     def test_a_list_of_boxes(self, root: Path) -> None:
         (root / "all.lst").write_text("0\t2\t5\t1\t0.25\t0.25\t0.75\t0.75\tcat/0.jpg\n")

@@ -85,6 +85,7 @@ def test_exports_with_a_file_in_each_folder(root: Path) -> None:
         ({"bbox": [50, 2, 20, 4]}, "has a box outside its picture of 64x48 pixels"),
         ({"bbox": [1, 2, 3]}, "has no `bbox` of four numbers: x, y, width, height"),
         ({"bbox": [1, 2, "3", 4]}, "has no `bbox` of four numbers"),
+        ({"bbox": [1, 2, 10**400, 4]}, "has no `bbox` of four numbers"),
         ({"category_id": 3}, "has the unknown category_id `3`; the categories are 18, 90"),
         ({"category_id": None}, "has the unknown category_id `None`"),
         ({"image_id": 9}, "has the image_id `9`, which no image has"),

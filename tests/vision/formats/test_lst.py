@@ -280,3 +280,12 @@ class TestFuzz:
     def test_a_row_written_is_read(self, index: int, labels: list[int], path: str) -> None:
         columns = [str(index), *map(str, labels), path]
         assert parse_row("\t".join(columns)) == Row(index, tuple(map(float, labels)), path)
+
+
+def test_fewer_names_than_classes_of_boxes(root: Path) -> None:
+    rows = [f"{n}\t2\t5\t{class_id}\t0.1\t0.2\t0.5\t0.6\tred/{n}.jpg" for n, class_id in enumerate((0, 4, 1))]
+    (root / "train.lst").write_text(lines(*rows))
+    (root / "classes.txt").write_text("cat\ndog\n")
+    [problem] = [p for p in formats.read(root, task="detection").problems if p.severity == "error"]
+    said = "classes.txt: has 2 names, the records have class ids up to 4, first train.lst:2; add the names that are mis"
+    assert str(problem).startswith(said)

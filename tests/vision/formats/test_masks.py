@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -160,6 +161,19 @@ class TestSageMakerChannels:
         del channels["train_annotation"]
         with pytest.raises(CustomerError, match="The train_annotation channel is missing"):
             SageMakerPng().read_channels(channels, task="segmentation", num_classes=3, multi_label=False)
+
+    def test_an_s3_prefix_without_a_slash_at_its_end_brings_the_masks_with_the_pictures(
+        self, tmp_path: Path, jpeg: Jpeg
+    ) -> None:
+        """As `s3://bucket/data/train` does, which `s3://bucket/data/train_annotation/` begins with as well."""
+        pairs(tmp_path, "train", "train_annotation", "abc", jpeg)
+        shutil.copytree(tmp_path / "train_annotation", tmp_path / "train" / "train_annotation")
+        data = self.data(tmp_path)
+        assert [sample.source for sample in data.splits["train"]] == ["train/a.jpg", "train/b.jpg", "train/c.jpg"]
+        assert told(data) == []
+        assert told(data, "note") == [
+            "train: has the 3 files of train_annotation as well, left out; end the S3 URI of this channel with a slash"
+        ]
 
     def test_as_a_folder(self, tmp_path: Path, jpeg: Jpeg) -> None:
         pairs(tmp_path, "train", "train_annotation", "ab", jpeg)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,7 +12,7 @@ from PIL import Image
 
 from clary.errors import DataError, UsageError
 from clary.vision import formats
-from clary.vision.base.types import Box, Dataset
+from clary.vision.base.types import Blob, Box, Dataset, Sample, Task
 from clary.vision.formats.oxford import Oxford, parse_row
 
 LINES = [
@@ -49,6 +50,19 @@ def errors(dataset: Dataset) -> list[str]:
 
 def notes(dataset: Dataset) -> list[str]:
     return [str(problem) for problem in dataset.problems if problem.severity == "note"]
+
+
+def add_boxes_and_trimaps(root: Path) -> None:
+    """A box and a trimap for every picture."""
+    for folder in ("xmls", "trimaps"):
+        (root / "annotations" / folder).mkdir()
+    for line in [*LINES, *TEST]:
+        name, _, species, _ = line.split()
+        text = XML.format(name=name, species="cat" if species == "1" else "dog")
+        (root / "annotations/xmls" / f"{name}.xml").write_text(text)
+        trimap = np.full((48, 64), 2, np.uint8)
+        trimap[10:30, 10:40], trimap[12:28, 12:38] = 3, 1
+        Image.fromarray(trimap).save(root / "annotations/trimaps" / f"{name}.png")
 
 
 class TestReading:
@@ -246,6 +260,56 @@ class TestWriting:
         data = formats.read(tmp_path / "out")
         assert errors(data) == []
         assert data.splits["train"][0].boxes == tall.boxes
+
+    @pytest.mark.parametrize("task", ["detection", "segmentation"])
+    def test_pets_keep_their_names_for_every_task(self, root: Path, tmp_path: Path, task: Task) -> None:
+        add_boxes_and_trimaps(root)
+        data = formats.read(root, task=task)
+        Oxford().write(data, tmp_path / "out")
+        back = formats.read(tmp_path / "out", task=task)
+        assert errors(back) == []
+        assert back.class_names == data.class_names
+        for split, samples in data.splits.items():
+            assert [s.image.path.name for s in back.splits[split]] == [s.image.path.name for s in samples]
+            assert [s.boxes for s in back.splits[split]] == [s.boxes for s in samples]
+        for name in ("trainval.txt", "test.txt"):
+            kept = [line.split()[0] for line in (tmp_path / "out/annotations" / name).read_text().splitlines()]
+            assert kept == [line.split()[0] for line in (LINES if name == "trainval.txt" else TEST)]
+        if task == "segmentation":
+            original, written = (path / "annotations/trimaps/Bengal_1.png" for path in (root, tmp_path / "out"))
+            assert original.read_bytes() == written.read_bytes()
+
+    def test_regions_in_another_order(self, tmp_path: Path, jpeg: Callable[..., bytes]) -> None:
+        ids = np.array([[0, 1], [2, 255]], np.uint8).repeat(24, axis=0).repeat(32, axis=1)
+        (tmp_path / "a.jpg").write_bytes(jpeg(seed=1))
+        Image.fromarray(ids).save(tmp_path / "a.png")
+        sample = Sample(Blob(tmp_path / "a.jpg"), mask=Blob(tmp_path / "a.png"))
+        names = ("background", "border", "pet")
+        Oxford().write(Dataset(tmp_path, "memory", names, {"train": (sample,)}, "segmentation"), tmp_path / "out")
+        [mask] = (tmp_path / "out/annotations/trimaps").iterdir()
+        assert np.asarray(Image.open(mask))[::24, ::32].tolist() == [[2, 3], [1, 255]]
+
+    @pytest.mark.parametrize(
+        ("task", "said"),
+        [
+            ("detection", "detection data of cat, dog only, not of `horse`"),
+            ("segmentation", "of pet, background, border"),
+        ],
+    )
+    def test_it_holds_pets_only(self, root: Path, tmp_path: Path, task: Task, said: str) -> None:
+        data = replace(formats.read(root, task=task), class_names=("cat", "dog", "horse"))
+        with pytest.raises(UsageError, match=said):
+            Oxford().write(data, tmp_path / "out")
+
+    def test_a_picture_whose_annotation_has_no_object_is_background(self, root: Path) -> None:
+        add_boxes_and_trimaps(root)
+        (root / "annotations/xmls/Bengal_1.xml").write_text("<annotation></annotation>")
+        (root / "annotations/xmls/Bengal_2.xml").unlink()
+        data = formats.read(root, task="detection")
+        assert [(s.image.path.stem, len(s.boxes), s.classes) for s in data.splits["train"]][:2] == [
+            ("Bengal_1", 0, ()),
+            ("american_bulldog_1", 1, (1,)),
+        ]
 
     def test_a_class_that_is_no_file_name(self, root: Path, tmp_path: Path) -> None:
         data = formats.read(root)

@@ -107,3 +107,15 @@ def test_a_class_with_two_names(root: Path) -> None:
     notes = " ".join(told(formats.read(root), "note"))
     assert "calls class 1 `forklift`, it was `truck` before" in notes
     assert "has the category" in notes
+
+
+@pytest.mark.parametrize(("class_id", "said"), [(1, []), (7, [7])])
+def test_fewer_names_than_classes(root: Path, class_id: int, said: list[int]) -> None:
+    (root / "classes.txt").write_text("cat\ndog\n")
+    box = {"class_id": class_id, "left": 8, "top": 9, "width": 23, "height": 29}
+    write(root, "train_annotation/2.json", annotations=[box], categories=[])
+    assert told(formats.read(root)) == [
+        f"classes.txt: has 2 names, the records have class ids up to {highest}, first train_annotation/2.json; "
+        "add the names that are missing or mend the class id"
+        for highest in said
+    ]

@@ -76,7 +76,7 @@ def test_other_arrangements(root: Path, arrangement: str) -> None:
         ("1 0.5 0.5 0.25", "has 4 numbers, not 5; a line is class id, centre x"),
         ("1 0.5 0.5 0.25 x", "has `x`, which is not a number"),
         ("1 0.5 0.5 0.25 1.2.3", "has `1.2.3`, which is not a number"),
-        ("2 0.5 0.5 0.25 0.5", "has the class id 2.0, which is unknown: class ids run from 0 to 1"),
+        ("2 0.5 0.5 0.25 0.5", "has the class id 2, which is unknown: class ids run from 0 to 1"),
         ("-1 0.5 0.5 0.25 0.5", "which is negative"),
         ("0.5 0.5 0.5 0.25 0.5", "which is not a whole number"),
         ("1 0.9 0.5 0.5 0.5", "has a box outside its picture of 64x48 pixels"),

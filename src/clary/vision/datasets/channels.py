@@ -105,6 +105,10 @@ def _reader(channels: Mapping[str, Channel], task: Task) -> Format:
         return next((format for format in found if modes <= set(format.input_modes)), found[0])
     types = ", ".join(f"{c.name} {_described(c)}" for c in channels.values())
     mend = "give all the same content type, input mode and record wrapper"
+    able = [format for format in readers if kinds and kinds <= set(format.content_types)]
+    if len(able) == 1 and able[0].channel_needs:
+        what = f"For {task} {' and '.join(sorted(kinds))} is read in one way only; the channels are {types}"
+        raise CustomerError(what, mend=f"send {able[0].channel_needs}")
     raise CustomerError(f"The channels do not go together: {types}", mend=mend)
 
 

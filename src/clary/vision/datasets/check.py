@@ -15,11 +15,14 @@ from clary.vision import formats
 from clary.vision.base import imaging
 from clary.vision.base.types import IGNORED, Blob, Box, Dataset, Problem, Sample, SplitName, Task
 from clary.vision.datasets.duplicates import duplicates
+from clary.vision.formats._vectors import label_width
 
-__all__ = ["CheckResult", "check", "examine"]
+__all__ = ["MEND_BOX", "CheckResult", "check", "examine", "outside"]
 
 FEW = 5  # a class with fewer pictures to train on is worth a note
+LABEL_WIDTH = 350  # numbers of a detection label that a training job takes by default
 SMALL = 32  # pixels of the shorter side; below, a network sees next to nothing
+MEND_BOX = "mend the box; pixels are those of the upright picture"
 SLACK = 1.0  # pixels a box may stick out of its picture: tools count from 1, or round
 BATCH = 64  # pictures handed to the threads at a time, so that a large set does not queue up in memory
 
@@ -131,16 +134,15 @@ def _look(sample: Sample, dataset: Dataset) -> _Look:
         return _Look([Problem(where, error.what, error.mend)])
     remarks = [Problem(where, what, mend, "note") for what, mend in _remarks(info, sample)]
     if dataset.task == "detection":
-        found = (_outside(box, info, dataset.class_names) for box in sample.boxes)
-        mend = "mend the box; pixels are those of the upright picture"
-        return _Look([*(Problem(where, what, mend) for what in found if what), *remarks])
+        found = (outside(box, info, dataset.class_names) for box in sample.boxes)
+        return _Look([*(Problem(where, what, MEND_BOX) for what in found if what), *remarks])
     if dataset.task == "segmentation" and sample.mask:
         look = _look_at_mask(sample, info, dataset)
         return _Look([*look.problems, *remarks], look.pixels)
     return _Look(remarks)
 
 
-def _outside(box: Box, info: imaging.ImageInfo, class_names: Sequence[str]) -> str:
+def outside(box: Box, info: imaging.ImageInfo, class_names: Sequence[str] = ()) -> str:
     """What is wrong with a box of a picture, empty if nothing."""
     name = f"a box of {class_names[box.class_id]}" if box.class_id < len(class_names) else "a box"
     corners = f"xmin {box.xmin:g} ymin {box.ymin:g} xmax {box.xmax:g} ymax {box.ymax:g}"
@@ -164,7 +166,8 @@ def _fits(box: Box, size: tuple[int, int]) -> bool:
 def _look_at_mask(sample: Sample, info: imaging.ImageInfo, dataset: Dataset) -> _Look:
     """Whether the mask is one, as large as its picture, and of known classes."""
     assert sample.mask is not None
-    where = _place(sample.mask, dataset.root)
+    drawn = type(sample.mask) is not Blob  # of regions that stand in a file with those of other pictures
+    where = sample.source if drawn else _place(sample.mask, dataset.root)
     try:
         ids = imaging.decode_mask(sample.mask.read(), sample.mask_values)
     except OSError as error:
@@ -220,6 +223,17 @@ def _balance(dataset: Dataset) -> Iterator[Problem]:
         for split, samples in dataset.splits.items():
             if empty := sum(not sample.boxes for sample in samples):
                 yield Problem(split, f"has {_pictures(empty)} without a box", "they teach what is background", "note")
+        yield from _width(dataset)
+
+
+def _width(dataset: Dataset) -> Iterator[Problem]:
+    """A note on the picture with most boxes where a training job would refuse it unless told."""
+    samples = [sample for found in dataset.splits.values() for sample in found]
+    fullest = max(samples, key=lambda sample: label_width(sample.boxes), default=None)
+    if fullest and (needed := label_width(fullest.boxes)) > LABEL_WIDTH:
+        what = f"has {len(fullest.boxes)} boxes, more than any other picture"
+        mend = f"a training job needs label_width {needed} or more, the default is {LABEL_WIDTH}"
+        yield Problem(_where(fullest, dataset.root), what, mend, "note")
 
 
 def _pictures(count: int) -> str:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import cv2
 import numpy as np
 import simplejpeg
 from PIL import Image
@@ -23,7 +24,7 @@ from clary.vision.base import imaging
 from clary.vision.base.files import atomic_folder
 from clary.vision.base.recordio import write_record
 from clary.vision.base.types import Blob, Dataset, Problem, Sample, SplitName, Task
-from clary.vision.formats._classes import write_class_names
+from clary.vision.formats._classes import names_up_to, read_class_names, write_class_names
 from clary.vision.formats._layout import in_order, lists_by_split, walk
 from clary.vision.formats._listing import read_lst
 from clary.vision.formats._wording import relative
@@ -44,18 +45,22 @@ _PACKABLE = (b"\xff\xd8", b"\x89PNG\r\n\x1a\n")  # how what goes into a record a
 class Packing:
     """How pictures are packed. ``resize``: pixels of the shorter side, larger or smaller than it is; ``quality`` of
     JPEG, 1..100, or level of PNG, 0..9; None leaves both, and the encoding, as they are where they can be.
-    ``workers`` encode at the same time.
+    ``center_crop`` leaves the square in the middle, before a resize; ``gray`` leaves one channel. ``workers`` encode at
+    the same time.
     """
 
     resize: int | None = None
     quality: int | None = None
     encoding: Encoding = "keep"
     workers: int = 1
+    center_crop: bool = False
+    gray: bool = False
 
     @property
     def as_it_is(self) -> bool:
         """Whether a JPEG or PNG is packed byte for byte."""
-        return self.resize is None and self.quality is None and self.encoding == "keep"
+        wanted = self.resize is not None or self.quality is not None or self.center_crop or self.gray
+        return not wanted and self.encoding == "keep"
 
 
 def pack(
@@ -65,10 +70,12 @@ def pack(
 
     Returns what was packed of ``dataset``, and what was left out: pictures that cannot be read, or decoded where they
     must be. ``progress`` is called with 1 after each picture. Raises UsageError when ``root`` is not empty, cannot be
-    written, or for a data set with masks.
+    written, for a data set with masks, or where a crop would cut boxes.
     """
     if dataset.task == "segmentation":
         raise UsageError("masks are not packed into records", mend="use folders, or an augmented manifest")
+    if dataset.task == "detection" and how.center_crop:
+        raise UsageError("a crop would cut boxes and move them", mend="leave `--center-crop` out")
     problems: list[Problem] = []
     packed: dict[SplitName, list[Sample]] = {split: [] for split in dataset.splits}
     with atomic_folder(root) as folder:
@@ -99,17 +106,21 @@ def write_lists(dataset: Dataset, root: Path) -> None:
                     index += 1
 
 
-def read_tree(root: Path) -> Dataset:
+def read_tree(root: Path, suffixes: Sequence[str] = ()) -> Dataset:
     """Every folder below ``root`` that holds pictures as a class, called by its path; as im2rec --recursive does it.
 
-    Raises UsageError where there is no picture.
+    Of names that end in ``suffixes`` (``.jpg``, in any case), or else as any picture's does. Raises UsageError where
+    there is no picture.
     """
+    endings = {suffix.lower() if suffix.startswith(".") else f".{suffix.lower()}" for suffix in suffixes}
     folders: dict[str, list[Path]] = {}
     for path in sorted(walk(root)):
-        if imaging.is_picture(path) and not path.name.startswith("."):
+        wanted = path.suffix.lower() in endings if endings else imaging.is_picture(path)
+        if wanted and not path.name.startswith("."):
             folders.setdefault(relative(path.parent, root) if path.parent != root else ".", []).append(path)
     if not folders:
-        raise UsageError("holds no pictures", where=root, mend="check the path")
+        kinds = f" called {', '.join(sorted(f'*{ending}' for ending in endings))}" if endings else ""
+        raise UsageError(f"holds no pictures{kinds}", where=root, mend="check the path")
     names = sorted(folders)
     samples = tuple(
         Sample(Blob(path), (class_id,), source=relative(path, root))
@@ -122,16 +133,18 @@ def read_tree(root: Path) -> Dataset:
 def read_list(lst_path: Path, image_root: Path) -> Dataset:
     """The pictures of one list, which may hold class ids, 0 and 1 for each class, or boxes, as one split.
 
-    The split is the end of the list's name (``pets_val.lst``), else train. What is wrong stands in ``problems``.
+    The split is the end of the list's name (``pets_val.lst``), else train. Classes are called as ``classes.txt`` beside
+    the list has it, which ``write_lists`` leaves there, else by their ids. What is wrong stands in ``problems``.
     """
     task: Task = "detection" if holds_boxes(lst_path) else "classification"
     listing = read_lst(lst_path, image_root, task=task)
     [split] = lists_by_split([lst_path], ".lst")[0]
     used = [c for sample in listing.samples for c in sample.classes]
-    count = max([*used, -1]) + 1 if not listing.multi_label else listing.width or 0
+    known, faults = read_class_names(lst_path.parent)
+    count = max([*used, len(known or ()) - 1]) + 1 if not listing.multi_label else listing.width or 0
     splits: dict[SplitName, tuple[Sample, ...]] = {split: listing.samples}
-    names = tuple(str(c) for c in range(count))
-    return Dataset(image_root, "lst", names, splits, task, listing.multi_label, listing.problems)
+    problems = (*listing.problems, *faults)
+    return Dataset(image_root, "lst", names_up_to(count, known), splits, task, listing.multi_label, problems)
 
 
 def partition(dataset: Dataset, train: float, test: float, *, shuffle: bool, seed: int) -> Dataset:
@@ -170,16 +183,21 @@ def encoded(data: bytes, how: Packing) -> bytes:
     if how.as_it_is and data.startswith(_PACKABLE):
         return data
     pixels = imaging.decode(data, at_least=how.resize)
+    if how.center_crop:
+        pixels = imaging.crop_center(pixels, *[min(pixels.shape[:2])] * 2)
     if how.resize is not None:
         pixels = imaging.resize_shorter(pixels, how.resize)
+    if how.gray:
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)[..., None]
     keeps_png = how.encoding == "keep" and data.startswith(_PACKABLE[1])
     if how.encoding == "png" or keeps_png:
         stream = io.BytesIO()
         level = 3 if how.quality is None else min(how.quality, 9)
-        Image.fromarray(pixels).save(stream, "PNG", compress_level=level)
+        Image.fromarray(pixels.squeeze(2) if how.gray else pixels).save(stream, "PNG", compress_level=level)
         return stream.getvalue()
     quality = 95 if how.quality is None else how.quality
-    jpeg: bytes = simplejpeg.encode_jpeg(np.ascontiguousarray(pixels), quality, "RGB", "420")
+    space, sampling = ("GRAY", "Gray") if how.gray else ("RGB", "420")
+    jpeg: bytes = simplejpeg.encode_jpeg(np.ascontiguousarray(pixels), quality, space, sampling)
     return jpeg
 
 

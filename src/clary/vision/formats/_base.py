@@ -13,7 +13,7 @@ from typing import ClassVar
 from clary.errors import DataError, UsageError
 from clary.vision.base.files import atomic_folder
 from clary.vision.base.jobdir import Channel
-from clary.vision.base.types import Dataset, Task
+from clary.vision.base.types import Dataset, SplitName, Task
 
 __all__ = ["IMAGE_TYPES", "Format"]
 
@@ -35,10 +35,12 @@ class Format(ABC):
     layout: ClassVar[str]  # one phrase, for the list of layouts a user is shown
     tasks: ClassVar[frozenset[Task]]
     writes: ClassVar[frozenset[Task] | None] = None  # tasks it is written for; None: all it is read for
+    splits: ClassVar[tuple[SplitName, ...]] = ("train", "validation", "test")  # kept apart when written
     labels: ClassVar[tuple[str, ...]] = ()  # choices of what the classes are; the first is the default
     opens_pictures: ClassVar[frozenset[Task]] = frozenset()  # tasks for which reading needs the size of each picture
     content_types: ClassVar[tuple[str, ...]] = ()  # of training channels this format reads
     input_modes: ClassVar[tuple[str, ...]] = ("File", "FastFile")
+    channel_needs: ClassVar[str] = ""  # how such channels must come, beside their content type
 
     @property
     def written_for(self) -> frozenset[Task]:

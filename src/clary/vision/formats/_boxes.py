@@ -41,16 +41,21 @@ def class_fault(class_id: object, count: int | None = None) -> str:
     if not is_number(class_id) or class_id != int(class_id):
         return f"has the class id {class_id!r}, which is not a whole number"
     if class_id < 0:
-        return f"has the class id {class_id}, which is negative"
+        return f"has the class id {class_id:g}, which is negative"
     most = MAX_CLASSES if count is None else count
     if class_id >= most:
-        return f"has the class id {class_id}, which is unknown: class ids run from 0 to {most - 1}"
+        return f"has the class id {class_id:g}, which is unknown: class ids run from 0 to {most - 1}"
     return ""
 
 
 def is_number(value: object) -> TypeGuard[float]:
-    """Whether JSON has a finite number here."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    """Whether JSON has a finite number here, and one that fits into a float."""
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # JSON has whole numbers of any length
+        return False
 
 
 def classes_of(boxes: Iterable[Box]) -> tuple[int, ...]:

@@ -17,6 +17,7 @@ __all__ = [
     "folder_name",
     "names_up_to",
     "read_class_names",
+    "unnamed",
     "write_class_names",
 ]
 
@@ -56,6 +57,17 @@ def names_up_to(count: int, names: Mapping[int, str] | Sequence[str] | None) -> 
         taken.add(name)
         found.append(name)
     return tuple(found)
+
+
+def unnamed(names: Sequence[str] | None, count: int, samples: Iterable[Sample]) -> list[Problem]:
+    """What is wrong where ``classes.txt`` has fewer ``names`` than the records have classes, ``count``; None is no
+    such file. The first record with a class beyond is named."""
+    if names is None or count <= len(names):
+        return []
+    first = next((sample.source for sample in samples if max(sample.classes, default=-1) >= len(names)), "")
+    what = f"has {len(names)} names, the records have class ids up to {count - 1}"
+    mend = "add the names that are missing or mend the class id"
+    return [Problem(CLASS_FILE, f"{what}, first {first}" if first else what, mend)]
 
 
 def class_problems(dataset: Dataset, where: Mapping[SplitName, str]) -> list[Problem]:

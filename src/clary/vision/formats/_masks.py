@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from clary.errors import DataError, ImageError
+from clary.errors import DataError, ImageError, UsageError
 from clary.vision.base.colours import MASK_PALETTE as PALETTE
 from clary.vision.base.imaging import decode_mask
 from clary.vision.base.types import IGNORED, Problem, Sample
@@ -20,7 +20,7 @@ from clary.vision.formats._boxes import is_number
 from clary.vision.formats._files import place
 from clary.vision.formats._wording import shown
 
-__all__ = ["PALETTE", "count_classes", "mask_png", "read_label_map", "value_table", "write_mask"]
+__all__ = ["PALETTE", "count_classes", "ids_of", "mask_png", "read_label_map", "value_table", "write_mask"]
 
 _MEND = 'it is {"map": {"<class id>": <value in the masks>}} or {"scale": <number>}'
 
@@ -99,20 +99,29 @@ def mask_png(ids: np.ndarray) -> bytes:
     return stream.getvalue()
 
 
-def write_mask(sample: Sample, target: Path) -> None:
-    """Put the mask of ``sample`` under ``target`` with class ids as its values: as it is where it has those already.
+def ids_of(sample: Sample) -> np.ndarray:
+    """The class ids of the pixels of a picture, uint8 (height, width).
 
-    Raises DataError for a mask that cannot be read.
+    Raises UsageError for a sample without a mask, DataError for a mask that cannot be read.
     """
-    assert sample.mask is not None
-    if sample.mask_values is None:
-        place(sample.mask, target)
-        return
+    if sample.mask is None:
+        raise UsageError("has no mask", where=sample.source or sample.image, mend="leave it out")
     try:
-        ids = decode_mask(sample.mask.read(), sample.mask_values)
+        return decode_mask(sample.mask.read(), sample.mask_values)
     except ImageError as error:
         raise DataError(error.what, where=sample.mask, mend=error.mend) from error
     except OSError as error:
         raise DataError(f"cannot be read ({error.strerror})", where=sample.mask) from error
+
+
+def write_mask(sample: Sample, target: Path, values: bytes | None = None) -> None:
+    """Put the mask of ``sample`` under ``target``, as it is where its values are those wanted already.
+
+    ``values`` are 256 bytes, the value to write for each class id; None writes class ids. Raises as ``ids_of``.
+    """
+    if sample.mask and sample.mask_values is None and values is None:
+        place(sample.mask, target)
+        return
+    ids = ids_of(sample)
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_bytes(mask_png(ids))
+    target.write_bytes(mask_png(ids if values is None else np.frombuffer(values, np.uint8)[ids]))

@@ -30,7 +30,7 @@ def pair(root: Path, pictures: Path, others: Path, suffix: str) -> Pairs:
     """
     pairs = Pairs()
     companions = _by_stem(others, lambda path: path.suffix.lower() == suffix, pairs.problems, root)
-    images = _by_stem(pictures, is_picture, pairs.problems, root)
+    images = _by_stem(pictures, is_picture, pairs.problems, root, others.name)
     for stem, path in images.items():
         if stem in companions:
             pairs.found.append((path, companions[stem]))
@@ -43,10 +43,10 @@ def pair(root: Path, pictures: Path, others: Path, suffix: str) -> Pairs:
     return pairs
 
 
-def _by_stem(folder: Path, wanted: object, problems: list[Problem], root: Path) -> dict[str, Path]:
+def _by_stem(folder: Path, wanted: object, problems: list[Problem], root: Path, others: str = "") -> dict[str, Path]:
     found: dict[str, Path] = {}
     strange: list[str] = []
-    for path in sorted(_files(folder, root, problems)):
+    for path in _own(folder, sorted(_files(folder, root, problems)), others, problems, root):
         stem = path.relative_to(folder).with_suffix("").as_posix()
         if path.name.startswith(".") or not wanted(path):  # type: ignore[operator]
             strange.append(relative(path, root))
@@ -59,6 +59,22 @@ def _by_stem(folder: Path, wanted: object, problems: list[Problem], root: Path) 
         what = f"has {counted(strange, 'file')} of another kind, left out: {several(strange)}"
         problems.append(Problem(relative(folder, root), what, severity="note"))
     return found
+
+
+def _own(folder: Path, files: list[Path], others: str, problems: list[Problem], root: Path) -> list[Path]:
+    """The files of a folder without those of its neighbour ``others``.
+
+    An S3 prefix ``data/train`` is also that of ``data/train_annotation/1.png``, which thus lies in ``train`` as
+    ``train_annotation/1.png``, and is no picture.
+    """
+    if not others.startswith(folder.name) or others == folder.name:
+        return files
+    own = [path for path in files if not path.is_relative_to(folder / others)]
+    if len(own) < len(files):
+        what = f"has the {counted(range(len(files) - len(own)), 'file')} of {others} as well, left out"
+        mend = "end the S3 URI of this channel with a slash"
+        problems.append(Problem(relative(folder, root), what, mend, "note"))
+    return own
 
 
 def _files(folder: Path, root: Path, problems: list[Problem]) -> Iterator[Path]:

@@ -107,7 +107,7 @@ class _Reader:
             try:
                 size = _upright(head[skip:], lambda: blob.read())
             except ImageError as error:
-                raise DataError(f"holds a picture that {error.what}", mend=error.mend) from error
+                raise DataError(f"what it holds {error.what}", mend=error.mend) from error
             boxes, faults = vector_to_boxes(labels, size)
             self.problems += [Problem(where, what, mend) for what, mend in faults]
             self.width = max(self.width, *(box.class_id + 1 for box in boxes), 0)

@@ -63,6 +63,7 @@ class AugmentedManifest(Format):
     tasks = frozenset[Task]({"classification", "detection", "segmentation"})
     content_types = ("application/x-recordio",)
     input_modes = ("Pipe",)
+    channel_needs = "an augmented manifest: S3DataType AugmentedManifestFile, Pipe mode, RecordWrapperType RecordIO"
 
     def sniff(self, root: Path) -> bool:
         return bool(manifests(root))

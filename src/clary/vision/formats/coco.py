@@ -1,13 +1,18 @@
-"""Boxes as COCO has them: one JSON file a split.
+"""Boxes and regions as COCO has them: one JSON file a split.
 
     ROOT/
     ├── annotations/instances_train2017.json  instances_val2017.json    also without the year
+    ├── annotations/stuff_train2017.json ...                            masks of every pixel
     └── train2017/000000000009.jpg ...        also images/train2017/, images/, train/
     or train/_annotations.coco.json           beside its pictures, as labelling services export it
 
 Boxes are x, y, width, height in pixels from the upper left corner. Category ids need not be dense; class ids are, in
-order of category ids. A crowd counts as difficult. Polygons are not read.
-Source: COCO data format (cocodataset.org, "Data format").
+order of category ids. A crowd counts as difficult.
+
+For segmentation polygons and run lengths are drawn into masks. Pixels of no region are ignored in ``stuff`` files,
+which have one for every pixel that counts; in others they are background: the category of that name, or one more class
+before the others.
+Source: COCO data format (cocodataset.org, "Data format"); COCO-Stuff 2017 for ``stuff``.
 """
 
 from __future__ import annotations
@@ -15,48 +20,63 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from clary.vision.base.types import Blob, Box, Dataset, Problem, Sample, SplitName, Task
+import numpy as np
+
+from clary.vision.base.imaging import MAX_PIXELS
+from clary.vision.base.types import IGNORED, Blob, Box, Dataset, Problem, Sample, SplitName, Task
 from clary.vision.formats._base import Format
 from clary.vision.formats._boxes import box_or_fault, classes_of, is_number
 from clary.vision.formats._classes import class_problems, names_up_to
 from clary.vision.formats._files import distinct_name, file_name, picture_size, place
 from clary.vision.formats._layout import SPLIT_ORDER, SPLITS, entries, unsafe_path
+from clary.vision.formats._masks import ids_of
+from clary.vision.formats._regions import DrawnMask, Region, runs_of, shape_in, text_of
 from clary.vision.formats._wording import counted, relative, several, shown
 
 __all__ = ["FORMAT", "Coco"]
 
 EXPORTED = "_annotations.coco.json"
-_SPLIT = re.compile(r"(?:instances_)?([a-z]+)[0-9]*")  # of a file name without its suffix
+BACKGROUND = "background"
+_SPLIT = re.compile(r"(?:instances_|stuff_)?([a-z]+)[0-9]*")  # of a file name without its suffix
 _MEND = "mend the file or export it again"
 
 
 class Coco(Format):
-    """See the module. Written as ``annotations/instances_<split>.json`` and ``<split>/``."""
+    """See the module. Written as ``annotations/instances_<split>.json`` and ``<split>/``; masks, with run
+    lengths, as ``stuff_<split>.json``."""
 
     name = "coco"
     layout = "annotations/instances_train.json and train/ with its pictures, as COCO has it"
-    tasks = frozenset[Task]({"detection"})
+    tasks = frozenset[Task]({"detection", "segmentation"})
 
     def sniff(self, root: Path) -> bool:
-        return bool(_files(root))
+        return any(_files(root, task) for task in self.tasks)
+
+    def task_of(self, root: Path) -> Task:
+        return "detection" if _files(root, "detection") else "segmentation"
 
     def _read(self, root: Path, task: Task, labels: str | None) -> Dataset:
-        files = _files(root)
+        files = _files(root, task)
         problems: list[Problem] = []
-        loaded = {split: _File(root, split, path, problems) for split, path in files.items()}
+        loaded = {split: _File(root, split, path, problems, task) for split, path in files.items()}
         names: dict[int, str] = {}
         for file in loaded.values():
             file.take_categories(names)
-        class_ids = {category: number for number, category in enumerate(sorted(names))}
+        ordered = [names[category] for category in sorted(names)]
+        ground = _ground(ordered)
+        if task == "segmentation" and ground is None and not all(map(_covers, files.values())):
+            ordered, ground = [BACKGROUND, *ordered], 0
+        shift = len(ordered) - len(names)
+        numbers = {category: number for number, category in enumerate(sorted(names), start=shift)}
         splits: dict[SplitName, tuple[Sample, ...]] = {"train": ()}
-        splits |= {split: found for split, file in loaded.items() if (found := file.samples(class_ids))}
-        by_id = names_up_to(len(names), [names[category] for category in sorted(names)])
-        dataset = Dataset(root, self.name, by_id, splits, "detection")
+        splits |= {split: found for split, file in loaded.items() if (found := file.samples(numbers, ground))}
+        by_id = names_up_to(len(ordered), ordered)
+        dataset = Dataset(root, self.name, by_id, splits, task)
         where = {split: relative(path, root) for split, path in files.items()}
         return replace(dataset, problems=(*problems, *class_problems(dataset, where)))
 
@@ -71,14 +91,17 @@ class Coco(Format):
                 place(sample.image, root / split / name)
                 width, height = picture_size(sample)
                 images.append({"id": image_id, "file_name": name, "width": width, "height": height})
-                annotations += _annotations(sample, image_id, len(annotations) + 1)
+                found = _regions(sample) if dataset.task == "segmentation" else _boxes(sample)
+                known = {"image_id": image_id, "iscrowd": 0}
+                annotations += [{"id": n, **known, **one} for n, one in enumerate(found, start=len(annotations) + 1)]
             value = {
                 "info": {"description": "written by Clary"},
                 "categories": [{"id": c, "name": name} for c, name in enumerate(dataset.class_names, start=1)],
                 "images": images,
                 "annotations": annotations,
             }
-            path = root / "annotations" / f"instances_{split}.json"
+            kind = "stuff" if dataset.task == "segmentation" else "instances"
+            path = root / "annotations" / f"{kind}_{split}.json"
             path.write_text(json.dumps(value, ensure_ascii=False), encoding="utf-8")
 
 
@@ -90,6 +113,7 @@ class _File:
     split: SplitName
     path: Path
     problems: list[Problem]
+    task: Task
     _value: dict[str, Any] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
@@ -104,48 +128,55 @@ class _File:
             elif names.setdefault(category, name) != name:
                 self._report("category", entry, f"is {shown(names[category])} elsewhere")
 
-    def samples(self, class_ids: Mapping[int, int]) -> tuple[Sample, ...]:
+    def samples(self, class_ids: Mapping[int, int], ground: int | None) -> tuple[Sample, ...]:
         images: dict[int, dict[str, Any]] = {}
         for entry in self._list("images"):
             if not _is_id(entry.get("id")) or not isinstance(entry.get("file_name"), str):
                 self._report("image", entry, "has no whole number `id` and string `file_name`")
             elif entry["id"] in images:
                 self._report("image", entry, "has the id of an earlier one")
+            elif self.task == "segmentation" and not _size_of(entry):
+                self._report("image", entry, "has no `width` and `height` in pixels, which its mask needs")
             else:
                 images[entry["id"]] = entry
-        boxes: dict[int, list[Box]] = {image_id: [] for image_id in images}
+        found: dict[int, list[Any]] = {image_id: [] for image_id in images}
         for entry in self._list("annotations"):
-            self._take_box(entry, images, boxes, class_ids)
+            self._take(entry, images, found, class_ids)
         folder = self._folder([entry["file_name"] for entry in images.values()])
-        return tuple(self._paired(images, boxes, folder))
+        return tuple(self._paired(images, found, folder, ground))
 
-    def _take_box(
+    def _take(
         self,
         entry: dict[str, Any],
         images: Mapping[int, dict[str, Any]],
-        boxes: Mapping[int, list[Box]],
+        found: Mapping[int, list[Any]],
         class_ids: Mapping[int, int],
     ) -> None:
-        image_id, category, corners = entry.get("image_id"), entry.get("category_id"), entry.get("bbox")
+        """Add the box or the region of an annotation to those of its picture."""
+        image_id, category = entry.get("image_id"), entry.get("category_id")
         if not _is_id(image_id) or image_id not in images:
             return self._report("annotation", entry, f"has the image_id {shown(str(image_id))}, which no image has")
         if not _is_id(category) or category not in class_ids:
             known = f"the categories are {several(map(str, class_ids), 10)}"
             return self._report("annotation", entry, f"has the unknown category_id {shown(str(category))}; {known}")
-        if not isinstance(corners, list) or len(corners) != 4 or not all(map(is_number, corners)):
-            return self._report("annotation", entry, "has no `bbox` of four numbers: x, y, width, height")
-        x, y, width, height = map(float, corners)
-        wide, high = images[image_id].get("width"), images[image_id].get("height")
-        known_size = (float(wide), float(high)) if is_number(wide) and is_number(high) else None
-        crowd = bool(entry.get("iscrowd"))
-        box = box_or_fault(class_ids[category], (x, y, x + width, y + height), known_size, crowd)
-        if isinstance(box, str):
-            return self._report("annotation", entry, box)
-        boxes[image_id].append(box)
+        read = _box_in if self.task == "detection" else _region_in
+        one = read(entry, class_ids[category], images[image_id])
+        if isinstance(one, str):
+            return self._report("annotation", entry, one)
+        found[image_id].append(one)
         return None
 
+    def _sample(self, picture: Path, entry: dict[str, Any], found: Sequence[Any], ground: int | None) -> Sample:
+        source = f"{self._where} image {entry['id']}"
+        if self.task == "detection":
+            return Sample(Blob(picture), classes_of(found), tuple(found), source=source)
+        width, height = _size_of(entry) or (0, 0)
+        behind = IGNORED if ground is None or _covers(self.path) else ground
+        mask = DrawnMask(self.path, 0, 0, (), tuple(found), height, width, behind)
+        return Sample(Blob(picture), mask=mask, source=source)
+
     def _paired(
-        self, images: Mapping[int, dict[str, Any]], boxes: Mapping[int, list[Box]], folder: Path
+        self, images: Mapping[int, dict[str, Any]], found: Mapping[int, list[Any]], folder: Path, ground: int | None
     ) -> Iterator[Sample]:
         missing: list[str] = []
         for image_id, entry in images.items():
@@ -155,16 +186,14 @@ class _File:
             elif not os.path.isfile(folder / name):
                 missing.append(name)
             else:
-                found = tuple(boxes[image_id])
-                source = f"{self._where} image {image_id}"
-                yield Sample(Blob(folder / name), classes_of(found), found, source=source)
+                yield self._sample(folder / name, entry, found[image_id], ground)
         if missing:
             what = f"names {counted(missing, 'picture')} not in {relative(folder, self.root)}, left out"
             self._problem(self._where, f"{what}: {several(missing)}", "put them back or remove their entries")
 
     def _folder(self, names: list[str]) -> Path:
         """Where the first pictures of the file lie."""
-        stem = self.path.stem.removeprefix("instances_")
+        stem = self.path.stem.removeprefix("instances_").removeprefix("stuff_")
         near = [self.path.parent] if self.path.name == EXPORTED else []
         others = [self.root / stem, self.root / "images" / stem, self.root / self.split, self.root / "images"]
         for folder in (*near, *others, self.root / "images" / self.split, self.root):
@@ -211,12 +240,62 @@ class _File:
         return relative(self.path, self.root)
 
 
-def _annotations(sample: Sample, image_id: int, first: int) -> Iterator[dict[str, Any]]:
-    for number, box in enumerate(sample.boxes, start=first):
+def _box_in(entry: dict[str, Any], class_id: int, image: dict[str, Any]) -> Box | str:
+    """The box of an annotation, or what is wrong with it."""
+    corners = entry.get("bbox")
+    if not isinstance(corners, list) or len(corners) != 4 or not all(map(is_number, corners)):
+        return "has no `bbox` of four numbers: x, y, width, height"
+    x, y, width, height = map(float, corners)
+    wide, high = image.get("width"), image.get("height")
+    size = (float(wide), float(high)) if is_number(wide) and is_number(high) else None
+    return box_or_fault(class_id, (x, y, x + width, y + height), size, bool(entry.get("iscrowd")))
+
+
+def _region_in(entry: dict[str, Any], class_id: int, image: dict[str, Any]) -> Region | str:
+    """The region of an annotation, or what is wrong with it."""
+    if class_id >= IGNORED:
+        return f"has class {class_id}, masks hold {IGNORED} classes"
+    width, height = _size_of(image) or (0, 0)
+    shape, fault = shape_in(entry.get("segmentation"), height, width)
+    return fault if shape is None else Region(class_id, shape)
+
+
+def _size_of(image: dict[str, Any]) -> tuple[int, int] | None:
+    """Width and height in pixels, None where they are not said or no picture has them."""
+    width, height = image.get("width"), image.get("height")
+    if not (_is_id(width) and _is_id(height)) or min(width, height) < 1 or width * height > MAX_PIXELS:
+        return None
+    return width, height
+
+
+def _ground(names: Sequence[str]) -> int | None:
+    """The number of the class called background."""
+    return next((number for number, name in enumerate(names) if name.lower() == BACKGROUND), None)
+
+
+def _covers(path: Path) -> bool:
+    """Whether a file has a region for every pixel that counts."""
+    return path.name.startswith("stuff_")
+
+
+def _regions(sample: Sample) -> Iterator[dict[str, Any]]:
+    ids = ids_of(sample)
+    for class_id in np.unique(ids[ids != IGNORED]).tolist():
+        inside = ids == class_id
+        rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
+        left, top = int(columns[0]), int(rows[0])
+        yield {
+            "category_id": class_id + 1,
+            "bbox": [left, top, int(columns[-1]) + 1 - left, int(rows[-1]) + 1 - top],
+            "area": int(inside.sum()),
+            "segmentation": {"size": list(ids.shape), "counts": text_of(runs_of(inside))},
+        }
+
+
+def _boxes(sample: Sample) -> Iterator[dict[str, Any]]:
+    for box in sample.boxes:
         width, height = box.xmax - box.xmin, box.ymax - box.ymin
         yield {
-            "id": number,
-            "image_id": image_id,
             "category_id": box.class_id + 1,
             "bbox": [box.xmin, box.ymin, width, height],
             "area": width * height,
@@ -225,12 +304,12 @@ def _annotations(sample: Sample, image_id: int, first: int) -> Iterator[dict[str
         }
 
 
-def _files(root: Path) -> dict[SplitName, Path]:
-    """The JSON file of each split."""
+def _files(root: Path, task: Task) -> dict[SplitName, Path]:
+    """The JSON file of each split; for segmentation rather those that cover every pixel."""
     found: dict[SplitName, Path] = {}
-    for path in entries(root / "annotations"):
-        name = _SPLIT.fullmatch(path.stem)
-        if path.suffix == ".json" and name and name[1] in SPLITS:
+    named = [(path, _SPLIT.fullmatch(path.stem)) for path in entries(root / "annotations") if path.suffix == ".json"]
+    for path, name in sorted(named, key=lambda pair: not _covers(pair[0])):
+        if name and name[1] in SPLITS and (task == "segmentation" or not _covers(path)):
             found.setdefault(SPLITS[name[1]], path)
     for folder in entries(root):
         if folder.name.lower() in SPLITS and (folder / EXPORTED).is_file():

@@ -25,7 +25,14 @@ from clary.errors import CustomerError, DataError
 from clary.vision.base.jobdir import Channel
 from clary.vision.base.types import Dataset, Problem, Sample, SplitName, Task
 from clary.vision.formats._base import IMAGE_TYPES, Format
-from clary.vision.formats._classes import class_problems, folder_name, names_up_to, read_class_names, write_class_names
+from clary.vision.formats._classes import (
+    class_problems,
+    folder_name,
+    names_up_to,
+    read_class_names,
+    unnamed,
+    write_class_names,
+)
 from clary.vision.formats._files import distinct_name, file_name, picture_size, place
 from clary.vision.formats._layout import SPLITS, entries, lists_by_split, numbered_lines
 from clary.vision.formats._listing import Listing, Row, parse_row, read_lst
@@ -122,6 +129,7 @@ def _dataset(
         count = max(count, *(listing.width or 0 for listing in listings.values()))
     elif task == "detection":
         count = max(count, len(named or ()), max([*used, -1]) + 1)
+        found += unnamed(named, count, (sample for sample, _ in pairs))
     elif gaps := [str(c) for c in range(count) if c not in used]:
         what = f"has no picture of class {several(gaps, 10)}"
         found.append(Problem(where.get("train", "train"), what, "class ids are meant to have no gaps", "note"))

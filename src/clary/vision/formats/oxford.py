@@ -23,12 +23,14 @@ from pathlib import Path
 from typing import Literal
 
 from clary.errors import UsageError
-from clary.vision.base.imaging import inspect, is_picture
+from clary.vision.base.imaging import is_picture
 from clary.vision.base.types import IGNORED, Blob, Box, Dataset, Problem, Sample, SplitName, Task
 from clary.vision.formats._base import Format
+from clary.vision.formats._boxes import classes_of
 from clary.vision.formats._classes import class_problems
-from clary.vision.formats._files import file_name, place
+from clary.vision.formats._files import file_name, picture_size, place
 from clary.vision.formats._layout import numbered_lines
+from clary.vision.formats._masks import write_mask
 from clary.vision.formats._voc import annotation, read_boxes
 from clary.vision.formats._wording import counted, several, shown
 
@@ -66,13 +68,14 @@ class Oxford(Format):
 
     Labels ``breeds`` (in the order of class ids, made 0-based and dense) or ``species`` (cat, dog). Boxes always count
     species: 0 cat, 1 dog; for the task detection so do the classes, and pictures without a box are left out. For
-    segmentation the classes are pet, background and border, which ``mask_values`` makes of a trimap's 1, 2, 3.
+    segmentation the classes are pet, background and border, which ``mask_values`` makes of a trimap's 1, 2, 3. Other
+    boxes and masks than of these are not written.
     """
 
     name = "oxford"
     layout = "images/ and annotations/trainval.txt, as the Oxford-IIIT Pet set has it"
     tasks = frozenset[Task]({"classification", "detection", "segmentation"})
-    writes = frozenset[Task]({"classification"})
+    splits = ("train", "test")
     labels = ("breeds", "species")
 
     def sniff(self, root: Path) -> bool:
@@ -84,6 +87,10 @@ class Oxford(Format):
     def _write(self, dataset: Dataset, root: Path) -> None:
         if dataset.multi_label:
             raise UsageError("the oxford layout holds one class a picture", mend="write the lst layout instead")
+        known = {"detection": SPECIES, "segmentation": REGIONS}.get(dataset.task, dataset.class_names)
+        if strange := [name for name in dataset.class_names if name not in known]:
+            what = f"the oxford layout holds {dataset.task} data of {', '.join(known)} only, not of {shown(strange[0])}"
+            raise UsageError(what, mend="write the voc layout instead")
         _Writer(dataset, root).write()
 
 
@@ -93,6 +100,7 @@ class _Reader:
         self._problems: list[Problem] = []
         self._pictures = _by_stem(root / "images", is_picture)
         self._trimaps = _by_stem(root / "annotations" / "trimaps", lambda path: path.suffix == ".png")
+        self._boxed: set[str] = set()  # names with an annotation that could be read
         self._xmls = _by_stem(root / "annotations" / "xmls", lambda path: path.suffix == ".xml")
 
     def dataset(self) -> Dataset:
@@ -179,11 +187,12 @@ class _Reader:
         return None
 
     def _samples(self, rows: Iterable[_Row], class_ids: Mapping[int, int]) -> tuple[Sample, ...]:
-        samples = [self._sample(row, class_ids) for row in rows]
+        pairs = [(row, self._sample(row, class_ids)) for row in rows]
+        samples = [sample for _, sample in pairs]
         if self._task == "classification":
             return tuple(samples)
         noun, folder = ("box", "xmls") if self._task == "detection" else ("trimap", "trimaps")
-        has = [bool(sample.boxes if noun == "box" else sample.mask) for sample in samples]
+        has = [row.name in self._boxed if noun == "box" else bool(sample.mask) for row, sample in pairs]
         if without := [sample.image.path.name for sample, kept in zip(samples, has, strict=True) if not kept]:
             what = f"has no {noun} for {counted(without, 'listed picture')}, left out: {several(without)}"
             self._problems.append(Problem(f"annotations/{folder}", what, severity="note"))
@@ -195,10 +204,13 @@ class _Reader:
         if xml := self._xmls.get(row.name):
             boxes, problems = read_boxes(xml, f"annotations/xmls/{xml.name}", {"cat": 0, "dog": 1})
             self._problems += problems
+            if boxes or not problems:
+                self._boxed.add(row.name)
         species = self._labels == "species"
+        single = (row.species if species else class_ids[row.class_id],)
         return Sample(
             image=Blob(self._pictures[row.name]),
-            classes=() if self._task == "segmentation" else (row.species if species else class_ids[row.class_id],),
+            classes={"classification": single, "detection": classes_of(boxes)}.get(self._task, ()),
             boxes=boxes,
             mask=Blob(mask) if mask else None,
             source=row.where,
@@ -228,29 +240,56 @@ class _Writer:
         self._numbers: Counter[str] = Counter()  # the last number given to a picture of a class
 
     def write(self) -> None:
-        lists: dict[str, list[str]] = {name: [] for name in LISTS}
+        rows: dict[str, list[tuple[str, int]]] = {name: [] for name in LISTS}
         for split, samples in self._dataset.splits.items():
-            file = "test.txt" if split == "test" else "trainval.txt"
-            lists[file] += [self._record(sample) for sample in samples]
+            rows["test.txt" if split == "test" else "trainval.txt"] += [self._placed(sample) for sample in samples]
+        class_ids = self._class_ids(name for found in rows.values() for name, _ in found)
         folder = self._root / "annotations"
         folder.mkdir(exist_ok=True)
-        for name, lines in lists.items():
-            (folder / name).write_text("".join(lines))
-        (folder / "list.txt").write_text(HEADER + "".join(lists["trainval.txt"] + lists["test.txt"]))
+        everything = ""
+        for file, found in rows.items():
+            numbered = [(name, class_ids[name.rpartition("_")[0]], species + 1) for name, species in found]
+            text = "".join(f"{name} {class_id} {species} {class_id}\n" for name, class_id, species in numbered)
+            (folder / file).write_text(text)
+            everything += text
+        (folder / "list.txt").write_text(HEADER + everything)
 
-    def _record(self, sample: Sample) -> str:
-        """Place the files of a sample; return its line."""
-        class_id = sample.classes[0]
-        name = self._name(sample, self._dataset.class_names[class_id])
+    def _class_ids(self, names: Iterable[str]) -> dict[str, int]:
+        """Ids from 1 of the classes that pictures are called by."""
+        if self._dataset.task == "classification":
+            return {name: number for number, name in enumerate(self._dataset.class_names, start=1)}
+        return {breed: n for n, breed in enumerate(sorted({name.rpartition("_")[0] for name in names}), start=1)}
+
+    def _placed(self, sample: Sample) -> tuple[str, int]:
+        """Place the files of a sample; return its name and species."""
+        dataset, breed = self._dataset, self._breed(sample)
+        name = self._name(sample, breed)
         place(sample.image, self._root / "images" / f"{name}.jpg")
-        if sample.mask:
-            place(sample.mask, self._root / "annotations" / "trimaps" / f"{name}.png")
-        if sample.boxes:
-            size = inspect(sample.image.read()).upright
+        self._place_trimap(sample, self._root / "annotations" / "trimaps" / f"{name}.png")
+        if sample.boxes or dataset.task == "detection":
+            names = dataset.class_names if dataset.task == "detection" else SPECIES
             xml = self._root / "annotations" / "xmls" / f"{name}.xml"
             xml.parent.mkdir(parents=True, exist_ok=True)
-            xml.write_bytes(annotation(f"{name}.jpg", *size, sample.boxes, SPECIES))
-        return f"{name} {class_id + 1} {self._species(sample) + 1} {class_id + 1}\n"
+            xml.write_bytes(annotation(f"{name}.jpg", *picture_size(sample), sample.boxes, names))
+        return name, self._species(sample, breed)
+
+    def _place_trimap(self, sample: Sample, target: Path) -> None:
+        names = self._dataset.class_names
+        if self._dataset.task != "segmentation" or (sample.mask_values == TRIMAP and names == REGIONS):
+            if sample.mask:
+                place(sample.mask, target)
+            return
+        values = [REGIONS.index(name) + 1 for name in names]
+        write_mask(sample, target, bytes([*values, *[IGNORED] * (256 - len(values))]))
+
+    def _breed(self, sample: Sample) -> str:
+        """What comes before the number in the picture's name: its class; else as it is called, or by its box."""
+        if self._dataset.task == "classification":
+            return self._dataset.class_names[sample.classes[0]]
+        own = os.path.splitext(file_name(sample))[0]
+        if _NAME.fullmatch(own):
+            return own.rpartition("_")[0]
+        return self._dataset.class_names[sample.boxes[0].class_id] if sample.boxes else "pet"
 
     def _name(self, sample: Sample, class_name: str) -> str:
         """The picture's own name where it is ``<class>_<number>`` and free, else the next free number."""
@@ -263,12 +302,12 @@ class _Writer:
         self._taken.add(name.lower())
         return name
 
-    def _species(self, sample: Sample) -> int:
+    def _species(self, sample: Sample, breed: str) -> int:
         """0 cat, 1 dog: as its box says, as the class is called, or by the rule in HEADER."""
         if sample.boxes:
-            return sample.boxes[0].class_id
-        name = self._dataset.class_names[sample.classes[0]]
-        return SPECIES.index(name) if name in SPECIES else int(not name[:1].isupper())
+            names = self._dataset.class_names if self._dataset.task == "detection" else SPECIES
+            return SPECIES.index(names[sample.boxes[0].class_id])
+        return SPECIES.index(breed) if breed in SPECIES else int(not breed[:1].isupper())
 
 
 def parse_row(text: str, where: str) -> _Row | Problem:

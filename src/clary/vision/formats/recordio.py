@@ -25,7 +25,7 @@ from clary.vision.base.pipes import spooled
 from clary.vision.base.recordio import ImageRecord, pack, write_record
 from clary.vision.base.types import Dataset, Problem, Sample, SplitName, Task
 from clary.vision.formats._base import Format
-from clary.vision.formats._classes import class_problems, names_up_to, read_class_names, write_class_names
+from clary.vision.formats._classes import class_problems, names_up_to, read_class_names, unnamed, write_class_names
 from clary.vision.formats._files import picture_size
 from clary.vision.formats._layout import SPLITS, entries, lists_by_split
 from clary.vision.formats._rec import Records, damaged, holds_vectors, index_problems, read_rec
@@ -127,10 +127,7 @@ def _dataset(
     count = max(num_classes or 0, len(names or ()), *(found.width for found in records.values()), 0)
     splits: dict[SplitName, tuple[Sample, ...]] = {"train": ()}
     splits |= {split: found.samples for split, found in records.items() if found.samples}
-    found = list(problems)
-    if names is not None and count > len(names):
-        what = f"has {len(names)} names, the records have class ids up to {count - 1}"
-        found.append(Problem("classes.txt", what, "add the names that are missing"))
+    found = [*problems, *unnamed(names, count, (sample for samples in splits.values() for sample in samples))]
     dataset = Dataset(root, RecordIO.name, names_up_to(count, names), splits, task, multi_label)
     return replace(dataset, problems=(*found, *class_problems(dataset, where)))
 

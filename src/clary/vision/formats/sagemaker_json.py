@@ -26,7 +26,7 @@ from clary.vision.base.types import Blob, Dataset, Problem, Sample, SplitName, T
 from clary.vision.formats._annotation import annotation_of, boxes_in
 from clary.vision.formats._base import IMAGE_TYPES, Format
 from clary.vision.formats._boxes import class_fault, classes_of
-from clary.vision.formats._classes import class_problems, names_up_to, read_class_names, write_class_names
+from clary.vision.formats._classes import class_problems, names_up_to, read_class_names, unnamed, write_class_names
 from clary.vision.formats._files import distinct_name, file_name, picture_size, place
 from clary.vision.formats._layout import SPLIT_ORDER, SPLITS, entries
 from clary.vision.formats._pairs import pair
@@ -111,13 +111,14 @@ class _Reader:
         self.splits[split], self.where[split] = tuple(samples), relative(pictures, self.root)
 
     def dataset(self, names: tuple[str, ...] | None, num_classes: int | None) -> Dataset:
-        boxes = [box for samples in self.splits.values() for sample in samples for box in sample.boxes]
-        highest = max((box.class_id for box in boxes), default=-1)
+        samples = [sample for found in self.splits.values() for sample in found]
+        highest = max((c for sample in samples for c in sample.classes), default=-1)
         count = max(num_classes or 0, len(names or ()), highest + 1, *(c + 1 for c in self.names), 0)
         kept: dict[SplitName, tuple[Sample, ...]] = {"train": ()}
         kept |= {split: found for split, found in self.splits.items() if found}
         dataset = Dataset(self.root, SageMakerJson.name, names_up_to(count, names or self.names), kept, "detection")
-        return replace(dataset, problems=(*self.problems, *class_problems(dataset, self.where)))
+        found = [*self.problems, *unnamed(names, count, samples)]
+        return replace(dataset, problems=(*found, *class_problems(dataset, self.where)))
 
     def _sample(self, picture: Path, annotation: Path) -> Sample | None:
         where = relative(annotation, self.root)

@@ -1,0 +1,173 @@
+"""Regions of pictures as COCO has them, polygons and run lengths, and the masks they make.
+
+A polygon is a list x, y, x, y ... in pixels; run lengths say by turns how many pixels are outside and inside, column by
+column, as a list or as text. Drawn exactly as pycocotools does it. Source: cocoapi, common/maskApi.c (rleFrPoly,
+rleFrString, rleToString).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+
+from clary.vision.base.types import IGNORED, Blob
+from clary.vision.formats._boxes import is_number
+from clary.vision.formats._masks import mask_png
+
+__all__ = ["DrawnMask", "Region", "Shape", "mask_of", "polygon_mask", "runs_in", "runs_of", "shape_in", "text_of"]
+
+Shape: TypeAlias = "tuple[tuple[float, ...], ...] | str | tuple[int, ...]"  # polygons, text of run lengths, run lengths
+_FINE = 5  # points a pixel along the edge of a polygon
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """What belongs to a class; ``shape`` has passed ``shape_in``."""
+
+    class_id: int
+    shape: Shape
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnMask(Blob):
+    """A mask that is drawn when it is read: a PNG of class ids; ``path`` is the file that has the regions.
+
+    Pixels of no region are ``ground``. Of regions that overlap the smaller lies on top.
+    """
+
+    regions: tuple[Region, ...] = ()
+    height: int = 0
+    width: int = 0
+    ground: int = IGNORED
+
+    def read(self) -> bytes:
+        """The PNG."""
+        ids = np.full((self.height, self.width), self.ground, np.uint8)
+        drawn = [(region.class_id, mask_of(region.shape, self.height, self.width)) for region in self.regions]
+        for class_id, inside in sorted(drawn, key=lambda pair: -int(pair[1].sum())):
+            ids[inside] = class_id
+        return mask_png(ids)
+
+    @property
+    def size(self) -> int:
+        """How many bytes ``read`` gives."""
+        return len(self.read())
+
+
+def shape_in(value: object, height: int, width: int) -> tuple[Shape | None, str]:
+    """The ``segmentation`` of an annotation, None where it has none, and what is wrong with it."""
+    if isinstance(value, dict):
+        return _runs(value, height, width)
+    if not isinstance(value, list) or not value:
+        return None, "has no `segmentation` of polygons or run lengths"
+    for corners in value:
+        if not isinstance(corners, list) or len(corners) < 6 or len(corners) % 2 or not all(map(is_number, corners)):
+            return None, "has a polygon that is no list of x, y, x, y ... of three points at least"
+        if min(corners) < -max(height, width) or max(corners) > 2 * max(height, width):
+            return None, f"has a polygon far outside its picture of {width}x{height} pixels"
+    return tuple(tuple(map(float, corners)) for corners in value), ""
+
+
+def mask_of(shape: Shape, height: int, width: int) -> np.ndarray:
+    """The pixels of a shape that has passed ``shape_in``, booleans of (height, width)."""
+    if isinstance(shape, str):
+        return _inside(list(runs_in(shape)), height, width)
+    inside = np.zeros((height, width), bool)
+    for corners in shape:
+        if isinstance(corners, int):
+            return _inside(shape, height, width)  # type: ignore[arg-type]  # the others are too
+        inside |= polygon_mask(corners, height, width)
+    return inside
+
+
+def polygon_mask(corners: Sequence[float], height: int, width: int) -> np.ndarray:
+    """The pixels inside one polygon, booleans of (height, width).
+
+    Its edge is followed in steps of a fifth of a pixel; where it passes from one column to the next, the column changes
+    from outside to inside or back.
+    """
+    points = np.trunc(_FINE * np.asarray(corners, np.float64).reshape(-1, 2) + 0.5).astype(np.int64)
+    lines = [_line(start, end) for start, end in zip(points, np.roll(points, -1, axis=0), strict=True)]
+    u, v = np.concatenate(lines).T
+    moved = np.flatnonzero(np.diff(u)) + 1
+    x = (np.minimum(u[moved], u[moved - 1]) + 0.5) / _FINE - 0.5
+    y = np.ceil(np.clip((np.minimum(v[moved], v[moved - 1]) + 0.5) / _FINE - 0.5, 0, height))
+    kept = (np.floor(x) == x) & (x >= 0) & (x <= width - 1)
+    places = (x[kept] * height + y[kept]).astype(np.int64)
+    turns = np.bincount(places, minlength=height * width + 1)[: height * width]
+    inside: np.ndarray = (np.cumsum(turns) % 2 == 1).reshape(width, height).T
+    return inside
+
+
+def runs_in(text: str) -> Iterator[int]:
+    """The run lengths in a text: six bits a letter, five of them digits, from the third on as differences."""
+    before: list[int] = []
+    value = place = 0
+    for letter in text:
+        bits = ord(letter) - 48
+        value |= (bits & 0x1F) << 5 * place
+        place += 1
+        if bits & 0x20:
+            continue
+        if bits & 0x10:
+            value |= -1 << 5 * place
+        before.append(value + (before[-2] if len(before) > 2 else 0))
+        yield before[-1]
+        value = place = 0
+
+
+def text_of(runs: Sequence[int]) -> str:
+    """Run lengths as text."""
+    letters = []
+    for number, run in enumerate(runs):
+        value = run - (runs[number - 2] if number > 2 else 0)
+        more = True
+        while more:
+            bits = value & 0x1F
+            value >>= 5
+            more = value != (-1 if bits & 0x10 else 0)
+            letters.append(chr(48 + (bits | 0x20 if more else bits)))
+    return "".join(letters)
+
+
+def runs_of(inside: np.ndarray) -> list[int]:
+    """The run lengths of booleans (height, width), the first those outside."""
+    flat = np.concatenate([[False], inside.T.ravel()])
+    ends = np.append(np.flatnonzero(flat[1:] != flat[:-1]), inside.size)
+    return [int(run) for run in np.diff(ends, prepend=0)]
+
+
+def _runs(value: dict[str, object], height: int, width: int) -> tuple[Shape | None, str]:
+    counts = value.get("counts")
+    if value.get("size") != [height, width]:
+        return None, f"has run lengths for a size of {str(value.get('size'))[:40]}, its picture has [{height}, {width}]"
+    if isinstance(counts, str) and all("0" <= letter <= "o" for letter in counts):
+        runs: Sequence[int] = list(runs_in(counts))
+    elif isinstance(counts, list) and all(isinstance(run, int) and not isinstance(run, bool) for run in counts):
+        runs = counts
+    else:
+        return None, "has no run lengths in `counts`, neither a list nor text"
+    if min(runs, default=0) < 0 or sum(runs) != height * width:
+        return None, f"has run lengths that do not make up its {height * width} pixels"
+    return (counts if isinstance(counts, str) else tuple(runs)), ""
+
+
+def _inside(runs: Sequence[int], height: int, width: int) -> np.ndarray:
+    turns = np.arange(len(runs)) % 2 == 1
+    return np.repeat(turns, np.asarray(runs, np.int64)).reshape(width, height).T
+
+
+def _line(start: np.ndarray, end: np.ndarray) -> np.ndarray:
+    """The points from one end to the other, both with it, int64 (n, 2); a step is one along the longer side."""
+    across, down = np.abs(end - start).tolist()
+    longer = 0 if across >= down else 1
+    low, high = (end, start) if start[longer] > end[longer] else (start, end)
+    steps = np.arange(max(across, down) + 1)
+    points = np.empty((len(steps), 2), np.int64)
+    points[:, longer] = low[longer] + steps
+    slope = (high[1 - longer] - low[1 - longer]) / max(across, down, 1)
+    points[:, 1 - longer] = np.trunc(low[1 - longer] + slope * steps + 0.5)
+    return points if low is start else points[::-1]
