@@ -32,6 +32,13 @@ def test_cells_are_counted_and_coloured():
     assert [text.get_text() for text in sheet.axes[0].texts] == ["8", "2", "5", "4", "1"]
 
 
+def test_shares_of_the_row_instead_of_counts():
+    sheet = confusion.draw(
+        np.array([[9_600, 395, 5, 0], [0] * 4, [1, 0, 999_999, 0], [0] * 4]), list("abcd"), shares=True
+    )
+    assert [text.get_text() for text in sheet.axes[0].texts] == ["96%", "4.0%", "0.1%", "<0.1%", "100%"]
+
+
 def test_rows_are_true_and_named():
     axes = confusion.draw(np.eye(2, dtype=int), ["cat", "dog"]).axes[0]
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted", "true")

@@ -104,3 +104,10 @@ def test_a_metric_of_any_name():
     assert np.asarray(axes.lines[0].get_ydata()).tolist() == [0.2, 0.7, 0.6]
     assert "best epoch 2: 0.700" in svg(curves.metric(found, "mIOU"), "mIOU")
     assert 0 <= axes.get_ylim()[0] < axes.get_ylim()[1] <= 1.02
+
+
+def test_whether_a_metric_was_recorded():
+    assert curves.recorded(history(0.5), "loss")
+    assert not curves.recorded(history(0.5), "mIOU")
+    assert not curves.recorded(history(math.nan), "accuracy")
+    assert not curves.recorded([], "loss")

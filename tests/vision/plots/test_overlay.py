@@ -79,3 +79,45 @@ def test_an_empty_caption_leaves_the_label_away():
 def test_a_caption_for_every_box():
     with pytest.raises(ValueError, match="shorter"):
         draw_boxes(GRAY_PICTURE, [LARGE_BOX, LARGE_BOX], ["cat"], (200, 150), captions=["cat"])
+
+
+def test_boxes_may_have_colours_of_their_own():
+    drawn = draw_boxes(GRAY_PICTURE, [LARGE_BOX], ["cat"], (200, 150), labels=False, inks=[(1, 2, 3)])
+    assert drawn[40, 80].tolist() == [1, 2, 3]
+
+
+def test_labels_do_not_cover_each_other():
+    """Each label on a box of the same place stays as large as it is alone."""
+    boxes = [LARGE_BOX] * 4
+    inks = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0)]
+    alone = [
+        (draw_boxes(GRAY_PICTURE, [LARGE_BOX], ["cat"], (200, 150), inks=[ink]) == ink).all(axis=2).sum()
+        - (draw_boxes(GRAY_PICTURE, [LARGE_BOX], ["cat"], (200, 150), inks=[ink], labels=False) == ink)
+        .all(axis=2)
+        .sum()
+        for ink in inks
+    ]
+    together = draw_boxes(GRAY_PICTURE, boxes, ["cat"], (200, 150), inks=inks)
+    for ink, area in zip(inks, alone, strict=True):
+        assert (together == ink).all(axis=2).sum() > area * 0.6, ink
+
+
+def test_letters_are_as_large_as_the_picture_needs():
+    large = np.full((1500, 2000, 3), 120, np.uint8)
+    box = Box(0, 200, 400, 1500, 1200)
+    tall, short = (
+        (draw_boxes(large, [box], ["cat"], (2000, 1500), letter=letter)[:395, 210] != 120).any(axis=1).sum()
+        for letter in (None, 11)
+    )
+    assert tall > 3 * short
+
+
+def test_a_mask_says_its_classes():
+    ids = np.zeros((150, 200), np.uint8)
+    ids[:, 100:] = 2
+    bare, named = draw_mask(GRAY_PICTURE, ids), draw_mask(GRAY_PICTURE, ids, ["ground", "never", "cat"])
+    rows = np.flatnonzero((bare != named).any(axis=(1, 2)))
+    assert rows.min() > 100
+    assert (named == colour(0)).all(axis=2).any()
+    assert (named == colour(2)).all(axis=2).any()
+    assert not (named == colour(1)).all(axis=2).any(), "it is not there"

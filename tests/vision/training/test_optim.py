@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from clary.vision.training.optim import make_optimizer, rescale_momentum, set_rate
+from clary.vision.training.rmsprop import GravesRMSprop
 from clary.vision.training.schedules import Schedule, factor
 
 HP: dict[str, Any] = {
@@ -104,6 +105,39 @@ def rmsprop(w: np.ndarray, given: Path, rate: float, gamma: float, eps: float) -
     return path
 
 
+def adagrad(w: np.ndarray, given: Path, rate: float) -> Path:
+    """Duchi 2011; MXNet's epsilon is 1e-7."""
+    path, total = [w], np.zeros_like(w)
+    for g in given:
+        total = total + g * g
+        w = w - rate * g / (np.sqrt(total) + 1e-7)
+        path.append(w)
+    return path
+
+
+def adadelta(w: np.ndarray, given: Path) -> Path:
+    """Zeiler 2012, algorithm 1, with MXNet's 0.9 and 1e-5: there is no rate in it."""
+    path, mean, moved = [w], np.zeros_like(w), np.zeros_like(w)
+    for g in given:
+        mean = 0.9 * mean + 0.1 * g * g
+        step = np.sqrt(moved + 1e-5) / np.sqrt(mean + 1e-5) * g
+        moved = 0.9 * moved + 0.1 * step * step
+        w = w - step
+        path.append(w)
+    return path
+
+
+def centred_rmsprop(w: np.ndarray, given: Path, rate: float, gamma: tuple[float, float], eps: float) -> Path:
+    """Graves 2013, equations 38 to 45: the deviation of gradients in place of their size, and momentum."""
+    path, square, mean, step = [w], np.zeros_like(w), np.zeros_like(w), np.zeros_like(w)
+    for g in given:
+        square, mean = gamma[0] * square + (1 - gamma[0]) * g * g, gamma[0] * mean + (1 - gamma[0]) * g
+        step = gamma[1] * step - rate * g / np.sqrt(square - mean * mean + eps)
+        w = w + step
+        path.append(w)
+    return path
+
+
 CONSTANT = Schedule(lambda step: 0.1)
 DROPS = factor(0.1, (1, 2), 0.1, 4)  # after steps 4 and 8 of 12
 
@@ -134,6 +168,55 @@ def test_rmsprop_walks_its_formula() -> None:
     np.testing.assert_allclose(path, rmsprop(path[0], given, 0.1, 0.7, 1e-3), rtol=1e-10)
 
 
+def test_adagrad_walks_its_formula() -> None:
+    path, given = walked(HP | {"optimizer": "adagrad"}, CONSTANT)
+    np.testing.assert_allclose(path, adagrad(path[0], given, 0.1), rtol=1e-10)
+
+
+@pytest.mark.parametrize("schedule", [CONSTANT, DROPS], ids=["constant", "two drops"])
+def test_adadelta_walks_its_formula_whatever_the_rate(schedule: Schedule) -> None:
+    path, given = walked(HP | {"optimizer": "adadelta", "head_rate_factor": 10.0}, schedule)
+    np.testing.assert_allclose(path, adadelta(path[0], given), rtol=1e-10)
+
+
+@pytest.mark.parametrize("second", [0.9, 0.0])
+def test_rmsprop_with_a_second_gamma_is_the_centred_one(second: float) -> None:
+    path, given = walked(HP | {"optimizer": "rmsprop", "gamma2": second}, CONSTANT)
+    np.testing.assert_allclose(path, centred_rmsprop(path[0], given, 0.1, (0.7, second), 1e-3), rtol=1e-10)
+
+
+def test_centred_rmsprop_bears_gradients_that_do_not_change() -> None:
+    """Mean of squares less square of mean is then rounding alone, and may be below zero."""
+    for size in (1e-6, 1e-3, 1.0):
+        weight = torch.nn.Parameter(torch.ones(5))
+        optimizer = GravesRMSprop([weight], lr=1e-6, gamma1=0.9, gamma2=0.9, eps=1e-8)
+        for _ in range(500):
+            weight.grad = torch.full_like(weight, size)
+            optimizer.step()
+        assert bool(torch.isfinite(weight).all())
+
+
+def test_gluon_decays_biases_too() -> None:
+    plain, given = walked(HP, CONSTANT, "head.bias")
+    decayed, _ = walked(HP | {"decays_biases": True}, CONSTANT, "head.bias")
+    np.testing.assert_allclose(decayed, mxnet_sgd(decayed[0], given, CONSTANT.rate, HP["momentum"], 0.01), rtol=1e-10)
+    assert np.abs(plain[-1] - decayed[-1]).max() > 1e-4
+
+
+def test_decay_falls_on_rmsprop_where_the_algorithm_says_so() -> None:
+    """As detection does: L2 in the gradient, of weights only."""
+    hp = HP | {"optimizer": "rmsprop", "decayed": ("sgd", "rmsprop")}
+    path, given = walked(hp, CONSTANT)
+    mean, w = np.zeros_like(path[0]), path[0]
+    for g in given:
+        g = g + 0.01 * w
+        mean = 0.7 * mean + 0.3 * g * g
+        w = w - 0.1 * g / (np.sqrt(mean) + 1e-3)
+    np.testing.assert_allclose(path[-1], w, rtol=1e-10)
+    biased, given = walked(hp, CONSTANT, "head.bias")
+    np.testing.assert_allclose(biased, rmsprop(biased[0], given, 0.1, 0.7, 1e-3), rtol=1e-10)
+
+
 def test_adamw_decays_weights_apart_from_the_gradient() -> None:
     path, given = walked(HP | {"optimizer": "adamw"}, CONSTANT)
     w, m, v = path[0], np.zeros_like(path[0]), np.zeros_like(path[0])
@@ -161,7 +244,7 @@ def test_decay_falls_on_weights_and_scales_only(optimizer: str, name: str, decay
     np.testing.assert_allclose(path, formula(path[0], given, CONSTANT.rate, 0.9, 0.01 if decays else 0.0), rtol=1e-10)
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "rmsprop"])
+@pytest.mark.parametrize("optimizer", ["adam", "rmsprop", "adagrad", "adadelta"])
 def test_decay_is_for_sgd_and_nag_only(optimizer: str) -> None:
     with_decay, _ = walked(HP | {"optimizer": optimizer, "weight_decay": 0.5}, CONSTANT)
     without, _ = walked(HP | {"optimizer": optimizer, "weight_decay": 0.0}, CONSTANT)
@@ -184,7 +267,7 @@ def test_frozen_parameters_are_left_out() -> None:
     assert inside == {id(p) for p in (net.norm.weight, net.norm.bias, net.head.weight, net.head.bias)}
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "nag", "adam", "rmsprop", "adamw"])
+@pytest.mark.parametrize("optimizer", ["sgd", "nag", "adam", "rmsprop", "adamw", "adagrad", "adadelta"])
 @pytest.mark.parametrize("momentum", [0.0, 1.0])
 def test_settings_at_their_limits_make_an_optimizer(optimizer: str, momentum: float) -> None:
     net = Net()

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, PolynomialLR
 
-from clary.vision.training.schedules import Schedule, cosine, factor, one_cycle
+from clary.vision.training.schedules import Schedule, cosine, factor, falling_cosine, one_cycle, polynomial
 
 STEPS = st.integers(1, 300)
 BASES = st.floats(1e-6, 1.0)
@@ -94,6 +97,51 @@ def test_one_cycle_of_a_single_step_starts_low() -> None:
     assert one_cycle(1.0, 1).rate(0) == pytest.approx(0.04)
 
 
-@pytest.mark.parametrize("schedule", [cosine(1.0, 10), one_cycle(1.0, 10)])
+def torchs(make: Callable[[torch.optim.Optimizer], LRScheduler], base: float, steps: int) -> list[float]:
+    """Rates of one of PyTorch's schedulers, step by step."""
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=base)
+    scheduler, found = make(optimizer), list[float]()
+    for _ in range(steps):
+        found.append(float(optimizer.param_groups[0]["lr"]))
+        optimizer.step()
+        scheduler.step()
+    return found
+
+
+@pytest.mark.parametrize("steps", [2, 7, 40])
+def test_polynomial_is_pytorchs_that_ends_with_the_last_step(steps: int) -> None:
+    expected = torchs(lambda optimizer: PolynomialLR(optimizer, total_iters=steps - 1, power=0.9), 0.02, steps)
+    assert rates(polynomial(0.02, steps), steps) == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("steps", [1, 7, 40])
+def test_falling_cosine_is_pytorchs(steps: int) -> None:
+    expected = torchs(lambda optimizer: CosineAnnealingLR(optimizer, T_max=steps), 0.02, steps)
+    assert rates(falling_cosine(0.02, steps), steps) == pytest.approx(expected, abs=1e-9)
+
+
+def test_polynomial_of_a_job_of_the_original() -> None:
+    """Ten epochs of 347 steps from 1e-4: after 20 updates its log says 0.000099."""
+    assert f"{polynomial(1e-4, 3470).rate(20):.6f}" == "0.000099"
+
+
+@given(BASES, st.integers(2, 300))
+@settings(max_examples=60)
+def test_both_begin_at_the_base_and_fall(base: float, steps: int) -> None:
+    for schedule in (polynomial(base, steps), falling_cosine(base, steps)):
+        found = rates(schedule, steps)
+        assert found[0] == base
+        assert all(before > after for before, after in pairwise(found))
+        assert not schedule.drops
+    assert polynomial(base, steps).rate(steps - 1) == 0
+
+
+def test_a_single_step_is_taken_at_the_base() -> None:
+    assert [polynomial(0.1, 1).rate(0), falling_cosine(0.1, 1).rate(0)] == [0.1, 0.1]
+
+
+@pytest.mark.parametrize(
+    "schedule", [cosine(1.0, 10), one_cycle(1.0, 10), polynomial(1.0, 10), falling_cosine(1.0, 10)]
+)
 def test_rate_stays_at_zero_beyond_the_end(schedule: Schedule) -> None:
     assert rates(schedule, 20)[10:] == pytest.approx([0.0] * 10, abs=1e-12)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
 
 from clary.vision.base.files import append_text
 
-__all__ = ["JobLog", "print_line"]
+__all__ = ["JobLog", "log_worker", "print_line"]
 
 Sink = Callable[[str], None]
 
@@ -49,3 +49,12 @@ class JobLog:
             self._echo(line)
         if self._file:
             append_text(self._file, line + "\n")
+
+
+def log_worker(log: JobLog, content_types: Iterable[str], gpus: int) -> None:
+    """The first lines of detection and segmentation: what the worker reads, and on what it computes."""
+    log.info("Process 1 is a worker.")
+    log.info("Using default worker.")
+    for kind in content_types:
+        log.info(f"Loaded iterator creator {kind} for content type ('{kind}', '1.0')")
+    log.info(f"Number of GPUs being used: {gpus}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors.torch import save
@@ -13,14 +13,14 @@ from torch import nn
 from torch.optim import Optimizer
 
 import clary
-from clary.errors import CustomerError
+from clary.errors import CustomerError, DataError, ImageError
 from clary.vision.algorithms.joblog import JobLog
 from clary.vision.artifact.manifest import Provenance
 from clary.vision.base.events import Hook
 from clary.vision.base.files import write_bytes
 from clary.vision.base.jobdir import JobDir
 from clary.vision.base.spec import Hyperparameters
-from clary.vision.base.types import Dataset
+from clary.vision.base.types import Blob, Dataset
 from clary.vision.datasets.loader import Loader
 from clary.vision.training.checkpoint import Checkpoints
 from clary.vision.training.loop import Training
@@ -28,7 +28,19 @@ from clary.vision.training.objectives.base import Objective
 from clary.vision.training.schedules import Schedule
 from clary.vision.training.stopping import EarlyStopping, StopRequest
 
-__all__ = ["assemble", "early_stopping", "fingerprint", "log_problems", "precision", "provenance", "saver", "try_out"]
+__all__ = [
+    "assemble",
+    "early_stopping",
+    "fingerprint",
+    "log_problems",
+    "precision",
+    "provenance",
+    "read",
+    "saver",
+    "try_out",
+]
+
+Made = TypeVar("Made")
 
 
 def early_stopping(hp: Hyperparameters) -> EarlyStopping | None:
@@ -105,10 +117,25 @@ def saver(network: nn.Module, path: Path) -> Callable[[], Path]:
 
 
 def log_problems(dataset: Dataset, log: JobLog) -> None:
-    """A line for every record that is left out."""
+    """A line for every record that is left out, and how many that leaves."""
     for problem in dataset.problems:
         if problem.severity == "error":
             log.warning(f"left out: {problem}")
+        else:
+            log.info(f"note: {problem}")
+    if dataset.problems:
+        sizes = ", ".join(f"{len(samples)} of {split}" for split, samples in dataset.splits.items())
+        log.info(f"pictures used: {sizes}")
+
+
+def read(blob: Blob, how: Callable[[bytes], Made]) -> Made:
+    """What ``how`` makes of a file's bytes. Raises DataError naming the file that cannot be read or used."""
+    try:
+        return how(blob.read())
+    except ImageError as error:
+        raise DataError(error.what, where=blob, mend=error.mend) from error
+    except OSError as error:
+        raise DataError(f"cannot be read ({error.strerror})", where=blob) from error
 
 
 def try_out(network: nn.Module, name: str, height: int, width: int, setting: str) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-__all__ = ["BatchEnd", "EpochEnd", "Hook", "RunEnd", "RunStart"]
+__all__ = ["BatchEnd", "EpochEnd", "Hook", "RunEnd", "RunStart", "ValidationBatchEnd"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,16 @@ class BatchEnd:
     samples: int
     seconds: float
     metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ValidationBatchEnd:
+    """Sent after every batch of a validation. ``step`` is 0-based; ``samples`` and ``seconds`` are since its start."""
+
+    epoch: int
+    step: int
+    samples: int
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +83,8 @@ class Hook:
     def on_start(self, event: RunStart) -> None: ...
 
     def on_batch(self, event: BatchEnd) -> None: ...
+
+    def on_validation_batch(self, event: ValidationBatchEnd) -> None: ...
 
     def on_epoch(self, event: EpochEnd) -> None: ...
 

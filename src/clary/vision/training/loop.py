@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from clary.errors import DivergedError, InterruptedRun
-from clary.vision.base.events import BatchEnd, EpochEnd, Hook, RunEnd, RunStart
+from clary.vision.base.events import BatchEnd, EpochEnd, Hook, RunEnd, RunStart, ValidationBatchEnd
 from clary.vision.datasets.loader import Batch, Loader
 from clary.vision.training.checkpoint import Checkpoints, Progress
 from clary.vision.training.objectives.base import Objective
@@ -164,10 +164,15 @@ def evaluate(run: Training, progress: Progress) -> dict[str, float]:
     assert run.validation is not None
     run.network.eval()
     judge = run.objective.judge()
-    for batch in run.validation.epoch():
+    begin, samples = time.perf_counter(), 0
+    for step, batch in enumerate(run.validation.epoch()):
         images, targets = _to_device(batch, run.device)
         outputs, loss = _forward(run, run.network, images, targets, progress.precision)
         judge.add(outputs, targets, _finite(loss, f"epoch {progress.epoch}, validation"))
+        samples += len(targets)
+        event = ValidationBatchEnd(progress.epoch, step, samples, time.perf_counter() - begin)
+        for hook in run.hooks:
+            hook.on_validation_batch(event)
         if run.stop.made:
             _save_if_asked(run, progress)
     return judge.metrics()

@@ -1,8 +1,8 @@
 """Update rules with MXNet's settings, which differ from PyTorch's habits.
 
 Weight decay falls on weights and scales of normalisation, never on biases (MXNet's symbolic API decays names ending
-in ``_weight`` or ``_gamma``). For sgd and nag the original keeps the rate inside the velocity; ``rescale_momentum``
-gives the same path when the rate drops.
+in ``_weight`` or ``_gamma``), but where ``decays_biases`` says so (Gluon's, of segmentation). For sgd and nag the
+original keeps the rate inside the velocity; ``rescale_momentum`` gives the same path when the rate drops.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import nn
 from torch.optim import SGD, Adadelta, Adagrad, Adam, AdamW, Optimizer, RMSprop
+
+from clary.vision.training.rmsprop import GravesRMSprop
 
 __all__ = ["make_optimizer", "rescale_momentum", "set_rate"]
 
@@ -32,16 +34,10 @@ def make_optimizer(network: nn.Module, hp: Mapping[str, Any], head: nn.Module) -
             return Adam(groups, lr=rate, betas=(hp["beta_1"], hp["beta_2"]), eps=hp["eps"], foreach=True)
         case "adamw":
             return AdamW(groups, lr=rate, betas=(hp["beta_1"], hp["beta_2"]), eps=hp["eps"], foreach=True)
+        case "rmsprop" if "gamma2" in hp:
+            return GravesRMSprop(groups, lr=rate, gamma1=hp["gamma"], gamma2=hp["gamma2"], eps=hp["eps"])
         case "rmsprop":
-            return RMSprop(
-                groups,
-                lr=rate,
-                alpha=hp["gamma"],
-                eps=hp["eps"],
-                momentum=hp.get("gamma2", 0.0),
-                centered="gamma2" in hp,  # the variant of Graves (2013), the only one with a second gamma
-                foreach=True,
-            )
+            return RMSprop(groups, lr=rate, alpha=hp["gamma"], eps=hp["eps"], foreach=True)
         case "adagrad":
             return Adagrad(groups, lr=rate, eps=1e-7, foreach=True)
         case "adadelta":
@@ -79,7 +75,7 @@ def _groups(network: nn.Module, head: nn.Module, hp: Mapping[str, Any]) -> list[
             groups.setdefault((id(parameter) in in_head, name.endswith("weight")), []).append(parameter)
     decay = hp["weight_decay"] if hp["optimizer"] in hp.get("decayed", DECAYED) else 0.0
     return [
-        _group(members, decay if decays else 0.0, hp["head_rate_factor"] if is_head else 1.0)
+        _group(members, decay if decays or hp.get("decays_biases") else 0.0, hp["head_rate_factor"] if is_head else 1.0)
         for (is_head, decays), members in groups.items()
     ]
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from clary.errors import CustomerError, DataError, ImageError
+from clary.errors import CustomerError, DataError
 from clary.vision.algorithms import recipe
 from clary.vision.algorithms.joblog import JobLog
 from clary.vision.base import imaging
@@ -16,6 +16,7 @@ from clary.vision.base.spec import Hyperparameters
 from clary.vision.base.types import Dataset, Sample
 from clary.vision.datasets import channels
 from clary.vision.datasets.augment_boxes import GENTLE_PADDING, augment_boxes
+from clary.vision.datasets.check import MEND_BOX, outside
 from clary.vision.datasets.loader import Loader, PictureCache, TargetCache
 from clary.vision.models.anchors import Anchors, Grid, Level, fit_sizes, spread
 
@@ -33,15 +34,14 @@ def load_dataset(job: JobDir, hp: Hyperparameters, log: JobLog) -> Dataset:
     """The job's channels as a data set that fits the hyperparameters. Raises CustomerError for one that does not."""
     dataset = channels.load(job, task="detection", num_classes=hp.num_classes)
     recipe.log_problems(dataset, log)
-    for samples in dataset.splits.values():
-        for sample in samples:
-            if len(sample.boxes) > slots(hp):
-                needed = HEADER + PER_OBJECT * len(sample.boxes)
-                raise CustomerError(
-                    f"Invalid parameter value 'label_width'. Please ensure that the value of parameter is at least "
-                    f"{needed}: {sample.source or sample.image} has {len(sample.boxes)} objects",
-                    mend=f"set label_width to {needed} or more",
-                )
+    fullest = max((one for samples in dataset.splits.values() for one in samples), key=lambda one: len(one.boxes))
+    if len(fullest.boxes) > slots(hp):
+        needed = HEADER + PER_OBJECT * len(fullest.boxes)
+        raise CustomerError(
+            f"Invalid parameter value 'label_width'. Please ensure that the value of parameter is at least "
+            f"{needed}: {fullest.source or fullest.image} has {len(fullest.boxes)} objects",
+            mend=f"set label_width to {needed} or more",
+        )
     if len(dataset.splits["train"]) < hp.mini_batch_size:
         raise CustomerError("The number of input images must be bigger or equal to the mini_batch_size.")
     return dataset
@@ -124,12 +124,11 @@ def _loader(samples: Sequence[Sample], hp: Hyperparameters, view: _View, budget:
 
 
 def _objects(sample: Sample) -> np.ndarray:
-    try:
-        width, height = imaging.upright_size(sample.image.read())
-    except ImageError as error:
-        raise DataError(error.what, where=sample.image, mend=error.mend) from error
-    except OSError as error:
-        raise DataError(f"cannot be read ({error.strerror})", where=sample.image) from error
+    info = recipe.read(sample.image, imaging.inspect)
+    for box in sample.boxes:
+        if what := outside(box, info):
+            raise DataError(what, where=sample.source or sample.image, mend=MEND_BOX)
+    width, height = info.upright
     rows = [
         (box.class_id, box.xmin / width, box.ymin / height, box.xmax / width, box.ymax / height) for box in sample.boxes
     ]

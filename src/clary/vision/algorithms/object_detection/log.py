@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
-from clary.vision.algorithms.joblog import JobLog
+from clary.vision.algorithms.joblog import JobLog, log_worker
 from clary.vision.base.events import BatchEnd, EpochEnd, Hook, RunEnd, RunStart
 from clary.vision.base.spec import Hyperparameters
 
@@ -17,10 +17,7 @@ BATCHES_BETWEEN_LINES = 100
 
 def log_start(log: JobLog, hp: Hyperparameters, content_type: str, gpus: int) -> None:
     """What is printed before the network is made. ``content_type`` is that of the train channel."""
-    log.info("Process 1 is a worker.")
-    log.info("Using default worker.")
-    log.info(f"Loaded iterator creator {content_type} for content type ('{content_type}', '1.0')")
-    log.info(f"Number of GPUs being used: {gpus}")
+    log_worker(log, [content_type], gpus)
     for split in ("Training", "Validation"):
         log.warning(f"{split} images are resized to image shape (3, {hp.image_shape}, {hp.image_shape})")
     log.info(f"Using [{'gpu' if gpus else 'cpu'}(0)] as training context.")

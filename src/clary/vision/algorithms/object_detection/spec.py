@@ -157,15 +157,15 @@ METRICS = (
     Metric("validation:mAP", r"#quality_metric: host=\S+, epoch=\S+, validation mAP <score>=\((\S+)\)", objective=True),
 )
 
-# What the command line lays under the user's own values: for small sets of pictures.
+# What the command line lays under the user's own values: chosen on small sets of pictures (docs/benchmarks.md).
 LOCAL_DEFAULTS = {
     "backbone": "tf_efficientnet_lite0",
     "neck": "fpn",
     "anchors": "fitted",
     "augmentation": "gentle",
-    "freeze": "norms",
+    "freeze": "2,norms",
     "image_shape": "320",
-    "epochs": "40",
+    "epochs": "20",
     "mini_batch_size": "8",
     "optimizer": "adamw",
     "learning_rate": "0.0003",

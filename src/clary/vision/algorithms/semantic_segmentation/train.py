@@ -10,7 +10,7 @@ from torch import nn
 
 from clary.vision.algorithms import recipe
 from clary.vision.algorithms.incremental import check_agreement, earlier_model
-from clary.vision.algorithms.joblog import JobLog
+from clary.vision.algorithms.joblog import JobLog, log_worker
 from clary.vision.algorithms.semantic_segmentation import data
 from clary.vision.algorithms.semantic_segmentation.log import SegmentationLog
 from clary.vision.algorithms.telemetry import Telemetry
@@ -36,8 +36,9 @@ from clary.vision.training.stopping import StopRequest
 __all__ = ["train"]
 
 EXAMPLES_CHECKED = 4  # pictures on which the engines are compared with eager torch
+CONTENT_TYPES = ("application/json", "image/jpeg", "image/png")  # of label maps, pictures and masks
 BACKBONES = {"resnet-50": "resnet50", "resnet-101": "resnet101"}
-BEST = "model_best.params"  # the original's name; the bytes are safetensors, not Gluon's format
+BEST, LAST = "model_best.params", "model_algo-1"  # the original's names; the bytes are safetensors, not Gluon's format
 
 
 def train(job: JobDir, hp: Hyperparameters, log: JobLog, hooks: Sequence[Hook], stop: StopRequest) -> None:
@@ -45,10 +46,11 @@ def train(job: JobDir, hp: Hyperparameters, log: JobLog, hooks: Sequence[Hook], 
 
     Raises CustomerError for data or settings that cannot be used, DivergedError, InterruptedRun.
     """
+    log_worker(log, CONTENT_TYPES, torch.cuda.device_count())
     dataset = data.load_dataset(job, hp, log)
     network, description = _make_network(job, hp, log)
-    best = job.model / BEST
-    lines = SegmentationLog(log, _updates(hp), recipe.saver(network.segmenter, best))
+    best, last = (recipe.saver(network.segmenter, job.model / name) for name in (BEST, LAST))
+    lines = SegmentationLog(log, _updates(hp), _schedule(hp).rate, best, last)
     telemetry = Telemetry(log, "AWS/Semantic Segmentation", hp.mini_batch_size)
     run = _assemble(job, hp, dataset, network, [lines, telemetry, MetricsFile(job.metrics), *hooks], stop)
     with keep_large_blocks():
@@ -57,7 +59,8 @@ def train(job: JobDir, hp: Hyperparameters, log: JobLog, hooks: Sequence[Hook], 
     manifest = _manifest(hp, dataset, description, progress)
     examples = data.examples(dataset, hp, EXAMPLES_CHECKED)
     write_model(job.model, network.to("cpu").eval(), examples, manifest, engines=installed())
-    best.unlink(missing_ok=True)  # the finished artifact holds the same weights
+    for name in (BEST, LAST):  # the finished artifact holds the same weights
+        (job.model / name).unlink(missing_ok=True)
 
 
 def _make_network(job: JobDir, hp: Hyperparameters, log: JobLog) -> tuple[PixelScores, Mapping[str, Any]]:
@@ -104,7 +107,8 @@ def _assemble(
 
 def _rule(hp: Hyperparameters) -> Mapping[str, Any]:
     """The settings of the update rule; this algorithm offers none for Adam but the rate."""
-    return {**hp, "gamma": hp.gamma1, "beta_1": 0.9, "beta_2": 0.999, "eps": 1e-8}
+    fixed = {"beta_1": 0.9, "beta_2": 0.999, "eps": 1e-8}
+    return {**hp, **fixed, "gamma": hp.gamma1, "decays_biases": hp.optimizer != "adamw"}
 
 
 def _updates(hp: Hyperparameters) -> int:

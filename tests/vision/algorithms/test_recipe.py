@@ -1,0 +1,134 @@
+"""What the recipes of all algorithms do alike."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+import clary
+from clary.errors import CustomerError
+from clary.vision.algorithms import recipe
+from clary.vision.algorithms.catalog import find
+from clary.vision.algorithms.joblog import JobLog
+from clary.vision.base.spec import Hyperparameters
+from clary.vision.base.types import Blob, Dataset, Problem, Sample
+
+REQUIRED = {"num_classes": "3", "num_training_samples": "10"}
+ALGORITHMS = ("image-classification", "object-detection", "semantic-segmentation")
+
+
+def settings(algorithm: str = "semantic-segmentation", **texts: str) -> Hyperparameters:
+    return find(algorithm).parse({**REQUIRED, **texts})
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Dataset:
+    samples = tuple(Sample(Blob(tmp_path / f"{n}.png")) for n in range(3))
+    problems = (Problem("a.json", "is not JSON", "mend it"), Problem("images", "has 1 file", severity="note"))
+    splits: Any = {"train": samples[:2], "validation": samples[2:]}
+    return Dataset(tmp_path / "pets", "masks", ("sky", "sea", "land"), splits, "segmentation", problems=problems)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_early_stopping_is_off_until_asked_for(algorithm: str) -> None:
+    assert recipe.early_stopping(settings(algorithm, early_stopping_patience="1")) is None
+    asked = {"min_epochs": "1", "patience": "2", "tolerance": "0.5"}
+    texts = {f"early_stopping_{name}": text for name, text in asked.items()}
+    rule = recipe.early_stopping(settings(algorithm, early_stopping="True", **texts))
+    assert rule is not None
+    assert (rule.min_epochs, rule.patience, rule.tolerance) == (1, 2, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        ({}, "auto"),
+        ({"precision_dtype": "float32"}, "auto"),
+        ({"precision_dtype": "float16"}, "bf16"),
+        ({"precision_dtype": "float16", "precision": "fp32"}, "fp32"),
+        ({"precision": "bf16"}, "bf16"),
+    ],
+)
+def test_half_precision_is_bf16_unless_ours_says_otherwise(texts: dict[str, str], expected: str) -> None:
+    assert recipe.precision(settings(**texts)) == expected
+
+
+def test_precision_of_an_algorithm_without_a_dtype() -> None:
+    assert recipe.precision(settings("object-detection")) == "auto"
+
+
+def test_fingerprint_changes_with_settings_and_data(dataset: Dataset) -> None:
+    first = recipe.fingerprint(settings(), dataset)
+    assert first == recipe.fingerprint(settings(), dataset)
+    assert first["pictures"] == {"train": 2, "validation": 1}
+    assert first != recipe.fingerprint(settings(epochs="3"), dataset)
+    fewer = dataset.with_splits({"train": dataset.splits["train"][:1]})
+    assert first != recipe.fingerprint(settings(), fewer)
+
+
+def test_provenance_says_what_was_trained_on(dataset: Dataset) -> None:
+    found = recipe.provenance(settings(seed="7"), dataset)
+    assert (found.clary, found.torch, found.seed) == (clary.__version__, torch.__version__, 7)
+    assert (found.dataset, found.counts) == ("pets", {"train": 2, "validation": 1})
+    assert found.created.endswith("+00:00")
+
+
+def test_weights_are_kept_as_they_are_then(tmp_path: Path) -> None:
+    network = nn.Sequential(nn.Conv2d(2, 3, 1), nn.BatchNorm2d(3)).to(memory_format=torch.channels_last)
+    keep = recipe.saver(network, tmp_path / "model" / "best.params")
+    (tmp_path / "model").mkdir()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    assert keep() == tmp_path / "model" / "best.params"
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(1)
+    found = load_file(tmp_path / "model" / "best.params")
+    assert found.keys() == before.keys()
+    assert all(torch.equal(found[name], before[name]) for name in before)
+    keep()
+    found = load_file(tmp_path / "model" / "best.params")
+    assert torch.equal(found["0.weight"], before["0.weight"] + 1)
+
+
+def test_a_line_for_each_record_left_out_and_what_that_leaves(dataset: Dataset) -> None:
+    lines: list[str] = []
+    recipe.log_problems(dataset, JobLog(echo=lines.append))
+    kinds = {"error": "WARNING", "note": "INFO"}
+    assert [line.split()[2] for line in lines] == [*(kinds[p.severity] for p in dataset.problems), "INFO"]
+    assert any(line.endswith("] left out: a.json: is not JSON; mend it") for line in lines)
+    sizes = ", ".join(f"{len(samples)} of {split}" for split, samples in dataset.splits.items())
+    assert lines[-1].endswith(f"] pictures used: {sizes}")
+
+
+def test_where_nothing_is_left_out_nothing_is_said(dataset: Dataset) -> None:
+    lines: list[str] = []
+    recipe.log_problems(replace(dataset, problems=()), JobLog(echo=lines.append))
+    assert lines == []
+
+
+class Picky(nn.Module):
+    """Takes pictures of 64 pixels only."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        if images.shape != (1, 64, 64, 3):
+            raise AssertionError("Input height doesn't match\nmodel.")
+        assert images.dtype == torch.uint8
+        assert not self.training
+        return images
+
+
+def test_network_is_tried_out_on_one_picture() -> None:
+    network = Picky()
+    recipe.try_out(network, "picky", 64, 64, "crop_size")
+    with pytest.raises(CustomerError) as caught:
+        recipe.try_out(network, "picky", 32, 48, "crop_size")
+    assert str(caught.value) == (
+        "The network picky does not take pictures of 48 x 32 pixels (Input height doesn't match model.); "
+        "set another crop_size"
+    )
