@@ -14,21 +14,25 @@ from clary.vision.base.types import Dataset, Sample
 from clary.vision.plots.dataset_sheet import drawn
 from clary.vision.plots.thumbnails import data_uri, thumbnail
 
-__all__ = ["Shown", "samples", "shown"]
+__all__ = ["Shown", "samples", "shown", "title"]
 
-THUMBNAIL, DRAWN = 224, 320  # pixels of the longer side; of pictures with boxes or masks, which are small things
+THUMBNAIL = 224  # pixels of the longer side
+DRAWN = 280  # pixels of the height of pictures with boxes or masks, which stand in rows
+WIDEST = 2.0  # of these, how much wider than high
 
 Draw = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A picture as a data URI, with what stands below it; ``wrong`` is what it was taken for."""
+    """A picture as a data URI, with what stands below it; ``wrong`` is what it was taken for, ``ratio`` its width by
+    its height."""
 
     uri: str
     caption: str
     source: str
     wrong: str = ""
+    ratio: float = 1.0
 
 
 def samples(dataset: Dataset, count: int) -> list[Shown]:
@@ -41,13 +45,25 @@ def samples(dataset: Dataset, count: int) -> list[Shown]:
 def shown(sample: Sample, caption: str, wrong: str = "", draw: Draw | None = None) -> Shown | None:
     """A picture, made small and then drawn on; None where it cannot be decoded: `clary data check` and the evaluation
     name those."""
-    side = DRAWN if draw else THUMBNAIL
     try:
-        pixels = thumbnail(imaging.decode(sample.image.read(), at_least=side), side)
+        pixels = imaging.decode(sample.image.read(), at_least=DRAWN)
     except (OSError, ImageError):
         return None
-    picture = draw(pixels) if draw else pixels
-    return Shown(data_uri(picture, max(picture.shape)), caption, source=str(sample.image), wrong=wrong)
+    picture = draw(_low(pixels)) if draw else thumbnail(pixels, THUMBNAIL)
+    ratio = round(picture.shape[1] / picture.shape[0], 3)
+    return Shown(data_uri(picture, max(picture.shape)), caption, str(sample.image), wrong, ratio)
+
+
+def _low(pixels: np.ndarray) -> np.ndarray:
+    """At most DRAWN pixels high and WIDEST times as wide, so that labels are of one size in all pictures of a row."""
+    height, width = pixels.shape[:2]
+    scale = min(DRAWN / height, WIDEST * DRAWN / width, 1.0)
+    return thumbnail(pixels, round(max(height, width) * scale))
+
+
+def title(sample: Sample) -> str:
+    """What to call a picture: its file's name, and its place where the file holds more."""
+    return sample.image.path.name + str(sample.image).removeprefix(str(sample.image.path))
 
 
 def _sample(dataset: Dataset, sample: Sample) -> Shown | None:

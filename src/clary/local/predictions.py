@@ -95,7 +95,7 @@ class Masks(View):
         mask = Image.fromarray(prediction.classes)
         mask.putpalette(MASK_PALETTE)
         _save(mask, Path(f"{place}.mask.png"), "PNG")
-        drawn = draw_mask(imaging.load(picture), prediction.classes)
+        drawn = draw_mask(imaging.load(picture), prediction.classes, prediction.class_names)
         _save(Image.fromarray(drawn), Path(f"{place}.jpg"), "JPEG", quality=90)
 
 

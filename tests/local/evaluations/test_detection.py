@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,8 @@ import pytest
 
 from clary.errors import UsageError
 from clary.local.evaluate import evaluate
-from clary.local.evaluations.detection import DetectionEvaluation
+from clary.local.evaluations.detection import DetectionEvaluation, Look, _judged
+from clary.vision.base.types import Blob, Box, Detections, Sample
 from clary.vision.formats import read
 from clary.vision.inference.predictor import load
 
@@ -71,6 +73,51 @@ def test_mistakes_are_counted(wrong, box_model):
     assert right.split == "train"
 
 
+def test_what_is_wrong_is_said(wrong, box_model):
+    found = measured(box_model, wrong)
+    assert {look.reason for look in found.worst()} <= {f"{n} missed, {n} of another class" for n in (1, 2)}
+    assert all(not look.reason for look in found.looks if not (look.missed or look.wrong))
+
+
+def test_verdicts():
+    """By hand: hit, hit again, badly placed, of another class, of nothing; the second true box is missed."""
+    true = np.array([[0, 0.1, 0.1, 0.5, 0.5], [1, 0.6, 0.6, 0.9, 0.9]])
+    boxes = np.array(
+        [
+            [0.1, 0.1, 0.5, 0.5],
+            [0.1, 0.1, 0.5, 0.48],
+            [0.3, 0.1, 0.7, 0.5],
+            [0.6, 0.6, 0.9, 0.9],
+            [0.6, 0.0, 0.8, 0.2],
+        ],
+        np.float32,
+    )
+    scores = np.linspace(0.9, 0.4, 5, dtype=np.float32)
+    found = Detections(boxes, scores, np.zeros(5, np.int64), ("cat", "dog"), 100, 100)
+    verdicts, hit = _judged(true, found)
+    assert verdicts == ("right", "double", "badly placed", "of another class", "false")
+    assert hit == (True, False)
+    look = Look(Sample(Blob(Path("a.jpg"))), (Box(0, 10, 10, 50, 50), Box(1, 60, 60, 90, 90)), found, verdicts, hit)
+    assert look.reason == "1 missed, 1 of another class, 1 badly placed, 1 double, 1 false"
+    assert (look.missed, look.wrong) == (1, 4)
+    assert _judged(true, found.above(1)) == ((), (False, False))
+    assert _judged(true[:0], found) == (("false",) * 5, ())
+
+
+def test_difficult_boxes_count_like_others(data, box_model):
+    """SageMaker's measure knows no such mark."""
+    from dataclasses import replace
+
+    found = read(data, task="detection")
+    marked = [
+        replace(sample, boxes=tuple(replace(box, difficult=True) for box in sample.boxes))
+        for sample in found.splits["test"]
+    ]
+    evaluated = measured(box_model, found.with_splits({"train": (), "test": marked}))
+    assert evaluated.metrics["mAP"] == 1
+    assert evaluated.measure.truths.sum() == sum(len(sample.boxes) for sample in marked) > 0
+
+
 def test_curves_are_those_of_the_measure(wrong, box_model):
     found = measured(box_model, wrong)
     areas = [curve.area for curve in found.curves()]
@@ -82,7 +129,7 @@ def test_json(wrong, box_model):
     assert value["task"] == "detection"
     assert set(value["metrics"]) == {"mAP", "AP", "AP50", "AP75"}
     assert value["classes"][2]["average_precision"] is None
-    assert set(value["mistakes"][0]) == {"image", "boxes", "missed", "wrong"}
+    assert set(value["mistakes"][0]) == {"image", "boxes", "missed", "wrong", "reason"}
 
 
 def test_pictures_without_boxes_count_too(data, box_model, tmp_path):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -16,22 +17,45 @@ from clary.vision.base.types import Box, Dataset, Detections, Sample
 from clary.vision.inference.predictor import Model
 from clary.vision.inference.tasks import Prepared
 
-__all__ = ["JUDGE", "SCORE", "DetectionEvaluation", "DetectionJudge", "Look"]
+__all__ = ["JUDGE", "SCORE", "DetectionEvaluation", "DetectionJudge", "Look", "Verdict"]
 
 SCORE = 0.3  # from which a box counts as said, where one has to choose: by single pictures, and shown ones
 OVERLAP = 0.5  # from which it is a hit
+NEAR = 0.1  # from which it is meant for a true box, if badly
+
+# What a box that was said turned out to be: right; of the right place and another class; of a true box that has a surer
+# one; of a true box it overlaps too little; of nothing.
+Verdict = Literal["right", "of another class", "double", "badly placed", "false"]
+_WRONG: tuple[Verdict, ...] = ("of another class", "badly placed", "double", "false")
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """One picture: its true boxes in pixels and class ids of the model, what was said with SCORE or more, how many
-    true boxes were missed and how many of those said are wrong."""
+    """One picture: its true boxes in pixels and class ids of the model, what was said with SCORE or more, a verdict on
+    each box that was said, and which true boxes were hit."""
 
     sample: Sample
     true: tuple[Box, ...]
     found: Detections
-    missed: int
-    wrong: int
+    verdicts: tuple[Verdict, ...]
+    hit: tuple[bool, ...]
+
+    @property
+    def missed(self) -> int:
+        """True boxes that no box found."""
+        return self.hit.count(False)
+
+    @property
+    def wrong(self) -> int:
+        """Boxes said that hit nothing."""
+        return len(self.verdicts) - self.verdicts.count("right")
+
+    @property
+    def reason(self) -> str:
+        """What is wrong in words: ``1 missed, 2 badly placed, 1 false``; empty where nothing is."""
+        counts = Counter(self.verdicts)
+        said = [(self.missed, "missed"), *((counts[word], word) for word in _WRONG)]
+        return ", ".join(f"{count} {word}" for count, word in said if count)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +111,13 @@ class DetectionEvaluation(Evaluation):
 
     def mistake_rows(self, k: int = MISTAKES) -> list[dict[str, Any]]:
         return [
-            {"image": str(look.sample.image), "boxes": len(look.true), "missed": look.missed, "wrong": look.wrong}
+            {
+                "image": str(look.sample.image),
+                "boxes": len(look.true),
+                "missed": look.missed,
+                "wrong": look.wrong,
+                "reason": look.reason,
+            }
             for look in self.worst(k)
         ]
 
@@ -115,26 +145,40 @@ class DetectionJudge(Judge[tuple[Box, ...]]):
         rows = np.column_stack([[b.class_id for b in truth], boxes]) if truth else np.empty((0, 5))
         self._measure.add(rows, prediction.rows)
         said = prediction.above(SCORE)
-        hits = _hits(rows, said)
-        self._looks.append(Look(sample, truth, said, len(truth) - hits, len(said) - hits))
+        self._looks.append(Look(sample, truth, said, *_judged(rows, said)))
 
     def evaluation(self, facts: Mapping[str, Any]) -> DetectionEvaluation:
         metrics = {"mAP": self._measure.mean_average_precision(OVERLAP), **self._measure.coco()}
         return DetectionEvaluation(**facts, metrics=metrics, measure=self._measure, looks=tuple(self._looks))
 
 
-def _hits(true: np.ndarray, found: Detections) -> int:
-    """True boxes that were found: each by the best box of its class that is still free, the surest first."""
-    if not len(true) or not len(found):
-        return 0
-    shared = iou(found.boxes.astype(np.float64), true[:, 1:]) * (found.class_ids[:, None] == true[None, :, 0])
-    hits = 0
-    for overlaps in shared:
-        best = int(overlaps.argmax())
-        if overlaps[best] > OVERLAP:
-            hits += 1
-            shared[:, best] = 0
-    return hits
+def _judged(true: np.ndarray, found: Detections) -> tuple[tuple[Verdict, ...], tuple[bool, ...]]:
+    """A verdict on each box found, the surest first, and which true ones were hit; each is hit once."""
+    verdicts: list[Verdict] = []
+    if not len(true):
+        verdicts += ["false"] * len(found)
+        return tuple(verdicts), ()
+    overlaps = iou(found.boxes.astype(np.float64).reshape(-1, 4), true[:, 1:])
+    same = found.class_ids[:, None] == true[None, :, 0]
+    hit = np.zeros(len(true), bool)
+    for shared, alike in zip(overlaps, same, strict=True):
+        free = np.where(alike & ~hit, shared, 0.0)
+        best = int(free.argmax())
+        if free[best] > OVERLAP:
+            hit[best] = True
+            verdicts.append("right")
+        else:
+            verdicts.append(_fault(shared, alike))
+    return tuple(verdicts), tuple(map(bool, hit))
+
+
+def _fault(shared: np.ndarray, alike: np.ndarray) -> Verdict:
+    """What is wrong with a box of these overlaps with the true ones, ``alike`` those of its class."""
+    if (shared[alike] > OVERLAP).any():
+        return "double"
+    if (shared > OVERLAP).any():
+        return "of another class"
+    return "badly placed" if (shared[alike] > NEAR).any() else "false"
 
 
 JUDGE = DetectionJudge

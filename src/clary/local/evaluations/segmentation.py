@@ -25,11 +25,13 @@ SIDE = 512  # pixels of the longer side of a mask that is kept, to be looked at
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """One picture: its mean intersection over union, and the class ids that are true and predicted, uint8, the longer
-    side at most about SIDE pixels."""
+    """One picture: its mean intersection over union, which true class was most often taken for which other and for
+    what share of the labelled pixels, and the class ids that are true and predicted, uint8, the longer side at most
+    about SIDE pixels."""
 
     sample: Sample
     iou: float
+    confused: tuple[int, int, float]
     true: np.ndarray
     predicted: np.ndarray
 
@@ -127,7 +129,8 @@ class SegmentationJudge(Judge[np.ndarray]):
         self._by_picture.append(agreed)
         if len(self._kept) < KEPT or agreed < -self._kept[0][0]:
             step = max(1, -(-max(truth.shape) // SIDE))
-            view = View(sample, agreed, truth[::step, ::step].copy(), prediction.classes[::step, ::step].copy())
+            shown = truth[::step, ::step].copy(), prediction.classes[::step, ::step].copy()
+            view = View(sample, agreed, _most_confused(alone.table), *shown)
             (heapq.heappush if len(self._kept) < KEPT else heapq.heapreplace)(
                 self._kept, (-agreed, -len(self._by_picture), view)
             )
@@ -142,6 +145,13 @@ class SegmentationJudge(Judge[np.ndarray]):
         views = tuple(view for *_, view in sorted(self._kept, key=lambda one: (-one[0], -one[1])))
         by_picture = np.array(self._by_picture)
         return SegmentationEvaluation(**facts, metrics=metrics, counts=counts, by_picture=by_picture, views=views)
+
+
+def _most_confused(table: np.ndarray) -> tuple[int, int, float]:
+    """The true class, the class it was most often taken for, and the share of all pixels in ``table``."""
+    wrong = table - np.diag(np.diag(table))
+    true, said = divmod(int(wrong.argmax()), len(table))
+    return true, said, float(wrong[true, said] / max(int(table.sum()), 1))
 
 
 JUDGE = SegmentationJudge

@@ -62,7 +62,8 @@ class Section(ABC, Generic[E]):
 
     def charts(self, history: History) -> Iterator[tuple[str, Figure]]:
         """Names and drawings of how training went."""
-        yield self.title, curves.metric(history, self.main)
+        if curves.recorded(history, self.main):  # not without a validation split
+            yield self.title, curves.metric(history, self.main)
         yield "Loss", curves.loss(history)
         yield "Learning rate", curves.learning_rate(history)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 from markupsafe import Markup
 
 from clary.local.evaluations.detection import SCORE, DetectionEvaluation, Look
-from clary.local.gallery import Shown, shown
+from clary.local.gallery import Shown, shown, title
 from clary.local.headline import Tile
 from clary.local.sections._base import Section
 from clary.vision.base.types import Box
@@ -18,6 +19,15 @@ from clary.vision.plots.overlay import draw_boxes
 from clary.vision.plots.render import svg
 
 __all__ = ["SECTION"]
+
+LETTER = 15  # pixels of a label, of pictures shown at about three quarters of their size
+# Okabe and Ito's colours (Color Universal Design, 2008): what a box is, not its class, which stands on it.
+INKS: Mapping[str, tuple[int, int, int]] = {
+    "true, found": (255, 255, 255),
+    "true, missed": (240, 228, 66),
+    "right": (0, 158, 115),
+    "wrong": (213, 94, 0),
+}
 
 
 class Detection(Section[DetectionEvaluation]):
@@ -36,32 +46,29 @@ class Detection(Section[DetectionEvaluation]):
         return f"COCO's AP {numbers['AP']:.3f}, AP50 {numbers['AP50']:.3f}, AP75 {numbers['AP75']:.3f}"
 
     def results(self, evaluation: DetectionEvaluation) -> dict[str, Any]:
-        sheet = precision_recall.draw(evaluation.curves(), evaluation.class_names)
-        return {"curves": Markup(svg(sheet, "Precision against recall by class")), "least": SCORE}
+        sheet = precision_recall.draw(evaluation.curves(), evaluation.class_names, SCORE)
+        legend = [{"name": name, "colour": "#{:02x}{:02x}{:02x}".format(*ink)} for name, ink in INKS.items()]
+        return {"curves": Markup(svg(sheet, "Precision against recall by class")), "least": SCORE, "legend": legend}
 
     def worst(self, evaluation: DetectionEvaluation, count: int) -> list[Shown]:
         found = [
-            shown(look.sample, _said(look), _wrong(look), partial(_drawn, look, evaluation.class_names))
+            shown(look.sample, title(look.sample), look.reason, partial(_drawn, look, evaluation.class_names))
             for look in evaluation.worst(count)
         ]
         return [one for one in found if one]
 
 
-def _said(look: Look) -> str:
-    return f"{len(look.true)} true, {len(look.found)} found"
-
-
-def _wrong(look: Look) -> str:
-    return ", ".join(f"{n} {word}" for n, word in ((look.missed, "missed"), (look.wrong, "wrong")) if n)
-
-
 def _drawn(look: Look, names: tuple[str, ...], pixels: np.ndarray) -> np.ndarray:
-    """True boxes broken, those found solid with their scores."""
-    true = [Box(b.class_id, b.xmin, b.ymin, b.xmax, b.ymax, difficult=True) for b in look.true]
+    """True boxes broken, those found solid with their scores, in the colours of INKS."""
     found = look.found
+    true = [Box(b.class_id, b.xmin, b.ymin, b.xmax, b.ymax, difficult=True) for b in look.true]
+    missed = ["" if hit else f"missed {names[box.class_id]}" for box, hit in zip(look.true, look.hit, strict=True)]
     words = [f"{label} {score:.2f}" for label, score in zip(found.labels, found.scores, strict=True)]
+    inks = [INKS["true, found" if hit else "true, missed"] for hit in look.hit]
+    inks += [INKS["right" if verdict == "right" else "wrong"] for verdict in look.verdicts]
     size = (found.width, found.height)
-    return draw_boxes(pixels, [*true, *found.as_boxes()], names, size, captions=["" for _ in true] + words)
+    boxes = [*true, *found.as_boxes()]
+    return draw_boxes(pixels, boxes, names, size, captions=missed + words, inks=inks, letter=LETTER)
 
 
 SECTION = Detection()

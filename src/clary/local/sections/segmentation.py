@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 
 from clary.local.evaluations.segmentation import SegmentationEvaluation, View
-from clary.local.gallery import Shown, shown
+from clary.local.gallery import Shown, shown, title
 from clary.local.headline import Tile
 from clary.local.sections._base import Section
 from clary.vision.base.colours import colours
+from clary.vision.plots import confusion
 from clary.vision.plots.overlay import draw_mask
+from clary.vision.plots.render import svg
+from clary.vision.plots.thumbnails import thumbnail
 
 __all__ = ["SECTION"]
+
+MOST_CLASSES = 60  # with more, a confusion matrix shows nothing
+HEIGHT = 220  # pixels of each of a pair
 
 
 class SegmentationSection(Section[SegmentationEvaluation]):
@@ -35,19 +43,32 @@ class SegmentationSection(Section[SegmentationEvaluation]):
         return f"{present}, of a picture in the middle {median:.3f}"
 
     def results(self, evaluation: SegmentationEvaluation) -> dict[str, Any]:
+        """The confusion of pixels as SVG, its width in CSS pixels, and the colours of the classes."""
         names = evaluation.class_names
-        return {"legend": [{"name": n, "colour": c} for n, c in zip(names, colours(len(names)), strict=True)]}
+        legend = [{"name": n, "colour": c} for n, c in zip(names, colours(len(names)), strict=True)]
+        if len(names) > MOST_CLASSES:
+            return {"legend": legend, "confusion": None, "matrix_width": 0}
+        sheet = confusion.draw(evaluation.counts.table, names, shares=True)
+        drawn = Markup(svg(sheet, f"Confusion of the pixels of {len(names)} classes"))
+        return {"legend": legend, "confusion": drawn, "matrix_width": round(sheet.get_figwidth() * 96)}
 
     def worst(self, evaluation: SegmentationEvaluation, count: int) -> list[Shown]:
         found = [
-            shown(view.sample, "mask, and what was predicted", f"IoU {view.iou:.2f}", partial(_drawn, view))
+            shown(view.sample, title(view.sample), _wrong(view, evaluation.class_names), partial(_drawn, view))
             for view in evaluation.worst(count)
         ]
         return [one for one in found if one]
 
 
+def _wrong(view: View, names: Sequence[str]) -> str:
+    """``IoU 0.31; 24% of it background taken for pet``."""
+    true, said, share = view.confused
+    return f"IoU {view.iou:.2f}; {share:.0%} of it {names[true]} taken for {names[said]}"
+
+
 def _drawn(view: View, pixels: np.ndarray) -> np.ndarray:
     """The mask over the picture, and the prediction over the same beside it."""
+    pixels = thumbnail(pixels, round(HEIGHT * max(1.0, pixels.shape[1] / pixels.shape[0])))
     gap = np.full((pixels.shape[0], 4, 3), 255, np.uint8)
     return np.concatenate([draw_mask(pixels, view.true), gap, draw_mask(pixels, view.predicted)], axis=1)
 

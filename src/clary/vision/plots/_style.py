@@ -70,7 +70,7 @@ def bare(axes: Axes, *, grid: str = "y") -> None:
     """Take away frame and tick marks; leave a light grid along ``grid``: ``x``, ``y`` or none."""
     axes.set_facecolor("none")
     axes.spines[:].set_visible(False)
-    axes.tick_params(length=0, labelsize=FONT, labelcolor=MUTED)
+    axes.tick_params(which="both", length=0, labelsize=FONT, labelcolor=MUTED)
     axes.set_axisbelow(True)
     if grid in ("x", "y"):
         axes.grid(axis="x" if grid == "x" else "y", color=LINE, linewidth=0.7)

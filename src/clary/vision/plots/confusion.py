@@ -19,10 +19,11 @@ MOST_NAMED = 60
 LETTER = 0.07  # inches a letter of a class name takes
 
 
-def draw(matrix: np.ndarray, class_names: Sequence[str]) -> Figure:
+def draw(matrix: np.ndarray, class_names: Sequence[str], *, shares: bool = False) -> Figure:
     """Counts of shape (classes, classes), row true and column predicted, coloured by share of their row.
 
-    Blue is right, orange is wrong; strength is the share of the true class. Empty cells stay empty.
+    Blue is right, orange is wrong; strength is the share of the true class. Empty cells stay empty. With ``shares``
+    cells say the share in per cent instead of the count: for pixels, whose counts mean little.
     """
     matrix = np.asarray(matrix)
     classes = len(class_names)
@@ -35,7 +36,7 @@ def draw(matrix: np.ndarray, class_names: Sequence[str]) -> Figure:
     _ground(axes, classes, names, cell)
     if not upright:
         axes.tick_params(axis="x", labelrotation=90)
-    _cells(axes, matrix, cell)
+    _cells(axes, matrix, cell, shares)
     return sheet
 
 
@@ -54,11 +55,11 @@ def _ground(axes: Axes, classes: int, names: Sequence[str], cell: float) -> None
     axes.set_xticks(middles, names, fontsize=size, color=INK, parse_math=False)
 
 
-def _cells(axes: Axes, matrix: np.ndarray, cell: float) -> None:
+def _cells(axes: Axes, matrix: np.ndarray, cell: float, in_shares: bool) -> None:
     from matplotlib.patches import Rectangle
 
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    digits = len(str(matrix.max()))
+    digits = 5 if in_shares else len(str(matrix.max()))
     size = min(FONT + 1, cell * 72 * 0.42, cell * 72 * 0.92 / (0.62 * digits))
     for row, column in np.argwhere(matrix > 0):
         share = shares[row, column]
@@ -69,9 +70,16 @@ def _cells(axes: Axes, matrix: np.ndarray, cell: float) -> None:
             axes.text(
                 column + 0.5,
                 row + 0.5,
-                str(matrix[row, column]),
+                _per_cent(share) if in_shares else str(matrix[row, column]),
                 ha="center",
                 va="center_baseline",
                 fontsize=size,
                 color=ON_COLOUR if strength > 0.8 else INK,
             )
+
+
+def _per_cent(share: float) -> str:
+    """``97%``, ``3.1%``, ``<0.1%``."""
+    if share < 0.0005:
+        return "<0.1%"
+    return f"{share:.0%}" if share >= 0.0995 else f"{share:.1%}"

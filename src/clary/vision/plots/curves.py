@@ -16,7 +16,7 @@ from clary.vision.plots._style import FONT, INK, MUTED, SPLITS, Figure, bare, fi
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["accuracy", "draw", "learning_rate", "loss", "metric"]
+__all__ = ["accuracy", "draw", "learning_rate", "loss", "metric", "recorded"]
 
 History = Sequence[Mapping[str, Any]]
 Points = list[tuple[int, float]]
@@ -35,6 +35,11 @@ def accuracy(history: History) -> Figure:
 def metric(history: History, name: str) -> Figure:
     """A metric of train and validation that lies in 0..1, as mAP or mIOU; what a split lacks has no line."""
     return _alone(partial(_metric, name=name), history)
+
+
+def recorded(history: History, name: str) -> bool:
+    """Whether any epoch has a number called that, of train or validation."""
+    return any(_points(history, split, name) for split in ("train", "validation"))
 
 
 def learning_rate(history: History) -> Figure:

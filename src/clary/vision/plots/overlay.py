@@ -15,7 +15,12 @@ __all__ = ["colour", "colours", "draw_boxes", "draw_mask"]
 
 _INK = "#1b1f24"
 _COVER = 0.45  # how much of a picture its mask covers
-_EDGE = 2  # pixels of a box's line, and of the line around a region
+_LETTER = 11  # pixels of a label's letters, at least
+_LETTERS = 40  # such letters would fit one above the other into a picture, at most
+_FREE = 0.05  # share of a label that others may cover
+
+Corners = tuple[int, int, int, int]
+Rgb = tuple[int, int, int]
 
 
 def draw_boxes(
@@ -26,30 +31,39 @@ def draw_boxes(
     *,
     labels: bool = True,
     captions: Sequence[str] = (),
+    inks: Sequence[Rgb] = (),
+    letter: int | None = None,
 ) -> np.ndarray:
-    """Boxes in the colours of their classes over a picture, uint8 RGB.
+    """Boxes in the colours of their classes, or in ``inks``, over a picture, uint8 RGB.
 
     Boxes are in pixels of a picture of ``size`` (width, height), whatever size ``pixels`` has. A difficult box has a
-    broken line. With ``labels`` the class stands on the box's upper edge where it fits, or what ``captions`` has for
-    each box (nothing where that is empty). The pixels given stay as they are.
+    broken line. With ``labels`` the class stands at the box where it covers no other label, or what ``captions`` has
+    for each box (nothing where that is empty). Letters are ``letter`` pixels high, by default as the picture is large,
+    and lines go with them. The pixels given stay as they are.
     """
     image = Image.fromarray(np.ascontiguousarray(pixels))
     draw = ImageDraw.Draw(image)
+    letter = letter or max(_LETTER, max(image.size) // _LETTERS)
     across, down = image.width / size[0], image.height / size[1]
     words = captions or [class_names[box.class_id] for box in boxes]
-    largest_first = sorted(zip(boxes, words, strict=True), key=lambda one: -_area(one[0]))
-    for box, word in largest_first:
-        corners = (box.xmin * across, box.ymin * down, box.xmax * across - 1, box.ymax * down - 1)
-        _outline(draw, corners, colour(box.class_id), broken=box.difficult)
+    tints = inks or [colour(box.class_id) for box in boxes]
+    largest_first = sorted(zip(boxes, words, tints, strict=True), key=lambda one: -_area(one[0]))
+    places = [_scaled(box, across, down) for box, *_ in largest_first]
+    edge = max(2, round(letter / 6))
+    for (box, _, ink), corners in zip(largest_first, places, strict=True):
+        _outline(draw, corners, ink, edge, broken=box.difficult)
+    taken: list[Corners] = []
+    for (_, word, ink), corners in zip(largest_first, places, strict=True):
         if labels and word:
-            _tag(draw, corners, word, colour(box.class_id), image.size)
+            _tag(draw, corners, word, ink, letter, taken)
     return np.asarray(image)
 
 
-def draw_mask(pixels: np.ndarray, ids: np.ndarray) -> np.ndarray:
+def draw_mask(pixels: np.ndarray, ids: np.ndarray, class_names: Sequence[str] = ()) -> np.ndarray:
     """Class ids (uint8, any size of the same aspect) as colours over a picture, with a line around each region.
 
-    Ignored pixels are hatched. The pixels given stay as they are.
+    Ignored pixels are hatched. With ``class_names`` those of the classes that are there stand in the lower left corner.
+    The pixels given stay as they are.
     """
     height, width = pixels.shape[:2]
     rows = np.minimum((np.arange(height) * ids.shape[0]) // height, ids.shape[0] - 1)
@@ -65,48 +79,82 @@ def draw_mask(pixels: np.ndarray, ids: np.ndarray) -> np.ndarray:
     edge[:, :-1] |= near[:, :-1] != near[:, 1:]
     mixed[edge] = 255
     drawn: np.ndarray = np.clip(mixed, 0, 255).astype(np.uint8)
-    return drawn
+    there = [(colour(c), name) for c, name in enumerate(class_names[:IGNORED]) if (ids == c).any()]
+    return _with_legend(drawn, there) if there else drawn
+
+
+def _with_legend(pixels: np.ndarray, entries: Sequence[tuple[Rgb, str]]) -> np.ndarray:
+    """The names on their colours, one above the other from the lower left corner; what finds no room is left out."""
+    image = Image.fromarray(pixels)
+    draw = ImageDraw.Draw(image)
+    letter = max(_LETTER, max(image.size) // _LETTERS)
+    high = letter + letter // 3
+    for row, (ink, name) in enumerate(reversed(entries), start=1):
+        top = image.height - row * high - letter // 2
+        _tag(draw, (letter // 2, top, letter // 2, top), name, ink, letter, [])
+    return np.asarray(image)
 
 
 def _area(box: Box) -> float:
     return (box.xmax - box.xmin) * (box.ymax - box.ymin)
 
 
-def _outline(
-    draw: ImageDraw.ImageDraw,
-    corners: tuple[float, float, float, float],
-    ink: tuple[int, int, int],
-    *,
-    broken: bool,
-) -> None:
-    left, top, right, bottom = (round(value) for value in corners)
-    right, bottom = max(right, left + _EDGE), max(bottom, top + _EDGE)
+def _scaled(box: Box, across: float, down: float) -> Corners:
+    """The corners in pixels of the drawing, both inside the box and no closer than a line needs."""
+    left, top = round(box.xmin * across), round(box.ymin * down)
+    right, bottom = round(box.xmax * across - 1), round(box.ymax * down - 1)
+    return left, top, max(right, left + 2), max(bottom, top + 2)
+
+
+def _outline(draw: ImageDraw.ImageDraw, corners: Corners, ink: Rgb, edge: int, *, broken: bool) -> None:
+    left, top, right, bottom = corners
     if not broken:
         draw.rectangle((left - 1, top - 1, right + 1, bottom + 1), outline=_INK)
-        draw.rectangle((left, top, right, bottom), outline=ink, width=_EDGE)
+        draw.rectangle(corners, outline=ink, width=edge)
         return
-    for start in range(left, right, 10):
-        for y in (top, bottom):
-            draw.line((start, y, min(start + 5, right), y), ink, _EDGE)
-    for start in range(top, bottom, 10):
-        for x in (left, right):
-            draw.line((x, start, x, min(start + 5, bottom)), ink, _EDGE)
+    draw.rectangle(corners, outline=_INK, width=edge)  # between the dashes, for a light ground
+    step = 5 * edge
+    for start in range(left, right, step):
+        end = min(start + step // 2, right)
+        draw.rectangle((start, top, end, top + edge - 1), ink)
+        draw.rectangle((start, bottom - edge + 1, end, bottom), ink)
+    for start in range(top, bottom, step):
+        end = min(start + step // 2, bottom)
+        draw.rectangle((left, start, left + edge - 1, end), ink)
+        draw.rectangle((right - edge + 1, start, right, end), ink)
 
 
-def _tag(
-    draw: ImageDraw.ImageDraw,
-    corners: tuple[float, float, float, float],
-    name: str,
-    ink: tuple[int, int, int],
-    size: tuple[int, int],
-) -> None:
-    """The name on the box's colour: above its upper edge, or inside where there is no room above."""
+def _tag(draw: ImageDraw.ImageDraw, corners: Corners, name: str, ink: Rgb, letter: int, taken: list[Corners]) -> None:
+    """The name on the box's colour, where it covers no other name; its place is added to ``taken``."""
     text = "".join(c if c.isprintable() else "?" for c in name[:40])
-    width, height = text_length(text, 11) + 7, 14
-    if width > size[0]:
+    width, height = round(text_length(text, letter)) + letter * 2 // 3, letter + letter // 3
+    across, down = draw.im.size
+    if width > across or height > down:
         return
-    left = min(max(round(corners[0]), 0), size[0] - round(width))
-    top = round(corners[1]) - height if corners[1] >= height else max(round(corners[1]), 0)
-    draw.rectangle((left, top, left + width, top + height), ink)
+    found = [
+        (min(max(left, 0), across - width), min(max(top, 0), down - height))
+        for left, top in _places(corners, width, height)
+    ]
+    shared = [sum(_shared((x, y, x + width, y + height), other) for other in taken) for x, y in found]
+    best = next((n for n, area in enumerate(shared) if area <= _FREE * width * height), int(np.argmin(shared)))
+    left, top = found[best]
+    taken.append((left, top, left + width, top + height))
+    draw.rectangle((left, top, left + width - 1, top + height - 1), ink)
     light = 0.299 * ink[0] + 0.587 * ink[1] + 0.114 * ink[2] > 140
-    draw.text((left + 4, top + height // 2 + 1), text, _INK if light else "#ffffff", font(11, text), anchor="lm")
+    place = (left + letter // 3, top + height / 2 + 0.5)
+    draw.text(place, text, _INK if light else "#ffffff", font(letter, text), anchor="lm")
+
+
+def _places(corners: Corners, width: int, height: int) -> list[tuple[int, int]]:
+    """Where a label may stand, the best first: above its box, inside at the top, at the other corners, below it."""
+    left, top, right, bottom = corners
+    above = [(left, top - height), (right - width + 1, top - height)] if top >= height else []
+    inside = [(left, top), (right - width + 1, top), (left, bottom - height), (right - width + 1, bottom - height)]
+    return [*above, *inside, (left, bottom + 1), (right - width + 1, bottom + 1)]
+
+
+def _shared(one: Corners, other: Corners) -> int:
+    """Pixels that two rectangles have in common."""
+    across = min(one[2], other[2]) - max(one[0], other[0])
+    down = min(one[3], other[3]) - max(one[1], other[1])
+    return max(across, 0) * max(down, 0)

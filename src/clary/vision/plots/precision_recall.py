@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,13 +11,19 @@ from clary.vision.base.colours import colours
 from clary.vision.base.detections import Curve
 from clary.vision.plots._style import FONT, LINE, MUTED, Figure, bare, figure, heading, label
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 __all__ = ["draw"]
 
 NAMED = 7  # classes with a colour and a name, those of the largest area; the others are gray
 
 
-def draw(curves: Sequence[Curve], class_names: Sequence[str]) -> Figure:
-    """A line a class, made falling as average precision counts it; a class without true boxes has none."""
+def draw(curves: Sequence[Curve], class_names: Sequence[str], least: float | None = None) -> Figure:
+    """A line a class, made falling as average precision counts it; a class without true boxes has none.
+
+    A dot marks where boxes with a score of ``least`` or more bring one.
+    """
     sheet = figure(4.6, 3.6)
     axes = sheet.add_subplot()
     bare(axes)
@@ -26,7 +33,7 @@ def draw(curves: Sequence[Curve], class_names: Sequence[str]) -> Figure:
     tints = colours(len(class_names))
     for place, (number, curve) in reversed(list(enumerate(shown))):
         named = place < NAMED
-        text = f"{label(class_names[number], 18)} {curve.area:.2f}"
+        text = f"{label(class_names[number], 18)} AP {curve.area:.2f}"
         axes.step(
             *_falling(curve),
             where="pre",
@@ -34,14 +41,24 @@ def draw(curves: Sequence[Curve], class_names: Sequence[str]) -> Figure:
             linewidth=1.8 if named else 0.9,
             label=text if named else "_",
         )
-    axes.set_xlim(0, 1)
-    axes.set_ylim(0, 1.02)
+        if named and least is not None:
+            _mark(axes, curve, least, tints[number])
+    axes.set_xlim(-0.01, 1.01)
+    axes.set_ylim(-0.01, 1.02)
     axes.set_xlabel("recall", fontsize=FONT, color=MUTED)
     axes.set_ylabel("precision", fontsize=FONT, color=MUTED)
     if shown:
         lines, texts = axes.get_legend_handles_labels()
         axes.legend(lines[::-1], texts[::-1], loc="lower left", frameon=False, fontsize=FONT, labelcolor=MUTED)
     return sheet
+
+
+def _mark(axes: Axes, curve: Curve, least: float, tint: str) -> None:
+    """The point of a curve where it has taken all boxes with a score of ``least`` or more."""
+    said = int((curve.scores >= least).sum())
+    if said:
+        recall, falling = _falling(curve)
+        axes.plot(recall[said], falling[said], "o", color=tint, markersize=5.5, label="_")
 
 
 def _falling(curve: Curve) -> tuple[np.ndarray, np.ndarray]:

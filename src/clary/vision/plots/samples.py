@@ -135,7 +135,10 @@ def sheet(title: str, subtitle: str, pictures: Image.Image, chart: Image.Image) 
 
 
 def _row(ratios: Sequence[float], height: float) -> list[tuple[int, int]]:
-    return [(max(1, round(ratio * height)), max(1, round(height))) for ratio in ratios]
+    ends = np.rint(np.cumsum([0.0, *ratios]) * height).astype(
+        int
+    )  # rounded in all, so that a row is no wider than said
+    return [(max(1, width), max(1, round(height))) for width in np.diff(ends).tolist()]
 
 
 def _legend(draw: ImageDraw.ImageDraw, totals: Mapping[str, int]) -> None:
