@@ -190,3 +190,35 @@ def test_bar_tells_each_epoch(capsys: pytest.CaptureFixture[str], monkeypatch: p
     assert "epoch   2  train 0.7500  1.2 s" in err
     assert "24 pictures/s  loss 0.500" in err
     assert "3/6" in err
+
+
+@pytest.mark.parametrize(
+    ("train", "validation", "line"),
+    [
+        ({"loss": 1.5, "cross_entropy": 1.0}, {"loss": 1.25, "mAP": 0.5}, "train loss 1.5000  validation mAP 0.5000"),
+        ({"loss": 1.5}, {"loss": 1.25, "mIOU": 0.5}, "train loss 1.5000  validation mIOU 0.5000"),
+    ],
+    ids=["detection", "segmentation"],
+)
+def test_bar_tells_what_the_task_is_judged_by(
+    train: dict[str, float],
+    validation: dict[str, float],
+    line: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    with bar() as ((hook,), _):
+        hook.on_start(RunStart(None, None, 1, 3, 0, "fp32"))
+        hook.on_epoch(EpochEnd(0, train, validation, 1.25, 0.1, False))
+    assert f"epoch   1  {line}  1.2 s" in capsys.readouterr().err
+
+
+def test_going_on_from_a_model(cli: Cli, pictures: Path, tmp_path: Path) -> None:
+    assert cli("train", "classification", pictures, "--out", tmp_path / "first", "--epochs", 1, *QUICK)[0] == 0
+    words = ["--model", tmp_path / "first", "--out", tmp_path / "second", "--epochs", 1]
+    code, _, err = cli("train", "classification", pictures, *words, *QUICK)
+    assert code == 0
+    assert "Start training from the model in the model channel." in err
+    code, _, err = cli("train", "classification", pictures, "--model", tmp_path / "none", *QUICK)
+    assert (code, err) == (2, f"clary: {tmp_path / 'none'}: there is no such model; name a run or a model.tar.gz\n")

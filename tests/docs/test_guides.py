@@ -16,7 +16,8 @@ from clary.client import gateway
 from clary.control import home
 
 ROOT = Path(__file__).parents[2]
-PAGES = ["README.md", "docs/guides/train.md", "docs/guides/serve.md", "docs/guides/platform.md"]
+GUIDES = ("data", "train", "detect", "segment", "serve", "platform")
+PAGES = ["README.md", *(f"docs/guides/{name}.md" for name in GUIDES)]
 BLOCK = re.compile(r"```(sh|python)\n(.*?)```", re.DOTALL)
 
 # Not to be run here: they install, serve until stopped (tests/cli/test_serve.py does that), or change a shell.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import shutil
 
@@ -75,6 +76,14 @@ def test_the_command_line_can_be_pasted(colours, make_colour_run, tmp_path):
         *("clary", "train", "classification", str(pictures), "--epochs", "4", "--seed", "7"),
         *("--set", "learning_rate=0.0123", "--set", "multi_label=1"),
     ]
+
+
+def test_the_command_line_names_the_model_gone_on_from(colours, make_colour_run, tmp_path):
+    run = make_colour_run(tmp_path / "run", colours(tmp_path / "pictures", {"train": 1}), None)
+    config = json.loads((run / "config.json").read_text())
+    (run / "config.json").write_text(json.dumps({**config, "model": "/models/earlier model.tar.gz"}))
+    words = shlex.split(provenance.command(Run(run)))
+    assert words[words.index("--model") + 1] == "/models/earlier model.tar.gz"
 
 
 def test_the_machine_is_listed_flat():

@@ -207,6 +207,21 @@ def test_pretrained_depth_is_frozen_as_our_own(pictures: Path) -> None:
     assert "backbone" in _defaults(SPEC, {"num_layers": "50", "backbone": "resnet18"})
 
 
+@pytest.mark.parametrize("task", ["detection", "segmentation"])
+def test_weights_are_pretrained_where_sagemaker_has_it_so(task: str) -> None:
+    spec = find(task)
+    assert _defaults(spec, {}) == spec.local_defaults
+    assert not _defaults(spec, {"use_pretrained_model": "0"}).keys() & {"freeze", "head_rate_factor"}
+
+
+def test_a_base_asks_for_sagemakers_own_network() -> None:
+    found = _defaults(find("detection"), {"base_network": "vgg-16"})
+    assert not found.keys() & {"backbone", "neck"}
+    assert found["anchors"] == (find("detection").local_defaults or {})["anchors"]
+    assert "neck" in _defaults(find("detection"), {"base_network": "resnet-50"})
+    assert "backbone" in _defaults(find("detection"), {"base_network": "vgg-16", "backbone": "resnet18"})
+
+
 def test_random_weights_are_not_frozen() -> None:
     found = _defaults(SPEC, {"use_pretrained_model": "0"})
     assert not found.keys() & {"freeze", "head_rate_factor"}
@@ -449,3 +464,37 @@ def test_run_killed_before_its_model_was_packed_is_finished_by_a_resume(pictures
     kinds = [json.loads(line)["kind"] for line in (again.path / "metrics.jsonl").read_text().splitlines()]
     assert kinds.count("run") == 1
     assert kinds.count("epoch") == 2
+
+
+# From an earlier model
+
+
+def test_training_goes_on_from_a_model(finished: clary.Run, pictures: Path, tmp_path: Path) -> None:
+    run = clary.train("classification", pictures, out=tmp_path / "run", model=finished.path, epochs=1, **QUICK)
+    assert "Start training from the model in the model channel." in run.log
+    assert run.config["model"] == str(finished.model.resolve())
+    assert run.finished
+    again = clary.train("classification", pictures, out=tmp_path / "again", model=finished.model, epochs=1, **QUICK)
+    assert again.metrics["train:loss"] == run.metrics["train:loss"]
+
+
+def test_model_for_other_classes_gets_a_new_head(finished: clary.Run, pictures: Path, tmp_path: Path) -> None:
+    shutil.rmtree(pictures / "train" / "red")
+    shutil.rmtree(pictures / "test")
+    run = clary.train("classification", pictures, out=tmp_path / "run", model=finished.path, epochs=1, **QUICK)
+    assert "The model in the model channel has 3 classes, this job 2: 2 tensors of its head start afresh." in run.log
+
+
+def test_model_that_is_not_there(pictures: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"nothing: there is no such model; name a run"):
+        clary.train("classification", pictures, out=tmp_path / "run", model=tmp_path / "nothing", **QUICK)
+    stopped(pictures, tmp_path / "stopped")
+    with pytest.raises(UsageError, match="has no model"):
+        clary.train("classification", pictures, out=tmp_path / "run", model=tmp_path / "stopped", **QUICK)
+    assert not (tmp_path / "run").exists()
+
+
+def test_another_model_is_another_setting(finished: clary.Run, pictures: Path, tmp_path: Path) -> None:
+    stopped(pictures, tmp_path / "run")
+    with pytest.raises(UsageError, match="other settings \\(model: none then, "):
+        clary.train("classification", pictures, out=tmp_path / "run", model=finished.path, resume=True)

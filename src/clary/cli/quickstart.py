@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from clary.local.quickstart import Summary
+
+
+class Which(StrEnum):
+    """The tasks that are gone through."""
+
+    classification = "classification"
+    detection = "detection"
+    segmentation = "segmentation"
+    all = "all"
 
 
 def register(app: typer.Typer) -> None:
@@ -13,36 +27,75 @@ def register(app: typer.Typer) -> None:
 
 
 def quickstart(
+    task: Annotated[Which, typer.Option(help="What to train, or all of them one after the other.")] = (
+        Which.classification
+    ),
     dataset: Annotated[
         str, typer.Option(help="drawn (needs no download), oxford-pets (800 MB), or a folder of yours.")
     ] = "drawn",
     out: Annotated[Path, typer.Option(help="Where everything is written.")] = Path("quickstart"),
     source: Annotated[str | None, typer.Option("--from", help="Folder or URL with the Oxford archives.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the training pictures.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training pictures.", min=1)] = None,
     seed: Annotated[int, typer.Option(help="Seed of the drawing and the training.")] = 0,
 ) -> None:
-    """From nothing to a trained, evaluated and reported classifier.
+    """From nothing to trained, evaluated and reported models: classes, boxes, masks.
 
     Draws a small set of pets (or takes yours), checks it, fine-tunes a pretrained network, evaluates it on pictures
-    it has not seen, predicts a few and writes report.html.
+    it has not seen, predicts a few and writes report.html; a folder of its own for each task.
     """
-    from clary.cli.output import note, table
+    from clary.cli.output import note
     from clary.cli.train import progress
     from clary.local.quickstart import quickstart as run_quickstart
+    from clary.vision.base.types import TASKS
 
-    with progress() as (hooks, echo):
-        summary = run_quickstart(out, dataset=dataset, source=source, epochs=epochs, seed=seed, hooks=hooks, echo=echo)
-    rows = [[stage.name, stage.result, f"{stage.seconds:.1f} s"] for stage in summary.stages]
-    table("Quickstart", ["stage", "result", "time"], rows)
-    picture = next(iter(sorted((summary.dataset / "images").glob("*.jpg"))), Path("PICTURE.jpg"))
-    total = sum(stage.seconds for stage in summary.stages)
-    typer.echo(
-        f"\ntop-1 accuracy {summary.accuracy:.3f} on {summary.pictures} {summary.split} pictures, {total:.0f} s in all"
+    tasks = TASKS if task is Which.all else tuple(one for one in TASKS if one == task.value)
+    summaries = run_quickstart(
+        out,
+        tasks=tasks,
+        dataset=dataset,
+        source=source,
+        epochs=epochs,
+        seed=seed,
+        showing=progress,
+        tell=lambda task, stage: note(f"{task}  {stage.name}: {stage.result}  ({stage.seconds:.1f} s)"),
     )
+    _print(summaries)
+
+
+def _print(summaries: Sequence[Summary]) -> None:
+    """One task's stages, or a line for each task; what to do next."""
+    from clary.cli.output import note, table
+
+    total = f"{sum(summary.seconds for summary in summaries):.0f} s in all"
+    first = summaries[0]
+    if len(summaries) == 1:
+        rows = [[stage.name, stage.result, f"{stage.seconds:.1f} s"] for stage in first.stages]
+        table("Quickstart", ["stage", "result", "time"], rows)
+        name = "top-1 accuracy" if first.metric == "accuracy" else first.metric
+        typer.echo(f"\n{name} {first.value:.3f} on {first.pictures} {first.split} pictures, {total}")
+    else:
+        columns = ["task", "metric", "value", "pictures", "time", "report"]
+        table("Quickstart", columns, [_row(summary) for summary in summaries])
+        typer.echo(f"\n{total}")
+    picture = next(iter(sorted((first.dataset / "images").glob("*.jpg"))), Path("PICTURE.jpg"))
     note("next:")
+    last = summaries[-1]
+    drawn = "" if last.task == "classification" else " --output drawn"
     for command in (
-        f"clary predict {summary.run.path} {picture}",
-        f"clary serve {summary.run.path}",
-        "clary train classification FOLDER_OF_PICTURES",
+        f"clary predict {last.run.path} {picture}{drawn}",
+        f"clary serve {last.run.path}",
+        f"clary train {last.task} FOLDER_OF_PICTURES",
     ):
         typer.echo(f"  {command}")
+
+
+def _row(summary: Summary) -> list[str]:
+    judged = f"{summary.pictures} {summary.split}"
+    return [
+        summary.task,
+        summary.metric,
+        f"{summary.value:.3f}",
+        judged,
+        f"{summary.seconds:.1f} s",
+        str(summary.report),
+    ]

@@ -14,13 +14,15 @@ from clary.errors import UsageError
 if TYPE_CHECKING:
     from clary.local.run import Run
 
+MAIN = ("accuracy", "mAP", "mIOU")  # of each task the metric a run is judged by
+
 
 def register(app: typer.Typer) -> None:
     app.command("train")(train)
 
 
 def train(
-    algorithm: Annotated[str, typer.Argument(help="What to train: classification.")],
+    algorithm: Annotated[str, typer.Argument(help="What to train: classification, detection or segmentation.")],
     dataset: Annotated[Path, typer.Argument(help="A folder of pictures in any layout `clary data check` knows.")],
     out: Annotated[Path | None, typer.Option(help="Folder of the run.  [default: runs/NAME-N]")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training pictures.")] = None,
@@ -31,6 +33,9 @@ def train(
     labels: Annotated[str | None, typer.Option(help="What to tell apart, as breeds or species.")] = None,
     validation: Annotated[
         float | None, typer.Option(help="Share held out where there is no validation split.  [default: 0.2]")
+    ] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="A run or model.tar.gz to go on from, for these or for other classes.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint of --out.")] = False,
 ) -> None:
@@ -52,6 +57,7 @@ def train(
             out=out,
             labels=labels,
             validation=validation,
+            model=model,
             resume=resume,
             hooks=hooks,
             echo=echo,
@@ -63,8 +69,8 @@ def train(
 def print_run(run: Run) -> None:
     """What the run reached, and what to do with it."""
     numbers = run.metrics
-    accuracy = numbers.get("validation:accuracy")
-    reached = f"validation accuracy {accuracy:.4f}" if accuracy is not None else "trained on all pictures"
+    measured = [f"{name} {numbers[key]:.4f}" for name in MAIN if (key := f"validation:{name}") in numbers]
+    reached = f"validation {measured[0]}" if measured else "trained on all pictures"
     typer.echo(f"{reached} (epoch {numbers['best_epoch'] + 1} of {numbers['epochs']}), {numbers['seconds']:.1f} s")
     typer.echo(f"model:  {run.model}")
     if find_spec("matplotlib") and find_spec("jinja2"):  # the extra `report`; a trained model is none the worse

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -56,7 +56,15 @@ class _Bar(Hook):
         )
 
     def on_epoch(self, event: EpochEnd) -> None:
-        shown = [f"train {event.train['accuracy']:.4f}"]
+        shown = [f"train {_said(event.train)}"]
         if event.validation:
-            shown.append(f"validation {event.validation['accuracy']:.4f}{'  best' if event.best else ''}")
+            shown.append(f"validation {_said(event.validation)}{'  best' if event.best else ''}")
         self._progress.console.print(f"epoch {event.epoch + 1:3d}  {'  '.join(shown)}  {event.seconds:.1f} s")
+
+
+def _said(metrics: Mapping[str, float]) -> str:
+    """The number the task is judged by; where it is not measured (boxes while training), the loss."""
+    if "accuracy" in metrics:
+        return f"{metrics['accuracy']:.4f}"
+    name = next(name for name in ("mAP", "mIOU", "loss") if name in metrics)
+    return f"{name} {metrics[name]:.4f}"

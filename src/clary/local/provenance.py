@@ -97,6 +97,8 @@ def command(run: Run) -> str:
     if _options(run).get("validation", "0.2") != "0.2":
         words += ["--validation", _options(run)["validation"]]
     words += ["--seed", text(config.get("seed", 0))]
+    if config.get("model"):
+        words += ["--model", config["model"]]
     for one in settings(config):
         if one.changed and one.name not in NOT_SET_BY_HAND:
             words += ["--set", f"{one.name}={one.value}"]

@@ -22,12 +22,15 @@ from clary.vision.base.files import write_json
 from clary.vision.base.jobdir import DATASET_CONTENT_TYPE, Channel, JobDir
 from clary.vision.base.spec import Spec, as_text
 from clary.vision.base.types import Dataset
+from clary.vision.base.waiting import spin_less
 from clary.vision.datasets.split import split
 
 __all__ = ["train"]
 
+MODEL_CONTENT_TYPE = "application/x-sagemaker-model"
 BATCH = 32  # about; made to divide the set, since an incomplete last batch is left out
 VERSIONS = ("torch", "timm", "openvino", "onnxruntime")
+OWN_NETWORK = ("num_layers", "base_network")  # settings that name a network SageMaker has
 VALIDATION = 0.2  # share of the training pictures held out where a data set brings nothing else to judge by
 
 
@@ -40,6 +43,7 @@ def train(
     seed: int | None = None,
     labels: str | None = None,
     validation: float | None = None,
+    model: str | Path | None = None,
     resume: bool = False,
     hooks: Sequence[Hook] = (),
     echo: Sink | None = None,
@@ -51,20 +55,23 @@ def train(
     ``out`` is the run's folder, by default the next free ``runs/NAME-1``, ``runs/NAME-2``. ``labels`` chooses what
     to tell apart where a layout offers several ("breeds" or "species"). ``validation`` is the share of training
     pictures held out where there is no validation split: by default a fifth, or none where there is a test split
-    to judge by, since of a few hundred pictures each one counts. Further keywords, and what is in ``settings``, are
-    hyperparameters by their SageMaker names. ``echo`` receives each log line. ``resume`` goes on from the checkpoint
-    of ``out``, with the settings it was started with.
+    to judge by, since of a few hundred pictures each one counts. ``model`` (a run or a model.tar.gz) is what to go
+    on from: of one for another number of classes, what depends on that number starts afresh. Further keywords, and
+    what is in ``settings``, are hyperparameters by their SageMaker names. ``echo`` receives each log line. ``resume``
+    goes on from the checkpoint of ``out``, with the settings it was started with.
 
     Raises CustomerError for data or settings that cannot be used, DivergedError when the loss is no number,
     InterruptedRun after Ctrl-C, with a checkpoint saved.
     """
+    spin_less()
     spec = find(algorithm)
     source = Path(dataset)
     named = [*(settings or {}).items(), *hyperparameters.items(), ("epochs", epochs), ("seed", seed)]
     given = {name: as_text(value) for name, value in named if value is not None}
     options: dict[str, Any] = {"path": str(source.resolve()), "labels": labels, "validation": validation}
+    start = {"model": str(_archive(model))} if model is not None else {}
     if resume:
-        return _run(spec, _earlier(spec, out, given, options), hooks, echo)
+        return _run(spec, _earlier(spec, out, given, {**options, **start}), hooks, echo)
     data = _read(spec, source, labels)
     if validation is None:
         options["validation"] = 0.0 if "test" in data.splits else VALIDATION
@@ -73,8 +80,10 @@ def train(
     _claim(folder)
     filled = _settings(spec, data, given)
     checked = spec.parse(filled)
-    job = JobDir.create(folder, filled, {"dataset": _channel(source, options, checked["seed"])})
-    write_json(folder / "config.json", _config(spec, data, options, dict(checked)))
+    channels = {"dataset": _channel(source, options, checked["seed"])}
+    channels |= {name: Channel(name, Path(path), MODEL_CONTENT_TYPE) for name, path in start.items()}
+    job = JobDir.create(folder, filled, channels)
+    write_json(folder / "config.json", {**_config(spec, data, options, dict(checked)), **start})
     return _run(spec, job, hooks, echo)
 
 
@@ -102,7 +111,8 @@ def _earlier(spec: Spec, out: str | Path | None, given: Mapping[str, str], optio
     if run.finished:
         raise UsageError("this run has finished already", where=out, mend="train into a new folder with --out")
     job, config = JobDir(out), run.config
-    then = {"algorithm": config["algorithm"], **spec.parse(job.hyperparameters), **config["dataset"]}
+    then = {"algorithm": config["algorithm"], "model": config.get("model", "none")}
+    then |= {**spec.parse(job.hyperparameters), **config["dataset"]}
     asked = {name: value for name, value in options.items() if value is not None}
     checked = spec.parse({**job.hyperparameters, **given})
     now = {"algorithm": spec.name, **{name: checked[name] for name in given}, **asked}
@@ -119,6 +129,15 @@ def _channel(source: Path, options: Mapping[str, Any], seed: int) -> Channel:
     parameters = {"labels": options["labels"], "validation": options["validation"], "seed": seed}
     text = "".join(f"; {name}={value}" for name, value in parameters.items() if value is not None)
     return Channel("dataset", source, f"{DATASET_CONTENT_TYPE}{text}")
+
+
+def _archive(model: str | Path) -> Path:
+    """The archive to go on from. Raises UsageError when there is none, or its run has not finished."""
+    run = Run(model)
+    path = run.model if run.is_run() else run.path
+    if not path.exists():
+        raise UsageError("there is no such model", where=path, mend="name a run or a model.tar.gz")
+    return path.resolve()
 
 
 def _read(spec: Spec, source: Path, labels: str | None) -> Dataset:
@@ -145,14 +164,21 @@ def _defaults(spec: Spec, given: Mapping[str, str]) -> dict[str, str]:
     """Our own defaults, but for those that do not go together with what is given."""
     defaults = dict(spec.local_defaults or {})
     unfit: list[str] = []
-    if "num_layers" in given and "backbone" not in given:  # a depth asks for SageMaker's own network
+    if "backbone" not in given and not given.keys().isdisjoint(OWN_NETWORK):  # asks for SageMaker's own network
         unfit += ["backbone", "use_pretrained_model"]
+        unfit += ["neck"] if given.get("base_network") == "vgg-16" else []
     if "image_shape" in given:  # it was chosen for the usual one
         unfit += ["resize"]
     fit = {name: value for name, value in defaults.items() if name not in unfit}
-    if {**fit, **given}.get("use_pretrained_model") != "1":  # random weights have to be trained, all of them
+    if not _pretrained(spec, {**fit, **given}):  # random weights have to be trained, all of them
         fit = {name: value for name, value in fit.items() if name not in ("freeze", "head_rate_factor")}
     return fit
+
+
+def _pretrained(spec: Spec, values: Mapping[str, str]) -> bool:
+    parameter = spec["use_pretrained_model"]
+    text = values.get(parameter.name)
+    return bool(parameter.default if text is None else parameter.parse(text))
 
 
 def _next_folder(source: Path) -> Path:
@@ -179,7 +205,7 @@ def _config(
         },
         "hyperparameters": hyperparameters,
         "seed": hyperparameters["seed"],
-        "network": hyperparameters.get("backbone") or f"resnet{hyperparameters.get('num_layers')}",
+        "network": _network(hyperparameters),
         "machine": {
             "system": platform.platform(),
             "python": platform.python_version(),
@@ -188,6 +214,11 @@ def _config(
             "versions": {name: version(name) for name in VERSIONS if find_spec(name)},
         },
     }
+
+
+def _network(hyperparameters: Mapping[str, Any]) -> str:
+    named = hyperparameters.get("backbone") or hyperparameters.get("base_network")
+    return str(named or f"resnet{hyperparameters.get('num_layers')}")
 
 
 def _processor() -> str:
