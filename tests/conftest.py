@@ -331,7 +331,9 @@ def _rectangle_picture(seed: int, width: int = 96, height: int = 80) -> tuple[np
     return pixels, found
 
 
-def _rectangles(root: Path, task: str, counts: dict[str, int], *, width: int = 96, height: int = 80) -> Path:
+def _rectangles(
+    root: Path, task: str, counts: dict[str, int], *, width: int = 96, height: int = 80, suffix: str = ".png"
+) -> Path:
     """A data set of rectangles: VOC annotations for detection, folders of masks for segmentation.
 
     Classes are blue, green and red; of masks ground, blue, green and red.
@@ -346,8 +348,8 @@ def _rectangles(root: Path, task: str, counts: dict[str, int], *, width: int = 9
         samples = []
         for _ in range(count):
             pixels, found = _rectangle_picture(seed, width, height)
-            image, mask = source / f"{split}{seed}.png", source / f"{split}{seed}-mask.png"
-            Image.fromarray(pixels).save(image)
+            image, mask = source / f"{split}{seed}{suffix}", source / f"{split}{seed}-mask.png"
+            Image.fromarray(pixels).save(image, quality=95)
             ids = np.zeros(pixels.shape[:2], np.uint8)
             for colour, left, top, right, bottom in found:
                 ids[top:bottom, left:right] = colour + 1
@@ -366,7 +368,8 @@ def _rectangles(root: Path, task: str, counts: dict[str, int], *, width: int = 9
 
 @pytest.fixture(scope="session")
 def rectangles() -> Callable[..., Path]:
-    """``rectangles(root, "detection", {"train": 4, "test": 6}, width=96, height=80)``: see ``_rectangles``."""
+    """``rectangles(root, "detection", {"train": 4, "test": 6}, width=96, height=80, suffix=".png")``: see
+    ``_rectangles``."""
     return _rectangles
 
 

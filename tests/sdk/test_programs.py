@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from clary.client import gateway
 
@@ -84,7 +87,101 @@ def test_v2_says_why_a_job_failed(finished):
     nothing_left_this_machine(finished.output)
 
 
-@pytest.mark.parametrize("name", sorted(path.name for path in EXAMPLES.glob("classify*")))
+def mean_iou(output: str, over: int = 8) -> float:
+    """What a program says of the masks of as many pictures."""
+    (found,) = re.findall(rf"\bmean IoU ([01]\.\d{{4}}) over {over} pictures; of the classes \[", output, re.MULTILINE)
+    return float(found)
+
+
+def test_v2_detects(finished):
+    assert finished.code == 0, finished.output
+    assert "#quality_metric: host=algo-1, epoch=7, validation mAP <score>=(" in finished.output
+    assert re.search(r"model s3://\S+/detect-v2/boxes/output/object-detection-\S+/model\.tar\.gz", finished.output)
+    assert right(finished.output, of=8) >= 6
+    nothing_left_this_machine(finished.output)
+
+
+@pytest.mark.pets
+def test_v2_detects_on_real_pets(finished):
+    assert finished.code == 0, finished.output
+    assert right(finished.output, of=58) >= 0.6 * 58
+    nothing_left_this_machine(finished.output)
+
+
+def test_v3_detects(finished):
+    assert finished.code == 0, finished.output
+    assert right(finished.output, of=8) >= 6
+    nothing_left_this_machine(finished.output)
+
+
+def test_boto3_detects(finished):
+    assert finished.code == 0, finished.output
+    assert re.search(r"^validation:mAP [01]\.\d{4}$", finished.output, re.MULTILINE)
+    assert right(finished.output, of=8) >= 6
+    nothing_left_this_machine(finished.output)
+
+
+def test_cli_detects(finished):
+    assert finished.code == 0, finished.output
+    assert len(re.findall(r"validation mAP <score>=", finished.output)) == 8
+    assert "endpoint InService" in finished.output
+    ((row, annotation),) = re.findall(r"^best box of \S+: (.*)\ntrue boxes: (.*)$", finished.output, re.MULTILINE)
+    class_id, score, *best = map(float, row.split(","))
+    told = json.loads(annotation)
+    assert 0.01 < score <= 1
+    assert class_id in {box["class_id"] for box in told["annotations"]}
+    assert all(0 <= place <= 1 for place in best)
+    nothing_left_this_machine(finished.output)
+
+
+def test_v2_segments(finished):
+    assert finished.code == 0, finished.output
+    assert re.search(r"#quality_metric\. host: algo-1, epoch: 9, validation mIOU: [01]\.\d+ \.", finished.output)
+    assert "train: has the 24 files of train_annotation as well, left out" in finished.output
+    assert "left out: " not in finished.output
+    assert mean_iou(finished.output) >= 0.6
+    assert re.search(
+        r"^probabilities of shape \[1, 4, 80, 96\], of the mask's class in 100\.00% of the pixels$",
+        finished.output,
+        re.MULTILINE,
+    )
+    nothing_left_this_machine(finished.output)
+
+
+@pytest.mark.pets
+def test_v2_segments_on_real_pets(finished):
+    assert finished.code == 0, finished.output
+    assert mean_iou(finished.output, over=59) >= 0.6
+    assert re.search(r"of the mask's class in (100\.00|99\.\d\d)% of the pixels$", finished.output, re.MULTILINE)
+    nothing_left_this_machine(finished.output)
+
+
+def test_v3_segments(finished):
+    assert finished.code == 0, finished.output
+    assert mean_iou(finished.output) >= 0.6
+    nothing_left_this_machine(finished.output)
+
+
+def test_boto3_segments(finished):
+    assert finished.code == 0, finished.output
+    assert re.search(r"^validation:mIOU [01]\.\d{4}$", finished.output, re.MULTILINE)
+    assert re.search(r"^validation:pixel_accuracy [01]\.\d{4}$", finished.output, re.MULTILINE)
+    assert mean_iou(finished.output) >= 0.6
+    nothing_left_this_machine(finished.output)
+
+
+def test_cli_segments(finished):
+    assert finished.code == 0, finished.output
+    assert len(re.findall(r"validation mIOU: ", finished.output)) == 16
+    assert "endpoint InService" in finished.output
+    ((picture, found),) = re.findall(r"^mask of (\S+): (\S+mask\.png)$", finished.output, re.MULTILINE)
+    truth = Path(picture.replace("/validation/", "/validation_annotation/")).with_suffix(".png")
+    with Image.open(found) as mask, Image.open(truth) as wanted:
+        assert np.mean(np.array(mask) == np.array(wanted)) >= 0.8
+    nothing_left_this_machine(finished.output)
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in EXAMPLES.iterdir() if path.is_file()))
 def test_programs_know_nothing_of_this_platform(name):
     text = (EXAMPLES / name).read_text().lower()
     assert "clary" not in text
