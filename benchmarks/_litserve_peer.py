@@ -24,8 +24,11 @@ import timm
 import torch
 from PIL import Image
 from starlette.responses import Response
+from torch import nn
 from torchvision.ops import batched_nms
 from torchvision.transforms import v2
+
+from clary.vision.models.dilated import DilatedConvolution
 
 
 class Api(litserve.LitAPI):  # type: ignore[misc]  # an untyped base
@@ -103,6 +106,14 @@ class Detector(Api):
 class Segmenter(Api):
     """The class of every pixel as a PNG. A softmax would change nothing."""
 
+    def prepare(self, manifest: dict[str, object]) -> None:
+        """With PyTorch's own dilated convolutions: in eager fp32 ours are no faster."""
+        super().prepare(manifest)
+        for layer in list(self.network.modules()):
+            for name, part in layer.named_children():
+                if isinstance(part, DilatedConvolution):
+                    setattr(layer, name, _plain(part))
+
     def predict(self, picture: Image.Image) -> torch.Tensor:
         with torch.inference_mode():
             logits: torch.Tensor = self.network.segmenter(torch.from_numpy(np.array(picture))[None])
@@ -113,6 +124,13 @@ class Segmenter(Api):
         stream = io.BytesIO()
         Image.fromarray(classes.numpy()).save(stream, "PNG", compress_level=1)
         return Response(stream.getvalue(), media_type="image/png")
+
+
+def _plain(ours: DilatedConvolution) -> nn.Conv2d:
+    rate = int(ours.dilation[0])
+    plain = nn.Conv2d(ours.in_channels, ours.out_channels, 3, padding=rate, dilation=rate, bias=ours.bias is not None)
+    plain.load_state_dict(ours.state_dict())
+    return plain
 
 
 APIS = {"classification": Classifier, "detection": Detector, "segmentation": Segmenter}

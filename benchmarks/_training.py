@@ -122,7 +122,10 @@ def _run(name: str, root: Path, epochs: int) -> Result:
 
 
 def train_ours(contest: Contest, root: Path, epochs: int) -> Result:
-    """Our own parts, joined as the recipe joins them."""
+    """Our own parts, joined as the recipe joins them, in the environment that `clary train` sets."""
+    from clary.vision.base.torch_environment import set_torch_environment
+
+    set_torch_environment()
     import torch
 
     from clary.vision.base.events import EpochEnd, Hook
@@ -148,6 +151,9 @@ def train_ours(contest: Contest, root: Path, epochs: int) -> Result:
 
 def measure_limit(contest: Contest, root: Path, epochs: int) -> Result:
     """Our step on one batch held in memory."""
+    from clary.vision.base.torch_environment import set_torch_environment
+
+    set_torch_environment()
     from clary.vision.training.checkpoint import Progress
     from clary.vision.training.loop import _choose_precision, _step
     from clary.vision.training.precision import keep_large_blocks

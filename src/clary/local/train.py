@@ -21,8 +21,8 @@ from clary.vision.base.events import Hook
 from clary.vision.base.files import write_json
 from clary.vision.base.jobdir import DATASET_CONTENT_TYPE, Channel, JobDir
 from clary.vision.base.spec import Spec, as_text
+from clary.vision.base.torch_environment import set_torch_environment
 from clary.vision.base.types import Dataset
-from clary.vision.base.waiting import spin_less
 from clary.vision.datasets.split import split
 
 __all__ = ["train"]
@@ -63,7 +63,7 @@ def train(
     Raises CustomerError for data or settings that cannot be used, DivergedError when the loss is no number,
     InterruptedRun after Ctrl-C, with a checkpoint saved.
     """
-    spin_less()
+    set_torch_environment()
     spec = find(algorithm)
     source = Path(dataset)
     named = [*(settings or {}).items(), *hyperparameters.items(), ("epochs", epochs), ("seed", seed)]

@@ -27,7 +27,7 @@ from clary.control.objects.base import ObjectStore
 from clary.control.settings import Settings
 from clary.control.store.records import Record, Store, StoreError
 from clary.errors import ClaryError, UsageError
-from clary.vision.base.waiting import waiting
+from clary.vision.base.torch_environment import torch_environment
 
 __all__ = ["GROUP", "KIND", "Course", "Parts", "stream_of"]
 
@@ -138,7 +138,7 @@ class Course:
         """What this machine adds to a job's environment, unless that says otherwise."""
         sharing = self._parts.share()
         threads = {"OMP_NUM_THREADS": str(capacity.threads(sharing))} if sharing > 1 else {}
-        return {**waiting(), **threads} | {"CLARY_TRIALS": str(self._parts.settings.home / "trials.json")}
+        return {**torch_environment(), **threads} | {"CLARY_TRIALS": str(self._parts.settings.home / "trials.json")}
 
     async def _run(self, record: Record) -> None:
         """Start the program unless it runs or has run; wait for its end."""

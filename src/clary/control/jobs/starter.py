@@ -14,7 +14,7 @@ from typing import BinaryIO
 from clary.control.jobs import nursery
 from clary.control.jobs.launch import Launch
 from clary.control.settings import Settings
-from clary.vision.base.waiting import waiting
+from clary.vision.base.torch_environment import torch_environment
 
 __all__ = ["Starter"]
 
@@ -95,7 +95,7 @@ class Starter:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
-                env={**os.environ, **waiting()},
+                env={**os.environ, **torch_environment()},
                 cwd=self._home,
             )
         assert self._nursery.stdout is not None
