@@ -32,7 +32,7 @@ __all__ = ["ask", "load", "serve"]
 
 REQUEST_LIMIT = 4096 + 1  # bytes: a path and a line end
 # Read when a library is loaded: a job that wants other values than this process has needs a process of its own.
-READ_AT_LOAD = tuple("LD_ MKL_ KMP_ GOMP_ OMP_ ONEDNN_ DNNL_ ATEN_ TORCH_ THP_ HF_ PYTHONPATH".split())
+READ_AT_LOAD = ("LD_", "MKL_", "KMP_", "GOMP_", "OMP_", "ONEDNN_", "DNNL_", "ATEN_", "TORCH_", "HF_", "PYTHONPATH")
 SETTABLE = ("OMP_NUM_THREADS",)
 _STARTED_WITH = dict(os.environ)  # libraries set variables of their own
 
