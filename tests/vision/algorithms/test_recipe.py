@@ -132,3 +132,17 @@ def test_network_is_tried_out_on_one_picture() -> None:
         "The network picky does not take pictures of 48 x 32 pixels (Input height doesn't match model.); "
         "set another crop_size"
     )
+
+
+def test_room_for_pictures_is_shared_by_the_sizes_of_the_splits(dataset: Dataset) -> None:
+    train, validation = recipe.cache_budgets(dataset)
+    assert train + validation == recipe.CACHE_BYTES
+    assert train == recipe.CACHE_BYTES * 2 // 3
+    assert recipe.cache_budgets(dataset.with_splits({"train": dataset.splits["train"]})) == (recipe.CACHE_BYTES, 0)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_step_takes_no_more_pictures_than_there_are(algorithm: str, dataset: Dataset) -> None:
+    recipe.check_batch(dataset, settings(algorithm, mini_batch_size="2"))
+    with pytest.raises(CustomerError, match="must be bigger or equal to the mini_batch_size"):
+        recipe.check_batch(dataset, settings(algorithm, mini_batch_size="3"))

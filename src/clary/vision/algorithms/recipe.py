@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from safetensors.torch import save
 from torch import nn
@@ -16,8 +17,10 @@ import clary
 from clary.errors import CustomerError, DataError, ImageError
 from clary.vision.algorithms.joblog import JobLog
 from clary.vision.artifact.manifest import Provenance
+from clary.vision.base import imaging
 from clary.vision.base.events import Hook
 from clary.vision.base.files import write_bytes
+from clary.vision.base.imaging import Preprocess
 from clary.vision.base.jobdir import JobDir
 from clary.vision.base.spec import Hyperparameters
 from clary.vision.base.types import Blob, Dataset
@@ -30,7 +33,10 @@ from clary.vision.training.stopping import EarlyStopping, StopRequest
 
 __all__ = [
     "assemble",
+    "cache_budgets",
+    "check_batch",
     "early_stopping",
+    "examples",
     "fingerprint",
     "log_problems",
     "precision",
@@ -39,6 +45,9 @@ __all__ = [
     "saver",
     "try_out",
 ]
+
+CACHE_BYTES = 1 << 30  # decoded pictures kept in memory, both splits together
+EXAMPLES = 4  # pictures on which the engines are compared with eager torch
 
 Made = TypeVar("Made")
 
@@ -114,6 +123,25 @@ def saver(network: nn.Module, path: Path) -> Callable[[], Path]:
         return path
 
     return keep
+
+
+def check_batch(dataset: Dataset, hp: Hyperparameters) -> None:
+    """Raises CustomerError for fewer training pictures than a step takes."""
+    if len(dataset.splits["train"]) < hp.mini_batch_size:
+        raise CustomerError("The number of input images must be bigger or equal to the mini_batch_size.")
+
+
+def cache_budgets(dataset: Dataset) -> tuple[int, int]:
+    """Bytes for decoded pictures of the train and of the validation split: CACHE_BYTES, shared by their sizes."""
+    train, validation = (len(dataset.splits.get(name, ())) for name in ("train", "validation"))
+    first = CACHE_BYTES * train // (train + validation)
+    return first, CACHE_BYTES - first
+
+
+def examples(dataset: Dataset, how: Preprocess) -> np.ndarray:
+    """The first EXAMPLES training pictures as network input, uint8 (count, H, W, 3), on which engines are compared."""
+    samples = dataset.splits["train"][:EXAMPLES]
+    return np.stack([imaging.fit(imaging.decode(s.image.read(), strict=False), how) for s in samples])
 
 
 def log_problems(dataset: Dataset, log: JobLog) -> None:

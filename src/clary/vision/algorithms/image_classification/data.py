@@ -6,10 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from clary.errors import CustomerError
 from clary.vision.algorithms import recipe
 from clary.vision.algorithms.joblog import JobLog
-from clary.vision.base import imaging
 from clary.vision.base.imaging import Preprocess
 from clary.vision.base.jobdir import JobDir
 from clary.vision.base.spec import Hyperparameters
@@ -18,9 +16,7 @@ from clary.vision.datasets import channels
 from clary.vision.datasets.augment import augment
 from clary.vision.datasets.loader import Loader, PictureCache
 
-__all__ = ["examples", "load_dataset", "loaders", "targets_of", "validation_view"]
-
-CACHE_BYTES = 1 << 30  # decoded pictures kept in memory, both splits together
+__all__ = ["load_dataset", "loaders", "targets_of", "validation_view"]
 
 
 def load_dataset(job: JobDir, hp: Hyperparameters, log: JobLog) -> Dataset:
@@ -30,31 +26,22 @@ def load_dataset(job: JobDir, hp: Hyperparameters, log: JobLog) -> Dataset:
             log.info(f"Searching for .lst files in {channel.path}.")
     dataset = channels.load(job, num_classes=hp.num_classes, multi_label=hp.multi_label)
     recipe.log_problems(dataset, log)
-    if len(dataset.splits["train"]) < hp.mini_batch_size:
-        raise CustomerError("The number of input images must be bigger or equal to the mini_batch_size.")
+    recipe.check_batch(dataset, hp)
     return dataset
 
 
 def loaders(dataset: Dataset, hp: Hyperparameters) -> tuple[Loader, Loader | None]:
     """Loaders of the train and validation splits, sharing the room for decoded pictures by their sizes."""
     validation = dataset.splits.get("validation", ())
-    share = len(dataset.splits["train"]) / (len(dataset.splits["train"]) + len(validation))
-    train = _loader(dataset.splits["train"], hp, hp.augmentation_type, int(CACHE_BYTES * share))
-    if not validation:
-        return train, None
-    return train, _loader(validation, hp, None, int(CACHE_BYTES * (1 - share)), shuffle=False)
+    budget, rest = recipe.cache_budgets(dataset)
+    train = _loader(dataset.splits["train"], hp, hp.augmentation_type, budget)
+    return train, _loader(validation, hp, None, rest, shuffle=False) if validation else None
 
 
 def validation_view(hp: Hyperparameters) -> Preprocess:
     """How a validation picture becomes network input: shorter side to `resize`, then the centre."""
     _, height, width = hp.image_shape
     return Preprocess(height, width, hp.resize or max(height, width), "center")
-
-
-def examples(dataset: Dataset, how: Preprocess, count: int) -> np.ndarray:
-    """The first training pictures as network input, uint8 (count, H, W, 3): engines are compared on them."""
-    samples = dataset.splits["train"][:count]
-    return np.stack([imaging.fit(imaging.decode(s.image.read(), strict=False), how) for s in samples])
 
 
 def targets_of(samples: Sequence[Sample], hp: Hyperparameters) -> np.ndarray:

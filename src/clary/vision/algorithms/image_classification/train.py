@@ -56,7 +56,7 @@ def train(job: JobDir, hp: Hyperparameters, log: JobLog, hooks: Sequence[Hook], 
         progress = fit(run)
 
     manifest = _manifest(hp, dataset, description, progress)
-    examples = data.examples(dataset, manifest.input.how, EXAMPLES_CHECKED)
+    examples = recipe.examples(dataset, manifest.input.how)
     write_model(job.model, network.to("cpu").eval(), examples, manifest, engines=installed())
     files.remove_best()
 

@@ -20,9 +20,8 @@ from clary.vision.datasets.check import MEND_BOX, outside
 from clary.vision.datasets.loader import Loader, PictureCache, TargetCache
 from clary.vision.models.anchors import Anchors, Grid, Level, fit_sizes, spread
 
-__all__ = ["ObjectCache", "examples", "fitted_levels", "load_dataset", "loaders", "serving_view", "slots"]
+__all__ = ["ObjectCache", "fitted_levels", "load_dataset", "loaders", "serving_view", "slots"]
 
-CACHE_BYTES = 1 << 30  # decoded pictures kept in memory, both splits together
 HEADER, PER_OBJECT = 2, 5  # numbers of a label vector: in front, and of each object
 
 # Overlap with every object below which an anchor is background. Fitted anchors are fewer, and those in between are
@@ -42,8 +41,7 @@ def load_dataset(job: JobDir, hp: Hyperparameters, log: JobLog) -> Dataset:
             f"{needed}: {fullest.source or fullest.image} has {len(fullest.boxes)} objects",
             mend=f"set label_width to {needed} or more",
         )
-    if len(dataset.splits["train"]) < hp.mini_batch_size:
-        raise CustomerError("The number of input images must be bigger or equal to the mini_batch_size.")
+    recipe.check_batch(dataset, hp)
     return dataset
 
 
@@ -72,20 +70,11 @@ def fitted_levels(dataset: Dataset, hp: Hyperparameters, grids: Sequence[Grid]) 
 
 def loaders(dataset: Dataset, hp: Hyperparameters, anchors: Anchors) -> tuple[Loader, Loader | None]:
     """Loaders of the train and validation splits, sharing the room for decoded pictures by their sizes."""
-    train, validation = dataset.splits["train"], dataset.splits.get("validation", ())
-    share = len(train) / (len(train) + len(validation))
+    validation = dataset.splits.get("validation", ())
+    budget, rest = recipe.cache_budgets(dataset)
     kind = None if hp.augmentation == "none" else str(hp.augmentation)
-    first = _loader(train, hp, _View(hp, anchors, kind), int(CACHE_BYTES * share), shuffle=True)
-    if not validation:
-        return first, None
-    rest = int(CACHE_BYTES * (1 - share))
-    return first, _loader(validation, hp, _View(hp, anchors, None), rest, shuffle=False)
-
-
-def examples(dataset: Dataset, how: Preprocess, count: int) -> np.ndarray:
-    """The first training pictures as network input, uint8 (count, H, W, 3): engines are compared on them."""
-    samples = dataset.splits["train"][:count]
-    return np.stack([imaging.fit(imaging.decode(s.image.read(), strict=False), how) for s in samples])
+    train = _loader(dataset.splits["train"], hp, _View(hp, anchors, kind), budget, shuffle=True)
+    return train, _loader(validation, hp, _View(hp, anchors, None), rest, shuffle=False) if validation else None
 
 
 class ObjectCache(TargetCache):

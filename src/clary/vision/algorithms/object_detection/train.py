@@ -48,7 +48,6 @@ from clary.vision.training.stopping import StopRequest
 
 __all__ = ["train"]
 
-EXAMPLES_CHECKED = 4  # pictures on which the engines are compared with eager torch
 NETWORKS = {"vgg-16": VGG, "resnet-50": "timm:resnet50"}
 BEST = "model_algo_1-0000.params"  # the original's name; the bytes are safetensors, not MXNet's format
 
@@ -69,7 +68,7 @@ def train(job: JobDir, hp: Hyperparameters, log: JobLog, hooks: Sequence[Hook], 
         progress = fit(run)
 
     manifest = _manifest(hp, dataset, description, progress)
-    examples = data.examples(dataset, manifest.input.how, EXAMPLES_CHECKED)
+    examples = recipe.examples(dataset, manifest.input.how)
     write_model(job.model, network.to("cpu").eval(), examples, manifest, engines=installed())
     best.unlink(missing_ok=True)  # the finished artifact holds the same weights
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from clary.errors import CustomerError, DataError
+from clary.errors import DataError
 from clary.vision.algorithms import recipe
 from clary.vision.algorithms.joblog import JobLog
 from clary.vision.base import imaging
@@ -19,11 +19,10 @@ from clary.vision.datasets import channels
 from clary.vision.datasets.augment import random_light
 from clary.vision.datasets.loader import Loader, PictureCache, TargetCache
 
-__all__ = ["MaskCache", "crop_side", "examples", "load_dataset", "loaders", "serving_view"]
+__all__ = ["MaskCache", "crop_side", "crop_view", "load_dataset", "loaders", "serving_view"]
 
 Pair = tuple[np.ndarray, np.ndarray]  # pixels and the mask that goes with them
 
-CACHE_BYTES = 1 << 30  # decoded pictures kept in memory, both splits together
 MULTIPLE = 8  # crop_size is rounded up to one of it; the output stride of all networks but U-Net
 COARSEST = 32  # stride of the deepest map of U-Net
 
@@ -36,8 +35,7 @@ def load_dataset(job: JobDir, hp: Hyperparameters, log: JobLog) -> Dataset:
             log.info(f"#label_map {split} :{{'scale': 1}}")
     dataset = channels.load(job, task="segmentation", num_classes=hp.num_classes)
     recipe.log_problems(dataset, log)
-    if len(dataset.splits["train"]) < hp.mini_batch_size:
-        raise CustomerError("The number of input images must be bigger or equal to the mini_batch_size.")
+    recipe.check_batch(dataset, hp)
     return dataset
 
 
@@ -57,22 +55,19 @@ def serving_view(hp: Hyperparameters) -> Preprocess:
 
 def loaders(dataset: Dataset, hp: Hyperparameters) -> tuple[Loader, Loader | None]:
     """Loaders of the train and validation splits, sharing the room for decoded pictures by their sizes."""
-    train, validation = dataset.splits["train"], dataset.splits.get("validation", ())
-    share = len(train) / (len(train) + len(validation))
-    first = _loader(train, hp, _Training(hp), int(CACHE_BYTES * share), hp.mini_batch_size, shuffle=True)
+    validation = dataset.splits.get("validation", ())
+    budget, rest = recipe.cache_budgets(dataset)
+    train = _loader(dataset.splits["train"], hp, _Training(hp), budget, hp.mini_batch_size, shuffle=True)
     if not validation:
-        return first, None
+        return train, None
     view = _Whole(hp) if hp.validation_mini_batch_size == 1 else _Centre(hp)
-    rest = int(CACHE_BYTES * (1 - share))
-    return first, _loader(validation, hp, view, rest, hp.validation_mini_batch_size, shuffle=False)
+    return train, _loader(validation, hp, view, rest, hp.validation_mini_batch_size, shuffle=False)
 
 
-def examples(dataset: Dataset, hp: Hyperparameters, count: int) -> np.ndarray:
-    """Crops of the first training pictures, uint8 (count, side, side, 3): engines are compared on them."""
+def crop_view(hp: Hyperparameters) -> Preprocess:
+    """The middle of a picture at the size that is trained on."""
     side = crop_side(hp)
-    how = Preprocess(side, side, side)
-    samples = dataset.splits["train"][:count]
-    return np.stack([imaging.fit(imaging.decode(s.image.read(), strict=False), how) for s in samples])
+    return Preprocess(side, side, side)
 
 
 class MaskCache(TargetCache):

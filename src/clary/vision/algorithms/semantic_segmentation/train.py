@@ -35,7 +35,6 @@ from clary.vision.training.stopping import StopRequest
 
 __all__ = ["train"]
 
-EXAMPLES_CHECKED = 4  # pictures on which the engines are compared with eager torch
 CONTENT_TYPES = ("application/json", "image/jpeg", "image/png")  # of label maps, pictures and masks
 BACKBONES = {"resnet-50": "resnet50", "resnet-101": "resnet101"}
 BEST, LAST = "model_best.params", "model_algo-1"  # the original's names; the bytes are safetensors, not Gluon's format
@@ -57,7 +56,7 @@ def train(job: JobDir, hp: Hyperparameters, log: JobLog, hooks: Sequence[Hook], 
         progress = fit(run)
 
     manifest = _manifest(hp, dataset, description, progress)
-    examples = data.examples(dataset, hp, EXAMPLES_CHECKED)
+    examples = recipe.examples(dataset, data.crop_view(hp))
     write_model(job.model, network.to("cpu").eval(), examples, manifest, engines=installed())
     for name in (BEST, LAST):  # the finished artifact holds the same weights
         (job.model / name).unlink(missing_ok=True)
