@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from clary.cli.train import MAIN
 from clary.vision.base.events import BatchEnd, EpochEnd, Hook, RunStart
 
 __all__ = ["bar", "lines"]
@@ -64,7 +65,6 @@ class _Bar(Hook):
 
 def _said(metrics: Mapping[str, float]) -> str:
     """The number the task is judged by; where it is not measured (boxes while training), the loss."""
-    if "accuracy" in metrics:
-        return f"{metrics['accuracy']:.4f}"
-    name = next(name for name in ("mAP", "mIOU", "loss") if name in metrics)
-    return f"{name} {metrics[name]:.4f}"
+    name = next(name for name in (*MAIN, "loss") if name in metrics)
+    number = f"{metrics[name]:.4f}"
+    return number if name == "accuracy" else f"{name} {number}"

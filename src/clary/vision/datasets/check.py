@@ -17,11 +17,12 @@ from clary.vision.base.types import IGNORED, Blob, Box, Dataset, Problem, Sample
 from clary.vision.datasets.duplicates import duplicates
 from clary.vision.formats._vectors import label_width
 
-__all__ = ["MEND_BOX", "CheckResult", "check", "examine", "outside"]
+__all__ = ["MEND_BOX", "MEND_SIZE", "CheckResult", "check", "examine", "of_another_size", "outside"]
 
 FEW = 5  # a class with fewer pictures to train on is worth a note
 LABEL_WIDTH = 350  # numbers of a detection label that a training job takes by default
 SMALL = 32  # pixels of the shorter side; below, a network sees next to nothing
+MEND_SIZE = "make both of one size"
 MEND_BOX = "mend the box; pixels are those of the upright picture"
 SLACK = 1.0  # pixels a box may stick out of its picture: tools count from 1, or round
 BATCH = 64  # pictures handed to the threads at a time, so that a large set does not queue up in memory
@@ -174,11 +175,8 @@ def _look_at_mask(sample: Sample, info: imaging.ImageInfo, dataset: Dataset) -> 
         return _Look([Problem(where, f"cannot be read ({error.strerror})", "copy it again or mend its permissions")])
     except ImageError as error:
         return _Look([Problem(where, error.what, error.mend)])
-    height, width = ids.shape
-    if (width, height) != info.upright:
-        stored = ", as that is stored and not as it is shown" if (width, height) == (info.width, info.height) else ""
-        what = f"is {width} x {height} pixels, its picture {info.upright[0]} x {info.upright[1]}{stored}"
-        return _Look([Problem(where, what, "make both of one size")])
+    if what := of_another_size(ids, info):
+        return _Look([Problem(where, what, MEND_SIZE)])
     counts = np.bincount(ids.ravel(), minlength=256)
     known = len(dataset.class_names)
     if strange := [value for value in range(known, IGNORED) if counts[value]]:
@@ -189,6 +187,15 @@ def _look_at_mask(sample: Sample, info: imaging.ImageInfo, dataset: Dataset) -> 
     if counts[IGNORED] == ids.size:
         return _Look([Problem(where, "has no pixel of any class", "it teaches nothing", "note")], counts[:known])
     return _Look([], counts[:known])
+
+
+def of_another_size(ids: np.ndarray, info: imaging.ImageInfo) -> str:
+    """What is wrong with the size of a picture's mask (height, width), empty if nothing."""
+    height, width = ids.shape
+    if (width, height) == info.upright:
+        return ""
+    stored = ", as that is stored and not as it is shown" if (width, height) == (info.width, info.height) else ""
+    return f"is {width} x {height} pixels, its picture {info.upright[0]} x {info.upright[1]}{stored}"
 
 
 def _remarks(info: imaging.ImageInfo, sample: Sample) -> Iterator[tuple[str, str]]:

@@ -17,6 +17,7 @@ from clary.vision.base.spec import Hyperparameters
 from clary.vision.base.types import IGNORED, Dataset, Sample
 from clary.vision.datasets import channels
 from clary.vision.datasets.augment import random_light
+from clary.vision.datasets.check import MEND_SIZE, of_another_size
 from clary.vision.datasets.loader import Loader, PictureCache, TargetCache
 
 __all__ = ["MaskCache", "crop_side", "crop_view", "load_dataset", "loaders", "serving_view"]
@@ -80,10 +81,8 @@ class MaskCache(TargetCache):
     def _make(self, sample: Sample) -> np.ndarray:
         assert sample.mask is not None  # the readers promise it
         ids = recipe.read(sample.mask, lambda data: imaging.decode_mask(data, sample.mask_values))
-        size = recipe.read(sample.image, imaging.upright_size)
-        if ids.shape[::-1] != size:
-            what = f"is {ids.shape[1]} x {ids.shape[0]} pixels, its picture {size[0]} x {size[1]}"
-            raise DataError(what, where=sample.mask, mend="make both of one size")
+        if what := of_another_size(ids, recipe.read(sample.image, imaging.inspect)):
+            raise DataError(what, where=sample.mask, mend=MEND_SIZE)
         wrong = ids[(ids >= self._num_classes) & (ids != IGNORED)]
         if wrong.size:
             what = f"holds the class {wrong[0]}; with num_classes {self._num_classes} they run from 0 to"
