@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn, TextIO
 
-from clary.control.jobs import mounts, namespace
+from clary.control.jobs import forked, namespace
 from clary.control.jobs.launch import Launch
 from clary.control.jobs.leftovers import MARK
 
@@ -68,21 +68,13 @@ def _become(launch: Launch, output: int, report: int, shepherd: int) -> NoReturn
 
 def _leave_shepherd(output: int, report: int, shepherd: int) -> None:
     """Own process group, no open file but the standard three, no signal handler of the shepherd's."""
-    if sys.platform == "linux":
-        mounts.kill_with_parent(signal.SIGKILL)
-        if os.getppid() != shepherd:  # it died before the line above
-            os._exit(1)
     os.setpgid(0, 0)
-    signal.set_wakeup_fd(-1)
-    for number in HANDLED:
-        signal.signal(number, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.dup2(output, 1)
     os.dup2(output, 2)
-    os.closerange(3, report)
-    os.closerange(report + 1, os.sysconf("SC_OPEN_MAX"))
+    forked.part(shepherd, (report,), HANDLED)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _set_up(launch: Launch) -> None:

@@ -23,7 +23,7 @@ from itertools import count
 from pathlib import Path
 from typing import NoReturn
 
-from clary.control.jobs import mounts, reasons
+from clary.control.jobs import forked, reasons
 from clary.control.jobs.feeds import Feed, Sender
 from clary.control.jobs.launch import Launch
 from clary.control.objects.base import ObjectStore
@@ -130,7 +130,7 @@ def _send(sender: Sender, epoch: int, pipe: int) -> None:
 
 def _become(launch: Launch, report: int, held: int, shepherd: int) -> NoReturn:
     try:
-        _leave_shepherd(report, held, shepherd)
+        forked.part(shepherd, (report, held), _HANDLED)
         objects = _store(launch)
         for feed in launch.feeds:
             threading.Thread(target=_serve_or_end, args=(feed, launch.data, objects, report), daemon=True).start()
@@ -153,21 +153,6 @@ def _end() -> NoReturn:
         sys.excepthook(type(error), error, error.__traceback__)
     sys.stderr.flush()
     os._exit(0)
-
-
-def _leave_shepherd(report: int, held: int, shepherd: int) -> None:
-    """No open file but the standard three and those given: the job's lock, above all, is the shepherd's."""
-    if sys.platform == "linux":
-        mounts.kill_with_parent(signal.SIGKILL)
-        if os.getppid() != shepherd:  # it died before the line above
-            os._exit(0)
-    signal.set_wakeup_fd(-1)
-    for number in _HANDLED:
-        signal.signal(number, signal.SIG_DFL)
-    first, second = sorted((report, held))
-    os.closerange(3, first)
-    os.closerange(first + 1, second)
-    os.closerange(second + 1, os.sysconf("SC_OPEN_MAX"))
 
 
 def _store(launch: Launch) -> ObjectStore:

@@ -1,0 +1,29 @@
+"""What a process that the shepherd forked does first: it lives no longer than the shepherd, and has nothing of it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Collection, Iterable
+
+from clary.control.jobs import mounts
+
+__all__ = ["part"]
+
+
+def part(shepherd: int, keep: Collection[int], handled: Iterable[signal.Signals]) -> None:
+    """Die with the process ``shepherd``; keep no handler of the signals ``handled``, and of its open files the standard
+    three and ``keep``: the job's lock, above all, is the shepherd's."""
+    if sys.platform == "linux":
+        mounts.kill_with_parent(signal.SIGKILL)
+        if os.getppid() != shepherd:  # it died before the line above
+            os._exit(1)
+    signal.set_wakeup_fd(-1)
+    for one in handled:
+        signal.signal(one, signal.SIG_DFL)
+    first = 3
+    for number in sorted(keep):
+        os.closerange(first, number)
+        first = number + 1
+    os.closerange(first, os.sysconf("SC_OPEN_MAX"))
