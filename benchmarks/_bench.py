@@ -85,11 +85,11 @@ def memory(pid: int) -> float:
 
 
 def memory_now(pid: int) -> dict[str, float]:
-    """Resident memory now of a running platform by part, MiB: gateway, nursery, worker."""
+    """Resident memory now of a running platform by part, MiB: gateway, forkserver, worker."""
     found: dict[str, float] = {}
     for one in _family(pid):
         words = _text(f"/proc/{one}/cmdline")
-        name = next((part for part in ("nursery", "worker") if one != pid and part in words), "gateway")
+        name = next((part for part in ("forkserver", "worker") if one != pid and part in words), "gateway")
         lines = (line.split() for line in _text(f"/proc/{one}/status").splitlines())
         found[name] = found.get(name, 0) + sum(int(line[1]) for line in lines if line[:1] == ["VmRSS:"]) / 1024
     return found

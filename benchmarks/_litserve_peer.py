@@ -73,9 +73,9 @@ class Classifier(Api):
             ]
         )
 
-    def predict(self, picture: Image.Image) -> torch.Tensor:
+    def predict(self, image: Image.Image) -> torch.Tensor:
         with torch.inference_mode():
-            scores: torch.Tensor = self.network(self.transform(picture)[None]).softmax(dim=1)[0]
+            scores: torch.Tensor = self.network(self.transform(image)[None]).softmax(dim=1)[0]
         return scores
 
     def encode_response(self, scores: torch.Tensor) -> list[float]:
@@ -87,8 +87,8 @@ class Detector(Api):
 
     SIDE, LEAST, MOST, OVERLAP = 300, 0.01, 400, 0.45
 
-    def predict(self, picture: Image.Image) -> torch.Tensor:
-        pixels = np.array(picture.resize((self.SIDE, self.SIDE), Image.Resampling.BILINEAR, reducing_gap=2.0))
+    def predict(self, image: Image.Image) -> torch.Tensor:
+        pixels = np.array(image.resize((self.SIDE, self.SIDE), Image.Resampling.BILINEAR, reducing_gap=2.0))
         with torch.inference_mode():
             boxes, scores = (outputs[0] for outputs in self.network(torch.from_numpy(pixels)[None]))
             flat = scores.flatten()
@@ -114,9 +114,9 @@ class Segmenter(Api):
                 if isinstance(part, DilatedConvolution):
                     setattr(layer, name, _plain(part))
 
-    def predict(self, picture: Image.Image) -> torch.Tensor:
+    def predict(self, image: Image.Image) -> torch.Tensor:
         with torch.inference_mode():
-            logits: torch.Tensor = self.network.segmenter(torch.from_numpy(np.array(picture))[None])
+            logits: torch.Tensor = self.network.segmenter(torch.from_numpy(np.array(image))[None])
             classes = logits[0].argmax(dim=0).to(torch.uint8)
         return classes
 

@@ -62,7 +62,7 @@ class Contest:
 
     title: str
     goal: str
-    picture: Callable[[], bytes]
+    image: Callable[[], bytes]
     write: Callable[[Path], None]
     compare: Callable[[bytes, bytes], str] | None = None
 
@@ -89,7 +89,7 @@ def main(doc: str | None, contests: Mapping[str, Contest]) -> None:
 
 
 def _contest(options: argparse.Namespace, contest: Contest) -> None:
-    data = contest.picture()
+    data = contest.image()
     (options.folder / "picture.jpg").write_bytes(data)
     print(f"\n{contest.title}, JPEG of {len(data) / 1000:.0f} kB, {options.clients} clients")
     _output(options, "model")

@@ -109,9 +109,9 @@ def fit_probe(labels: str) -> dict[str, Any]:
     backbone.reset_classifier(0)
 
     def features(split: Any) -> tuple[torch.Tensor, torch.Tensor]:
-        pictures = [prepare(sample.image.read(), Preprocess(224, 224, 256)) for sample in dataset.splits[split]]
+        images = [prepare(sample.image.read(), Preprocess(224, 224, 256)) for sample in dataset.splits[split]]
         with torch.inference_mode():
-            parts = [network(torch.from_numpy(np.stack(pictures[i : i + 32]))) for i in range(0, len(pictures), 32)]
+            parts = [network(torch.from_numpy(np.stack(images[i : i + 32]))) for i in range(0, len(images), 32)]
         return torch.cat(parts).clone(), torch.tensor([sample.classes[0] for sample in dataset.splits[split]])
 
     (x, y), (tx, ty) = features("train"), features("test")

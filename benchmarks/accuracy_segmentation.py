@@ -26,7 +26,7 @@ def measure(root: Path) -> Callable[[Any], float]:
     import torch
 
     from clary.vision import formats
-    from clary.vision.algorithms.semantic_segmentation.data import serving_view
+    from clary.vision.algorithms.semantic_segmentation.data import serving_transform
     from clary.vision.algorithms.semantic_segmentation.spec import SPEC
     from clary.vision.base.imaging import decode_mask, prepare_sized
     from clary.vision.base.pixels import PixelCounts
@@ -35,7 +35,7 @@ def measure(root: Path) -> Callable[[Any], float]:
     dataset = formats.read(root, task="segmentation")
     classes = len(dataset.class_names)
     needed = {"num_classes": str(classes), "num_training_samples": str(len(dataset.splits["train"]))}
-    how = serving_view(SPEC.parse({**(SPEC.local_defaults or {}), **needed}))
+    how = serving_transform(SPEC.parse({**(SPEC.local_defaults or {}), **needed}))
 
     @torch.no_grad()
     def mean_iou(network: Any) -> float:

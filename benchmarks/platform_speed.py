@@ -216,10 +216,10 @@ def measure_job(scratch: Path, options: argparse.Namespace) -> None:
     home = scratch / "home"
     rows = []
     with platform(home, "--no-warm") as (_, url, _):
-        _pictures(url)
+        _images(url)
         rows += [("cold", _first_batch(home, url, f"cold-{n}")) for n in range(2)]
     with platform(home) as (pid, url, _):
-        _until(lambda: memory_now(pid).get("nursery", 0) > 300, seconds=60)  # the libraries are loaded
+        _until(lambda: memory_now(pid).get("forkserver", 0) > 300, seconds=60)  # the libraries are loaded
         time.sleep(2)
         rows += [("warm", _first_batch(home, url, f"warm-{n}")) for n in range(3)]
     print()
@@ -250,7 +250,7 @@ def _status(sagemaker: Any, name: str) -> str:
 def measure_invoke(scratch: Path, options: argparse.Namespace) -> None:
     home = scratch / "home"
     with platform(home) as (_, url, _):
-        _pictures(url)
+        _images(url)
         sagemaker = client("sagemaker", url)
         job = _job("model", epochs="1")
         sagemaker.create_training_job(**job)
@@ -268,9 +268,9 @@ def measure_invoke(scratch: Path, options: argparse.Namespace) -> None:
         deployed = time.perf_counter() - start
         if _endpoint(sagemaker) != "InService":
             sys.exit(str(sagemaker.describe_endpoint(EndpointName="bench")))
-        picture = _picture(0)
-        data = request("/endpoints/bench/invocations", picture, Content_Type="image/jpeg")
-        direct = request("/invocations", picture, Content_Type="image/jpeg")
+        image = _image(0)
+        data = request("/endpoints/bench/invocations", image, Content_Type="image/jpeg")
+        direct = request("/invocations", image, Content_Type="image/jpeg")
         own, through = [], []
         worker = _worker(home, direct)
         for _ in range(5):
@@ -322,19 +322,19 @@ def _channel(name: str) -> dict[str, Any]:
     return {"ChannelName": name, "ContentType": "application/x-image", "DataSource": {"S3DataSource": source}}
 
 
-def _pictures(url: str) -> None:
+def _images(url: str) -> None:
     """64 pictures to train on and 16 to validate, as the algorithm's four channels."""
     s3 = client("s3", url)
     s3.create_bucket(Bucket="bench")
     for channel, count in (("train", 64), ("validation", 16)):
         lines = []
         for number in range(count):
-            s3.put_object(Bucket="bench", Key=f"{channel}/{number}.jpg", Body=_picture(number))
+            s3.put_object(Bucket="bench", Key=f"{channel}/{number}.jpg", Body=_image(number))
             lines.append(f"{number}\t{number % 4}\t{number}.jpg\n")
         s3.put_object(Bucket="bench", Key=f"{channel}_lst/{channel}.lst", Body="".join(lines).encode())
 
 
-def _picture(number: int) -> bytes:
+def _image(number: int) -> bytes:
     coarse = np.random.default_rng(number).integers(0, 256, (12, 16, 3), dtype=np.uint8)
     stream = io.BytesIO()
     Image.fromarray(coarse).resize((500, 375), Image.Resampling.BICUBIC).save(stream, "JPEG", quality=90)

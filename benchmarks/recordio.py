@@ -59,25 +59,25 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=options.folder) as scratch:
         root = Path(scratch)
         print(machine())
-        size = _write_pictures(root / "folders" / "train", options.pictures)
-        print(f"{options.pictures} JPEGs of {size / options.pictures / 1000:.1f} kB in {CLASSES} classes; {GOAL}")
+        size = _write_images(root / "folders" / "train", options.images)
+        print(f"{options.images} JPEGs of {size / options.images / 1000:.1f} kB in {CLASSES} classes; {GOAL}")
         rounds = [{role: _run(role, root) for role in ROLES} for _ in range(options.rounds)]
-    _print(rounds, options.pictures, size)
+    _print(rounds, options.images, size)
 
 
-def _print(rounds: list[dict[str, Result]], pictures: int, size: int) -> None:
+def _print(rounds: list[dict[str, Result]], images: int, size: int) -> None:
     def median(role: str, value: str) -> float:
         return statistics.median(one[role].get(value, float("nan")) for one in rounds)
 
     rows = [
-        [name, f"{pictures / median(role, 'seconds'):.0f}", f"{pictures / median(role, 'processor'):.0f}"]
+        [name, f"{images / median(role, 'seconds'):.0f}", f"{images / median(role, 'processor'):.0f}"]
         for role, name in (("pack limit", "limit: bytes copied in a bare loop"), ("pack", "clary data pack"))
     ]
     print("\npacking, files in memory")
     table(["", "pictures/s", "by processor second"], rows)
 
     def speed(role: str) -> float:
-        return statistics.median(pictures / (one[role]["listing"] + one[role]["seconds"]) for one in rounds)
+        return statistics.median(images / (one[role]["listing"] + one[role]["seconds"]) for one in rounds)
 
     names = {"limit": "limit: .rec from front to end", "records": "RecordIO", "folders": "class folders"}
     names["peer"] = "ImageFolder"
@@ -106,7 +106,7 @@ def _run(role: str, root: Path) -> Result:
     return found
 
 
-def _write_pictures(folder: Path, count: int) -> int:
+def _write_images(folder: Path, count: int) -> int:
     """Write ``count`` different JPEGs into class folders; their bytes together."""
     import simplejpeg
 
@@ -135,9 +135,9 @@ def _write_pictures(folder: Path, count: int) -> int:
 
 
 def _originals(scratch: Path) -> list[Path]:
-    from clary.vision.datasets.drawn import draw_pets
+    from clary.drawn import draw_pets
 
-    root = pets() or draw_pets(scratch / "drawn", pictures=48)
+    root = pets() or draw_pets(scratch / "drawn", images=48)
     return sorted((root / "images").glob("[!.]*.jpg"))[:120]
 
 
@@ -193,25 +193,25 @@ def read_ours(folder: str, decoded: bool) -> Callable[[Path], Result]:
         from clary.vision import formats
         from clary.vision.base import imaging
         from clary.vision.base.types import Dataset
-        from clary.vision.datasets.loader import Loader, PictureCache
+        from clary.vision.datasets.loader import ImageCache, Loader
 
-        class Bytes(PictureCache):
+        class Bytes(ImageCache):
             """Pictures as they lie there."""
 
             def __getitem__(self, index: int) -> Any:
                 return self._samples[index].image.read()
 
-        def view(picture: Any, target: int, random: object) -> tuple[np.ndarray, int]:
-            if isinstance(picture, bytes):
-                return np.array([len(picture)]), target
-            return imaging.resize(picture, SIDE, SIDE), target
+        def view(image: Any, target: int, random: object) -> tuple[np.ndarray, int]:
+            if isinstance(image, bytes):
+                return np.array([len(image)]), target
+            return imaging.resize(image, SIDE, SIDE), target
 
         def listed() -> Dataset:
             return formats.read(root / folder, task="classification")
 
         def read(dataset: Dataset) -> None:
             samples = dataset.splits["train"]
-            cache = (PictureCache if decoded else Bytes)(samples, None, SIDE, 0)
+            cache = (ImageCache if decoded else Bytes)(samples, None, SIDE, 0)
             targets = np.array([sample.classes[0] for sample in samples])
             loader = Loader(cache, targets, view, batch_size=BATCH, seed=0, shuffle=True, workers=THREADS)
             assert sum(len(batch) for batch in loader.epoch()) > len(samples) - BATCH

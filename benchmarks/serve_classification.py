@@ -19,7 +19,7 @@ JPEG_BYTES = 127_000
 GOAL = "goal: 120 requests/s, p99 under 150 ms, 5x LitServe, under 1024 MiB"
 
 
-def picture() -> bytes:
+def image() -> bytes:
     """A photograph of 1024 x 768 pixels, at the quality that makes it 127 kB."""
     return squeezed(photographs(1, 1024, 768)[0], JPEG_BYTES)
 
@@ -47,4 +47,4 @@ def write(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(__doc__, {"resnet-50": Contest(f"ResNet-50, {SIZE} px", GOAL, picture, write)})
+    main(__doc__, {"resnet-50": Contest(f"ResNet-50, {SIZE} px", GOAL, image, write)})

@@ -38,7 +38,7 @@ NEAR = 0.5  # of the same class, overlapping by that
 AGREEING = 0.9  # so many of them
 
 
-def picture() -> bytes:
+def image() -> bytes:
     """A photograph of 1024 x 768 pixels, at the quality that makes it 127 kB."""
     return squeezed(photographs(1, 1024, 768)[0], JPEG_BYTES)
 
@@ -141,4 +141,4 @@ def _found(rows: np.ndarray, among: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 
 
 if __name__ == "__main__":
-    main(__doc__, {"ssd": Contest(f"SSD-{SIDE} on ResNet-50", GOAL, picture, write, compare)})
+    main(__doc__, {"ssd": Contest(f"SSD-{SIDE} on ResNet-50", GOAL, image, write, compare)})

@@ -33,7 +33,7 @@ SURENESS = 8.0  # scores of the fit, 0 and 1, are multiplied by it to be logits
 AGREEING = 0.95  # share of pixels of the same class in both answers
 
 
-def picture() -> bytes:
+def image() -> bytes:
     """A photograph of 240 x 240 pixels of about 20 kB."""
     return squeezed(photographs(1, SIDE, SIDE)[0], JPEG_BYTES)
 
@@ -104,7 +104,7 @@ def compare(ours: bytes, peers: bytes) -> str:
 if __name__ == "__main__":
     titles = {"fcn": "FCN", "deeplab": "DeepLabV3"}
     contests = {
-        name: Contest(f"{title} on ResNet-50, {SIDE} px", GOAL, picture, partial(write, name), compare)
+        name: Contest(f"{title} on ResNet-50, {SIDE} px", GOAL, image, partial(write, name), compare)
         for name, title in titles.items()
     }
     main(__doc__, contests)

@@ -23,12 +23,12 @@ SIZE = 224
 GOAL = "goal: 3.5x, 0.90 of the limit"
 
 
-def class_folders(scratch: Path, pictures: int) -> Path:
+def class_folders(scratch: Path, images: int) -> Path:
     """Class folders, which both sides read: the real pets' trainval split, else drawn ones."""
     from clary.vision import formats
 
     dataset = formats.read(source(scratch))
-    for sample in thinned(dataset.splits["train"], pictures):
+    for sample in thinned(dataset.splits["train"], images):
         folder = scratch / "folders" / "train" / dataset.class_names[sample.classes[0]]
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copy(sample.image.path, folder)

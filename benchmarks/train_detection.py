@@ -36,12 +36,12 @@ RATIOS = [[2], [2, 3], [2, 3], [2, 3], [2], [2]]
 FILL = (123, 117, 104)  # the reference's
 
 
-def annotated(scratch: Path, pictures: int) -> Path:
+def annotated(scratch: Path, images: int) -> Path:
     """Pictures with boxes in COCO's layout, which both sides read: pets' heads."""
     from clary.vision import formats
 
     dataset = formats.read(source(scratch), task="detection")
-    chosen = thinned(dataset.splits["train"], pictures)
+    chosen = thinned(dataset.splits["train"], images)
     formats.FORMATS.get("coco").write(dataset.with_splits({"train": chosen}), scratch / "data")
     return scratch / "data"
 
@@ -81,9 +81,9 @@ def loop(root: Path, epochs: int) -> list[float]:
     from clary.vision import formats
 
     dataset = formats.read(root, task="detection")
-    pictures = _pictures(dataset.splits["train"])
-    sampler = BatchSampler(RandomSampler(pictures), BATCH, drop_last=True)
-    loader: Any = DataLoader(pictures, batch_sampler=sampler, num_workers=WORKERS, collate_fn=_apart)
+    images = _images(dataset.splits["train"])
+    sampler = BatchSampler(RandomSampler(images), BATCH, drop_last=True)
+    loader: Any = DataLoader(images, batch_sampler=sampler, num_workers=WORKERS, collate_fn=_apart)
     network = _ssd(len(dataset.class_names)).train()
     optimizer = torch.optim.SGD(network.parameters(), lr=0.002, momentum=0.9, weight_decay=0.0005)
     speeds = []
@@ -104,7 +104,7 @@ def _apart(batch: Sequence[tuple[Any, Any]]) -> tuple[Any, ...]:
     return tuple(zip(*batch, strict=True))
 
 
-def _pictures(samples: Sequence[Sample]) -> Any:
+def _images(samples: Sequence[Sample]) -> Any:
     """A data set as the reference makes one of COCO: a Pillow picture, its boxes and labels, transformed together."""
     import torch
     from PIL import Image
@@ -126,7 +126,7 @@ def _pictures(samples: Sequence[Sample]) -> Any:
         ]
     )
 
-    class Pictures(Dataset[Any]):
+    class Images(Dataset[Any]):
         def __len__(self) -> int:
             return len(samples)
 
@@ -138,7 +138,7 @@ def _pictures(samples: Sequence[Sample]) -> Any:
             labels = torch.tensor([box.class_id + 1 for box in sample.boxes])
             return transforms(image, {"boxes": boxes, "labels": labels})
 
-    return Pictures()
+    return Images()
 
 
 def _ssd(classes: int) -> nn.Module:
@@ -185,5 +185,5 @@ def _body(detector: Any) -> nn.Module:
 
 
 if __name__ == "__main__":
-    contest = Contest(f"SSD-{SIDE} on ResNet-50", GOAL, BATCH, annotated, training, loop, pictures=64, epochs=2)
+    contest = Contest(f"SSD-{SIDE} on ResNet-50", GOAL, BATCH, annotated, training, loop, images=64, epochs=2)
     main(__doc__, contest)

@@ -29,12 +29,12 @@ WORKERS = 2
 GOAL = "goal: 3x where bf16 is in hardware"
 
 
-def masked(scratch: Path, pictures: int) -> Path:
+def masked(scratch: Path, images: int) -> Path:
     """Pictures and masks in two folders, which both sides read: pets' trimaps."""
     from clary.vision import formats
 
     dataset = formats.read(source(scratch), task="segmentation")
-    chosen = thinned(dataset.splits["train"], pictures)
+    chosen = thinned(dataset.splits["train"], images)
     formats.FORMATS.get("masks").write(dataset.with_splits({"train": chosen}), scratch / "data")
     return scratch / "data"
 
@@ -79,8 +79,8 @@ def loop(root: Path, epochs: int) -> list[float]:
 
     dataset = formats.read(root, task="segmentation")
     classes = len(dataset.class_names)
-    pictures = _pictures(dataset.splits["train"])
-    loader: Any = DataLoader(pictures, BATCH, shuffle=True, num_workers=WORKERS, drop_last=True)
+    images = _images(dataset.splits["train"])
+    loader: Any = DataLoader(images, BATCH, shuffle=True, num_workers=WORKERS, drop_last=True)
     network = fcn_resnet50(weights=None, weights_backbone=None, num_classes=classes, aux_loss=True).train()
     assert sum(parameter.numel() for parameter in network.parameters()) == _parameters(classes)
     groups: list[dict[str, Any]] = [
@@ -111,7 +111,7 @@ def _loss(outputs: dict[str, Any], targets: Any) -> Any:
     return first + 0.5 * auxiliary
 
 
-def _pictures(samples: Sequence[Sample]) -> Any:
+def _images(samples: Sequence[Sample]) -> Any:
     """A data set as the reference makes one of VOC: a Pillow picture and its mask, transformed together."""
     import numpy as np
     import torch
@@ -132,7 +132,7 @@ def _pictures(samples: Sequence[Sample]) -> Any:
         ]
     )
 
-    class Pictures(Dataset[Any]):
+    class Images(Dataset[Any]):
         def __len__(self) -> int:
             return len(samples)
 
@@ -142,7 +142,7 @@ def _pictures(samples: Sequence[Sample]) -> Any:
             image = Image.open(sample.image.path).convert("RGB")
             return transforms(image, tv_tensors.Mask(np.array(Image.open(sample.mask.path))))
 
-    return Pictures()
+    return Images()
 
 
 def _parameters(classes: int) -> int:
@@ -154,5 +154,5 @@ def _parameters(classes: int) -> int:
 
 
 if __name__ == "__main__":
-    contest = Contest(f"FCN on ResNet-50, {CROP} px", GOAL, BATCH, masked, training, loop, pictures=32, epochs=2)
+    contest = Contest(f"FCN on ResNet-50, {CROP} px", GOAL, BATCH, masked, training, loop, images=32, epochs=2)
     main(__doc__, contest)

@@ -34,7 +34,7 @@ def main() -> int:
     out = Path(sys.argv[1] if len(sys.argv) > 1 else "quickstart")
     columns = [_said(out / task, number) for number, task in enumerate(SHOWS)]
     rows = [[one for column in columns for one in column[row * OF_EACH : (row + 1) * OF_EACH]] for row in range(ROWS)]
-    sizes = samples.justified([one.picture.shape[1::-1] for row in rows for one in row], width=WIDTH, height=HEIGHT)
+    sizes = samples.justified([one.image.shape[1::-1] for row in rows for one in row], width=WIDTH, height=HEIGHT)
     assert [len(row) for row in sizes] == [len(row) for row in rows], "choose pictures of like shapes"
     fitted = [[one.shown(*size) for one, size in zip(*pair, strict=True)] for pair in zip(rows, sizes, strict=True)]
     samples.rows(fitted, width=WIDTH).save(FILE, quality=88)
@@ -47,37 +47,37 @@ class Said:
     """A picture, and what was predicted of it."""
 
     task: str
-    picture: np.ndarray
+    image: np.ndarray
     prediction: Any
 
     def shown(self, width: int, height: int) -> Shown:
-        return SHOWS[self.task](imaging.resize(self.picture, height, width), self.prediction)
+        return SHOWS[self.task](imaging.resize(self.image, height, width), self.prediction)
 
 
 def _said(run: Path, number: int) -> list[Said]:
     """Pictures of the test split, others for each task, with what the model of ``run`` says of them."""
     found = formats.read(run.parent / "pets").splits["test"]
     paths = [one.image.path for breed in range(6) for one in found[breed * len(found) // 6 + 2 * number :][:2]]
-    pictures = ((path, imaging.load(path)) for path in paths)
-    fit = [one for one in pictures if LANDSCAPE[0] < one[1].shape[1] / one[1].shape[0] < LANDSCAPE[1]]
+    images = ((path, imaging.load(path)) for path in paths)
+    fit = [one for one in images if LANDSCAPE[0] < one[1].shape[1] / one[1].shape[0] < LANDSCAPE[1]]
     chosen = list(islice(fit, ROWS * OF_EACH))
     with clary.load(run) as model:
-        return [Said(run.name, picture, model.predict([path])[0]) for path, picture in chosen]
+        return [Said(run.name, image, model.predict([path])[0]) for path, image in chosen]
 
 
-def _class(picture: np.ndarray, found: Prediction) -> Shown:
-    return picture, f"{found.label} {found.score:.2f}"
+def _class(image: np.ndarray, found: Prediction) -> Shown:
+    return image, f"{found.label} {found.score:.2f}"
 
 
-def _boxes(picture: np.ndarray, found: Detections) -> Shown:
+def _boxes(image: np.ndarray, found: Detections) -> Shown:
     sure = found.above(0.4)
-    boxed = draw_boxes(picture, sure.as_boxes(), sure.class_names, (found.width, found.height), labels=False)
+    boxed = draw_boxes(image, sure.as_boxes(), sure.class_names, (found.width, found.height), labels=False)
     said = [f"{label} {score:.2f}" for label, score in zip(sure.labels, sure.scores, strict=True)]
     return boxed, ", ".join(said)
 
 
-def _mask(picture: np.ndarray, found: Segmentation) -> Shown:
-    return draw_mask(picture, found.classes), f"pet {dict(found.shares()).get('pet', 0):.0%}"
+def _mask(image: np.ndarray, found: Segmentation) -> Shown:
+    return draw_mask(image, found.classes), f"pet {dict(found.shares()).get('pet', 0):.0%}"
 
 
 SHOWS: dict[str, Callable[[np.ndarray, Any], Shown]] = {

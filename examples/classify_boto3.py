@@ -83,8 +83,8 @@ try:
     sagemaker.get_waiter("endpoint_in_service").wait(EndpointName=name, WaiterConfig={"Delay": 5, "MaxAttempts": 360})
     right = 0
     for _, label, path in validation:
-        picture = (folder / "validation" / path).read_bytes()
-        answer = runtime.invoke_endpoint(EndpointName=name, ContentType="image/jpeg", Body=picture)
+        image = (folder / "validation" / path).read_bytes()
+        answer = runtime.invoke_endpoint(EndpointName=name, ContentType="image/jpeg", Body=image)
         scores = json.loads(answer["Body"].read())
         right += scores.index(max(scores)) == int(label)
     print(f"{right} of {len(validation)} pictures right")

@@ -74,8 +74,8 @@ endpoint = builder.deploy(endpoint_name=f"{trainer._latest_training_job.training
 try:
     right = 0
     for _, label, path in validation:
-        picture = (folder / "validation" / path).read_bytes()
-        answer = endpoint.invoke(body=picture, content_type="image/jpeg", accept="application/json")
+        image = (folder / "validation" / path).read_bytes()
+        answer = endpoint.invoke(body=image, content_type="image/jpeg", accept="application/json")
         scores = json.loads(answer.body.read())
         right += scores.index(max(scores)) == int(label)
     print(f"{right} of {len(validation)} pictures right")

@@ -124,8 +124,8 @@ sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)
 try:
     sagemaker.get_waiter("endpoint_in_service").wait(EndpointName=name, WaiterConfig={"Delay": 5, "MaxAttempts": 360})
     right = 0
-    for picture, objects in validation:
-        answer = runtime.invoke_endpoint(EndpointName=name, ContentType="image/jpeg", Body=picture)
+    for image, objects in validation:
+        answer = runtime.invoke_endpoint(EndpointName=name, ContentType="image/jpeg", Body=image)
         # Rows of class, score, xmin, ymin, xmax, ymax; the highest score first.
         for class_id, _, *box in json.loads(answer["Body"].read())["prediction"][:1]:
             right += any(one[0] == class_id and overlap(box, one[1:]) > 0.5 for one in objects)

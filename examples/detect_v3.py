@@ -95,9 +95,9 @@ endpoint = builder.deploy(endpoint_name=f"{trainer._latest_training_job.training
 try:
     right = 0
     for annotation in validation:
-        picture = (folder / "validation" / annotation["file"]).read_bytes()
+        image = (folder / "validation" / annotation["file"]).read_bytes()
         # Asked for like this, an answer has the form of an annotation, with scores; the highest first.
-        answer = endpoint.invoke(body=picture, content_type="image/jpeg", accept="application/json;annotation=1")
+        answer = endpoint.invoke(body=image, content_type="image/jpeg", accept="application/json;annotation=1")
         for best in json.loads(answer.body.read())["annotations"][:1]:
             same = [box for box in annotation["annotations"] if box["class_id"] == best["class_id"]]
             right += any(overlap(best, box) > 0.5 for box in same)

@@ -16,14 +16,14 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
-PICTURES = {".jpg", ".jpeg", ".png"}
+IMAGES = {".jpg", ".jpeg", ".png"}
 
 
 def classes_of(folder: Path) -> dict[str, list[Path]]:
     """The pictures of each class below ``folder``, by folder name or else by file name."""
     classes = defaultdict(list)
     for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() not in PICTURES or path.name.startswith("."):
+        if path.suffix.lower() not in IMAGES or path.name.startswith("."):
             continue
         named = re.fullmatch(r"(.+)_\d+", path.stem)
         if path.parent != folder:

@@ -96,11 +96,11 @@ sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[va
 sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)
 try:
     sagemaker.get_waiter("endpoint_in_service").wait(EndpointName=name, WaiterConfig={"Delay": 5, "MaxAttempts": 360})
-    pictures = {path.stem: path.read_bytes() for path in (folder / "validation").iterdir()}
+    images = {path.stem: path.read_bytes() for path in (folder / "validation").iterdir()}
     counts = np.zeros((classes, classes), int)  # pixels by true and by found class
     for stem, mask in validation.items():
         answer = runtime.invoke_endpoint(
-            EndpointName=name, ContentType="image/jpeg", Accept="image/png", Body=pictures[stem]
+            EndpointName=name, ContentType="image/jpeg", Accept="image/png", Body=images[stem]
         )
         found = np.array(Image.open(io.BytesIO(answer["Body"].read())))
         known = (mask != 255) & (found < classes)

@@ -100,10 +100,10 @@ segmenter = estimator.deploy(
     deserializer=ImageDeserializer(),
 )
 try:
-    pictures = {path.stem: path.read_bytes() for path in (folder / "validation").iterdir()}
+    images = {path.stem: path.read_bytes() for path in (folder / "validation").iterdir()}
     counts = np.zeros((classes, classes), int)  # pixels by true and by found class
     for stem, mask in validation.items():
-        found = segmenter.predict(pictures[stem])
+        found = segmenter.predict(images[stem])
         known = (mask != 255) & (found < classes)
         np.add.at(counts, (mask[known], found[known]), 1)
     shared, covered = counts.diagonal(), counts.sum(0) + counts.sum(1) - counts.diagonal()
@@ -111,9 +111,9 @@ try:
     print(f"mean IoU {iou.mean():.4f} over {len(validation)} pictures; of the classes {iou.round(4).tolist()}")
 
     # The probabilities behind a mask: the class of a pixel is the one with the highest.
-    mask = segmenter.predict(pictures[stem])
+    mask = segmenter.predict(images[stem])
     segmenter.deserializer = RecordDeserializer(accept="application/x-protobuf")
-    (record,) = segmenter.predict(pictures[stem])
+    (record,) = segmenter.predict(images[stem])
     shape = list(record.features["shape"].int32_tensor.values)
     scores = np.array(record.features["target"].float32_tensor.values).reshape(shape)
     same = (scores.squeeze(axis=0).argmax(axis=0) == mask).mean()

@@ -88,10 +88,10 @@ builder = ModelBuilder(
 model = builder.build()
 endpoint = builder.deploy(endpoint_name=f"{trainer._latest_training_job.training_job_name}-endpoint")
 try:
-    pictures = {path.stem: path.read_bytes() for path in (folder / "validation").iterdir()}
+    images = {path.stem: path.read_bytes() for path in (folder / "validation").iterdir()}
     counts = np.zeros((classes, classes), int)  # pixels by true and by found class
     for stem, mask in validation.items():
-        answer = endpoint.invoke(body=pictures[stem], content_type="image/jpeg", accept="image/png")
+        answer = endpoint.invoke(body=images[stem], content_type="image/jpeg", accept="image/png")
         found = np.array(Image.open(io.BytesIO(answer.body.read())))
         known = (mask != 255) & (found < classes)
         np.add.at(counts, (mask[known], found[known]), 1)

@@ -42,7 +42,7 @@ def pets() -> Path:
     return root
 
 
-def _picture(width: int = 64, height: int = 48, seed: int = 0) -> np.ndarray:
+def _image(width: int = 64, height: int = 48, seed: int = 0) -> np.ndarray:
     """A smooth coloured picture, uint8 RGB of shape (height, width, 3); other seeds give other pictures."""
     rng = np.random.default_rng(seed)
     coarse = rng.integers(0, 256, size=(4, 4, 3), dtype=np.uint8)
@@ -52,7 +52,7 @@ def _picture(width: int = 64, height: int = 48, seed: int = 0) -> np.ndarray:
 def _encoded(format: str = "JPEG", width: int = 64, height: int = 48, seed: int = 0, **options: Any) -> bytes:
     """A picture as a file of ``format``; ``options`` are those of PIL's writer."""
     stream = io.BytesIO()
-    Image.fromarray(_picture(width, height, seed)).save(stream, format, **options)
+    Image.fromarray(_image(width, height, seed)).save(stream, format, **options)
     return stream.getvalue()
 
 
@@ -75,9 +75,9 @@ def _class_folders(root: Path, classes: dict[str, int], *, width: int = 64, heig
 
 
 @pytest.fixture(scope="session")
-def picture() -> Callable[..., np.ndarray]:
+def image() -> Callable[..., np.ndarray]:
     """``picture(width=64, height=48, seed=0)``: uint8 RGB of shape (height, width, 3)."""
-    return _picture
+    return _image
 
 
 @pytest.fixture(scope="session")
@@ -187,17 +187,17 @@ def colour_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return _colour_model(tmp_path_factory.mktemp("colour-model"))
 
 
-def _colour_run(folder: Path, pictures: Path, model: Path | None, **config: Any) -> Path:
+def _colour_run(folder: Path, images: Path, model: Path | None, **config: Any) -> Path:
     """A run of three epochs on ``pictures`` as `clary train` leaves it; without ``model`` one that did not finish."""
     from clary.vision.base.jobdir import DATASET_CONTENT_TYPE, Channel, JobDir
     from clary.vision.datasets.split import split
     from clary.vision.formats import read
 
-    found = split(read(pictures), validation=0.2, seed=0)
-    channel = Channel("dataset", pictures, f"{DATASET_CONTENT_TYPE}; validation=0.2; seed=0")
+    found = split(read(images), validation=0.2, seed=0)
+    channel = Channel("dataset", images, f"{DATASET_CONTENT_TYPE}; validation=0.2; seed=0")
     JobDir.create(folder, {"epochs": "3", "learning_rate": "0.01"}, {"dataset": channel})
     origin = {
-        "path": str(pictures),
+        "path": str(images),
         "format": found.format,
         "labels": None,
         "class_names": list(found.class_names),
@@ -276,7 +276,7 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         provenance=Provenance(clary="0.1.0", created="2026-01-01T00:00:00Z", seed=0, counts={"train": 30}),
         metrics={"validation:accuracy": 0.5},
     )
-    example = np.stack([_picture(64, 48, seed) for seed in range(4)])
+    example = np.stack([_image(64, 48, seed) for seed in range(4)])
     folder = tmp_path_factory.mktemp("model")
     write_model(folder, network, example, manifest, engines=installed())
     return folder
@@ -316,7 +316,7 @@ GROUND = 120  # the gray of the background
 Place = tuple[int, int, int, int, int]
 
 
-def _rectangle_picture(seed: int, width: int = 96, height: int = 80) -> tuple[np.ndarray, list[Place]]:
+def _rectangle_image(seed: int, width: int = 96, height: int = 80) -> tuple[np.ndarray, list[Place]]:
     """A picture, uint8 RGB, with one or two rectangles, and their (colour number, left, top, right, bottom)."""
     rng = np.random.default_rng(seed)
     pixels = np.full((height, width, 3), GROUND, np.uint8)
@@ -347,7 +347,7 @@ def _rectangles(
     for split, count in counts.items():
         samples = []
         for _ in range(count):
-            pixels, found = _rectangle_picture(seed, width, height)
+            pixels, found = _rectangle_image(seed, width, height)
             image, mask = source / f"{split}{seed}{suffix}", source / f"{split}{seed}-mask.png"
             Image.fromarray(pixels).save(image, quality=95)
             ids = np.zeros(pixels.shape[:2], np.uint8)
@@ -374,9 +374,9 @@ def rectangles() -> Callable[..., Path]:
 
 
 @pytest.fixture(scope="session")
-def rectangle_picture() -> Callable[..., tuple[np.ndarray, list[Place]]]:
+def rectangle_image() -> Callable[..., tuple[np.ndarray, list[Place]]]:
     """``rectangle_picture(seed, width=96, height=80)``: see ``_rectangle_picture``."""
-    return _rectangle_picture
+    return _rectangle_image
 
 
 def _strengths(images: Any, count: int) -> Any:
@@ -429,11 +429,11 @@ def _rectangle_model(folder: Path, task: str, labels: tuple[str, ...] | None = N
         provenance=Provenance(clary="0.1.0", created="2025-01-01T00:00:00Z"),
         hyperparameters={"nms_threshold": 0.45} if detection else {},
     )
-    pictures = [_rectangle_picture(seed, *((64, 64) if detection else (72, 56)))[0] for seed in range(3)]
+    images = [_rectangle_image(seed, *((64, 64) if detection else (72, 56)))[0] for seed in range(3)]
     engines = [ENGINES.get(name) for name in _ENGINES]
     network = Boxes() if detection else Pixels()
     network.register_buffer("nothing", torch.zeros(1))  # so that there is a file of weights
-    write_model(folder / "model", network, np.stack(pictures), manifest, engines=engines)
+    write_model(folder / "model", network, np.stack(images), manifest, engines=engines)
     return pack(folder / "model", folder / "model.tar.gz")
 
 
@@ -488,7 +488,7 @@ def _random_model(folder: Path, task: str) -> Path:
         outputs=OUTPUTS[task],  # type: ignore[index]
         provenance=Provenance(clary="0.1.0", created="2026-01-01T00:00:00Z"),
     )
-    example = np.stack([_picture(64, 64, seed) for seed in range(3)])
+    example = np.stack([_image(64, 64, seed) for seed in range(3)])
     write_model(folder, network, example, manifest, engines=installed())
     return folder
 

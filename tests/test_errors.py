@@ -32,9 +32,9 @@ def test_the_tree_drawn_is_the_tree() -> None:
 
 
 def test_a_message_says_where_what_and_how_to_mend() -> None:
-    error = DataError("is empty", where="a/b.jpg", mend="remove it")
+    error = DataError("is empty", where="a/b.jpg", hint="remove it")
     assert str(error) == "a/b.jpg: is empty; remove it"
-    assert (error.what, error.where, error.mend) == ("is empty", "a/b.jpg", "remove it")
+    assert (error.what, error.where, error.hint) == ("is empty", "a/b.jpg", "remove it")
     assert str(DataError("is empty")) == "is empty"
 
 
@@ -52,7 +52,7 @@ def test_every_mistake_of_a_user_exits_with_two() -> None:
 
 
 @given(st.text(), st.text(), st.text())
-def test_a_message_is_one_printable_line(what: str, where: str, mend: str) -> None:
-    message = str(ClaryError(what, where=where, mend=mend))
+def test_a_message_is_one_printable_line(what: str, where: str, hint: str) -> None:
+    message = str(ClaryError(what, where=where, hint=hint))
     assert message.isprintable()
     assert what.isprintable() is False or what in message

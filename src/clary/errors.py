@@ -50,15 +50,15 @@ class ClaryError(Exception):
 
     exit_code = 1
 
-    def __init__(self, what: str, *, where: object = "", mend: str = "") -> None:
+    def __init__(self, what: str, *, where: object = "", hint: str = "") -> None:
         self.what = what
         self.where = str(where)
-        self.mend = mend
+        self.hint = hint
         super().__init__(self._line())
 
     def _line(self) -> str:
         text = f"{self.where}: {self.what}" if self.where else self.what
-        return one_line(f"{text}; {self.mend}" if self.mend else text)
+        return one_line(f"{text}; {self.hint}" if self.hint else text)
 
 
 def one_line(text: str) -> str:

@@ -38,7 +38,7 @@ class Registry(Generic[T]):
             known = self.names()
             close = difflib.get_close_matches(name, known, n=1) or known
             choice = " or ".join(f"`{one}`" for one in close)
-            raise UsageError(f"unknown {self.family} `{name}`", mend=f"use {choice}") from None
+            raise UsageError(f"unknown {self.family} `{name}`", hint=f"use {choice}") from None
 
     def names(self) -> list[str]:
         return list(self._found())
@@ -52,7 +52,7 @@ class Registry(Generic[T]):
             for member in self._scan():
                 name = str(getattr(member, "name"))  # noqa: B009 - T promises a name by convention of the family
                 if name in members:
-                    raise UsageError(f"two members of {self.family} are called `{name}`", mend="rename one of them")
+                    raise UsageError(f"two members of {self.family} are called `{name}`", hint="rename one of them")
                 members[name] = member
             self._members = members
         return self._members

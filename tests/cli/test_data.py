@@ -64,9 +64,9 @@ class TestCheck:
         ]
         assert found["notes"] == []
 
-    def test_many_notes_of_a_kind_are_summed_up(self, cli: Cli, root: Path, picture: Callable[..., np.ndarray]) -> None:
+    def test_many_notes_of_a_kind_are_summed_up(self, cli: Cli, root: Path, image: Callable[..., np.ndarray]) -> None:
         for number in range(15):
-            gray = Image.fromarray(picture(seed=number + 40)).convert("L")
+            gray = Image.fromarray(image(seed=number + 40)).convert("L")
             gray.save(root / f"train/cat/gray{number}.png")
         code, out, _ = cli("data", "check", root)
         told = [line for line in out.splitlines() if line.startswith("note")]

@@ -20,8 +20,8 @@ def test_tables_mistakes_and_headline(cli, colour_run):
 
 
 def test_another_split_and_engine(cli, colour_run):
-    model, pictures = colour_run / "model.tar.gz", colour_run.parent / "pictures"
-    code, out, _ = cli("evaluate", model, pictures, "--split", "train", "--engine", "onnxruntime")
+    model, images = colour_run / "model.tar.gz", colour_run.parent / "pictures"
+    code, out, _ = cli("evaluate", model, images, "--split", "train", "--engine", "onnxruntime")
     assert code == 0
     assert "accuracy 1.0000 on 12 train pictures" in out
     assert "with onnxruntime" in out
@@ -66,9 +66,9 @@ def test_pictures_left_out_are_named(cli, colour_run):
 
 
 def test_bad_records_are_told_of(cli, colours, colour_model, tmp_path):
-    pictures = colours(tmp_path / "pictures", {"train": 2})
-    (pictures / "train" / "purple").mkdir()
-    code, out, err = cli("evaluate", colour_model, pictures)
+    images = colours(tmp_path / "pictures", {"train": 2})
+    (images / "train" / "purple").mkdir()
+    code, out, err = cli("evaluate", colour_model, images)
     assert code == 0, err
     assert "accuracy 1.0000 on 6 train pictures" in out
     assert "bad records: 1, the first: train/purple" in err

@@ -41,21 +41,21 @@ def test_json(cli, colour_model, red):
 
 
 @pytest.fixture
-def scenes(tmp_path, rectangle_picture):
+def scenes(tmp_path, rectangle_image):
     """Four pictures of rectangles, two of one name."""
     folder = tmp_path / "scenes"
     (folder / "more").mkdir(parents=True)
     for seed, name in enumerate(("a.png", "b.png", "c.png", "more/a.png")):
-        Image.fromarray(rectangle_picture(seed, 200, 160)[0]).save(folder / name)
+        Image.fromarray(rectangle_image(seed, 200, 160)[0]).save(folder / name)
     return folder
 
 
-def test_boxes(cli, box_model, scenes, rectangle_picture):
+def test_boxes(cli, box_model, scenes, rectangle_image):
     code, out, err = cli("predict", box_model, scenes / "b.png")
     assert (code, err) == (0, "")
     header, *rows = [line.split() for line in out.splitlines() if line.strip()]
     assert header == ["image", "class", "score", "xmin", "ymin", "xmax", "ymax"]
-    true = rectangle_picture(1, 200, 160)[1]
+    true = rectangle_image(1, 200, 160)[1]
     assert len(rows) == len(true) == 2
     assert rows[0][0] == str(scenes / "b.png")
     assert sorted(row[-6] for row in rows) == sorted(("blue", "green", "red")[colour] for colour, *_ in true)
@@ -81,7 +81,7 @@ def test_drawn_boxes(cli, box_model, scenes, tmp_path):
     assert (np.abs(drawn - before).max(axis=2) > 60).sum() > 200
 
 
-def test_masks(cli, pixel_model, scenes, rectangle_picture, tmp_path):
+def test_masks(cli, pixel_model, scenes, rectangle_image, tmp_path):
     code, out, err = cli("predict", pixel_model, scenes / "b.png", "-o", tmp_path / "drawn")
     assert (code, err) == (0, "")
     header, *rows = [line.split() for line in out.splitlines() if line.strip()]
@@ -90,7 +90,7 @@ def test_masks(cli, pixel_model, scenes, rectangle_picture, tmp_path):
     assert sum(float(row[-1]) for row in rows) == pytest.approx(1, abs=1e-3)
     assert sorted(path.name for path in (tmp_path / "drawn").iterdir()) == ["b.jpg", "b.mask.png"]
     ids = np.array(Image.open(tmp_path / "drawn" / "b.mask.png"))
-    for colour, left, top, right, bottom in rectangle_picture(1, 200, 160)[1]:
+    for colour, left, top, right, bottom in rectangle_image(1, 200, 160)[1]:
         assert (ids[top:bottom, left:right] == colour + 1).all()
     (row,) = json.loads(cli("predict", pixel_model, scenes / "b.png", "--json")[1])
     assert row["shares"][0]["label"] == "ground"

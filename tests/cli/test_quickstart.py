@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from clary.vision.datasets.drawn import draw_pets
+from clary.drawn import draw_pets
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -17,7 +17,7 @@ Cli = Callable[..., tuple[int, str, str]]
 @pytest.fixture
 def out(tmp_path: Path) -> Path:
     """A folder with a data set drawn by an earlier quickstart."""
-    draw_pets(tmp_path / "out" / "pets", pictures=18, size=(80, 64))
+    draw_pets(tmp_path / "out" / "pets", images=18, size=(80, 64))
     return tmp_path / "out"
 
 

@@ -78,13 +78,13 @@ def test_the_contract(serve, model_archive, jpeg):
 
 
 def test_many_clients_at_once_each_get_their_own(serve, model_archive, jpeg):
-    pictures = [jpeg(seed=seed) for seed in range(12)]
+    images = [jpeg(seed=seed) for seed in range(12)]
     with load(model_archive) as model:
-        expected = [model.predict(one)[0].scores for one in pictures]
+        expected = [model.predict(one)[0].scores for one in images]
     server = serve()
 
     def ask(place: int) -> list[float]:
-        answer = httpx.post(f"{server.url}/invocations", content=pictures[place % 12], headers=JPEG, timeout=60)
+        answer = httpx.post(f"{server.url}/invocations", content=images[place % 12], headers=JPEG, timeout=60)
         scores: list[float] = answer.json()
         return scores
 
@@ -161,10 +161,10 @@ def test_no_model(cli, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["box_model", "pixel_model"])
-def test_other_tasks(name, request, rectangle_picture):
-    picture, true = rectangle_picture(1, 120, 90)
+def test_other_tasks(name, request, rectangle_image):
+    image, true = rectangle_image(1, 120, 90)
     stream = io.BytesIO()
-    Image.fromarray(picture).save(stream, "PNG")
+    Image.fromarray(image).save(stream, "PNG")
     served = Served(request.getfixturevalue(name), "--port", 0)
     try:
         assert httpx.get(f"{served.url}/ping").status_code == 200

@@ -34,12 +34,12 @@ Cli = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def pictures(tmp_path: Path, colours: Callable[..., Path]) -> Path:
+def images(tmp_path: Path, colours: Callable[..., Path]) -> Path:
     return colours(tmp_path / "colours", {"train": 5})
 
 
-def test_folder_becomes_a_model(cli: Cli, pictures: Path, tmp_path: Path) -> None:
-    code, out, err = cli("train", "classification", pictures, "--out", tmp_path / "run", "--epochs", 2, *QUICK)
+def test_folder_becomes_a_model(cli: Cli, images: Path, tmp_path: Path) -> None:
+    code, out, err = cli("train", "classification", images, "--out", tmp_path / "run", "--epochs", 2, *QUICK)
     assert code == 0
     first, *rest = out.splitlines()
     assert first.startswith("validation accuracy ")
@@ -52,7 +52,7 @@ def test_folder_becomes_a_model(cli: Cli, pictures: Path, tmp_path: Path) -> Non
     assert err.splitlines() == clary.Run(tmp_path / "run").log.splitlines()
 
 
-def test_options_are_settings(cli: Cli, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_options_are_settings(cli: Cli, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     words = ["--seed", 5, "--validation", 0.4, "--set", "epochs=1", "--set", "lr_schedule=factor"]
     assert cli("train", "classification", "colours", *words, *QUICK)[0] == 0
@@ -62,16 +62,16 @@ def test_options_are_settings(cli: Cli, pictures: Path, tmp_path: Path, monkeypa
     assert (config["hyperparameters"]["epochs"], config["hyperparameters"]["lr_schedule"]) == (1, "factor")
 
 
-def test_without_validation(cli: Cli, pictures: Path, tmp_path: Path) -> None:
+def test_without_validation(cli: Cli, images: Path, tmp_path: Path) -> None:
     words = ["--out", tmp_path / "run", "--epochs", 1, "--validation", 0]
-    code, out, _ = cli("train", "classification", pictures, *words, *QUICK)
+    code, out, _ = cli("train", "classification", images, *words, *QUICK)
     assert code == 0
     assert out.startswith("trained on all pictures (epoch 1 of 1), ")
 
 
-def test_setting_given_twice_alike_is_no_mistake(cli: Cli, pictures: Path, tmp_path: Path) -> None:
+def test_setting_given_twice_alike_is_no_mistake(cli: Cli, images: Path, tmp_path: Path) -> None:
     words = ["--out", tmp_path / "run", "--epochs", 1, "--set", "epochs=1"]
-    assert cli("train", "classification", pictures, *words, *QUICK)[0] == 0
+    assert cli("train", "classification", images, *words, *QUICK)[0] == 0
 
 
 @pytest.mark.parametrize(
@@ -94,9 +94,9 @@ def test_setting_given_twice_alike_is_no_mistake(cli: Cli, pictures: Path, tmp_p
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_mistake_is_one_line_and_exit_code_2(
-    words: list[str], sentence: str, cli: Cli, pictures: Path, tmp_path: Path
+    words: list[str], sentence: str, cli: Cli, images: Path, tmp_path: Path
 ) -> None:
-    code, out, err = cli("train", "classification", pictures, "--out", tmp_path / "run", *words)
+    code, out, err = cli("train", "classification", images, "--out", tmp_path / "run", *words)
     assert (code, out) == (2, "")
     assert err.startswith("clary: ")
     assert sentence in err
@@ -114,7 +114,7 @@ def test_mistake_is_one_line_and_exit_code_2(
     ids=["algorithm", "data set", "folder"],
 )
 def test_what_is_not_there_or_is_already(
-    words: list[str], sentence: str, cli: Cli, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    words: list[str], sentence: str, cli: Cli, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     code, out, err = cli("train", *words)
@@ -124,16 +124,16 @@ def test_what_is_not_there_or_is_already(
     assert not Path("runs").exists()
 
 
-def test_loss_that_is_no_number_is_exit_code_1(cli: Cli, pictures: Path, tmp_path: Path) -> None:
+def test_loss_that_is_no_number_is_exit_code_1(cli: Cli, images: Path, tmp_path: Path) -> None:
     burst = [word for text in ("optimizer=rmsprop", "learning_rate=1", "eps=0", "gamma=1") for word in ("--set", text)]
-    code, _, err = cli("train", "classification", pictures, "--out", tmp_path / "run", "--epochs", 3, *QUICK, *burst)
+    code, _, err = cli("train", "classification", images, "--out", tmp_path / "run", "--epochs", 3, *QUICK, *burst)
     assert code == 1
     assert err.splitlines()[-1].startswith("clary: epoch 0, ")
     assert err.splitlines()[-1].endswith("the loss is nan; lower `learning_rate`")
 
 
-def start(pictures: Path, out: Path, *words: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "clary", "train", "classification", str(pictures), "--out", str(out), *words]
+def start(images: Path, out: Path, *words: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "clary", "train", "classification", str(images), "--out", str(out), *words]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
@@ -141,10 +141,10 @@ def start(pictures: Path, out: Path, *words: str) -> subprocess.Popen[str]:
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_run_saves_says_how_to_go_on_and_goes_on(
-    number: signal.Signals, pictures: Path, tmp_path: Path
+    number: signal.Signals, images: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
-    with start(pictures, out, "--epochs", "60", *QUICK) as process:
+    with start(images, out, "--epochs", "60", *QUICK) as process:
         assert process.stderr is not None
         for line in process.stderr:
             if "Epoch[1] Train-accuracy" in line:
@@ -156,7 +156,7 @@ def test_interrupted_run_saves_says_how_to_go_on_and_goes_on(
     assert last.startswith("clary: stopped at epoch ")
     assert last.endswith(f"everything is saved; go on with --resume --out {out}")
     assert not (out / "model.tar.gz").exists()
-    with start(pictures, out, "--resume") as process:
+    with start(images, out, "--resume") as process:
         _, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     assert "Resuming from the checkpoint at step " in err
@@ -214,11 +214,11 @@ def test_bar_tells_what_the_task_is_judged_by(
     assert f"epoch   1  {line}  1.2 s" in capsys.readouterr().err
 
 
-def test_going_on_from_a_model(cli: Cli, pictures: Path, tmp_path: Path) -> None:
-    assert cli("train", "classification", pictures, "--out", tmp_path / "first", "--epochs", 1, *QUICK)[0] == 0
+def test_going_on_from_a_model(cli: Cli, images: Path, tmp_path: Path) -> None:
+    assert cli("train", "classification", images, "--out", tmp_path / "first", "--epochs", 1, *QUICK)[0] == 0
     words = ["--model", tmp_path / "first", "--out", tmp_path / "second", "--epochs", 1]
-    code, _, err = cli("train", "classification", pictures, *words, *QUICK)
+    code, _, err = cli("train", "classification", images, *words, *QUICK)
     assert code == 0
     assert "Start training from the model in the model channel." in err
-    code, _, err = cli("train", "classification", pictures, "--model", tmp_path / "none", *QUICK)
+    code, _, err = cli("train", "classification", images, "--model", tmp_path / "none", *QUICK)
     assert (code, err) == (2, f"clary: {tmp_path / 'none'}: there is no such model; name a run or a model.tar.gz\n")

@@ -52,8 +52,8 @@ def test_folder_becomes_a_model_that_answers(
     # What was printed while training is what the served model reaches on the same pictures, as near as engines are.
     assert found["metrics"][metric] == pytest.approx(clary.Run(run).metrics[f"validation:{metric}"], abs=0.03)
 
-    picture = next(path for path in sorted(data.rglob("*.png")) if "mask" not in path.as_posix())
-    code, out, err = cli("predict", run, picture, "--json", "--output", tmp_path / "drawn")
+    image = next(path for path in sorted(data.rglob("*.png")) if "mask" not in path.as_posix())
+    code, out, err = cli("predict", run, image, "--json", "--output", tmp_path / "drawn")
     assert code == 0, err
     (row,) = json.loads(out)
     if task == "detection":

@@ -26,8 +26,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from clary.client import gateway
 from clary.control import home as homes
-from clary.control.jobs.leftovers import holder
-from clary.control.jobs.shepherd import is_held
+from clary.control.jobs.job_monitor import is_held
+from clary.control.jobs.orphans import holder
 
 ROUNDS = int(os.environ.get("CLARY_KILL_ROUNDS", "10"))
 SEED = int(os.environ.get("CLARY_KILL_SEED", "0"))
@@ -103,7 +103,7 @@ def test_nothing_is_lost_whatever_is_killed(platform, colour_model, colour_jpeg)
     chance = random.Random(SEED)
     s3, sagemaker = platform.client("s3"), platform.client("sagemaker")
     s3.create_bucket(Bucket="kill")
-    upload_pictures(s3, colour_jpeg)
+    upload_images(s3, colour_jpeg)
     s3.upload_file(str(colour_model), "kill", "model.tar.gz")
     deploy(sagemaker)
     uploader = Uploader(platform.client("s3"))
@@ -113,7 +113,7 @@ def test_nothing_is_lost_whatever_is_killed(platform, colour_model, colour_jpeg)
     for number in range(ROUNDS):
         jobs.append(create(sagemaker, f"job-{number}"))
         threading.Event().wait(chance.uniform(0, 1.5))
-        victim = chance.choice([kill_gateway, kill_shepherd, kill_program, kill_worker, kill_nursery])
+        victim = chance.choice([kill_gateway, kill_monitor, kill_program, kill_worker, kill_forkserver])
         victim(platform, jobs, shot, chance)
         assert len(invoke(platform, colour_jpeg("red"))) == 3
     uploader.enough.set()
@@ -137,18 +137,18 @@ def kill_gateway(platform: Platform, jobs: list[str], shot: set[str], chance: ra
     platform.start()
 
 
-def kill_shepherd(platform: Platform, jobs: list[str], shot: set[str], chance: random.Random) -> None:
+def kill_monitor(platform: Platform, jobs: list[str], shot: set[str], chance: random.Random) -> None:
     """The job's program dies with it, and the job is started again."""
-    shepherds = running(platform, jobs)
-    if shepherds:
-        kill(shepherds[chance.choice(sorted(shepherds))])
+    monitors = running(platform, jobs)
+    if monitors:
+        kill(monitors[chance.choice(sorted(monitors))])
 
 
 def kill_program(platform: Platform, jobs: list[str], shot: set[str], chance: random.Random) -> None:
     """An algorithm that was killed has failed, as on SageMaker."""
-    shepherds = running(platform, jobs)
-    for name in sorted(shepherds)[:1]:
-        for pid in children(shepherds[name]):
+    monitors = running(platform, jobs)
+    for name in sorted(monitors)[:1]:
+        for pid in children(monitors[name]):
             shot.add(name)
             kill(pid)
 
@@ -158,13 +158,13 @@ def kill_worker(platform: Platform, jobs: list[str], shot: set[str], chance: ran
         kill(pid)
 
 
-def kill_nursery(platform: Platform, jobs: list[str], shot: set[str], chance: random.Random) -> None:
-    for pid in of_gateway(platform, "jobs.nursery"):
+def kill_forkserver(platform: Platform, jobs: list[str], shot: set[str], chance: random.Random) -> None:
+    for pid in of_gateway(platform, "jobs.forkserver"):
         kill(pid)
 
 
 def running(platform: Platform, jobs: list[str]) -> dict[str, int]:
-    """The shepherds of jobs that run now."""
+    """The monitors of jobs that run now."""
     folders = {name: platform.home / "jobs" / name for name in jobs}
     return {name: holder(folder / "lock") for name, folder in folders.items() if is_held(folder)}
 
@@ -229,7 +229,7 @@ def until(condition: Callable[[], bool]) -> None:
 # The programs' side
 
 
-def upload_pictures(s3: Any, jpeg: Callable[..., bytes]) -> None:
+def upload_images(s3: Any, jpeg: Callable[..., bytes]) -> None:
     for split, count in (("train", 4), ("validation", 2)):
         lines: list[str] = []
         for label, colour in enumerate(("blue", "green", "red")):
@@ -278,9 +278,9 @@ def deploy(sagemaker: Any) -> None:
     until(lambda: sagemaker.describe_endpoint(EndpointName="e")["EndpointStatus"] == "InService")
 
 
-def invoke(platform: Platform, picture: bytes) -> list[float]:
+def invoke(platform: Platform, image: bytes) -> list[float]:
     runtime = platform.client("sagemaker-runtime")
-    answer = runtime.invoke_endpoint(EndpointName="e", ContentType="image/jpeg", Body=picture)
+    answer = runtime.invoke_endpoint(EndpointName="e", ContentType="image/jpeg", Body=image)
     scores: list[float] = json.loads(answer["Body"].read())
     return scores
 

@@ -28,8 +28,8 @@ LEFT_OUT = ("git clone", "make ", "clary serve", "clary lab", "eval ")
 @pytest.mark.parametrize("page", PAGES)
 def test_blocks_run(page: str, tmp_path: Path) -> None:
     run(tmp_path, ["clary", "data", "draw", "pets", "--pictures", "60"])
-    for name, picture in zip(("cat.jpg", "dog.png"), sorted((tmp_path / "pets/images").glob("*.jpg")), strict=False):
-        shutil.copy(picture, tmp_path / name)
+    for name, image in zip(("cat.jpg", "dog.png"), sorted((tmp_path / "pets/images").glob("*.jpg")), strict=False):
+        shutil.copy(image, tmp_path / name)
     if "data draw pets" in (ROOT / page).read_text():
         shutil.rmtree(tmp_path / "pets")
     shutil.copytree(ROOT / "examples", tmp_path / "examples")

@@ -24,12 +24,12 @@ def test_a_validation_split_is_carved_again(colours, colour_model, make_colour_r
     from clary.vision.datasets.split import split
     from clary.vision.formats import read
 
-    pictures = colours(tmp_path / "pictures", {"train": 10})
-    then = split(read(pictures), validation=0.3, seed=5)
+    images = colours(tmp_path / "pictures", {"train": 10})
+    then = split(read(images), validation=0.3, seed=5)
     counts = {name: then.counts(name) for name in then.splits}
-    origin = {"path": str(pictures), "labels": None, "class_names": ["blue", "green", "red"], "counts": counts}
-    run = make_colour_run(tmp_path / "run", pictures, colour_model, dataset=origin, seed=5)
-    channel = Channel("dataset", pictures, f"{DATASET_CONTENT_TYPE}; validation=0.3; seed=5")
+    origin = {"path": str(images), "labels": None, "class_names": ["blue", "green", "red"], "counts": counts}
+    run = make_colour_run(tmp_path / "run", images, colour_model, dataset=origin, seed=5)
+    channel = Channel("dataset", images, f"{DATASET_CONTENT_TYPE}; validation=0.3; seed=5")
     JobDir.create(run, {}, {"dataset": channel})
     assert provenance.dataset(Run(run)).splits == then.splits
     words = shlex.split(provenance.command(Run(run)))
@@ -69,11 +69,11 @@ def test_settings_that_differ_are_told_from_those_that_do_not():
 
 
 def test_the_command_line_can_be_pasted(colours, make_colour_run, tmp_path):
-    pictures = colours(tmp_path / "my pictures", {"train": 1})
+    images = colours(tmp_path / "my pictures", {"train": 1})
     values = {"num_classes": 3, "num_training_samples": 3, "epochs": 4, "learning_rate": 0.0123, "multi_label": True}
-    run = make_colour_run(tmp_path / "run", pictures, None, hyperparameters=values, seed=7)
+    run = make_colour_run(tmp_path / "run", images, None, hyperparameters=values, seed=7)
     assert shlex.split(provenance.command(Run(run))) == [
-        *("clary", "train", "classification", str(pictures), "--epochs", "4", "--seed", "7"),
+        *("clary", "train", "classification", str(images), "--epochs", "4", "--seed", "7"),
         *("--set", "learning_rate=0.0123", "--set", "multi_label=1"),
     ]
 

@@ -13,11 +13,11 @@ import pytest
 from PIL import Image
 
 import clary
+from clary.drawn import draw_pets
 from clary.errors import DataError, InterruptedRun, UsageError
 from clary.local.quickstart import DRAWN_EPOCHS, Stage, Summary, quickstart
 from clary.vision.base.events import BatchEnd, Hook
 from clary.vision.base.types import TASKS, Task
-from clary.vision.datasets.drawn import draw_pets
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -34,7 +34,7 @@ STAGES = ["data", "train", "evaluate", "predict", "report"]
 
 def few_pets(folder: Path) -> Path:
     """Eighteen pets, two of each breed to train on."""
-    return draw_pets(folder, pictures=18, size=(80, 64))
+    return draw_pets(folder, images=18, size=(80, 64))
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def test_every_task_goes_through_every_stage(task: str, metric: str, done: dict[
     assert [stage.name for stage in found.stages] == STAGES
     assert all(stage.result for stage in found.stages)
     assert found.seconds == pytest.approx(sum(stage.seconds for stage in found.stages))
-    assert (found.metric, found.split, found.pictures) == (metric, "test", 6)
+    assert (found.metric, found.split, found.images) == (metric, "test", 6)
     assert 0 <= found.value <= 1
     again = clary.evaluate(found.run.model, found.dataset)
     assert found.value == pytest.approx(again.metrics[metric], abs=1e-6)
@@ -129,7 +129,7 @@ def test_a_folder_without_a_test_split_is_judged_on_what_was_held_out(
 ) -> None:
     folder = colours(tmp_path / "colours", {"train": 5})
     (summary,) = quickstart(tmp_path / "out", dataset=str(folder), epochs=1, settings=CLASSIFIER)
-    assert (summary.dataset, summary.split, summary.pictures) == (folder, "validation", 3)
+    assert (summary.dataset, summary.split, summary.images) == (folder, "validation", 3)
 
 
 def test_a_folder_that_lacks_boxes(tmp_path: Path, colours: Callable[..., Path]) -> None:
@@ -176,5 +176,5 @@ def test_stopping_says_how_to_go_on(tmp_path: Path) -> None:
     with pytest.raises(InterruptedRun) as stopped:
         quickstart(tmp_path, epochs=2, settings=CLASSIFIER, showing=showing)
     folder, run = tmp_path / "pets", tmp_path / "classification"
-    assert stopped.value.mend == f"go on with `clary train classification {folder} --resume --out {run}`"
+    assert stopped.value.hint == f"go on with `clary train classification {folder} --resume --out {run}`"
     assert clary.train("classification", folder, out=run, resume=True).metrics["epochs"] == 2

@@ -92,8 +92,8 @@ def test_it_shows_pictures_and_charts(page):
 
 
 def test_it_says_how_it_was_made_and_how_to_go_on(page, colour_run):
-    pictures = colour_run.parent / "pictures"
-    assert f"clary train classification {pictures} --epochs 3 --seed 0 --set" in page.text
+    images = colour_run.parent / "pictures"
+    assert f"clary train classification {images} --epochs 3 --seed 0 --set" in page.text
     assert "--set learning_rate=0.01" in page.text
     assert f"clary predict {colour_run} picture.jpg" in page.text
     assert f"clary serve {colour_run}" in page.text
@@ -142,12 +142,12 @@ def test_of_other_tasks_what_was_logged(request, name, tile):
 
 def test_names_are_not_trusted(colours, make_colour_model, make_colour_run, tmp_path):
     evil = "<script>alert('x')</script>&$b$"
-    pictures = colours(tmp_path / "pictures<img src=x>", {"train": 3, "test": 2}, {"test/red/0.jpg": "blue"})
+    images = colours(tmp_path / "pictures<img src=x>", {"train": 3, "test": 2}, {"test/red/0.jpg": "blue"})
     for split in ("train", "test"):
-        (pictures / split / "red").rename(pictures / split / evil.replace("/", "\N{FRACTION SLASH}"))
+        (images / split / "red").rename(images / split / evil.replace("/", "\N{FRACTION SLASH}"))
     evil = evil.replace("/", "\N{FRACTION SLASH}")
     model = make_colour_model(tmp_path, ("blue", "green", evil))
-    page = Page(report.write(make_colour_run(tmp_path / "run", pictures, model, network="<b>net</b>")))
+    page = Page(report.write(make_colour_run(tmp_path / "run", images, model, network="<b>net</b>")))
     assert not {"script", "b"} & set(page.tags)
     assert evil in page.text
     assert "<b>net</b>" in page.text
@@ -156,9 +156,9 @@ def test_names_are_not_trusted(colours, make_colour_model, make_colour_run, tmp_
 def test_bytes_that_are_no_text_can_be_shown(colours, make_colour_run, tmp_path):
     """A folder's name need not be valid Unicode."""
     name = b"caf\xe9".decode("utf-8", "surrogateescape")
-    pictures = colours(tmp_path / "pictures", {"train": 2})
-    (pictures / "train" / "red").rename(pictures / "train" / name)
-    page = Page(report.write(make_colour_run(tmp_path / "run", pictures, None)))
+    images = colours(tmp_path / "pictures", {"train": 2})
+    (images / "train" / "red").rename(images / "train" / name)
+    page = Page(report.write(make_colour_run(tmp_path / "run", images, None)))
     assert page.tags.count("img") > 0
     assert "caf?" in page.text
 
@@ -209,8 +209,8 @@ def test_an_evaluation_made_already_is_taken(colour_run):
 
 
 def test_a_multi_label_run(colours, make_colour_model, make_colour_run, tmp_path):
-    pictures = colours(tmp_path / "pictures", {"train": 2, "test": 2})
-    run = make_colour_run(tmp_path / "run", pictures, make_colour_model(tmp_path, multi_label=True))
+    images = colours(tmp_path / "pictures", {"train": 2, "test": 2})
+    run = make_colour_run(tmp_path / "run", images, make_colour_model(tmp_path, multi_label=True))
     page = Page(report.write(run))
     assert "Accuracy on test 100.0% of labels right; mAP 1.000" in page.text
     assert "Confusion matrix" not in page.text

@@ -33,7 +33,7 @@ QUICK: dict[str, Any] = {
 
 
 @pytest.fixture
-def pictures(tmp_path: Path, colours: Callable[..., Path]) -> Path:
+def images(tmp_path: Path, colours: Callable[..., Path]) -> Path:
     """Blue, green and red: five pictures of each to train on, two to test on."""
     return colours(tmp_path / "colours", {"train": 5, "test": 2})
 
@@ -98,9 +98,9 @@ def test_configuration_says_what_was_done(finished: clary.Run) -> None:
 
 
 def test_model_predicts(finished: clary.Run) -> None:
-    picture = finished.path.parent / "colours" / "train" / "red" / "0.jpg"
+    image = finished.path.parent / "colours" / "train" / "red" / "0.jpg"
     with clary.load(finished.model) as model:
-        (found,) = model.predict([picture])
+        (found,) = model.predict([image])
     assert found.class_names == ("blue", "green", "red")
     assert found.scores.sum() == pytest.approx(1, abs=1e-4)
 
@@ -117,7 +117,7 @@ def test_same_seed_gives_the_same_model_and_another_another(finished: clary.Run,
     assert losses(other) != losses(finished)
 
 
-def test_hooks_and_echo_are_told(pictures: Path, tmp_path: Path) -> None:
+def test_hooks_and_echo_are_told(images: Path, tmp_path: Path) -> None:
     lines: list[str] = []
     epochs: list[int] = []
 
@@ -126,7 +126,7 @@ def test_hooks_and_echo_are_told(pictures: Path, tmp_path: Path) -> None:
             epochs.append(event.epoch)
 
     run = clary.train(
-        "classification", pictures, out=tmp_path / "run", epochs=2, hooks=[Epochs()], echo=lines.append, **QUICK
+        "classification", images, out=tmp_path / "run", epochs=2, hooks=[Epochs()], echo=lines.append, **QUICK
     )
     assert epochs == [0, 1]
     assert lines == run.log.splitlines()
@@ -135,16 +135,16 @@ def test_hooks_and_echo_are_told(pictures: Path, tmp_path: Path) -> None:
 # Where it goes
 
 
-def test_next_free_folder_is_taken(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_next_free_folder_is_taken(images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     runs = [clary.train("classification", "colours", epochs=1, **QUICK) for _ in range(2)]
     assert [run.path for run in runs] == [Path("runs/colours-1"), Path("runs/colours-2")]
-    monkeypatch.chdir(pictures)
+    monkeypatch.chdir(images)
     assert clary.train("classification", ".", epochs=1, **QUICK).path == Path("runs/colours-1")
 
 
 @pytest.mark.parametrize("kind", ["folder", "file"])
-def test_folder_that_is_there_is_refused_and_left(kind: str, pictures: Path, tmp_path: Path) -> None:
+def test_folder_that_is_there_is_refused_and_left(kind: str, images: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     if kind == "folder":
         out.mkdir()
@@ -152,32 +152,32 @@ def test_folder_that_is_there_is_refused_and_left(kind: str, pictures: Path, tmp
     else:
         out.write_text("do not lose me")
     with pytest.raises(UsageError, match="already exists; give another --out, or --resume"):
-        clary.train("classification", pictures, out=out, **QUICK)
+        clary.train("classification", images, out=out, **QUICK)
     assert (out / "thesis.txt" if kind == "folder" else out).read_text() == "do not lose me"
 
 
-def test_empty_folder_may_be_used(pictures: Path, tmp_path: Path) -> None:
+def test_empty_folder_may_be_used(images: Path, tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
-    assert clary.train("classification", pictures, out=tmp_path / "run", epochs=1, **QUICK).finished
+    assert clary.train("classification", images, out=tmp_path / "run", epochs=1, **QUICK).finished
 
 
 # Settings
 
 
-def settings(pictures: Path, **given: str) -> dict[str, str]:
-    data = read(pictures)
+def settings(images: Path, **given: str) -> dict[str, str]:
+    data = read(images)
     return _settings(SPEC, data, given)
 
 
-def test_defaults_are_our_own_where_nothing_is_given(pictures: Path) -> None:
-    found = settings(pictures)
+def test_defaults_are_our_own_where_nothing_is_given(images: Path) -> None:
+    found = settings(images)
     assert {name: found[name] for name in SPEC.local_defaults or {}} == SPEC.local_defaults
     assert (found["num_classes"], found["num_training_samples"]) == ("3", "15")
     assert SPEC.parse(found).backbone == "tf_efficientnet_lite0"
 
 
-def test_what_is_given_goes_before_defaults_and_counts(pictures: Path) -> None:
-    found = settings(pictures, learning_rate="0.5", mini_batch_size="2", num_training_samples="7", backbone="resnet34")
+def test_what_is_given_goes_before_defaults_and_counts(images: Path) -> None:
+    found = settings(images, learning_rate="0.5", mini_batch_size="2", num_training_samples="7", backbone="resnet34")
     assert found["learning_rate"] == "0.5"
     assert (found["mini_batch_size"], found["num_training_samples"], found["backbone"]) == ("2", "7", "resnet34")
 
@@ -200,7 +200,7 @@ def test_depth_asks_for_sagemakers_own_network() -> None:
     assert found["learning_rate"] == (SPEC.local_defaults or {})["learning_rate"]
 
 
-def test_pretrained_depth_is_frozen_as_our_own(pictures: Path) -> None:
+def test_pretrained_depth_is_frozen_as_our_own(images: Path) -> None:
     found = _defaults(SPEC, {"num_layers": "50", "use_pretrained_model": "1"})
     assert "backbone" not in found
     assert found["freeze"] == (SPEC.local_defaults or {})["freeze"]
@@ -234,18 +234,16 @@ def test_resize_goes_with_the_shape() -> None:
 
 
 @pytest.mark.slow
-def test_depth_trains_sagemakers_own_network(pictures: Path, tmp_path: Path) -> None:
-    run = clary.train(
-        "classification", pictures, out=tmp_path / "run", epochs=1, num_layers=20, image_shape=(3, 28, 28)
-    )
+def test_depth_trains_sagemakers_own_network(images: Path, tmp_path: Path) -> None:
+    run = clary.train("classification", images, out=tmp_path / "run", epochs=1, num_layers=20, image_shape=(3, 28, 28))
     assert run.config["network"] == "resnet20"
     assert not run.config["hyperparameters"]["use_pretrained_model"]
 
 
-def test_values_of_python_are_taken(pictures: Path, tmp_path: Path) -> None:
+def test_values_of_python_are_taken(images: Path, tmp_path: Path) -> None:
     run = clary.train(
         "classification",
-        pictures,
+        images,
         out=tmp_path / "run",
         **QUICK
         | {
@@ -278,10 +276,10 @@ def test_values_of_python_are_taken(pictures: Path, tmp_path: Path) -> None:
     ids=lambda value: str(value) if isinstance(value, dict) else "",
 )
 def test_wrong_settings_are_told_before_anything_is_written(
-    given: dict[str, Any], sentence: str, pictures: Path, tmp_path: Path
+    given: dict[str, Any], sentence: str, images: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(HyperparameterError) as caught:
-        clary.train("classification", pictures, out=tmp_path / "run", **QUICK | given)
+        clary.train("classification", images, out=tmp_path / "run", **QUICK | given)
     assert sentence in str(caught.value)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "run").exists()
@@ -297,8 +295,8 @@ def test_unknown_algorithm_is_told_first(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("share", [0, 0.4])
-def test_share_held_out(share: float, pictures: Path, tmp_path: Path) -> None:
-    run = clary.train("classification", pictures, out=tmp_path / "run", epochs=1, validation=share, **QUICK)
+def test_share_held_out(share: float, images: Path, tmp_path: Path) -> None:
+    run = clary.train("classification", images, out=tmp_path / "run", epochs=1, validation=share, **QUICK)
     if share:
         assert run.config["dataset"]["counts"]["validation"] == [2, 2, 2]
         assert "validation:accuracy" in run.metrics
@@ -311,22 +309,22 @@ def test_share_held_out(share: float, pictures: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("share", [1, -0.1, 1.5])
-def test_share_that_leaves_nothing_is_refused(share: float, pictures: Path, tmp_path: Path) -> None:
+def test_share_that_leaves_nothing_is_refused(share: float, images: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="use 0 <= fraction < 1"):
-        clary.train("classification", pictures, out=tmp_path / "run", validation=share, **QUICK)
+        clary.train("classification", images, out=tmp_path / "run", validation=share, **QUICK)
     assert not (tmp_path / "run").exists()
 
 
 def test_nothing_is_held_out_where_there_is_a_test_split(tmp_path: Path, colours: Callable[..., Path]) -> None:
-    pictures = colours(tmp_path / "colours", {"train": 5, "test": 2})
-    run = clary.train("classification", pictures, out=tmp_path / "run", epochs=1, **QUICK)
+    images = colours(tmp_path / "colours", {"train": 5, "test": 2})
+    run = clary.train("classification", images, out=tmp_path / "run", epochs=1, **QUICK)
     assert run.config["dataset"]["counts"] == {"train": [5, 5, 5], "test": [2, 2, 2]}
     assert run.config["dataset"]["validation"] == 0
 
 
 def test_validation_split_of_the_set_is_used(tmp_path: Path, colours: Callable[..., Path]) -> None:
-    pictures = colours(tmp_path / "colours", {"train": 4, "validation": 2})
-    run = clary.train("classification", pictures, out=tmp_path / "run", epochs=1, **QUICK)
+    images = colours(tmp_path / "colours", {"train": 4, "validation": 2})
+    run = clary.train("classification", images, out=tmp_path / "run", epochs=1, **QUICK)
     assert run.config["dataset"]["counts"] == {"train": [4, 4, 4], "validation": [2, 2, 2]}
 
 
@@ -345,26 +343,26 @@ def spoil(root: Path, how: str) -> Path:
 
 
 @pytest.mark.parametrize("how", ["missing", "empty", "one class", "a file"])
-def test_data_that_cannot_be_used_is_one_line(how: str, pictures: Path, tmp_path: Path) -> None:
+def test_data_that_cannot_be_used_is_one_line(how: str, images: Path, tmp_path: Path) -> None:
     with pytest.raises(CustomerError) as caught:
-        clary.train("classification", spoil(pictures, how), out=tmp_path / "run", epochs=1, **QUICK)
+        clary.train("classification", spoil(images, how), out=tmp_path / "run", epochs=1, **QUICK)
     assert "\n" not in str(caught.value)
     assert caught.value.exit_code == 2
 
 
-def test_picture_that_cannot_be_read_is_named_with_its_file(pictures: Path, tmp_path: Path) -> None:
-    (pictures / "train" / "red" / "0.jpg").write_bytes(b"no picture")
+def test_picture_that_cannot_be_read_is_named_with_its_file(images: Path, tmp_path: Path) -> None:
+    (images / "train" / "red" / "0.jpg").write_bytes(b"no picture")
     with pytest.raises(DataError) as caught:
-        clary.train("classification", pictures, out=tmp_path / "run", epochs=1, **QUICK)
+        clary.train("classification", images, out=tmp_path / "run", epochs=1, **QUICK)
     assert "red/0.jpg" in str(caught.value)
     assert "is not a picture" in str(caught.value)
     assert (tmp_path / "run" / "output" / "failure").read_text().startswith("ClientError: ")
 
 
-def test_run_whose_loss_is_no_number_says_so(pictures: Path, tmp_path: Path) -> None:
+def test_run_whose_loss_is_no_number_says_so(images: Path, tmp_path: Path) -> None:
     given = QUICK | {"optimizer": "rmsprop", "learning_rate": 1.0, "eps": 0.0, "gamma": 1.0}  # divides by zero
     with pytest.raises(ClaryError, match="the loss is nan; lower `learning_rate`") as caught:
-        clary.train("classification", pictures, out=tmp_path / "run", epochs=3, **given)
+        clary.train("classification", images, out=tmp_path / "run", epochs=3, **given)
     assert caught.value.exit_code == 1
     assert not (tmp_path / "run" / "model.tar.gz").exists()
     assert (tmp_path / "run" / "output" / "failure").read_text().startswith("AlgorithmError: epoch 0, ")
@@ -373,9 +371,9 @@ def test_run_whose_loss_is_no_number_says_so(pictures: Path, tmp_path: Path) -> 
 # Going on
 
 
-def stopped(pictures: Path, out: Path, step: int = 2, **given: Any) -> None:
+def stopped(images: Path, out: Path, step: int = 2, **given: Any) -> None:
     with pytest.raises(InterruptedRun) as caught:
-        clary.train("classification", pictures, out=out, epochs=3, hooks=[StopAt(step)], **QUICK | given)
+        clary.train("classification", images, out=out, epochs=3, hooks=[StopAt(step)], **QUICK | given)
     assert str(caught.value).endswith(f"everything is saved; go on with --resume --out {out}")
     assert caught.value.exit_code == 130
 
@@ -392,20 +390,20 @@ def outcome(run: clary.Run) -> list[Any]:
 
 
 @pytest.mark.parametrize("step", [1, 3, 4])
-def test_interrupted_run_goes_on_to_the_same_end(step: int, pictures: Path, tmp_path: Path) -> None:
-    whole = clary.train("classification", pictures, out=tmp_path / "whole", epochs=3, validation=0.4, **QUICK)
-    stopped(pictures, tmp_path / "run", step, validation=0.4)
+def test_interrupted_run_goes_on_to_the_same_end(step: int, images: Path, tmp_path: Path) -> None:
+    whole = clary.train("classification", images, out=tmp_path / "whole", epochs=3, validation=0.4, **QUICK)
+    stopped(images, tmp_path / "run", step, validation=0.4)
     assert not clary.Run(tmp_path / "run").finished
     # Nothing has to be given again.
-    resumed = clary.train("classification", pictures, out=tmp_path / "run", resume=True)
+    resumed = clary.train("classification", images, out=tmp_path / "run", resume=True)
     assert outcome(resumed) == outcome(whole)
     assert f"Resuming from the checkpoint at step {step}" in resumed.log
 
 
-def test_same_settings_may_be_given_again(pictures: Path, tmp_path: Path) -> None:
-    stopped(pictures, tmp_path / "run")
+def test_same_settings_may_be_given_again(images: Path, tmp_path: Path) -> None:
+    stopped(images, tmp_path / "run")
     given = QUICK | {"learning_rate": "0.010"}  # the same number
-    assert clary.train("classification", pictures, out=tmp_path / "run", epochs=3, resume=True, **given).finished
+    assert clary.train("classification", images, out=tmp_path / "run", epochs=3, resume=True, **given).finished
 
 
 @pytest.mark.parametrize(
@@ -419,47 +417,47 @@ def test_same_settings_may_be_given_again(pictures: Path, tmp_path: Path) -> Non
     ids=lambda value: ",".join(value) if isinstance(value, dict) else "",
 )
 def test_other_settings_are_refused_and_nothing_is_changed(
-    given: dict[str, Any], difference: str, pictures: Path, tmp_path: Path
+    given: dict[str, Any], difference: str, images: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
-    stopped(pictures, out)
+    stopped(images, out)
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     with pytest.raises(UsageError) as caught:
-        clary.train("classification", pictures, out=out, resume=True, **given)
+        clary.train("classification", images, out=out, resume=True, **given)
     assert f"was started with other settings ({difference}); leave them out, or start anew" in str(caught.value)
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
 
 
-def test_other_data_set_is_refused(pictures: Path, tmp_path: Path) -> None:
-    stopped(pictures, tmp_path / "run")
-    shutil.copytree(pictures, tmp_path / "copy")
+def test_other_data_set_is_refused(images: Path, tmp_path: Path) -> None:
+    stopped(images, tmp_path / "run")
+    shutil.copytree(images, tmp_path / "copy")
     with pytest.raises(UsageError, match="was started with other settings \\(path: "):
         clary.train("classification", tmp_path / "copy", out=tmp_path / "run", resume=True)
 
 
-def test_set_that_has_changed_since_is_refused(pictures: Path, tmp_path: Path) -> None:
-    stopped(pictures, tmp_path / "run")
-    shutil.copy(pictures / "train" / "red" / "0.jpg", pictures / "train" / "red" / "9.jpg")
-    shutil.copy(pictures / "train" / "red" / "0.jpg", pictures / "train" / "red" / "8.jpg")
+def test_set_that_has_changed_since_is_refused(images: Path, tmp_path: Path) -> None:
+    stopped(images, tmp_path / "run")
+    shutil.copy(images / "train" / "red" / "0.jpg", images / "train" / "red" / "9.jpg")
+    shutil.copy(images / "train" / "red" / "0.jpg", images / "train" / "red" / "8.jpg")
     with pytest.raises(UsageError, match="belongs to a run with other settings"):
-        clary.train("classification", pictures, out=tmp_path / "run", resume=True)
+        clary.train("classification", images, out=tmp_path / "run", resume=True)
 
 
-def test_only_an_unfinished_run_can_be_resumed(pictures: Path, finished: clary.Run, tmp_path: Path) -> None:
+def test_only_an_unfinished_run_can_be_resumed(images: Path, finished: clary.Run, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="this run has finished already; train into a new folder with --out"):
         clary.train("classification", finished.path.parent / "colours", out=finished.path, resume=True)
     with pytest.raises(UsageError, match="there is no run to resume; start it without --resume"):
-        clary.train("classification", pictures, out=tmp_path / "nothing", resume=True)
+        clary.train("classification", images, out=tmp_path / "nothing", resume=True)
     with pytest.raises(UsageError, match="a run to resume is not named; give its folder with --out"):
-        clary.train("classification", pictures, resume=True)
+        clary.train("classification", images, resume=True)
     assert not (tmp_path / "nothing").exists()
 
 
-def test_run_killed_before_its_model_was_packed_is_finished_by_a_resume(pictures: Path, tmp_path: Path) -> None:
-    run = clary.train("classification", pictures, out=tmp_path / "run", epochs=2, **QUICK)
+def test_run_killed_before_its_model_was_packed_is_finished_by_a_resume(images: Path, tmp_path: Path) -> None:
+    run = clary.train("classification", images, out=tmp_path / "run", epochs=2, **QUICK)
     expected = outcome(run)
     run.model.unlink()
-    again = clary.train("classification", pictures, out=tmp_path / "run", resume=True)
+    again = clary.train("classification", images, out=tmp_path / "run", resume=True)
     assert outcome(again) == expected
     kinds = [json.loads(line)["kind"] for line in (again.path / "metrics.jsonl").read_text().splitlines()]
     assert kinds.count("run") == 1
@@ -469,32 +467,32 @@ def test_run_killed_before_its_model_was_packed_is_finished_by_a_resume(pictures
 # From an earlier model
 
 
-def test_training_goes_on_from_a_model(finished: clary.Run, pictures: Path, tmp_path: Path) -> None:
-    run = clary.train("classification", pictures, out=tmp_path / "run", model=finished.path, epochs=1, **QUICK)
+def test_training_goes_on_from_a_model(finished: clary.Run, images: Path, tmp_path: Path) -> None:
+    run = clary.train("classification", images, out=tmp_path / "run", model=finished.path, epochs=1, **QUICK)
     assert "Start training from the model in the model channel." in run.log
     assert run.config["model"] == str(finished.model.resolve())
     assert run.finished
-    again = clary.train("classification", pictures, out=tmp_path / "again", model=finished.model, epochs=1, **QUICK)
+    again = clary.train("classification", images, out=tmp_path / "again", model=finished.model, epochs=1, **QUICK)
     assert again.metrics["train:loss"] == run.metrics["train:loss"]
 
 
-def test_model_for_other_classes_gets_a_new_head(finished: clary.Run, pictures: Path, tmp_path: Path) -> None:
-    shutil.rmtree(pictures / "train" / "red")
-    shutil.rmtree(pictures / "test")
-    run = clary.train("classification", pictures, out=tmp_path / "run", model=finished.path, epochs=1, **QUICK)
+def test_model_for_other_classes_gets_a_new_head(finished: clary.Run, images: Path, tmp_path: Path) -> None:
+    shutil.rmtree(images / "train" / "red")
+    shutil.rmtree(images / "test")
+    run = clary.train("classification", images, out=tmp_path / "run", model=finished.path, epochs=1, **QUICK)
     assert "The model in the model channel has 3 classes, this job 2: 2 tensors of its head start afresh." in run.log
 
 
-def test_model_that_is_not_there(pictures: Path, tmp_path: Path) -> None:
+def test_model_that_is_not_there(images: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"nothing: there is no such model; name a run"):
-        clary.train("classification", pictures, out=tmp_path / "run", model=tmp_path / "nothing", **QUICK)
-    stopped(pictures, tmp_path / "stopped")
+        clary.train("classification", images, out=tmp_path / "run", model=tmp_path / "nothing", **QUICK)
+    stopped(images, tmp_path / "stopped")
     with pytest.raises(UsageError, match="has no model"):
-        clary.train("classification", pictures, out=tmp_path / "run", model=tmp_path / "stopped", **QUICK)
+        clary.train("classification", images, out=tmp_path / "run", model=tmp_path / "stopped", **QUICK)
     assert not (tmp_path / "run").exists()
 
 
-def test_another_model_is_another_setting(finished: clary.Run, pictures: Path, tmp_path: Path) -> None:
-    stopped(pictures, tmp_path / "run")
+def test_another_model_is_another_setting(finished: clary.Run, images: Path, tmp_path: Path) -> None:
+    stopped(images, tmp_path / "run")
     with pytest.raises(UsageError, match="other settings \\(model: none then, "):
-        clary.train("classification", pictures, out=tmp_path / "run", model=finished.path, resume=True)
+        clary.train("classification", images, out=tmp_path / "run", model=finished.path, resume=True)

@@ -198,9 +198,9 @@ DRAWN = {"BOXES": ("detection", "sagemaker-json"), "MASKS": ("segmentation", "sa
 DATA = ("CHANNELS", "BOXES", "MASKS", "RECORDS", "PETS", "PETS_BOXES", "PETS_MASKS")
 
 
-def prepared(pictures: Path, channels: Path) -> Path:
+def prepared(images: Path, channels: Path) -> Path:
     """``channels``, laid out by examples/prepare.py."""
-    command = [sys.executable, str(REPOSITORY / "examples" / "prepare.py"), str(pictures), str(channels)]
+    command = [sys.executable, str(REPOSITORY / "examples" / "prepare.py"), str(images), str(channels)]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return channels
 

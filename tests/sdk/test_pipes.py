@@ -90,7 +90,7 @@ def test_a_job_learns_from_its_pipes(client, server, jobs, name):
     assert found["TrainingJobStatus"] == "Completed", found.get("FailureReason")
     folder = Path(server.home) / "jobs" / name
     assert not (folder / "opt_ml/input/data").exists()
-    assert not (folder / "feeds").exists()
+    assert not (folder / "pipes").exists()
     streams = client("logs").describe_log_streams(
         logGroupName="/aws/sagemaker/TrainingJobs", logStreamNamePrefix=f"{name}/"
     )["logStreams"]

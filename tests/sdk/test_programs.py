@@ -174,8 +174,8 @@ def test_cli_segments(finished):
     assert finished.code == 0, finished.output
     assert len(re.findall(r"validation mIOU: ", finished.output)) == 16
     assert "endpoint InService" in finished.output
-    ((picture, found),) = re.findall(r"^mask of (\S+): (\S+mask\.png)$", finished.output, re.MULTILINE)
-    truth = Path(picture.replace("/validation/", "/validation_annotation/")).with_suffix(".png")
+    ((image, found),) = re.findall(r"^mask of (\S+): (\S+mask\.png)$", finished.output, re.MULTILINE)
+    truth = Path(image.replace("/validation/", "/validation_annotation/")).with_suffix(".png")
     with Image.open(found) as mask, Image.open(truth) as wanted:
         assert np.mean(np.array(mask) == np.array(wanted)) >= 0.8
     nothing_left_this_machine(finished.output)

@@ -95,7 +95,7 @@ def show(
     found = formats.read(dataset, task=_task(task), labels=labels)
     name = next((name for name in found.splits if name == split), None)
     if name is None:
-        raise UsageError(f"has no split `{split}`", where=dataset, mend=f"use {' or '.join(found.splits)}")
+        raise UsageError(f"has no split `{split}`", where=dataset, hint=f"use {' or '.join(found.splits)}")
     drawn, unreadable = page(found, name, seed=seed)
     if unreadable:
         them = "it" if unreadable == 1 else "them"
@@ -192,8 +192,8 @@ def split(
     found = formats.read(dataset, task=_task(task), labels=labels)
     errors = [problem for problem in found.problems if problem.severity == "error"]
     if errors:
-        more = f"`clary data check {dataset}` lists all {len(errors)}" if len(errors) > 1 else errors[0].mend
-        raise UsageError(errors[0].what, where=errors[0].where, mend=more)
+        more = f"`clary data check {dataset}` lists all {len(errors)}" if len(errors) > 1 else errors[0].hint
+        raise UsageError(errors[0].what, where=errors[0].where, hint=more)
     if "validation" in found.splits and not replace:
         note("the validation split stays as it is; --replace makes a new one")
     carved = carve(found, validation=validation, seed=seed, replace=replace)
@@ -216,15 +216,15 @@ def oxford_pets(
 
 def draw(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to write; must be empty or absent.")],
-    pictures: Annotated[int, typer.Option(min=1, help="Number of pictures.")] = 240,
+    images: Annotated[int, typer.Option("--pictures", min=1, help="Number of pictures.")] = 240,
     seed: Seed = 0,
 ) -> None:
     """Draw a set of cats and dogs of several breeds, in the layout of the Oxford-IIIT Pet set."""
     from clary.cli.output import progress
-    from clary.vision.datasets.drawn import draw_pets
+    from clary.drawn import draw_pets
 
-    with progress("drawing pictures", pictures) as advance:
-        folder = draw_pets(directory, pictures=pictures, seed=seed, progress=advance)
+    with progress("drawing pictures", images) as advance:
+        folder = draw_pets(directory, images=images, seed=seed, progress=advance)
     print(folder)
 
 
@@ -298,8 +298,8 @@ def _print_counts(dataset: Dataset, layout: str = "", pixels: dict[Any, Any] | N
         cells = [[_share(pixels or {}, s, c) for s in splits] for c in range(len(dataset.class_names))]
     else:
         unit = "class"
-        pictures = {s: dataset.counts(s) for s in splits}
-        cells = [[pictures[s][c] for s in splits] for c in range(len(dataset.class_names))]
+        images = {s: dataset.counts(s) for s in splits}
+        cells = [[images[s][c] for s in splits] for c in range(len(dataset.class_names))]
     known = dataset.task != "segmentation" or bool(pixels)
     rows: list[list[Any]] = [[n, *row] for n, row in zip(dataset.class_names, cells, strict=True) if known]
     rows.append(["all pictures", *(len(samples) for samples in splits.values())])
@@ -333,4 +333,4 @@ def _as_json(result: CheckResult) -> dict[str, Any]:
 
 
 def _record(problem: Problem) -> dict[str, str]:
-    return {"where": problem.where, "what": problem.what, "mend": problem.mend}
+    return {"where": problem.where, "what": problem.what, "mend": problem.hint}

@@ -26,7 +26,7 @@ def env(
 
     if shell not in environment.SHELLS:
         known = ", ".join(environment.SHELLS)
-        raise UsageError(f"`{shell}` is no shell known here", where="--shell", mend=f"use one of {known}")
+        raise UsageError(f"`{shell}` is no shell known here", where="--shell", hint=f"use one of {known}")
     changes = environment.changes(gateway.running(folder(home)), os.environ)
     if json:
         emit({"set": dict(changes.values), "unset": list(changes.unset)})

@@ -28,8 +28,8 @@ def lab(
     from clary.errors import MissingPackageError, UsageError
 
     if importlib.util.find_spec("jupyterlab") is None:
-        raise MissingPackageError("notebooks need jupyterlab", mend='pip install "clary[lab]"')
+        raise MissingPackageError("notebooks need jupyterlab", hint='pip install "clary[lab]"')
     if not directory.is_dir():
-        raise UsageError("is no folder", where=directory, mend="give the folder with your notebooks")
+        raise UsageError("is no folder", where=directory, hint="give the folder with your notebooks")
     command = [sys.executable, "-m", "jupyterlab", f"--port={port}", f"--notebook-dir={directory.resolve()}"]
     sys.exit(programs.run(command if browser else [*command, "--no-browser"], folder(home), tell=note))

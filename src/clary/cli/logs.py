@@ -104,6 +104,6 @@ def _milliseconds(since: str, now: float) -> int:
     except (ValueError, OverflowError):
         from clary.errors import UsageError
 
-        mend = "use an age as 90s, 10m, 2h, 1d or a time as 2026-01-31T12:00"
-        raise UsageError(f"`{since}` is no time", where="--since", mend=mend) from None
+        hint = "use an age as 90s, 10m, 2h, 1d or a time as 2026-01-31T12:00"
+        raise UsageError(f"`{since}` is no time", where="--since", hint=hint) from None
     return max(0, round(moment * 1000))

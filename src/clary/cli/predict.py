@@ -42,7 +42,7 @@ def predict(
     from clary.local.predictions import VIEWS
     from clary.vision.inference.predictor import load
 
-    paths = [path for image in images for path in _pictures(image)]
+    paths = [path for image in images for path in _images(image)]
     with load(model, engine) as loaded:
         view = VIEWS[loaded.manifest.task](top=top, least=least)
         places = _places(output, paths, view.draws) if output else {}
@@ -64,7 +64,7 @@ def predict(
         raise typer.Exit(1)
 
 
-def _pictures(path: Path) -> list[Path]:
+def _images(path: Path) -> list[Path]:
     """The path itself, or the pictures in a folder; hidden ones (``._cat.jpg``) are left out."""
     if not path.is_dir():
         return [path]
@@ -72,7 +72,7 @@ def _pictures(path: Path) -> list[Path]:
     if not found:
         from clary.errors import UsageError
 
-        raise UsageError("holds no pictures", where=path, mend="name pictures or a folder of them")
+        raise UsageError("holds no pictures", where=path, hint="name pictures or a folder of them")
     return found
 
 
@@ -84,7 +84,7 @@ def _places(folder: Path, paths: list[Path], draws: bool) -> dict[Path, Path]:
     from clary.errors import UsageError
 
     if not draws:
-        raise UsageError("a classifier has nothing to draw", where="--output", mend="leave it out")
+        raise UsageError("a classifier has nothing to draw", where="--output", hint="leave it out")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

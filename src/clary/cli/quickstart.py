@@ -72,17 +72,17 @@ def _print(summaries: Sequence[Summary]) -> None:
         rows = [[stage.name, stage.result, f"{stage.seconds:.1f} s"] for stage in first.stages]
         table("Quickstart", ["stage", "result", "time"], rows)
         name = "top-1 accuracy" if first.metric == "accuracy" else first.metric
-        typer.echo(f"\n{name} {first.value:.3f} on {first.pictures} {first.split} pictures, {total}")
+        typer.echo(f"\n{name} {first.value:.3f} on {first.images} {first.split} pictures, {total}")
     else:
         columns = ["task", "metric", "value", "pictures", "time", "report"]
         table("Quickstart", columns, [_row(summary) for summary in summaries])
         typer.echo(f"\n{total}")
-    picture = next(iter(sorted((first.dataset / "images").glob("*.jpg"))), Path("PICTURE.jpg"))
+    image = next(iter(sorted((first.dataset / "images").glob("*.jpg"))), Path("PICTURE.jpg"))
     note("next:")
     last = summaries[-1]
     drawn = "" if last.task == "classification" else " --output drawn"
     for command in (
-        f"clary predict {last.run.path} {picture}{drawn}",
+        f"clary predict {last.run.path} {image}{drawn}",
         f"clary serve {last.run.path}",
         f"clary train {last.task} FOLDER_OF_PICTURES",
     ):
@@ -90,7 +90,7 @@ def _print(summaries: Sequence[Summary]) -> None:
 
 
 def _row(summary: Summary) -> list[str]:
-    judged = f"{summary.pictures} {summary.split}"
+    judged = f"{summary.images} {summary.split}"
     return [
         summary.task,
         summary.metric,

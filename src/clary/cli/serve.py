@@ -26,7 +26,7 @@ def serve(
     except ModuleNotFoundError as error:
         from clary.errors import MissingPackageError
 
-        raise MissingPackageError(f"serving needs {error.name}", mend='pip install "clary[serve]"') from error
+        raise MissingPackageError(f"serving needs {error.name}", hint='pip install "clary[serve]"') from error
     from clary.vision.inference.engines._base import cores
     from clary.vision.inference.predictor import load
 

@@ -49,7 +49,7 @@ def train(
     settings = dict(_pair(text) for text in setting or [])
     for name, value in (("epochs", epochs), ("seed", seed)):
         if value is not None and settings.setdefault(name, str(value)) != str(value):
-            raise UsageError(f"`{name}` is given twice", mend="give it once, as an option or with --set")
+            raise UsageError(f"`{name}` is given twice", hint="give it once, as an option or with --set")
     with progress() as (hooks, echo):
         run = run_training(
             algorithm,
@@ -81,7 +81,7 @@ def print_run(run: Run) -> None:
 def _pair(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals or not name:
-        raise UsageError(f"`--set {text}` is not NAME=VALUE", mend="write it as --set learning_rate=0.01")
+        raise UsageError(f"`--set {text}` is not NAME=VALUE", hint="write it as --set learning_rate=0.01")
     return name.strip(), value
 
 

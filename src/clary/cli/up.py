@@ -75,7 +75,7 @@ def _here(settings: Settings) -> None:
     except ModuleNotFoundError as error:
         from clary.errors import MissingPackageError
 
-        raise MissingPackageError(f"the platform needs {error.name}", mend='pip install "clary[platform]"') from error
+        raise MissingPackageError(f"the platform needs {error.name}", hint='pip install "clary[platform]"') from error
     serve(settings, ready=lambda running: _tell(running.url, running.home, "Ctrl-C"))
 
 

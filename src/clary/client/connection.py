@@ -71,7 +71,7 @@ class Connection:
             from botocore.credentials import Credentials
         except ModuleNotFoundError as error:
             raise MissingPackageError(
-                f"the platform needs {error.name}", mend='pip install "clary[platform]"'
+                f"the platform needs {error.name}", hint='pip install "clary[platform]"'
             ) from error
         headers = {"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": target}
         request = AWSRequest("POST", self.server.url + "/", headers=headers, data=body)

@@ -36,8 +36,8 @@ def running(folder: Path) -> Server:
     if server is not None and _holder(folder) == server.pid:
         return server
     if home.held(folder):
-        raise NotRunningError("the platform is starting or stopping", where=folder, mend="try again in a moment")
-    raise NotRunningError("no platform runs on this home", where=folder, mend="start it with `clary up`")
+        raise NotRunningError("the platform is starting or stopping", where=folder, hint="try again in a moment")
+    raise NotRunningError("no platform runs on this home", where=folder, hint="start it with `clary up`")
 
 
 def health(server: Server, timeout: float = 5.0) -> dict[str, Any]:
@@ -63,8 +63,8 @@ def health(server: Server, timeout: float = 5.0) -> dict[str, Any]:
 
 def unreachable(server: Server, why: str) -> NotRunningError:
     """The error for a gateway that should be there and is not."""
-    mend = "start it again with `clary up`"
-    return NotRunningError(f"the platform does not answer ({why})", where=server.url, mend=mend)
+    hint = "start it again with `clary up`"
+    return NotRunningError(f"the platform does not answer ({why})", where=server.url, hint=hint)
 
 
 def start(folder: Path, options: Sequence[str] = (), *, timeout: float = STARTUP) -> Server:
@@ -78,7 +78,7 @@ def start(folder: Path, options: Sequence[str] = (), *, timeout: float = STARTUP
         log.parent.mkdir(parents=True, exist_ok=True)
         output = log.open("wb")
     except OSError as error:
-        raise UsageError(f"cannot be written ({error.strerror})", where=log, mend="choose another --home") from error
+        raise UsageError(f"cannot be written ({error.strerror})", where=log, hint="choose another --home") from error
     with output:
         process = subprocess.Popen(
             [sys.executable, "-m", "clary", "up", "--home", str(folder), *options],
@@ -105,7 +105,7 @@ def stop(folder: Path, *, timeout: float = SHUTDOWN) -> int:
     holder = _holder(folder) if home.held(folder) else 0
     if not holder:
         running(folder)
-        raise NotRunningError("the platform is starting", where=folder, mend="try again in a moment")
+        raise NotRunningError("the platform is starting", where=folder, hint="try again in a moment")
     try:
         os.kill(holder, signal.SIGTERM)
     except ProcessLookupError:
@@ -113,8 +113,8 @@ def stop(folder: Path, *, timeout: float = SHUTDOWN) -> int:
     except PermissionError as error:
         raise UsageError("the platform belongs to another user", where=f"process {holder}") from error
     if not _until(lambda: not home.held(folder), time.monotonic() + timeout):
-        mend = f"`kill -9 {holder}` ends it; jobs go on"
-        raise ClaryError(f"the platform has not stopped after {timeout:.0f} s", where=f"process {holder}", mend=mend)
+        hint = f"`kill -9 {holder}` ends it; jobs go on"
+        raise ClaryError(f"the platform has not stopped after {timeout:.0f} s", where=f"process {holder}", hint=hint)
     return holder
 
 
@@ -141,7 +141,7 @@ def _started(folder: Path, process: subprocess.Popen[bytes], deadline: float) ->
         return found[0]
     words = _last_line(log_file(folder))
     if process.poll() is None:
-        raise UsageError("the platform did not come up in time", where=log_file(folder), mend=words)
+        raise UsageError("the platform did not come up in time", where=log_file(folder), hint=words)
     raise UsageError(words.removeprefix("clary: ") or f"the platform ended at once (exit code {process.returncode})")
 
 

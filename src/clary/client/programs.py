@@ -53,7 +53,7 @@ def _run(command: Sequence[str], environ: dict[str, str]) -> int:
         try:
             child = subprocess.Popen(command, env=environ)
         except FileNotFoundError as error:
-            raise UsageError("there is no such program", where=command[0], mend="check its name and PATH") from error
+            raise UsageError("there is no such program", where=command[0], hint="check its name and PATH") from error
         except OSError as error:
             raise UsageError(f"cannot be run ({error.strerror})", where=command[0]) from error
         children.append(child)

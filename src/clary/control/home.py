@@ -37,7 +37,7 @@ def hold(home: Path) -> Iterator[None]:
         home.mkdir(parents=True, exist_ok=True)
         lock = os.open(home / "lock", os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
-        raise UsageError(f"cannot be used ({error.strerror})", where=home, mend="choose another with --home") from error
+        raise UsageError(f"cannot be used ({error.strerror})", where=home, hint="choose another with --home") from error
     try:
         _lock(lock, home)
         yield
@@ -54,7 +54,7 @@ def _lock(lock: int, home: Path) -> None:
         raise UsageError(
             f"another gateway (process {holder}) uses this home",
             where=home,
-            mend="stop it with `clary down`, or choose another with --home",
+            hint="stop it with `clary down`, or choose another with --home",
         ) from None
     os.ftruncate(lock, 0)
     os.pwrite(lock, str(os.getpid()).encode(), 0)
@@ -101,4 +101,4 @@ def credentials(home: Path) -> dict[str, str]:
         held = json.loads(path.read_text())
         return {held["access_key_id"]: held["secret_access_key"]}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError("cannot be read", where=path, mend="remove it; the next start makes another") from error
+        raise UsageError("cannot be read", where=path, hint="remove it; the next start makes another") from error

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeAlias, get_args
 
 from clary.errors import DataError, UsageError
-from clary.local.evaluations import JUDGES, Evaluation, Judge
+from clary.local.evaluations import EVALUATORS, Evaluation, Evaluator
 from clary.local.run import Run
 from clary.vision.base.types import Dataset, Problem, Sample, SplitName
 from clary.vision.formats import read
@@ -64,7 +64,7 @@ def _data(network: Model, dataset: str | Path | Dataset, labels: str | None) -> 
     data = dataset if isinstance(dataset, Dataset) else read(dataset, task=network.manifest.task, labels=labels)
     if data.task != network.manifest.task:
         what = f"is read for {data.task}, the model is for {network.manifest.task}"
-        raise UsageError(what, where=data.root, mend=f"name a data set for {network.manifest.task}")
+        raise UsageError(what, where=data.root, hint=f"name a data set for {network.manifest.task}")
     return data
 
 
@@ -72,14 +72,14 @@ def _evaluate(network: Model, data: Dataset, split: str | None, advance: Advance
     started = time.perf_counter()
     name = choose_split(data, split)
     samples = data.splits[name]
-    judge = JUDGES.get(data.task)(network, data, _match(data, network), samples)
-    kept, skipped = _predict(network, judge, samples, advance)
+    evaluator = EVALUATORS.get(data.task)(network, data, _match(data, network), samples)
+    kept, skipped = _predict(network, evaluator, samples, advance)
     if not kept:
         first = skipped[0]
         raise UsageError(
-            f"not one picture of `{name}` can be decoded; {first.what}", where=first.where, mend=first.mend
+            f"not one picture of `{name}` can be decoded; {first.what}", where=first.where, hint=first.hint
         )
-    facts = {
+    context = {
         "split": name,
         "count": len(kept),
         "class_names": network.labels,
@@ -88,19 +88,19 @@ def _evaluate(network: Model, data: Dataset, split: str | None, advance: Advance
         "skipped": tuple(skipped),
         "engine": network.engine.name,
     }
-    return judge.evaluation(facts)
+    return evaluator.evaluation(context)
 
 
 def choose_split(data: Dataset, split: str | None = None) -> SplitName:
     """``split``, or by default the first of test, validation and train that holds pictures. Raises UsageError."""
     there = [name for name in get_args(SplitName) if data.splits.get(name)]
     if not there:
-        raise UsageError("holds no pictures", where=data.root, mend="see `clary data check`")
+        raise UsageError("holds no pictures", where=data.root, hint="see `clary data check`")
     if split is None:
         return next(name for name in ("test", "validation", "train") if name in there)
     if split not in there:
         names = " or ".join(f"`{name}`" for name in there)
-        raise UsageError(f"has no pictures in split `{split}`", where=data.root, mend=f"choose {names}")
+        raise UsageError(f"has no pictures in split `{split}`", where=data.root, hint=f"choose {names}")
     return split  # type: ignore[return-value]  # one of SplitName's
 
 
@@ -112,7 +112,7 @@ def _match(data: Dataset, network: Model) -> dict[int, int]:
         raise UsageError(
             f"has classes the model does not know: {_some(missing)} (it knows {_some(list(known))})",
             where=data.root,
-            mend="choose the labels it was trained on with `--labels`, or train on this data set",
+            hint="choose the labels it was trained on with `--labels`, or train on this data set",
         )
     return {i: known[name] for i, name in enumerate(data.class_names)}
 
@@ -123,25 +123,25 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _predict(
-    network: Model, judge: Judge[Any], samples: Sequence[Sample], advance: Advance | None
+    network: Model, evaluator: Evaluator[Any], samples: Sequence[Sample], advance: Advance | None
 ) -> tuple[list[Sample], list[Problem]]:
     """The samples that could be decoded, judged, and what was wrong with the others."""
     kept: list[Sample] = []
     skipped: list[Problem] = []
-    for batch in _prepared(network, judge, samples):
+    for batch in _prepared(network, evaluator, samples):
         good = [(sample, *ready) for sample, ready in batch if not isinstance(ready, Problem)]
         skipped += [problem for _, problem in batch if isinstance(problem, Problem)]
-        found = network.run([picture for _, picture, _ in good], scores=False)
+        found = network.run([image for _, image, _ in good], scores=False)
         for (sample, _, truth), prediction in zip(good, found, strict=True):
             kept.append(sample)
-            judge.add(sample, truth, prediction)
+            evaluator.add(sample, truth, prediction)
         if advance:
             advance(len(batch))
     return kept, skipped
 
 
 def _prepared(
-    network: Model, judge: Judge[Any], samples: Sequence[Sample]
+    network: Model, evaluator: Evaluator[Any], samples: Sequence[Sample]
 ) -> Iterator[list[tuple[Sample, Ready | Problem]]]:
     """Batches in order, each picture as network input or as what is wrong with it; AHEAD of them are under way."""
     left = iter(samples)
@@ -149,18 +149,18 @@ def _prepared(
     with ThreadPoolExecutor(thread_name_prefix="prepare") as pool:
         while True:
             while len(waiting) < AHEAD and (batch := list(islice(left, BATCH_SIZE))):
-                waiting.append([(sample, pool.submit(_ready, network, judge, sample)) for sample in batch])
+                waiting.append([(sample, pool.submit(_ready, network, evaluator, sample)) for sample in batch])
             if not waiting:
                 return
             yield [(sample, future.result()) for sample, future in waiting.popleft()]
 
 
-def _ready(network: Model, judge: Judge[Any], sample: Sample) -> Ready | Problem:
+def _ready(network: Model, evaluator: Evaluator[Any], sample: Sample) -> Ready | Problem:
     try:
-        picture = network.prepare(sample.image.read())
-        return picture, judge.truth(sample, picture)
+        image = network.prepare(sample.image.read())
+        return image, evaluator.truth(sample, image)
     except OSError as error:
         where = str(error.filename or sample.image)
         return Problem(where, f"cannot be read ({error.strerror})", "copy it again")
     except DataError as error:
-        return Problem(error.where or str(sample.image), error.what, error.mend)
+        return Problem(error.where or str(sample.image), error.what, error.hint)

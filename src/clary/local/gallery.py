@@ -49,9 +49,9 @@ def shown(sample: Sample, caption: str, wrong: str = "", draw: Draw | None = Non
         pixels = imaging.decode(sample.image.read(), at_least=DRAWN)
     except (OSError, ImageError):
         return None
-    picture = draw(_low(pixels)) if draw else thumbnail(pixels, THUMBNAIL)
-    ratio = round(picture.shape[1] / picture.shape[0], 3)
-    return Shown(data_uri(picture, max(picture.shape)), caption, str(sample.image), wrong, ratio)
+    image = draw(_low(pixels)) if draw else thumbnail(pixels, THUMBNAIL)
+    ratio = round(image.shape[1] / image.shape[0], 3)
+    return Shown(data_uri(image, max(image.shape)), caption, str(sample.image), wrong, ratio)
 
 
 def _low(pixels: np.ndarray) -> np.ndarray:
@@ -73,9 +73,9 @@ def _sample(dataset: Dataset, sample: Sample) -> Shown | None:
 
     def draw(pixels: np.ndarray) -> np.ndarray:
         height, width = pixels.shape[:2]
-        picture, caption = drawn(dataset, sample, pixels, (width, height))
+        image, caption = drawn(dataset, sample, pixels, (width, height))
         captions.append(caption)
-        return picture
+        return image
 
     found = shown(sample, "", draw=draw)
     return replace(found, caption=captions[0]) if found else None

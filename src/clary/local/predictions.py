@@ -15,10 +15,10 @@ from clary.vision.base.files import atomic
 from clary.vision.base.types import Detections, Prediction, Segmentation, Task
 from clary.vision.plots.overlay import draw_boxes, draw_mask
 
-__all__ = ["VIEWS", "View"]
+__all__ = ["VIEWS", "PredictionView"]
 
 
-class View:
+class PredictionView:
     """``top`` and ``least`` are the options of ``clary predict``; ``draws`` is whether there is anything to draw."""
 
     columns: ClassVar[tuple[str, ...]]
@@ -36,11 +36,11 @@ class View:
         """What stands beside the picture's path."""
         raise NotImplementedError
 
-    def write(self, prediction: Any, picture: Path, place: Path) -> None:
+    def write(self, prediction: Any, image: Path, place: Path) -> None:
         """Draw ``prediction`` into files called ``place`` and a suffix. Raises UsageError when that cannot be."""
 
 
-class Classes(View):
+class Classes(PredictionView):
     columns = ("class", "score")
     draws = False
 
@@ -51,7 +51,7 @@ class Classes(View):
         return {"predictions": [{"label": label, "score": score} for label, score in prediction.top(self.top)]}
 
 
-class Boxes(View):
+class Boxes(PredictionView):
     """Boxes in pixels of the picture."""
 
     columns = ("class", "score", "xmin", "ymin", "xmax", "ymax")
@@ -70,15 +70,15 @@ class Boxes(View):
         ]
         return {"width": prediction.width, "height": prediction.height, "boxes": boxes}
 
-    def write(self, prediction: Detections, picture: Path, place: Path) -> None:
+    def write(self, prediction: Detections, image: Path, place: Path) -> None:
         found = prediction.above(self.least)
         words = [f"{label} {score:.2f}" for label, score in zip(found.labels, found.scores, strict=True)]
         size = (prediction.width, prediction.height)
-        drawn = draw_boxes(imaging.load(picture), found.as_boxes(), found.class_names, size, captions=words)
+        drawn = draw_boxes(imaging.load(image), found.as_boxes(), found.class_names, size, captions=words)
         _save(Image.fromarray(drawn), Path(f"{place}.jpg"), "JPEG", quality=90)
 
 
-class Masks(View):
+class Masks(PredictionView):
     """Shares of the picture by class; the mask's values are class ids."""
 
     columns = ("class", "share")
@@ -91,11 +91,11 @@ class Masks(View):
         shares = [{"label": label, "share": share} for label, share in prediction.shares()]
         return {"width": width, "height": height, "shares": shares}
 
-    def write(self, prediction: Segmentation, picture: Path, place: Path) -> None:
+    def write(self, prediction: Segmentation, image: Path, place: Path) -> None:
         mask = Image.fromarray(prediction.classes)
         mask.putpalette(MASK_PALETTE)
         _save(mask, Path(f"{place}.mask.png"), "PNG")
-        drawn = draw_mask(imaging.load(picture), prediction.classes, prediction.class_names)
+        drawn = draw_mask(imaging.load(image), prediction.classes, prediction.class_names)
         _save(Image.fromarray(drawn), Path(f"{place}.jpg"), "JPEG", quality=90)
 
 
@@ -104,4 +104,4 @@ def _save(image: Image.Image, path: Path, format: str, **options: Any) -> None:
         image.save(file, format, **options)
 
 
-VIEWS: Mapping[Task, type[View]] = {"classification": Classes, "detection": Boxes, "segmentation": Masks}
+VIEWS: Mapping[Task, type[PredictionView]] = {"classification": Classes, "detection": Boxes, "segmentation": Masks}

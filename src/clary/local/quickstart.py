@@ -20,8 +20,8 @@ __all__ = ["Stage", "Summary", "quickstart"]
 
 DRAWN = "drawn"
 OXFORD = "oxford-pets"
-PICTURES = 240  # drawn, 144 of them to train on
-PICTURES_SHOWN = 3
+IMAGES = 240  # drawn, 144 of them to train on
+IMAGES_SHOWN = 3
 
 # Passes over the drawn pictures where `clary train` would make many more: heads are learnt in a minute, outlines
 # in two, on 2 cores. Photographs need what `clary train` does, so other data sets get that.
@@ -51,7 +51,7 @@ class Summary:
     metric: str = ""
     value: float = 0.0
     split: str = ""
-    pictures: int = 0
+    images: int = 0
     report: Path = Path()
 
     @property
@@ -66,7 +66,7 @@ def quickstart(
     tasks: Sequence[Task] = ("classification",),
     dataset: str = DRAWN,
     source: str | None = None,
-    pictures: int = PICTURES,
+    images: int = IMAGES,
     epochs: int | None = None,
     seed: int = 0,
     settings: Mapping[str, object] | None = None,
@@ -86,7 +86,7 @@ def quickstart(
     clock = _Clock(tell)
     for task in tasks:
         _check_place(out / task)
-    folder = _obtain(out, dataset, source, pictures, seed)
+    folder = _obtain(out, dataset, source, images, seed)
     summaries = [Summary(task, Run(out / task), folder) for task in tasks]
     for summary in summaries:
         data = _checked(folder, summary.task)
@@ -105,16 +105,16 @@ def _check_place(folder: Path) -> None:
     if folder.is_dir() and (Run(folder).is_run() or not any(folder.iterdir())):
         return
     if folder.exists():
-        raise UsageError("is there and not a run of an earlier quickstart", where=folder, mend="give another --out")
+        raise UsageError("is there and not a run of an earlier quickstart", where=folder, hint="give another --out")
 
 
-def _obtain(out: Path, dataset: str, source: str | None, pictures: int, seed: int) -> Path:
+def _obtain(out: Path, dataset: str, source: str | None, images: int, seed: int) -> Path:
     """The folder of the data set, made or fetched once and kept."""
     if dataset == DRAWN:
-        from clary.vision.datasets.drawn import draw_pets
+        from clary.drawn import draw_pets
 
         folder = out / "pets"
-        return folder if folder.exists() else draw_pets(folder, pictures=pictures, seed=seed)
+        return folder if folder.exists() else draw_pets(folder, images=images, seed=seed)
     if dataset == OXFORD:
         from clary.vision.datasets.download import fetch_oxford_pets
 
@@ -129,7 +129,7 @@ def _checked(folder: Path, task: Task) -> Dataset:
     result = check(folder, task=task)
     if result.errors:
         what = f"{len(result.errors)} bad record{'s' if len(result.errors) > 1 else ''}, first {result.errors[0]}"
-        raise DataError(what, where=folder, mend=f"`clary data check {folder} --task {task}`")
+        raise DataError(what, where=folder, hint=f"`clary data check {folder} --task {task}`")
     return result.dataset
 
 
@@ -144,7 +144,7 @@ def _train(
             train(summary.task, summary.dataset, out=summary.run.path, hooks=hooks, echo=echo, settings=settings)
         except InterruptedRun as stopped:
             again = f"clary train {summary.task} {summary.dataset} --resume --out {summary.run.path}"
-            raise InterruptedRun(stopped.what, mend=f"go on with `{again}`") from stopped
+            raise InterruptedRun(stopped.what, hint=f"go on with `{again}`") from stopped
 
 
 def _trained(run: Run) -> str:
@@ -160,7 +160,7 @@ def _judge(summary: Summary, clock: _Clock) -> None:
     # As it was split for training: where there is no test split, those held out are not on disk as a split.
     found = evaluate(summary.run.model, provenance.dataset(summary.run))
     summary.metric, summary.value = found.main, found.metrics[found.main]
-    summary.split, summary.pictures = found.split, found.count
+    summary.split, summary.images = found.split, found.count
     clock.lap(summary, "evaluate", found.summary())
     clock.lap(summary, "predict", _predict(summary, found))
     summary.report = report.write(summary.run, evaluation=found)
@@ -172,7 +172,7 @@ def _predict(summary: Summary, found: Evaluation) -> str:
     from clary.local.predictions import VIEWS
     from clary.vision.inference.predictor import load
 
-    shown = [sample.image.path for sample in found.samples[:: max(1, found.count // PICTURES_SHOWN)]][:PICTURES_SHOWN]
+    shown = [sample.image.path for sample in found.samples[:: max(1, found.count // IMAGES_SHOWN)]][:IMAGES_SHOWN]
     view = VIEWS[summary.task](top=1, least=0.3)
     said = []
     with load(summary.run.model) as model:

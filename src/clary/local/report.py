@@ -30,7 +30,7 @@ try:
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 except ModuleNotFoundError as missing:
-    raise MissingPackageError("the report needs jinja2", mend='pip install "clary[report]"') from missing
+    raise MissingPackageError("the report needs jinja2", hint='pip install "clary[report]"') from missing
 
 __all__ = ["write"]
 

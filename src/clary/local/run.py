@@ -24,7 +24,7 @@ from clary.vision.base.types import Problem
 
 __all__ = ["Run"]
 
-Record = dict[str, Any]
+JsonObject = dict[str, Any]
 
 
 class Run:
@@ -38,10 +38,10 @@ class Run:
         """The run at ``path``. Raises UsageError when there is none."""
         run = cls(path)
         if not run.path.is_dir():
-            raise UsageError("there is no such folder", where=path, mend="name the folder given to `clary train --out`")
+            raise UsageError("there is no such folder", where=path, hint="name the folder given to `clary train --out`")
         if not run.is_run():
-            mend = "name the folder given to `clary train --out`"
-            raise UsageError("is not a run (it holds no config.json)", where=path, mend=mend)
+            hint = "name the folder given to `clary train --out`"
+            raise UsageError("is not a run (it holds no config.json)", where=path, hint=hint)
         return run
 
     def is_run(self) -> bool:
@@ -49,22 +49,22 @@ class Run:
         return (self.path / "config.json").is_file()
 
     @property
-    def config(self) -> Record:
+    def config(self) -> JsonObject:
         """What was trained, on what, with which settings. Raises UsageError when it cannot be read."""
         path = self.path / "config.json"
-        mend = "train again into a new folder"
+        hint = "train again into a new folder"
         try:
             value = json.loads(path.read_text(encoding="utf-8"))
         except OSError as error:
-            raise UsageError(f"cannot be read ({error.strerror})", where=path, mend=mend) from error
+            raise UsageError(f"cannot be read ({error.strerror})", where=path, hint=hint) from error
         except ValueError as error:
-            raise UsageError(f"is not JSON ({error})", where=path, mend=mend) from error
+            raise UsageError(f"is not JSON ({error})", where=path, hint=hint) from error
         if not isinstance(value, dict):
-            raise UsageError(f"holds a JSON {type(value).__name__}, not an object", where=path, mend=mend)
+            raise UsageError(f"holds a JSON {type(value).__name__}, not an object", where=path, hint=hint)
         return value
 
     @property
-    def history(self) -> list[Record]:
+    def history(self) -> list[JsonObject]:
         """One record an epoch, in order: epoch, train, validation, learning_rate, seconds, best.
 
         An epoch that was done again after a resume is there once, as it was last measured.
@@ -92,7 +92,7 @@ class Run:
             return {}
         end = next((r for r in reversed(list(self._records())) if r["kind"] == "run"), {})
         best = self._best(history, end)
-        numbers: Record = {"epochs": len(history), "best_epoch": best["epoch"]}
+        numbers: JsonObject = {"epochs": len(history), "best_epoch": best["epoch"]}
         numbers["seconds"] = end.get("seconds") or sum(r.get("seconds") or 0 for r in history)
         numbers |= {name: end[name] for name in ("reason", "precision") if name in end}
         for split in ("train", "validation"):
@@ -103,8 +103,8 @@ class Run:
     def model(self) -> Path:
         """model.tar.gz. Raises UsageError when the run has not finished."""
         if not self.finished:
-            mend = "go on with `clary train ... --resume`, or train again"
-            raise UsageError("has no model.tar.gz yet, the run has not finished", where=self.path, mend=mend)
+            hint = "go on with `clary train ... --resume`, or train again"
+            raise UsageError("has no model.tar.gz yet, the run has not finished", where=self.path, hint=hint)
         return self.path / "model.tar.gz"
 
     @property
@@ -147,16 +147,16 @@ class Run:
         if "seconds" in numbers:
             yield f"seconds={numbers['seconds']:.1f}"
 
-    def _best(self, history: list[Record], end: Record) -> Record:
+    def _best(self, history: list[JsonObject], end: JsonObject) -> JsonObject:
         """The epoch whose weights were kept: as the end says, else the last that was best when it was measured."""
         named = [r for r in history if r["epoch"] == end.get("best_epoch")]
         marked = [r for r in history if r.get("best")]
         return (named or marked or history)[-1]
 
-    def _records(self) -> Iterator[Record]:
+    def _records(self) -> Iterator[JsonObject]:
         return (line for line in self._lines() if not isinstance(line, Problem))
 
-    def _lines(self) -> Iterator[Record | Problem]:
+    def _lines(self) -> Iterator[JsonObject | Problem]:
         """Each line as a record, or as what is wrong with it. A last line without its end is still being written."""
         path = self.path / "metrics.jsonl"
         text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
@@ -166,7 +166,7 @@ class Run:
                 yield _record(line) or Problem(f"{path}:{number}", "is not a record of metrics", severity="note")
 
 
-def _record(line: str) -> Record | None:
+def _record(line: str) -> JsonObject | None:
     """The record a line holds. None for a line torn when a run was killed."""
     try:
         value = json.loads(line)
@@ -179,7 +179,7 @@ def _record(line: str) -> Record | None:
     return value
 
 
-def _is_epoch(value: Record) -> bool:
+def _is_epoch(value: JsonObject) -> bool:
     splits = [value.get("train") or {}, value.get("validation") or {}]
     if not isinstance(value.get("epoch"), int) or not all(isinstance(split, dict) for split in splits):
         return False

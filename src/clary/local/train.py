@@ -95,7 +95,7 @@ def _run(spec: Spec, job: JobDir, hooks: Sequence[Hook], echo: Sink | None) -> R
     try:
         run_job(spec, job, JobLog(job.root / "log.txt", echo), hooks)
     except InterruptedRun as stopped:
-        raise InterruptedRun(stopped.what, mend=f"go on with --resume --out {job.root}") from stopped
+        raise InterruptedRun(stopped.what, hint=f"go on with --resume --out {job.root}") from stopped
     pack(job.model, job.root / "model.tar.gz")
     shutil.rmtree(job.model)
     return Run(job.root)
@@ -104,12 +104,12 @@ def _run(spec: Spec, job: JobDir, hooks: Sequence[Hook], echo: Sink | None) -> R
 def _earlier(spec: Spec, out: str | Path | None, given: Mapping[str, str], options: Mapping[str, Any]) -> JobDir:
     """The job directory of a run to go on with, untouched. Raises UsageError for anything given that differs."""
     if out is None:
-        raise UsageError("a run to resume is not named", mend="give its folder with --out")
+        raise UsageError("a run to resume is not named", hint="give its folder with --out")
     run = Run(out)
     if not run.is_run():
-        raise UsageError("there is no run to resume", where=out, mend="start it without --resume")
+        raise UsageError("there is no run to resume", where=out, hint="start it without --resume")
     if run.finished:
-        raise UsageError("this run has finished already", where=out, mend="train into a new folder with --out")
+        raise UsageError("this run has finished already", where=out, hint="train into a new folder with --out")
     job, config = JobDir(out), run.config
     then = {"algorithm": config["algorithm"], "model": config.get("model", "none")}
     then |= {**spec.parse(job.hyperparameters), **config["dataset"]}
@@ -119,7 +119,7 @@ def _earlier(spec: Spec, out: str | Path | None, given: Mapping[str, str], optio
     differing = ", ".join(f"{name}: {then[name]} then, {now[name]} now" for name in now if then[name] != now[name])
     if differing:
         raise UsageError(
-            f"was started with other settings ({differing})", where=out, mend="leave them out, or start anew"
+            f"was started with other settings ({differing})", where=out, hint="leave them out, or start anew"
         )
     return job
 
@@ -136,7 +136,7 @@ def _archive(model: str | Path) -> Path:
     run = Run(model)
     path = run.model if run.is_run() else run.path
     if not path.exists():
-        raise UsageError("there is no such model", where=path, mend="name a run or a model.tar.gz")
+        raise UsageError("there is no such model", where=path, hint="name a run or a model.tar.gz")
     return path.resolve()
 
 
@@ -145,7 +145,7 @@ def _read(spec: Spec, source: Path, labels: str | None) -> Dataset:
     errors = [problem for problem in data.problems if problem.severity == "error"]
     if errors:
         more = f" ({len(errors) - 1} more: `clary data check {source}`)" if len(errors) > 1 else ""
-        raise DataError(errors[0].what + more, where=errors[0].where, mend=errors[0].mend)
+        raise DataError(errors[0].what + more, where=errors[0].where, hint=errors[0].hint)
     return data
 
 
@@ -188,7 +188,7 @@ def _next_folder(source: Path) -> Path:
 
 def _claim(folder: Path) -> None:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError("already exists", where=folder, mend="give another --out, or --resume to go on with it")
+        raise UsageError("already exists", where=folder, hint="give another --out, or --resume to go on with it")
 
 
 def _config(

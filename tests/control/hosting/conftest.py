@@ -94,8 +94,8 @@ class Rig:
         assert record.status == "InService", record.body.get("FailureReason")
         return record
 
-    async def call(self, name: str, picture: bytes, variant: str | None = None) -> Invocation:
-        return await self.hosting.invoke(name, picture, JPEG, variant=variant)
+    async def call(self, name: str, image: bytes, variant: str | None = None) -> Invocation:
+        return await self.hosting.invoke(name, image, JPEG, variant=variant)
 
     def files(self) -> list[Path]:
         """What lies in the folder of endpoints."""
@@ -147,7 +147,7 @@ def make_rig(tmp_path: Path) -> Iterator[Callable[..., Rig]]:
 
 @pytest.fixture
 def rig(make_rig: Callable[..., Rig], model_archive: Path) -> Rig:
-    """A Rig without a spare that never idles, with the model "cats" and the configuration "one" of it."""
+    """A Rig without a warm worker that never idles, with the model "cats" and the configuration "one" of it."""
     rig = make_rig()
     rig.model("cats", model_archive)
     rig.config("one", "cats")

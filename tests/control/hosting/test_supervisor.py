@@ -219,9 +219,9 @@ class TestFailureReasons:
 class Load:
     """Clients that call without a pause. ``answers`` counts outcomes."""
 
-    def __init__(self, rig: Any, picture: bytes, clients: int = 4) -> None:
+    def __init__(self, rig: Any, image: bytes, clients: int = 4) -> None:
         self.answers: Counter[str] = Counter()
-        self._rig, self._picture, self._clients = rig, picture, clients
+        self._rig, self._image, self._clients = rig, image, clients
 
     @asynccontextmanager
     async def __call__(self, name: str) -> Any:
@@ -236,7 +236,7 @@ class Load:
     async def _client(self, name: str) -> None:
         while True:
             try:
-                answer = await self._rig.call(name, self._picture)
+                answer = await self._rig.call(name, self._image)
                 self.answers[str(answer.status)] += 1
             except ServiceError as error:
                 self.answers[str(error)] += 1
@@ -495,15 +495,15 @@ class TestSpare:
         async def work():
             rig.config("one", rig.model("cats", model_archive))
             async with rig.running() as hosting:
-                await until(lambda: hosting.spare_pid)
-                spare = hosting.spare_pid
+                await until(lambda: hosting.warm_worker_pid)
+                warm_worker = hosting.warm_worker_pid
                 await rig.serve("pets", "one")
-                assert rig.worker("pets").pid == spare
+                assert rig.worker("pets").pid == warm_worker
                 assert any(line.endswith("(warm)") for line in rig.log("pets"))
                 assert (await rig.call("pets", jpeg())).status == 200
-                await until(lambda: hosting.spare_pid)
-                assert hosting.spare_pid != spare
-                last = hosting.spare_pid
+                await until(lambda: hosting.warm_worker_pid)
+                assert hosting.warm_worker_pid != warm_worker
+                last = hosting.warm_worker_pid
             assert not alive(last)
 
         run(work())
@@ -513,8 +513,8 @@ def test_calls_are_counted(rig, jpeg):
     async def work():
         async with rig.running():
             await rig.serve("pets", "one")
-            for picture in (jpeg(), jpeg(seed=1), b"no picture"):
-                await rig.call("pets", picture)
+            for image in (jpeg(), jpeg(seed=1), b"no picture"):
+                await rig.call("pets", image)
         dimensions = {"EndpointName": "pets", "VariantName": "v0"}
         points = {
             name: rig.store.points("AWS/SageMaker", name, dimensions, 0, 1e12)

@@ -63,7 +63,7 @@ class TestServing:
             assert await worker.alive(10)
             await worker.stop()
             assert worker.ended.is_set()
-            assert worker.epitaph() == "the worker ended with exit code 0"
+            assert worker.exit_reason() == "the worker ended with exit code 0"
             assert not await worker.alive(10)
             with pytest.raises(WorkerDied):
                 await worker.post(jpeg(), JPEG)
@@ -92,7 +92,7 @@ class TestServing:
             assert (await reader.read(1000)).startswith(b"HTTP/1.1 200 OK")
             await stopping
             writer.close()
-            assert worker.epitaph() == "the worker ended with exit code 0"
+            assert worker.exit_reason() == "the worker ended with exit code 0"
 
         asyncio.run(work())
 
@@ -154,7 +154,7 @@ class TestEnd:
     """Without an assignment, a worker has nothing to end but itself."""
 
     @pytest.fixture
-    def spare(self, sockets):
+    def warm_worker(self, sockets):
         with socket.socket(socket.AF_UNIX) as listener:
             listener.bind(str(sockets / "l"))
             listener.listen()
@@ -163,14 +163,14 @@ class TestEnd:
         process.kill()
         process.communicate()
 
-    def test_when_standard_input_closes(self, spare):
-        spare.stdin.close()
-        assert spare.wait(60) == 0
+    def test_when_standard_input_closes(self, warm_worker):
+        warm_worker.stdin.close()
+        assert warm_worker.wait(60) == 0
 
-    def test_by_half_an_assignment(self, spare):
-        spare.stdin.write(Assignment("m", {}).line()[:-1])
-        spare.stdin.close()
-        assert spare.wait(60) == 0
+    def test_by_half_an_assignment(self, warm_worker):
+        warm_worker.stdin.write(Assignment("m", {}).line()[:-1])
+        warm_worker.stdin.close()
+        assert warm_worker.wait(60) == 0
 
     def test_no_file_of_the_current_folder_is_run(self, sockets, tmp_path, monkeypatch):
         (tmp_path / "json.py").write_text("raise SystemExit(77)")
@@ -179,14 +179,14 @@ class TestEnd:
         async def work():
             worker = await Worker.spawn(sockets, {})
             await worker.stop()
-            assert "77" not in worker.epitaph()
+            assert "77" not in worker.exit_reason()
 
         asyncio.run(work())
 
 
 @pytest.mark.parametrize("how", ["SIGKILL", "SIGTERM", "exit"])
 def test_it_dies_with_its_parent(sockets, model_folder, tmp_path, how):
-    """However the gateway goes, its workers hold no memory afterwards, in the middle of serving or as a spare."""
+    """However the gateway goes, its workers hold no memory afterwards, in the middle of serving or as a warm worker."""
     program = f"""
         import asyncio, os, sys
         from clary.control.hosting.log import VariantLog

@@ -16,14 +16,14 @@ from typing import Any
 
 import pytest
 
-from clary.control.jobs import leftovers, programs, shepherd
-from clary.control.jobs.course import GROUP, KIND, stream_of
+from clary.control.jobs import job_monitor, orphans, programs
+from clary.control.jobs.job_lifecycle import GROUP, KIND, stream_of
 from clary.control.jobs.launch import Exit, Launch
 from clary.control.jobs.programs import Command
 from clary.control.jobs.supervisor import Jobs
 from clary.control.logs.streams import LogStore
-from clary.control.objects.facts import Facts
 from clary.control.objects.local import LocalStore
+from clary.control.objects.object_metadata import ObjectMetadata
 from clary.control.settings import Settings
 from clary.control.store.records import Record, Store
 
@@ -64,7 +64,7 @@ def upload(objects: LocalStore) -> Callable[..., None]:
     def put(files: dict[str, bytes], bucket: str = "bucket") -> None:
         for key, data in files.items():
             if key.endswith("/"):
-                objects.mark_folder(bucket, key, Facts(marker=True))
+                objects.mark_folder(bucket, key, ObjectMetadata(marker=True))
                 continue
             path = objects.root / bucket / key
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -126,8 +126,8 @@ def wait_for() -> Callable[..., Any]:
 
 
 @dataclass
-class Shepherds:
-    """Starts shepherds of tiny programs, one folder each, and leaves none behind."""
+class Monitors:
+    """Starts monitors of tiny programs, one folder each, and leaves none behind."""
 
     root: Path
     wait: Callable[..., Any]
@@ -143,8 +143,8 @@ class Shepherds:
         return launch
 
     def start(self, launch: Launch) -> str:
-        """The shepherd's answer."""
-        command = [sys.executable, "-P", "-m", "clary.control.jobs.shepherd", str(launch.folder)]
+        """The monitor's answer."""
+        command = [sys.executable, "-P", "-m", "clary.control.jobs.job_monitor", str(launch.folder)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
         return done.stdout
 
@@ -156,7 +156,7 @@ class Shepherds:
 
     def end(self, launch: Launch) -> Exit:
         found: Exit = self.wait(lambda: Exit.read(launch.folder, launch.attempt))
-        self.wait(lambda: not shepherd.is_held(launch.folder))
+        self.wait(lambda: not job_monitor.is_held(launch.folder))
         return found
 
     def lines(self, launch: Launch) -> list[str]:
@@ -164,17 +164,17 @@ class Shepherds:
 
     def close(self) -> None:
         for launch in self.launches:
-            process = leftovers.holder(launch.lock)
-            if process and shepherd.is_held(launch.folder):
+            process = orphans.holder(launch.lock)
+            if process and job_monitor.is_held(launch.folder):
                 os.kill(process, signal.SIGKILL)
-            self.wait(lambda folder=launch.folder: not shepherd.is_held(folder))
-            leftovers.kill_leftovers(launch.folder, process)
+            self.wait(lambda folder=launch.folder: not job_monitor.is_held(folder))
+            orphans.kill_orphans(launch.folder, process)
 
 
 @pytest.fixture
-def shepherds(tmp_path: Path, wait_for: Callable[..., Any]) -> Iterator[Shepherds]:
-    """Runs tiny programs under real shepherds: see ``Shepherds``."""
-    found = Shepherds(tmp_path / "jobs", wait_for)
+def monitors(tmp_path: Path, wait_for: Callable[..., Any]) -> Iterator[Monitors]:
+    """Runs tiny programs under real monitors: see ``Monitors``."""
+    found = Monitors(tmp_path / "jobs", wait_for)
     yield found
     found.close()
 
@@ -253,17 +253,17 @@ class World:
     async def running(self, name: str) -> None:
         await self.until(lambda: "up" in self.lines(name) and self.record(name).body.get("_launched"))
 
-    def shepherd(self, name: str) -> int:
-        return leftovers.holder(self.folder(name) / "lock")
+    def job_monitor(self, name: str) -> int:
+        return orphans.holder(self.folder(name) / "lock")
 
     def close(self) -> None:
         for folder in self.settings.jobs_root.glob("*"):
-            process = leftovers.holder(folder / "lock")
-            if process and shepherd.is_held(folder):
+            process = orphans.holder(folder / "lock")
+            if process and job_monitor.is_held(folder):
                 os.kill(process, signal.SIGKILL)
-                while shepherd.is_held(folder):
+                while job_monitor.is_held(folder):
                     time.sleep(0.01)
-                leftovers.kill_leftovers(folder, process)
+                orphans.kill_orphans(folder, process)
         self.store.close()
 
 

@@ -12,7 +12,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from clary.control.jobs import channels, manifests
-from clary.control.jobs.channels import Entry, check, copy_below, described, fill, names, shard
+from clary.control.jobs.channels import ChannelFile, check, copy_below, described, fill, names, shard
 from clary.control.objects.base import Object, S3Uri
 from clary.control.wire.errors import ServiceError, ValidationException
 from clary.errors import ClaryError, CustomerError, DataError
@@ -52,7 +52,7 @@ class TestNames:
 
     def test_folder_markers(self):
         found = [Object("data/", 0, 0.0), Object("data/empty/", 0, 0.0), Object("data/x", 1, 0.0)]
-        assert list(names(found, "data/")) == [Entry("data/empty/", "empty", True), Entry("data/x", "x")]
+        assert list(names(found, "data/")) == [ChannelFile("data/empty/", "empty", True), ChannelFile("data/x", "x")]
 
     def test_a_marker_with_bytes_cannot_be_a_file(self):
         with pytest.raises(CustomerError, match="`data/x/` ends in a slash"):
@@ -99,7 +99,7 @@ class TestNames:
 class TestShard:
     @given(st.lists(st.text(max_size=5), max_size=30, unique=True), st.integers(1, 7))
     def test_the_hosts_share_all_files_between_them(self, keys, hosts):
-        held = [Entry(key, key) for key in keys]
+        held = [ChannelFile(key, key) for key in keys]
         parts = [shard(held, host, hosts) for host in range(hosts)]
         assert sorted(e.key for part in parts for e in part) == sorted(keys)
         sizes = [len(part) for part in parts]
@@ -107,7 +107,7 @@ class TestShard:
         assert parts == [shard(held[::-1], host, hosts) for host in range(hosts)]
 
     def test_the_rule(self):
-        held = [Entry(key, key) for key in "dbca"] + [Entry("f/", "f", True)]
+        held = [ChannelFile(key, key) for key in "dbca"] + [ChannelFile("f/", "f", True)]
         assert [e.key for e in shard(held, 0, 3)] == ["f/", "a", "d"]
         assert [e.key for e in shard(held, 2, 3)] == ["f/", "c"]
 

@@ -90,7 +90,7 @@ def test_the_tree_and_its_configuration_files(preparing, make_body):
     assert (preparing.opt_ml / "output/failure").exists() is False
 
 
-def test_what_a_shepherd_is_told(preparing, make_body, settings):
+def test_what_a_monitor_is_told(preparing, make_body, settings):
     launch = preparing(make_body(_attempt=3))
     assert launch == Launch(
         job="job",
@@ -240,9 +240,9 @@ class TestChannels:
         data = preparing.opt_ml / "input/data"
         assert [path.name for path in data.iterdir()] == ["validation"]
         assert launch.inputs == (data / "validation",)
-        [feed] = launch.feeds
-        assert (feed.channel, feed.wrapped, feed.source) == ("train", True, "s3://bucket/")
-        assert feed.items.read_text().split() == ['"train/cat/1.jpg"', '"train/dog/1.jpg"']
+        [pipe] = launch.pipes
+        assert (pipe.channel, pipe.wrapped, pipe.source) == ("train", True, "s3://bucket/")
+        assert pipe.items.read_text().split() == ['"train/cat/1.jpg"', '"train/dog/1.jpg"']
         assert config_of(preparing.opt_ml)["inputdataconfig.json"]["train"] == {
             "TrainingInputMode": "Pipe",
             "S3DistributionType": "FullyReplicated",
@@ -272,7 +272,7 @@ class TestStartingOver:
         for left in ("model/m", "output/failure", "output/data/x", "checkpoints/last", "input/data/train/own"):
             (preparing.opt_ml / left).write_text("left")
         (preparing.opt_ml.parent / "scratch/input/work").mkdir(parents=True)
-        (preparing.opt_ml.parent / "feeds").mkdir()
+        (preparing.opt_ml.parent / "pipes").mkdir()
         preparing(make_body(_attempt=2))
         found = {p.relative_to(preparing.opt_ml).as_posix() for p in preparing.opt_ml.rglob("*") if p.is_file()}
         assert {name for name in found if not name.startswith("input/config")} == {
@@ -281,7 +281,7 @@ class TestStartingOver:
             "input/data/train/dog/1.jpg",
         }
         assert not (preparing.opt_ml.parent / "scratch").exists()
-        assert not (preparing.opt_ml.parent / "feeds").exists()
+        assert not (preparing.opt_ml.parent / "pipes").exists()
 
     def test_a_job_that_only_has_the_same_name_leaves_nothing(self, preparing, make_body):
         preparing(make_body())

@@ -1,4 +1,4 @@
-"""Killed at random instants: shepherds, programs, gateways. No job is lost, none is done twice."""
+"""Killed at random instants: monitors, programs, gateways. No job is lost, none is done twice."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from contextlib import suppress
 
 import pytest
 
-from clary.control.jobs import leftovers, programs, shepherd
+from clary.control.jobs import job_monitor, orphans, programs
 from clary.control.jobs.programs import Command
 
 ROUNDS = 10
@@ -39,18 +39,18 @@ shutil.copy("/opt/ml/checkpoints/steps", "/opt/ml/model/steps")
 @pytest.mark.slow
 def test_each_job_ends_once_whatever_is_killed(world, monkeypatch):
     monkeypatch.setattr(programs, "resolve", lambda given: Command((sys.executable, "-c", PROGRAM)))
-    monkeypatch.setattr("clary.control.jobs.course.MOST_ATTEMPTS", 1000)
+    monkeypatch.setattr("clary.control.jobs.job_lifecycle.MOST_ATTEMPTS", 1000)
     rng = random.Random(7)
     names = [f"job-{number}" for number in range(ROUNDS)]
 
     async def live() -> None:
-        """A gateway that is left at a random instant, as if killed, while shepherds are."""
+        """A gateway that is left at a random instant, as if killed, while monitors are."""
         async with world.gateway() as jobs:
             for _ in range(rng.randrange(1, 10)):
                 await asyncio.sleep(rng.random() * 0.1)
-                running = [name for name in names if shepherd.is_held(world.folder(name))]
+                running = [name for name in names if job_monitor.is_held(world.folder(name))]
                 if running and rng.random() < 0.4:
-                    kill(leftovers.holder(world.folder(rng.choice(running)) / "lock"))
+                    kill(orphans.holder(world.folder(rng.choice(running)) / "lock"))
             for task in list(jobs._tasks.values()):
                 task.cancel()
 

@@ -169,8 +169,8 @@ def test_names_with_signs_of_the_mount_options(job, tmp_path):
     assert (moved.inputs[0] / "a.txt").read_text() == "a.txt\n"
 
 
-def test_a_view_that_cannot_be_made_fails_the_job_by_name(shepherds):
-    launch = shepherds.prepare("true")
+def test_a_view_that_cannot_be_made_fails_the_job_by_name(monitors):
+    launch = monitors.prepare("true")
     (launch.folder / "opt_ml").rmdir()
-    shepherds.start(launch)
-    assert "the view of /opt/ml cannot be made" in shepherds.end(launch).error
+    monitors.start(launch)
+    assert "the view of /opt/ml cannot be made" in monitors.end(launch).error

@@ -1,4 +1,4 @@
-"""Jobs from submission to their end, over real shepherds and tiny programs; gateways that come and go."""
+"""Jobs from submission to their end, over real monitors and tiny programs; gateways that come and go."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from clary.control.jobs import capacity, channels, course, directory, shepherd
+from clary.control.jobs import capacity, channels, directory, job_lifecycle, job_monitor
 from clary.control.jobs.launch import Exit, Launch
 
 WAIT = "trap 'echo stopping; exit 0' TERM; echo up; while [ ! -e go ]; do sleep 0.02; done; echo went"
@@ -152,7 +152,7 @@ def test_stop_while_data_are_fetched(world, monkeypatch):
             assert await world.ended("one") == ["Stopped"]
             go_on.set()
             await world.until(lambda: not (world.folder("one") / "opt_ml/input/data").exists())
-            await world.until(lambda: not jobs._courses)
+            await world.until(lambda: not jobs._lifecycles)
 
     asyncio.run(live())
     assert not (world.folder("one") / "exit.json").exists()
@@ -180,15 +180,15 @@ def test_a_running_job_is_found_again(world):
 
     async def second() -> None:
         async with world.gateway():
-            await world.until(lambda: world.jobs._courses["one"]._watch is not None)
+            await world.until(lambda: world.jobs._lifecycles["one"]._watch is not None)
             (world.folder("one") / "opt_ml/go").touch()
             assert await world.ended("one") == ["Completed"]
 
     asyncio.run(first())
-    process = world.shepherd("one")
-    assert shepherd.is_held(world.folder("one"))
+    process = world.job_monitor("one")
+    assert job_monitor.is_held(world.folder("one"))
     asyncio.run(second())
-    assert world.shepherd("one") == process
+    assert world.job_monitor("one") == process
     assert world.lines("one").count("up") == 1
     assert world.record("one").body["_attempt"] == 1
 
@@ -223,7 +223,7 @@ def test_waiting_jobs_are_taken_up_in_their_order(world):
 
 
 @pytest.mark.parametrize("alive", [True, False])
-def test_a_job_whose_shepherd_was_killed_goes_on(world, alive):
+def test_a_job_whose_monitor_was_killed_goes_on(world, alive):
     world.program = "echo run $(cat checkpoints/at || echo 0); echo 1 > checkpoints/at; " + WAIT
 
     async def live() -> None:
@@ -231,11 +231,11 @@ def test_a_job_whose_shepherd_was_killed_goes_on(world, alive):
             world.submit("one", CheckpointConfig={"S3Uri": "s3://bucket/checkpoints"})
             await world.running("one")
             if alive:
-                os.kill(world.shepherd("one"), signal.SIGKILL)
+                os.kill(world.job_monitor("one"), signal.SIGKILL)
                 await world.until(lambda: world.lines("one").count("up") == 2)
                 await finish()
         if not alive:
-            os.kill(world.shepherd("one"), signal.SIGKILL)
+            os.kill(world.job_monitor("one"), signal.SIGKILL)
             async with world.gateway():
                 await world.until(lambda: world.lines("one").count("up") == 2)
                 await finish()
@@ -262,10 +262,10 @@ def test_a_job_that_is_always_killed_fails_in_the_end(world):
     asyncio.run(live())
     body = world.record("one").body
     assert body["FailureReason"].startswith("InternalServerError: the program was interrupted 5 times")
-    assert body["_attempt"] == course.MOST_ATTEMPTS
+    assert body["_attempt"] == job_lifecycle.MOST_ATTEMPTS
 
 
-def test_a_stop_of_a_job_whose_shepherd_is_gone(world):
+def test_a_stop_of_a_job_whose_monitor_is_gone(world):
     world.program = WAIT
 
     async def first() -> None:
@@ -279,7 +279,7 @@ def test_a_stop_of_a_job_whose_shepherd_is_gone(world):
 
     asyncio.run(first())
     world.jobs.stop("one")  # the record only: nothing runs that could act on it
-    os.kill(world.shepherd("one"), signal.SIGKILL)
+    os.kill(world.job_monitor("one"), signal.SIGKILL)
     asyncio.run(second())
     assert world.lines("one").count("up") == 1
 
@@ -307,7 +307,7 @@ def test_a_fault_of_ours_fails_the_job_and_not_the_next(world, monkeypatch, capl
     async def live() -> None:
         async with world.gateway():
             with monkeypatch.context() as broken:
-                broken.setattr(course, "stream_of", lambda record: 1 / 0)
+                broken.setattr(job_lifecycle, "stream_of", lambda record: 1 / 0)
                 world.submit("lost")
                 assert await world.ended("lost") == ["Failed"]
             world.submit("next")
@@ -315,7 +315,7 @@ def test_a_fault_of_ours_fails_the_job_and_not_the_next(world, monkeypatch, capl
 
     asyncio.run(live())
     assert world.record("lost").body["FailureReason"] == "InternalServerError: ZeroDivisionError: division by zero"
-    assert "the course of lost was left" in caplog.text
+    assert "the life cycle of lost was left" in caplog.text
 
 
 def test_jobs_that_share_the_machine_share_its_threads(world, monkeypatch):
@@ -351,7 +351,7 @@ def test_a_python_of_many_lines_is_all_in_the_log_before_the_end(world):
 
 
 def test_the_gateways_own_event_loop_will_do(world):
-    """A shepherd's end is seen at once, not by the clock."""
+    """A monitor's end is seen at once, not by the clock."""
     uvloop = pytest.importorskip("uvloop")
     world.program = WAIT
 
@@ -359,14 +359,14 @@ def test_the_gateways_own_event_loop_will_do(world):
         async with world.gateway():
             world.submit("one")
             await world.running("one")
-            await world.until(lambda: world.jobs._courses["one"]._watch is not None)
+            await world.until(lambda: world.jobs._lifecycles["one"]._watch is not None)
             await asyncio.sleep(0)
             (world.folder("one") / "opt_ml/go").touch()
             began = time.monotonic()
             assert await world.ended("one") == ["Completed"]
             return time.monotonic() - began
 
-    assert uvloop.run(live()) < course.POLL - 1
+    assert uvloop.run(live()) < job_lifecycle.POLL - 1
 
 
 class TestPipes:
@@ -402,7 +402,7 @@ class TestPipes:
         assert world.record("one").body.get("FailureReason", "") == reason
         assert world.lines("one")[-1] == "data"
         assert not (world.folder("one") / "opt_ml/input/data").exists()
-        assert not (world.folder("one") / "feeds").exists()
+        assert not (world.folder("one") / "pipes").exists()
 
     def test_an_object_that_is_lost_is_the_reason(self, world, submit):
         async def live() -> None:

@@ -21,8 +21,8 @@ import uvicorn
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from clary.control.objects.front import S3Front
 from clary.control.objects.local import LocalStore
+from clary.control.objects.s3_app import S3App
 
 ACCOUNT = "000000000000"
 
@@ -144,7 +144,7 @@ def _server() -> Iterator[tuple[_Switch, str, Any]]:
 @pytest.fixture
 def url(store: LocalStore, _server: tuple[_Switch, str, Any]) -> str:
     """The address of an S3 front over ``store``."""
-    _server[0].app = S3Front(store, account=ACCOUNT, region="us-east-1")
+    _server[0].app = S3App(store, account=ACCOUNT, region="us-east-1")
     return _server[1]
 
 

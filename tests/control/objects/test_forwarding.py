@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from clary.control.objects.elsewhere import Elsewhere
 from clary.control.objects.forwarding import S3Forwarder
+from clary.control.objects.remote_endpoint import RemoteEndpoint
 
 
 class _Started:
     """A forwarder whose session is opened on the loop of its server."""
 
-    def __init__(self, place: Elsewhere) -> None:
+    def __init__(self, place: RemoteEndpoint) -> None:
         self._forwarder = S3Forwarder(place, account="000000000000")
         self._ready = asyncio.Lock()
         self._open = False
@@ -47,7 +47,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def far(root: Path, rclone: Callable[..., Any], serving: Callable[..., Any]) -> Iterator[str]:
     """The address of a forwarder to it."""
-    with rclone(root) as place, serving(_Started(Elsewhere(place, "us-east-1", "key", "secret"))) as url:
+    with rclone(root) as place, serving(_Started(RemoteEndpoint(place, "us-east-1", "key", "secret"))) as url:
         yield url
         urllib.request.urlopen(f"{url}/close").close()
 
@@ -124,7 +124,7 @@ def test_chunks_are_unframed(s3: Any, far: str, root: Path, raw: Callable[..., A
 
 
 def test_a_server_that_is_not_there(serving: Callable[..., Any], raw: Callable[..., Any]) -> None:
-    with serving(_Started(Elsewhere("http://127.0.0.1:1", "us-east-1"))) as url:
+    with serving(_Started(RemoteEndpoint("http://127.0.0.1:1", "us-east-1"))) as url:
         answer = raw(url, "GET", "/box/x")
         assert (answer.status, answer.code) == (503, "SlowDown")
         assert b"http://127.0.0.1:1" in answer.body

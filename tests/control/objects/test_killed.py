@@ -22,10 +22,10 @@ ROUNDS = 10
 SERVER = """
 import sys, uvicorn
 from pathlib import Path
-from clary.control.objects.front import S3Front
+from clary.control.objects.s3_app import S3App
 from clary.control.objects.base import NoSuchKey
 from clary.control.objects.local import LocalStore
-app = S3Front(LocalStore(Path(sys.argv[1])), account="000000000000", region="us-east-1")
+app = S3App(LocalStore(Path(sys.argv[1])), account="000000000000", region="us-east-1")
 config = uvicorn.Config(app, port=0, log_level="critical", lifespan="off")
 listener = config.bind_socket()
 listener.listen()
@@ -113,7 +113,7 @@ def check(store: LocalStore, known: dict[str, set[bytes | None]]) -> None:
             pass
         else:
             content = path.read_bytes()
-            facts = store.facts.read(path, status)
-            assert facts.upload or facts.etag == hashlib.md5(content).hexdigest()
+            metadata = store.metadata.read(path, status)
+            assert metadata.upload or metadata.etag == hashlib.md5(content).hexdigest()
         assert content in values, key
         known[key] = {content}

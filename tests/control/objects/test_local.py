@@ -261,7 +261,7 @@ class TestBuckets:
         assert store.region("box") == "us-east-1"
 
 
-def test_sweeping_removes_old_leftovers_only(store: LocalStore) -> None:
+def test_sweeping_removes_old_orphans_only(store: LocalStore) -> None:
     old, fresh = write(store.staging / "old"), write(store.staging / "fresh")
     os.utime(old, (1, 1))
     store.sweep()

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from clary.control.objects.forwarding import S3Forwarder
-from clary.control.objects.front import S3Front
 from clary.control.objects.local import LocalStore
 from clary.control.objects.remote import RemoteStore
+from clary.control.objects.s3_app import S3App
 from clary.control.objects.service import ObjectService
 from clary.control.settings import Settings
 from clary.errors import UsageError
@@ -25,7 +25,7 @@ def test_a_folder_of_the_home(tmp_path: Path) -> None:
         os.utime(leftover, (1, 1))
         await service.start()
         assert isinstance(service.store, LocalStore)
-        assert isinstance(service.app, S3Front)
+        assert isinstance(service.app, S3App)
         assert not leftover.exists()
         await service.close()
 

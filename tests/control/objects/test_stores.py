@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from clary.control.objects.base import NoSuchBucket, NoSuchKey, ObjectStore
-from clary.control.objects.elsewhere import Elsewhere
-from clary.control.objects.front import S3Front
 from clary.control.objects.local import LocalStore
 from clary.control.objects.remote import RemoteStore
+from clary.control.objects.remote_endpoint import RemoteEndpoint
+from clary.control.objects.s3_app import S3App
 
 KEYS = ["a b", "a+b=c", "a-1", "a.txt", "a/0", "a/b/c", "a0", "q?x#y&z%41", "ümlaut/日本"]
 
@@ -31,11 +31,11 @@ def objects(
     if request.param == "folder":
         yield local
     elif request.param == "front":
-        with serving(S3Front(local, account="000000000000", region="us-east-1")) as url:
-            yield RemoteStore(Elsewhere(url, "us-east-1", "x", "y"))
+        with serving(S3App(local, account="000000000000", region="us-east-1")) as url:
+            yield RemoteStore(RemoteEndpoint(url, "us-east-1", "x", "y"))
     else:
         with rclone(root) as url:
-            yield RemoteStore(Elsewhere(url, "us-east-1", "key", "secret"))
+            yield RemoteStore(RemoteEndpoint(url, "us-east-1", "key", "secret"))
 
 
 @pytest.fixture

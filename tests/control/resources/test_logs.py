@@ -20,7 +20,7 @@ ARN = "arn:aws:logs:eu-west-1:000000000000:log-group:"
 
 @pytest.fixture
 def put(platform: Platform) -> Callable[..., None]:
-    """``put((timestamp, message), ..., stream=STREAM, group=GROUP)``: as a job's shepherd writes."""
+    """``put((timestamp, message), ..., stream=STREAM, group=GROUP)``: as a job's monitor writes."""
 
     def put(*events: tuple[int, str], stream: str = STREAM, group: str = GROUP) -> None:
         with closing(platform.logs.writer(group, stream)) as writer:

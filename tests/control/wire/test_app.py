@@ -263,7 +263,7 @@ def test_an_answer_that_cannot_be_written_is_a_failure_of_ours(operations, make_
 
 def test_errors_the_user_can_mend_are_validation_errors(operations, serving, make_app, client):
     def refuse(context: object, request: dict[str, Any]) -> None:
-        raise UsageError("the disk is full", where="/data", mend="make room")
+        raise UsageError("the disk is full", where="/data", hint="make room")
 
     operations["sagemaker", "DescribeTrainingJob"] = refuse
     with pytest.raises(ClientError, match=r"ValidationException.*: /data: the disk is full; make room"):

@@ -21,8 +21,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clary.control.wire.asgi import Head
-from clary.control.wire.claims import Refused, claim
 from clary.control.wire.signature import verify, verify_body
+from clary.control.wire.sigv4_header import Refused, read_header
 
 CREDENTIALS = Credentials("AKID", "secret/+=")
 SECRETS = {"AKID": "secret/+=", "OTHER": "x"}
@@ -61,7 +61,7 @@ def put(signer: type = S3SigV4Auth, path: str = "/bucket/a%20b", **kw: Any) -> A
 @pytest.mark.parametrize("path", ["/", "/endpoints/a%20b/invocations", "/a//b/../c/", "/x?b=2&a=1&a=%2F%2B"])
 def test_calls_signed_by_botocore(path):
     head = head_of(call(path=path))
-    found = claim(head)
+    found = read_header(head)
     assert found is not None
     assert (found.version, found.key, found.service, found.region) == (4, "AKID", "sagemaker", "eu-west-1")
     verify_body(head, found, BODY, SECRETS)
@@ -71,7 +71,7 @@ def test_presigned_calls():
     request = AWSRequest("GET", "http://127.0.0.1:4747/?Action=GetCallerIdentity&Version=2011-06-15")
     SigV4QueryAuth(CREDENTIALS, "sts", "eu-west-1", expires=60).add_auth(request)
     head = head_of(request)
-    found = claim(head)
+    found = read_header(head)
     assert found is not None
     assert (found.service, found.presigned) == ("sts", True)
     verify_body(head, found, b"", SECRETS)
@@ -87,7 +87,7 @@ def test_presigned_calls():
 )
 def test_s3_requests_signed_by_botocore(signer, path):
     head = head_of(put(signer, path))
-    found = claim(head)
+    found = read_header(head)
     assert found is not None
     assert found.service == "s3"
     digest = verify(head, found, SECRETS)
@@ -107,7 +107,7 @@ def test_any_key_and_query(key, query, header):
     request = AWSRequest("GET", url, headers={"x-amz-meta-a": f"a {header}"})
     S3SigV4Auth(CREDENTIALS, "s3", "us-east-1").add_auth(request)
     head = head_of(request)
-    verify(head, claim(head), SECRETS)
+    verify(head, read_header(head), SECRETS)
 
 
 def test_unsigned_payloads_leave_the_body_open():
@@ -120,7 +120,7 @@ def test_unsigned_payloads_leave_the_body_open():
 
     Unsigned(CREDENTIALS, "s3", "us-east-1").add_auth(request)
     head = head_of(request)
-    assert verify(head, claim(head), SECRETS) == ""
+    assert verify(head, read_header(head), SECRETS) == ""
 
 
 CHANGES = {
@@ -143,7 +143,7 @@ CHANGES = {
 def test_a_changed_request_is_refused(signer, change):
     head = CHANGES[change](head_of(put(signer)))
     with pytest.raises(Refused, match="does not match") as caught:
-        verify(head, claim(head), SECRETS)
+        verify(head, read_header(head), SECRETS)
     assert (caught.value.code, caught.value.calls) == ("SignatureDoesNotMatch", "InvalidSignatureException")
     assert caught.value.status == 403
 
@@ -151,7 +151,7 @@ def test_a_changed_request_is_refused(signer, change):
 def test_a_changed_body_is_refused():
     head = head_of(call())
     with pytest.raises(Refused, match="does not match"):
-        verify_body(head, claim(head), BODY + b" ", SECRETS)
+        verify_body(head, read_header(head), BODY + b" ", SECRETS)
 
 
 def test_a_declared_digest_must_be_the_bodys():
@@ -159,22 +159,22 @@ def test_a_declared_digest_must_be_the_bodys():
     SigV4Auth(CREDENTIALS, "sagemaker", "eu-west-1").add_auth(request)
     head = head_of(request)
     with pytest.raises(Refused, match="x-amz-content-sha256"):
-        verify_body(head, claim(head), BODY, SECRETS)
+        verify_body(head, read_header(head), BODY, SECRETS)
     request = AWSRequest("POST", "http://h/", data=BODY, headers={"X-Amz-Content-SHA256": "UNSIGNED-PAYLOAD"})
     SigV4Auth(CREDENTIALS, "sagemaker", "eu-west-1").add_auth(request)
     head = head_of(request)
     with pytest.raises(Refused, match="must be the digest"):
-        verify_body(head, claim(head), BODY, SECRETS)
+        verify_body(head, read_header(head), BODY, SECRETS)
 
 
 def test_other_keys_and_secrets_are_refused():
     head = head_of(call(credentials=Credentials("NOBODY", "x")))
     with pytest.raises(Refused) as caught:
-        verify_body(head, claim(head), BODY, SECRETS)
+        verify_body(head, read_header(head), BODY, SECRETS)
     assert (caught.value.code, caught.value.calls) == ("InvalidAccessKeyId", "UnrecognizedClientException")
     head = head_of(call(credentials=Credentials("OTHER", "y")))
     with pytest.raises(Refused, match="does not match"):
-        verify_body(head, claim(head), BODY, SECRETS)
+        verify_body(head, read_header(head), BODY, SECRETS)
     with pytest.raises(Refused, match="Missing Authentication Token") as caught:
         verify_body(head, None, BODY, SECRETS)
     assert caught.value.calls == "MissingAuthenticationTokenException"
@@ -186,30 +186,30 @@ def test_clocks_must_agree(signer, minutes):
     head = head_of(put(signer))
     now = datetime.now(UTC) + timedelta(minutes=minutes)
     with pytest.raises(Refused) as caught:
-        verify(head, claim(head), SECRETS, now=now)
+        verify(head, read_header(head), SECRETS, now=now)
     assert caught.value.code == "RequestTimeTooSkewed"
-    verify(head, claim(head), SECRETS, now=datetime.now(UTC) + timedelta(minutes=14))
+    verify(head, read_header(head), SECRETS, now=datetime.now(UTC) + timedelta(minutes=14))
 
 
 @pytest.mark.parametrize("signer", [S3SigV4QueryAuth, HmacV1QueryAuth])
 def test_presigned_urls_end(signer):
     head = head_of(put(signer, expires=100))
-    verify(head, claim(head), SECRETS, now=datetime.now(UTC) + timedelta(seconds=95))
+    verify(head, read_header(head), SECRETS, now=datetime.now(UTC) + timedelta(seconds=95))
     with pytest.raises(Refused, match="expired") as caught:
-        verify(head, claim(head), SECRETS, now=datetime.now(UTC) + timedelta(seconds=102))
+        verify(head, read_header(head), SECRETS, now=datetime.now(UTC) + timedelta(seconds=102))
     assert caught.value.code == "AccessDenied"
 
 
 def test_amazon_headers_must_be_signed():
     head = head_of(put(), x_amz_copy_source="/bucket/secret")
     with pytest.raises(Refused, match="not signed: x-amz-copy-source"):
-        verify(head, claim(head), SECRETS)
+        verify(head, read_header(head), SECRETS)
 
 
 def test_a_presigned_week_is_the_longest():
     head = head_of(put(S3SigV4QueryAuth, expires=604_801))
     with pytest.raises(Refused, match="604800"):
-        verify(head, claim(head), SECRETS)
+        verify(head, read_header(head), SECRETS)
 
 
 @pytest.mark.parametrize(
@@ -224,13 +224,13 @@ def test_a_presigned_week_is_the_longest():
 )
 def test_unreadable_signatures_are_refused(authorization):
     with pytest.raises(Refused) as caught:
-        claim(Head("GET", "/", "", {"authorization": authorization}))
+        read_header(Head("GET", "/", "", {"authorization": authorization}))
     assert (caught.value.code, caught.value.status) == ("AuthorizationHeaderMalformed", 400)
 
 
 @pytest.mark.parametrize("authorization", ["", "Bearer x", "Basic eDp5", "AWS"])
 def test_other_authorizations_are_no_claim(authorization):
-    assert claim(Head("GET", "/b/k", "x=X-Amz-Algorithm", {"authorization": authorization})) is None
+    assert read_header(Head("GET", "/b/k", "x=X-Amz-Algorithm", {"authorization": authorization})) is None
 
 
 @settings(max_examples=150)
@@ -252,6 +252,6 @@ def test_nothing_unsigned_passes_and_nothing_crashes(query, authorization, heade
     text = "&".join(f"{name}={value}" for name, value in query.items())
     head = Head("GET", "/bucket/key", text, {**headers, "authorization": authorization})
     with pytest.raises(Refused):
-        verify(head, claim(head), SECRETS)
+        verify(head, read_header(head), SECRETS)
     with pytest.raises(Refused):
-        verify_body(head, claim(head), b"", SECRETS)
+        verify_body(head, read_header(head), b"", SECRETS)

@@ -11,7 +11,7 @@ import pytest
 
 from clary.errors import UsageError
 from clary.local.evaluate import evaluate
-from clary.local.evaluations.detection import DetectionEvaluation, Look, _judged
+from clary.local.evaluations.detection import BoxComparison, DetectionEvaluation, _judged
 from clary.vision.base.types import Blob, Box, Detections, Sample
 from clary.vision.formats import read
 from clary.vision.inference.predictor import load
@@ -65,9 +65,9 @@ def test_mistakes_are_counted(wrong, box_model):
     assert rows["blue"]["recall"] < 1
     worst = found.worst()
     assert worst
-    assert all(look.missed == look.wrong > 0 for look in worst)
-    assert [look.missed + look.wrong for look in worst] == sorted(
-        (look.missed + look.wrong for look in worst), reverse=True
+    assert all(comparison.missed == comparison.wrong > 0 for comparison in worst)
+    assert [comparison.missed + comparison.wrong for comparison in worst] == sorted(
+        (comparison.missed + comparison.wrong for comparison in worst), reverse=True
     )
     assert found.worst(1) == worst[:1]
     assert right.split == "train"
@@ -75,8 +75,8 @@ def test_mistakes_are_counted(wrong, box_model):
 
 def test_what_is_wrong_is_said(wrong, box_model):
     found = measured(box_model, wrong)
-    assert {look.reason for look in found.worst()} <= {f"{n} missed, {n} of another class" for n in (1, 2)}
-    assert all(not look.reason for look in found.looks if not (look.missed or look.wrong))
+    assert {comparison.reason for comparison in found.worst()} <= {f"{n} missed, {n} of another class" for n in (1, 2)}
+    assert all(not comparison.reason for comparison in found.comparisons if not (comparison.missed or comparison.wrong))
 
 
 def test_verdicts():
@@ -97,9 +97,11 @@ def test_verdicts():
     verdicts, hit = _judged(true, found)
     assert verdicts == ("right", "double", "badly placed", "of another class", "false")
     assert hit == (True, False)
-    look = Look(Sample(Blob(Path("a.jpg"))), (Box(0, 10, 10, 50, 50), Box(1, 60, 60, 90, 90)), found, verdicts, hit)
-    assert look.reason == "1 missed, 1 of another class, 1 badly placed, 1 double, 1 false"
-    assert (look.missed, look.wrong) == (1, 4)
+    comparison = BoxComparison(
+        Sample(Blob(Path("a.jpg"))), (Box(0, 10, 10, 50, 50), Box(1, 60, 60, 90, 90)), found, verdicts, hit
+    )
+    assert comparison.reason == "1 missed, 1 of another class, 1 badly placed, 1 double, 1 false"
+    assert (comparison.missed, comparison.wrong) == (1, 4)
     assert _judged(true, found.above(1)) == ((), (False, False))
     assert _judged(true[:0], found) == (("false",) * 5, ())
 
@@ -139,7 +141,7 @@ def test_pictures_without_boxes_count_too(data, box_model, tmp_path):
     bare = tuple(replace(sample, boxes=(), classes=()) for sample in found.splits["test"])
     evaluated = measured(box_model, found.with_splits({"train": (), "test": bare}))
     assert evaluated.metrics["mAP"] == 0
-    assert all(look.wrong and not look.missed for look in evaluated.worst())
+    assert all(comparison.wrong and not comparison.missed for comparison in evaluated.worst())
 
 
 def test_a_damaged_picture_is_named(data, box_model, tmp_path):
@@ -154,11 +156,11 @@ def test_a_damaged_picture_is_named(data, box_model, tmp_path):
 
 
 def test_a_data_set_of_another_task(colours, box_model, tmp_path):
-    pictures = colours(tmp_path / "pictures", {"train": 1})
+    images = colours(tmp_path / "pictures", {"train": 1})
     with pytest.raises(UsageError, match="holds no detection data"):
-        evaluate(box_model, pictures)
+        evaluate(box_model, images)
     with pytest.raises(UsageError, match="is read for classification, the model is for detection"):
-        evaluate(box_model, read(pictures))
+        evaluate(box_model, read(images))
 
 
 def test_a_loaded_model_and_its_progress(data, box_model):

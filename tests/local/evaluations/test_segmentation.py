@@ -50,7 +50,7 @@ def test_nothing_is_wrong(data, pixel_model):
     assert (found.split, found.count, found.class_names) == ("test", 6, ("ground", "blue", "green", "red"))
     assert found.metrics == {"pixel_accuracy": 1, "mIOU": 1, "mIOU_present": 1}
     assert found.worst() == []
-    assert found.by_picture.tolist() == [1] * 6
+    assert found.by_image.tolist() == [1] * 6
     assert sum(row["support"] for row in found.class_rows()) == 6 * 96 * 80
     assert found.summary() == "mIOU 1.0000 on 6 test pictures, pixel accuracy 1.0000"
 
@@ -72,7 +72,7 @@ def test_numbers_by_hand(copy, pixel_model):
     assert red["precision"] == 1
     assert red["iou"] == pytest.approx(1 - wrong / red["support"], abs=1e-6)
     (worst,) = found.worst()
-    assert worst.iou == found.by_picture.min() < 1
+    assert worst.iou == found.by_image.min() < 1
     assert (worst.true != worst.predicted).sum() == wrong
 
 
@@ -115,9 +115,9 @@ def test_the_lowest_are_kept(rectangles, pixel_model, tmp_path):
 
         change(path, some_red)
     found = measured(pixel_model, data)
-    assert len(found.views) == KEPT
-    assert [view.iou for view in found.views] == sorted(found.by_picture.tolist())[:KEPT]
-    assert found.worst(3) == list(found.views[:3])
+    assert len(found.comparisons) == KEPT
+    assert [comparison.iou for comparison in found.comparisons] == sorted(found.by_image.tolist())[:KEPT]
+    assert found.worst(3) == list(found.comparisons[:3])
 
 
 def test_json(copy, pixel_model):

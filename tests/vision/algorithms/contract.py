@@ -153,12 +153,12 @@ class AlgorithmContract:
     def test_model_opens_in_inference(self, finished: Finished) -> None:
         channels = [link.resolve() for link in sorted(finished.job.data.iterdir())]
         files = [path for channel in channels for path in sorted(channel.rglob("*"))]
-        pictures = [path for path in files if path.suffix in (".png", ".jpg")][:3]
-        assert pictures
+        images = [path for path in files if path.suffix in (".png", ".jpg")][:3]
+        assert images
         for engine in ("auto", "torch"):
             with load(finished.job.model, engine=engine) as model:
-                predictions = model.predict(pictures)
-                assert len(predictions) == len(pictures)
+                predictions = model.predict(images)
+                assert len(predictions) == len(images)
                 assert model.manifest.algorithm
 
     def test_model_says_where_it_comes_from(self, finished: Finished) -> None:

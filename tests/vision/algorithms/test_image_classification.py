@@ -25,7 +25,7 @@ from clary.vision.base.jobdir import Channel, JobDir
 from .contract import AlgorithmContract, Finished, run
 
 SPEC = find("image-classification")
-PICTURES = "application/x-image"
+IMAGES = "application/x-image"
 SETTINGS = {
     "num_classes": "3",
     "num_training_samples": "9",
@@ -40,7 +40,7 @@ SETTINGS = {
 }
 
 
-def picture(class_id: int, seed: int) -> bytes:
+def image(class_id: int, seed: int) -> bytes:
     """Noise, the brighter the higher its class."""
     noise = np.random.default_rng(seed).integers(0, 100, (40, 44, 3)) + 50 * class_id
     stream = io.BytesIO()
@@ -55,12 +55,12 @@ def channel(root: Path, name: str, count: int, *, multi_label: bool = False, cla
     lines = []
     for number in range(count):
         class_id = number % classes
-        (root / name / f"{number}.png").write_bytes(picture(class_id, number))
+        (root / name / f"{number}.png").write_bytes(image(class_id, number))
         # Of several labels every picture has its own, and the first.
         cells = [int(c in (0, class_id)) for c in range(3)] if multi_label else [class_id]
         lines.append("\t".join(map(str, [number, *cells, f"{number}.png"])))
     (root / f"{name}_lst" / "list.lst").write_text("\n".join(lines) + "\n")
-    return {one: Channel(one, root / one, PICTURES) for one in (name, f"{name}_lst")}
+    return {one: Channel(one, root / one, IMAGES) for one in (name, f"{name}_lst")}
 
 
 def make(root: Path, *, multi_label: bool = False, classes: int = 3, **settings: str | None) -> JobDir:

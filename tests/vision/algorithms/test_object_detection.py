@@ -227,7 +227,7 @@ def test_batches_hold_pictures_and_targets_of_one_shape(job: Make) -> None:
             assert batch.targets.dtype == np.float32
             assert batch.targets.shape[1:] == (5 * 3 + 2268,)
     first = dataset.splits["validation"][0]
-    expected = imaging.fit(imaging.decode(first.image.read()), data.serving_view(hp))
+    expected = imaging.fit(imaging.decode(first.image.read()), data.serving_transform(hp))
     batch = next(iter(validation.epoch()))
     np.testing.assert_array_equal(batch.images[0], expected)
     np.testing.assert_allclose(batch.targets[0, :5], data.ObjectCache([first])[0][0])

@@ -175,7 +175,7 @@ def test_only_training_boxes_are_fitted_to(tmp_path: Path) -> None:
 
 def test_validation_and_serving_see_the_whole_picture_squashed(dataset: Callable[..., Dataset]) -> None:
     hp = settings(augmentation="ssd")
-    how = data.serving_view(hp)
+    how = data.serving_transform(hp)
     assert (how.height, how.width, how.crop) == (300, 300, "squash")
     found = dataset(Box(1, 8, 4, 48, 24))
     loader = data.loaders(found, hp, Anchors([Level.even((3, 3), [(0.5, 0.5)])]))[1]

@@ -185,7 +185,7 @@ def test_without_a_validation_split_there_is_no_loader_for_it(dataset: Callable[
 
 
 def test_examples_are_crops_of_training_pictures(dataset: Callable[..., Dataset]) -> None:
-    found = recipe.examples(dataset(), data.crop_view(settings(crop_size="30")))
+    found = recipe.examples(dataset(), data.crop_transform(settings(crop_size="30")))
     assert found.shape == (4, 32, 32, 3)
     assert found.dtype == np.uint8
 

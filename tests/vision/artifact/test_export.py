@@ -59,8 +59,8 @@ def network() -> Small:
 
 
 @pytest.fixture
-def example(picture) -> np.ndarray:
-    return np.stack([picture(40, 32, seed) for seed in range(3)])
+def example(image) -> np.ndarray:
+    return np.stack([image(40, 32, seed) for seed in range(3)])
 
 
 class TestWriting:
@@ -147,12 +147,12 @@ BOXES = replace(MANIFEST, task="detection", outputs=OUTPUTS["detection"])
 
 
 class TestTasks:
-    def test_pictures_of_any_size(self, example, tmp_path, picture):
+    def test_pictures_of_any_size(self, example, tmp_path, image):
         torch.manual_seed(0)
         network = Places().eval()
         manifest = write_model(tmp_path, network, example, PIXELS, engines=GRAPHS)
         assert set(manifest.engines) == {"openvino", "onnxruntime"}
-        images = np.stack([picture(57, 71, seed) for seed in range(2)])
+        images = np.stack([image(57, 71, seed) for seed in range(2)])
         with torch.inference_mode():
             expected = network(torch.from_numpy(images)).numpy()
         for engine in GRAPHS:
@@ -239,7 +239,8 @@ class TestChecking:
 
     def test_bf16_too_far_falls_back_to_fp32(self, tmp_path, network, example, expected):
         check = self.write(tmp_path, network, example, Crooked(0.03, 0.0, expected))
-        assert (check.precision, check.largest_difference) == ("fp32", 0.0)
+        # Not exactly zero: on some processors eager torch sums one image alone in another order than in a batch.
+        assert (check.precision, check.largest_difference) == ("fp32", pytest.approx(0.0, abs=1e-6))
 
     @pytest.mark.parametrize("error", [0.01, np.nan])
     def test_fp32_too_far_is_an_error_that_names_the_engine(self, tmp_path, network, example, expected, error):

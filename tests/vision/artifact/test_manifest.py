@@ -56,7 +56,7 @@ def refusal(text: str | bytes) -> str:
     line = str(caught.value)
     assert line.startswith("m.json: ")
     assert line.isprintable()
-    assert caught.value.mend
+    assert caught.value.hint
     return line
 
 

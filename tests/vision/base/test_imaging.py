@@ -44,19 +44,19 @@ def smooth(width: int, height: int) -> np.ndarray:
 
 class TestKindsOfPictures:
     @pytest.mark.parametrize("format", LOSSLESS)
-    def test_lossless(self, format: str, picture: Make, encoded: Encoded) -> None:
-        assert np.array_equal(imaging.decode(encoded(format)), picture())
+    def test_lossless(self, format: str, image: Make, encoded: Encoded) -> None:
+        assert np.array_equal(imaging.decode(encoded(format)), image())
 
     @pytest.mark.parametrize("format", LOSSY)
-    def test_lossy(self, format: str, picture: Make, encoded: Encoded) -> None:
+    def test_lossy(self, format: str, image: Make, encoded: Encoded) -> None:
         pixels = imaging.decode(encoded(format, quality=95))
         assert pixels.shape == (48, 64, 3)
         assert pixels.dtype == np.uint8
-        assert apart(pixels, picture()) < 6
+        assert apart(pixels, image()) < 6
 
     @pytest.mark.parametrize("format", ["JPEG", "PNG"])
-    def test_grayscale(self, format: str, picture: Make) -> None:
-        gray = Image.fromarray(picture()).convert("L")
+    def test_grayscale(self, format: str, image: Make) -> None:
+        gray = Image.fromarray(image()).convert("L")
         data = saved(gray, format)
         pixels = imaging.decode(data)
         assert pixels.shape == (48, 64, 3)
@@ -69,10 +69,10 @@ class TestKindsOfPictures:
         assert set(np.unique(imaging.decode(data))) == {0, 255}
         assert imaging.inspect(data).bits == 1
 
-    def test_cmyk(self, picture: Make) -> None:
-        data = saved(Image.fromarray(picture()).convert("CMYK"), "JPEG", quality=95)
+    def test_cmyk(self, image: Make) -> None:
+        data = saved(Image.fromarray(image()).convert("CMYK"), "JPEG", quality=95)
         assert imaging.inspect(data).mode == "CMYK"
-        assert apart(imaging.decode(data), picture()) < 8
+        assert apart(imaging.decode(data), image()) < 8
 
     def test_sixteen_bits_keep_the_upper_eight(self) -> None:
         values = (np.arange(64 * 48).reshape(48, 64) * 21).astype(np.uint16)
@@ -99,11 +99,11 @@ class TestKindsOfPictures:
         assert imaging.decode(saved(Image.fromarray(values), "TIFF"))[0, :, 0].tolist() == [0, 0, 255]
 
     @pytest.mark.parametrize("format", ["GIF", "WEBP", "PNG"])
-    def test_of_an_animation_the_first_frame(self, format: str, picture: Make) -> None:
-        first, *others = [Image.fromarray(picture(seed=n)) for n in range(3)]
+    def test_of_an_animation_the_first_frame(self, format: str, image: Make) -> None:
+        first, *others = [Image.fromarray(image(seed=n)) for n in range(3)]
         data = saved(first, format, save_all=True, append_images=others)
         assert imaging.inspect(data).frames == 3
-        assert apart(imaging.decode(data), picture(seed=0)) < 12
+        assert apart(imaging.decode(data), image(seed=0)) < 12
 
     @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF"])
     @pytest.mark.parametrize("orientation", range(1, 9))
@@ -120,10 +120,10 @@ class TestKindsOfPictures:
         assert imaging.inspect(data).upright == (pixels.shape[1], pixels.shape[0])
 
     @pytest.mark.parametrize("orientation", [0, 9, 77])
-    def test_unknown_orientations_are_upright(self, orientation: int, picture: Make) -> None:
+    def test_unknown_orientations_are_upright(self, orientation: int, image: Make) -> None:
         exif = Image.Exif()
         exif[0x0112] = orientation
-        data = saved(Image.fromarray(picture()), "JPEG", exif=exif)
+        data = saved(Image.fromarray(image()), "JPEG", exif=exif)
         assert imaging.decode(data).shape == (48, 64, 3)
         assert not imaging.inspect(data).rotated
 
@@ -158,10 +158,10 @@ class TestDamage:
             imaging.decode(data[: len(data) // 2])
 
     @pytest.mark.parametrize("orientation", [1, 6])
-    def test_a_truncated_jpeg_can_be_used_where_asked(self, orientation: int, picture: Make) -> None:
+    def test_a_truncated_jpeg_can_be_used_where_asked(self, orientation: int, image: Make) -> None:
         exif = Image.Exif()
         exif[0x0112] = orientation
-        data = saved(Image.fromarray(picture(640, 480)), "JPEG", exif=exif)
+        data = saved(Image.fromarray(image(640, 480)), "JPEG", exif=exif)
         pixels = imaging.decode(data[: len(data) * 2 // 3], strict=False)
         assert pixels.shape == ((480, 640, 3) if orientation == 1 else (640, 480, 3))
 
@@ -197,10 +197,10 @@ class TestDamage:
         header = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
         assert imaging.inspect(png(header, zlib.compress(bytes(10)))).width == side
 
-    def test_a_damaged_exif_block_does_no_harm(self, picture: Make) -> None:
+    def test_a_damaged_exif_block_does_no_harm(self, image: Make) -> None:
         exif = Image.Exif()
         exif[0x0112] = 6
-        data = saved(Image.fromarray(picture()), "JPEG", exif=exif)
+        data = saved(Image.fromarray(image()), "JPEG", exif=exif)
         at = data.index(b"Exif\0\0")
         assert imaging.decode(data[: at + 6] + b"\xff" * 8 + data[at + 14 :]).shape == (48, 64, 3)
 
@@ -215,10 +215,10 @@ def png(header: bytes, body: bytes) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def seeds(picture: Make, encoded: Encoded) -> list[bytes]:
+def seeds(image: Make, encoded: Encoded) -> list[bytes]:
     exif = Image.Exif()
     exif[0x0112], exif[0x010F] = 6, "maker"
-    film = [Image.fromarray(picture(24, 20, n)) for n in range(3)]
+    film = [Image.fromarray(image(24, 20, n)) for n in range(3)]
     return [
         encoded("JPEG", 24, 20),
         encoded("JPEG", 24, 20, exif=exif, progressive=True),
@@ -359,13 +359,13 @@ class TestGeometry:
 
 
 class TestLoad:
-    def test_all_kinds_give_the_same(self, tmp_path: Path, encoded: Encoded, picture: Make) -> None:
+    def test_all_kinds_give_the_same(self, tmp_path: Path, encoded: Encoded, image: Make) -> None:
         data = encoded("PNG")
         path = tmp_path / "a.png"
         path.write_bytes(data)
-        kinds: list[Any] = [path, str(path), data, bytearray(data), Image.open(io.BytesIO(data)), picture()]
+        kinds: list[Any] = [path, str(path), data, bytearray(data), Image.open(io.BytesIO(data)), image()]
         for kind in kinds:
-            assert np.array_equal(imaging.load(kind), picture())
+            assert np.array_equal(imaging.load(kind), image())
 
     def test_gray_arrays_become_rgb(self) -> None:
         for shape in ((4, 5), (4, 5, 1)):
@@ -397,8 +397,8 @@ def test_inspect(encoded: Encoded) -> None:
 
 
 def test_picture_names() -> None:
-    assert all(imaging.is_picture(Path(name)) for name in ("a.jpg", "a.JPEG", "b.c.png", "x.Tif", "y.webp"))
-    assert not any(imaging.is_picture(Path(name)) for name in ("a", "jpg", ".jpg", "a.jpg.txt", "a.mat", "a.db"))
+    assert all(imaging.is_image(Path(name)) for name in ("a.jpg", "a.JPEG", "b.c.png", "x.Tif", "y.webp"))
+    assert not any(imaging.is_image(Path(name)) for name in ("a", "jpg", ".jpg", "a.jpg.txt", "a.mat", "a.db"))
 
 
 @pytest.mark.pets
@@ -473,10 +473,10 @@ class TestUprightSize:
 
     @pytest.mark.parametrize("format", ["JPEG", "PNG"])
     @pytest.mark.parametrize("orientation", [1, 3, 6, 8])
-    def test_turned_pictures(self, format: str, orientation: int, picture: Make) -> None:
+    def test_turned_pictures(self, format: str, orientation: int, image: Make) -> None:
         exif = Image.Exif()
         exif[0x0112] = orientation
-        data = saved(Image.fromarray(picture(70, 40)), format, exif=exif)
+        data = saved(Image.fromarray(image(70, 40)), format, exif=exif)
         assert imaging.upright_size(data) == ((40, 70) if orientation > 4 else (70, 40))
 
     def test_a_progressive_jpeg(self, encoded: Encoded) -> None:

@@ -93,8 +93,8 @@ def test_every_kind_of_picture_gives_the_same(encoded, tmp_path):
     image = Image.open(io.BytesIO(data))
     how = Preprocess.whole(120)
     kinds: list[Any] = [data, bytearray(data), tmp_path / "a.png", str(tmp_path / "a.png"), image, np.asarray(image)]
-    for picture in kinds:
-        pixels, size = prepare_sized(picture, how)
+    for image in kinds:
+        pixels, size = prepare_sized(image, how)
         assert (pixels.shape, size) == ((80, 120, 3), (300, 200))
         np.testing.assert_array_equal(pixels, resize(decode(data), 80, 120))
 

@@ -27,14 +27,14 @@ def drawn(seed: int, classes: int, kinds: int, ignored: float) -> tuple[np.ndarr
     classes=st.integers(2, 8),
     kinds=st.integers(1, 8),
     ignored=st.sampled_from([0.0, 0.3, 0.95]),
-    pictures=st.integers(1, 3),
+    images=st.integers(1, 3),
 )
-def test_numbers_are_those_of_torchmetrics(seed: int, classes: int, kinds: int, ignored: float, pictures: int) -> None:
+def test_numbers_are_those_of_torchmetrics(seed: int, classes: int, kinds: int, ignored: float, images: int) -> None:
     counts = PixelCounts(classes)
     table = MulticlassConfusionMatrix(classes, ignore_index=IGNORED)
     jaccard = MulticlassJaccardIndex(classes, average=None, ignore_index=IGNORED)
     accuracy = MulticlassAccuracy(classes, average="micro", ignore_index=IGNORED)
-    for number in range(pictures):
+    for number in range(images):
         true, predicted = drawn(seed + number, classes, kinds, ignored)
         counts.add(true, predicted)
         for metric in (table, jaccard, accuracy):

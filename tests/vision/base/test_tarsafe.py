@@ -48,7 +48,7 @@ def refused(data: bytes, limits: Limits = LIMITS) -> str:
     line = str(caught.value)
     assert line.startswith("a.tar: ")
     assert line.isprintable()
-    assert caught.value.mend
+    assert caught.value.hint
     return line
 
 

@@ -46,8 +46,8 @@ def test_other_splits_leave_the_data_set(tmp_path: Path) -> None:
 
 
 @given(st.text(), st.text(), st.text())
-def test_a_problem_is_one_printable_line(where: str, what: str, mend: str) -> None:
-    assert str(Problem(where, what, mend)).isprintable()
+def test_a_problem_is_one_printable_line(where: str, what: str, hint: str) -> None:
+    assert str(Problem(where, what, hint)).isprintable()
 
 
 def test_problems() -> None:

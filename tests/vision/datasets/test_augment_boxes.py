@@ -58,9 +58,9 @@ def test_view_has_its_size_and_sound_boxes(kind: str | None, seed: int, count: i
     pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
     objects = some_objects(seed, count)
     before, told = pixels.copy(), objects.copy()
-    view, found = augment_boxes(pixels, objects, kind, 64, 48, random_of(seed))
-    assert view.shape == (64, 48, 3)
-    assert view.dtype == np.uint8
+    transform, found = augment_boxes(pixels, objects, kind, 64, 48, random_of(seed))
+    assert transform.shape == (64, 48, 3)
+    assert transform.dtype == np.uint8
     assert found.dtype == np.float32
     assert found.shape[1:] == (5,)
     assert len(found) <= count
@@ -70,14 +70,16 @@ def test_view_has_its_size_and_sound_boxes(kind: str | None, seed: int, count: i
     np.testing.assert_array_equal(pixels, before)
     np.testing.assert_array_equal(objects, told)
     again, same = augment_boxes(pixels, objects, kind, 64, 48, random_of(seed))
-    np.testing.assert_array_equal(view, again)
+    np.testing.assert_array_equal(transform, again)
     np.testing.assert_array_equal(found, same)
 
 
 @pytest.mark.parametrize("kind", BOX_AUGMENTATIONS)
-def test_other_draws_give_other_views(kind: str, picture: Callable[..., np.ndarray]) -> None:
-    views = {augment_boxes(picture(), some_objects(0, 2), kind, 32, 32, random_of(n))[0].tobytes() for n in range(8)}
-    assert len(views) == 8
+def test_other_draws_give_other_views(kind: str, image: Callable[..., np.ndarray]) -> None:
+    transformed = {
+        augment_boxes(image(), some_objects(0, 2), kind, 32, 32, random_of(n))[0].tobytes() for n in range(8)
+    }
+    assert len(transformed) == 8
 
 
 @pytest.mark.parametrize("kind", BOX_AUGMENTATIONS)
@@ -86,18 +88,18 @@ def test_boxes_stay_on_what_they_are_of(kind: str) -> None:
     pixels, objects = marked(160, 120, (40, 30, 100, 80))
     checked = 0
     for seed in range(40):
-        view, found = augment_boxes(pixels, objects, kind, 128, 128, random_of(seed))
+        transform, found = augment_boxes(pixels, objects, kind, 128, 128, random_of(seed))
         if len(found) and areas(found[0, 1:]) > 0.02:
             # Interpolation and colour blur an edge by a pixel of the source, at most four times enlarged here.
-            np.testing.assert_allclose(bright(view), found[0, 1:], atol=0.04)
+            np.testing.assert_allclose(bright(transform), found[0, 1:], atol=0.04)
             checked += 1
     assert checked > 25
 
 
 def test_nothing_is_random_without_a_kind() -> None:
     pixels, objects = marked(80, 40, (8, 10, 40, 30))
-    view, found = augment_boxes(pixels, objects, None, 40, 80, random_of(0))
-    assert view.shape == (40, 80, 3)
+    transform, found = augment_boxes(pixels, objects, None, 40, 80, random_of(0))
+    assert transform.shape == (40, 80, 3)
     np.testing.assert_array_equal(found, objects)
     np.testing.assert_allclose(bright(augment_boxes(pixels, objects, None, 80, 160, random_of(0))[0]), found[0, 1:])
 

@@ -118,10 +118,10 @@ class TestNotes:
         ],
     )
     def test_what_is_unusual(
-        self, root: Path, picture: Callable[..., np.ndarray], name: str, make: Callable[[Any], Any], said: str
+        self, root: Path, image: Callable[..., np.ndarray], name: str, make: Callable[[Any], Any], said: str
     ) -> None:
-        image, format, options = make(Image.fromarray(picture(64, 48, 123)))
-        image.save(root / "cat" / name, format, **options)
+        changed, format, options = make(Image.fromarray(image(64, 48, 123)))
+        changed.save(root / "cat" / name, format, **options)
         result = check(root)
         assert lines(result, "error") == []
         assert [line for line in lines(result, "note") if said in line and line.startswith(f"cat/{name}: ")]

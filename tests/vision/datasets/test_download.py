@@ -380,7 +380,7 @@ class TestUnsafeArchives:
         with pytest.raises(DataError) as caught:
             fetch_oxford_pets(tmp_path / "deep/pets", site.address, pauses=NOW, note=lambda _: None)
         assert "\n" not in str(caught.value)
-        assert caught.value.mend
+        assert caught.value.hint
         assert list((tmp_path / "deep").iterdir()) == []
         assert [path.name for path in tmp_path.iterdir()] == ["deep"]
 

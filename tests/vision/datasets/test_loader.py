@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from clary.errors import DataError
 from clary.vision.base.types import Blob, Sample
-from clary.vision.datasets.loader import PREFETCH, Batch, Loader, PictureCache, TargetCache, random_of
+from clary.vision.datasets.loader import PREFETCH, Batch, ImageCache, Loader, TargetCache, random_of
 
 SIDE = 12
 
@@ -40,9 +40,11 @@ def noisy(pixels: np.ndarray, target: int, random: np.random.Generator) -> tuple
 
 
 def make(count: int, batch_size: int, *, shuffle: bool = True, seed: int = 0, **options: Any) -> Loader:
-    pictures: Any = Plain(count)
-    view = options.pop("view", noisy)
-    return Loader(pictures, np.arange(count) * 10, view, batch_size=batch_size, seed=seed, shuffle=shuffle, **options)
+    images: Any = Plain(count)
+    transform = options.pop("transform", noisy)
+    return Loader(
+        images, np.arange(count) * 10, transform, batch_size=batch_size, seed=seed, shuffle=shuffle, **options
+    )
 
 
 def same(one: Batch, other: Batch) -> bool:
@@ -118,7 +120,7 @@ def test_targets_and_pictures_are_those_of_the_indices() -> None:
     def untouched(pixels: np.ndarray, target: int, random: np.random.Generator) -> tuple[np.ndarray, int]:
         return pixels, target
 
-    for batch in make(20, 3, view=untouched).epoch():
+    for batch in make(20, 3, transform=untouched).epoch():
         assert np.array_equal(batch.targets, batch.indices * 10)
         assert np.array_equal(batch.images[:, 0, 0, 0], batch.indices)
         assert batch.images.shape == (3, 2, 2, 3)
@@ -130,11 +132,11 @@ def by_index(loader: Loader, epoch: int) -> dict[int, bytes]:
 
 
 def test_draws_of_a_picture_depend_on_seed_epoch_and_picture_only() -> None:
-    views = by_index(make(12, 3, seed=4), 2)
-    assert views == by_index(make(12, 4, seed=4, workers=4), 2)
-    assert views == by_index(make(12, 5, seed=4, shuffle=False, workers=1), 2)
+    transformed = by_index(make(12, 3, seed=4), 2)
+    assert transformed == by_index(make(12, 4, seed=4, workers=4), 2)
+    assert transformed == by_index(make(12, 5, seed=4, shuffle=False, workers=1), 2)
     for others in (by_index(make(12, 3, seed=4), 3), by_index(make(12, 3, seed=5), 2)):
-        assert not set(views.items()) & set(others.items())
+        assert not set(transformed.items()) & set(others.items())
 
 
 @given(st.lists(st.integers(0, 2**31), min_size=2, max_size=3, unique=True))
@@ -181,14 +183,14 @@ def test_only_a_few_batches_are_made_ahead() -> None:
     too_far = threading.Event()
     seen = []
 
-    def view(pixels: np.ndarray, target: int, random: np.random.Generator) -> tuple[np.ndarray, int]:
+    def transform(pixels: np.ndarray, target: int, random: np.random.Generator) -> tuple[np.ndarray, int]:
         if pixels[0, 0, 0] == 0:
             seen.append(too_far.wait(0.3))
         if pixels[0, 0, 0] > PREFETCH:
             too_far.set()
         return pixels, target
 
-    epoch = make(100, 1, view=view, shuffle=False).epoch()
+    epoch = make(100, 1, transform=transform, shuffle=False).epoch()
     next(epoch)
     epoch.close()  # type: ignore[attr-defined]
     assert seen == [False]
@@ -198,21 +200,21 @@ def test_batches_are_made_at_the_same_time() -> None:
     """Each of two workers waits for the other: one alone would wait for ever."""
     meeting = threading.Barrier(2, timeout=20)
 
-    def view(pixels: np.ndarray, target: int, random: np.random.Generator) -> tuple[np.ndarray, int]:
+    def transform(pixels: np.ndarray, target: int, random: np.random.Generator) -> tuple[np.ndarray, int]:
         meeting.wait()
         return pixels, target
 
-    assert len(list(make(8, 1, view=view, workers=2).epoch())) == 8
+    assert len(list(make(8, 1, transform=transform, workers=2).epoch())) == 8
 
 
 @pytest.mark.parametrize("error", [ValueError("of a view"), KeyboardInterrupt()], ids=["ValueError", "interrupt"])
 def test_error_in_a_thread_reaches_the_loop(error: BaseException) -> None:
-    def view(pixels: np.ndarray, target: int, random: np.random.Generator) -> tuple[np.ndarray, int]:
+    def transform(pixels: np.ndarray, target: int, random: np.random.Generator) -> tuple[np.ndarray, int]:
         if pixels[0, 0, 0] == 7:
             raise error
         return pixels, target
 
-    epoch = make(20, 2, view=view, shuffle=False).epoch()
+    epoch = make(20, 2, transform=transform, shuffle=False).epoch()
     assert [list(next(epoch).indices) for _ in range(3)] == [[0, 1], [2, 3], [4, 5]]
     with pytest.raises(type(error)):
         next(epoch)
@@ -250,8 +252,8 @@ BYTES = SIDE * SIDE * 3
 
 @pytest.mark.parametrize("room", [0, 1, 3, 5, 8])
 def test_pictures_are_kept_within_the_budget(room: int, samples: Samples) -> None:
-    pictures, reads = samples(5)
-    cache = PictureCache(pictures, SIDE, SIDE, budget=room * BYTES + BYTES // 2)
+    images, reads = samples(5)
+    cache = ImageCache(images, SIDE, SIDE, budget=room * BYTES + BYTES // 2)
     first = [cache[i].copy() for i in range(5)]
     assert len(reads) == 5
     second = [cache[i] for i in range(5)]
@@ -260,8 +262,8 @@ def test_pictures_are_kept_within_the_budget(room: int, samples: Samples) -> Non
 
 
 def test_budget_holds_with_many_threads(samples: Samples) -> None:
-    pictures, reads = samples(30)
-    cache = PictureCache(pictures, SIDE, SIDE, budget=10 * BYTES)
+    images, reads = samples(30)
+    cache = ImageCache(images, SIDE, SIDE, budget=10 * BYTES)
     targets = np.zeros(30, np.int64)
     loader = Loader(
         cache, targets, lambda pixels, target, _: (pixels, target), batch_size=1, seed=0, shuffle=True, workers=8
@@ -275,12 +277,12 @@ def test_budget_holds_with_many_threads(samples: Samples) -> None:
 def test_what_is_kept_is_not_changed_by_a_view(samples: Samples) -> None:
     from clary.vision.datasets.augment import AUGMENTATIONS, augment
 
-    pictures, _ = samples(4)
-    cache = PictureCache(pictures, SIDE, SIDE, budget=10**6)
+    images, _ = samples(4)
+    cache = ImageCache(images, SIDE, SIDE, budget=10**6)
     before = [cache[i].copy() for i in range(4)]
     for kind in AUGMENTATIONS:
-        view = lambda pixels, target, random, kind=kind: (augment(pixels, kind, SIDE, SIDE, random), target)  # noqa: E731
-        list(Loader(cache, np.zeros(4), view, batch_size=2, seed=0, shuffle=True).epoch())
+        transform = lambda pixels, target, random, kind=kind: (augment(pixels, kind, SIDE, SIDE, random), target)  # noqa: E731
+        list(Loader(cache, np.zeros(4), transform, batch_size=2, seed=0, shuffle=True).epoch())
     assert all(np.array_equal(cache[i], before[i]) for i in range(4))
 
 
@@ -292,7 +294,7 @@ def test_shorter_side_becomes_resize(
     size: tuple[int, int], resize: int | None, expected: tuple[int, int], tmp_path: Path, encoded: Callable[..., bytes]
 ) -> None:
     (tmp_path / "a.png").write_bytes(encoded("PNG", width=size[0], height=size[1]))
-    found = PictureCache([Sample(Blob(tmp_path / "a.png"))], resize, 1, 0)[0]
+    found = ImageCache([Sample(Blob(tmp_path / "a.png"))], resize, 1, 0)[0]
     assert found.shape == (expected[1], expected[0], 3)
 
 
@@ -301,9 +303,9 @@ def test_large_jpeg_is_decoded_at_reduced_scale_but_not_below_what_is_asked_for(
 ) -> None:
     (tmp_path / "a.jpg").write_bytes(jpeg(width=400, height=200))
     sample = Sample(Blob(tmp_path / "a.jpg"))
-    assert PictureCache([sample], None, 60, 0)[0].shape == (100, 200, 3)
-    assert PictureCache([sample], None, 150, 0)[0].shape == (200, 400, 3)
-    assert PictureCache([sample], 60, 150, 0)[0].shape == (60, 120, 3)
+    assert ImageCache([sample], None, 60, 0)[0].shape == (100, 200, 3)
+    assert ImageCache([sample], None, 150, 0)[0].shape == (200, 400, 3)
+    assert ImageCache([sample], 60, 150, 0)[0].shape == (60, 120, 3)
 
 
 @pytest.mark.parametrize(
@@ -312,13 +314,13 @@ def test_large_jpeg_is_decoded_at_reduced_scale_but_not_below_what_is_asked_for(
     ids=["no picture", "empty", "missing"],
 )
 def test_bad_picture_is_named(content: bytes | None, sentence: str, tmp_path: Path, samples: Samples) -> None:
-    pictures, _ = samples(6)
+    images, _ = samples(6)
     bad = tmp_path / "bad.jpg"
     if content is not None:
         bad.write_bytes(content)
-    pictures[3] = Sample(Blob(bad), (0,), source="list.txt:4")
+    images[3] = Sample(Blob(bad), (0,), source="list.txt:4")
     loader = Loader(
-        PictureCache(pictures, SIDE, SIDE, 10**6),
+        ImageCache(images, SIDE, SIDE, 10**6),
         np.zeros(6),
         lambda p, t, _: (p, t),
         batch_size=2,
@@ -338,7 +340,7 @@ def test_truncated_jpeg_is_used_as_far_as_it_goes(tmp_path: Path, jpeg: Callable
     """As the original containers do: a warning on standard error there, `clary data check` here."""
     whole = jpeg(width=64, height=64)
     (tmp_path / "a.jpg").write_bytes(whole[: len(whole) * 2 // 3])
-    assert PictureCache([Sample(Blob(tmp_path / "a.jpg"))], SIDE, SIDE, 0)[0].shape == (SIDE, SIDE, 3)
+    assert ImageCache([Sample(Blob(tmp_path / "a.jpg"))], SIDE, SIDE, 0)[0].shape == (SIDE, SIDE, 3)
 
 
 # Targets
@@ -360,20 +362,20 @@ class Lengths(TargetCache):
 
 
 def test_targets_are_made_at_their_first_use_and_kept(samples: Samples) -> None:
-    pictures, _ = samples(3)
-    cache = Lengths(pictures)
+    images, _ = samples(3)
+    cache = Lengths(images)
     assert (len(cache), cache.made) == (3, [])
     first = cache[1]
-    assert first[0] == (pictures[1].image.path).stat().st_size
+    assert first[0] == (images[1].image.path).stat().st_size
     assert cache[1] is first
     assert cache.made == ["1.png"]
-    assert [int(one[0]) for one in (cache[0], cache[1], cache[2])] == [p.image.path.stat().st_size for p in pictures]
+    assert [int(one[0]) for one in (cache[0], cache[1], cache[2])] == [p.image.path.stat().st_size for p in images]
     assert cache.made == ["1.png", "0.png", "2.png"]
 
 
 def test_target_that_cannot_be_made_is_named_each_time_and_mended_is_used(samples: Samples) -> None:
-    pictures, _ = samples(2)
-    cache, path = Lengths(pictures), pictures[0].image.path
+    images, _ = samples(2)
+    cache, path = Lengths(images), images[0].image.path
     content = path.read_bytes()
     path.unlink()
     for _ in range(2):
@@ -384,12 +386,12 @@ def test_target_that_cannot_be_made_is_named_each_time_and_mended_is_used(sample
 
 
 def test_targets_are_made_by_the_threads_of_the_loader_once_in_all_epochs(samples: Samples) -> None:
-    pictures, _ = samples(5)
-    cache = Lengths(pictures)
+    images, _ = samples(5)
+    cache = Lengths(images)
     loader = Loader(
-        PictureCache(pictures, SIDE, SIDE, 0), cache, lambda p, t, _: (p, t), batch_size=2, seed=0, shuffle=False
+        ImageCache(images, SIDE, SIDE, 0), cache, lambda p, t, _: (p, t), batch_size=2, seed=0, shuffle=False
     )
     for epoch in range(3):
         found = np.concatenate([batch.targets for batch in loader.epoch(epoch)])
-        assert found[:, 0].tolist() == [sample.image.path.stat().st_size for sample in pictures]
+        assert found[:, 0].tolist() == [sample.image.path.stat().st_size for sample in images]
     assert sorted(cache.made) == [f"{n}.png" for n in range(5)]

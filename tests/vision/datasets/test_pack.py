@@ -21,7 +21,7 @@ def root(tmp_path: Path, class_folders: Tree) -> Path:
     return class_folders(tmp_path / "pets", {"cat": 5, "dog": 5})
 
 
-def pictures(dataset: Dataset) -> list[bytes]:
+def images(dataset: Dataset) -> list[bytes]:
     return [sample.image.read() for samples in dataset.splits.values() for sample in samples]
 
 
@@ -31,7 +31,7 @@ class TestPack:
         assert pack(source, tmp_path / "out", Packing()) == (source, [])
         packed = formats.read(tmp_path / "out")
         assert (packed.format, packed.problems, packed.class_names) == ("recordio", (), ("cat", "dog"))
-        assert pictures(packed) == pictures(source)
+        assert images(packed) == images(source)
         assert [s.classes for s in packed.splits["train"]] == [s.classes for s in source.splits["train"]]
         assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["classes.txt", "train.idx", "train.rec"]
 
@@ -41,7 +41,7 @@ class TestPack:
         pack(formats.read(root), tmp_path / "out", Packing(resize=24, workers=workers), progress=calls.append)
         assert calls == [1] * 10
         packed = formats.read(tmp_path / "out")
-        assert {imaging.inspect(data).upright for data in pictures(packed)} == {(32, 24)}
+        assert {imaging.inspect(data).upright for data in images(packed)} == {(32, 24)}
         assert packed.counts("train") == [5, 5]
 
     def test_boxes_stay_where_they_are_in_the_picture(self, root: Path, tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ class TestPartition:
     def test_ratios(self, root: Path) -> None:
         data = partition(formats.read(root), 0.7, 0.1, shuffle=False, seed=0)
         assert {split: len(found) for split, found in data.splits.items()} == {"train": 7, "validation": 2, "test": 1}
-        assert sorted(map(str, pictures(data))) == sorted(map(str, pictures(formats.read(root))))
+        assert sorted(map(str, images(data))) == sorted(map(str, images(formats.read(root))))
 
     def test_the_seed_decides(self, root: Path) -> None:
         source = formats.read(root)

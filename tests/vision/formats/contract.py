@@ -17,7 +17,7 @@ import pytest
 
 from clary.errors import ClaryError, DataError, UsageError
 from clary.vision import formats
-from clary.vision.base.imaging import decode_mask, is_picture
+from clary.vision.base.imaging import decode_mask, is_image
 from clary.vision.base.types import TASKS, Blob, Box, Dataset, Problem, Sample, Task
 from clary.vision.datasets.check import check
 from clary.vision.formats import FORMATS, Format
@@ -36,9 +36,9 @@ def content(dataset: Dataset) -> dict[str, Counter[Any]]:
     names = dataset.class_names
 
     def said(sample: Sample) -> tuple[Any, ...]:
-        picture = _digest(sample.image), tuple(sorted(names[c] for c in sample.classes))
+        image = _digest(sample.image), tuple(sorted(names[c] for c in sample.classes))
         return (
-            *picture,
+            *image,
             tuple(_box(box, names if dataset.task == "detection" else None) for box in sample.boxes),
             _mask(sample, dataset.task),
         )
@@ -69,7 +69,7 @@ def classes_only(found: dict[str, Counter[Any]]) -> dict[str, Counter[Any]]:
 def example_of(
     task: Task,
     source: Path,
-    picture: Callable[[int], bytes],
+    image: Callable[[int], bytes],
     counts: tuple[tuple[str, int], ...],
     names: tuple[str, ...] = NAMES,
 ) -> Dataset:
@@ -85,12 +85,12 @@ def example_of(
                 path = path.with_stem(f"{path.stem}{number // 2}")
                 path = path if not path.exists() else path.with_suffix(".jpeg")
                 path.parent.mkdir(exist_ok=True, parents=True)
-                path.write_bytes(picture(seed))
+                path.write_bytes(image(seed))
                 splits[split].append(_sample(task, path, class_id % len(names), number))
     if task == "classification":  # what else is known of it does no harm
         first = splits["train"][0]
         mask = source / "mask.png"
-        mask.write_bytes(picture(99))
+        mask.write_bytes(image(99))
         boxes = (Box(1, 3, 4, 30, 40.5, difficult=True),)
         splits["train"][0] = Sample(first.image, first.classes, boxes, Blob(mask))
     return Dataset(source, "memory", names, {split: tuple(found) for split, found in splits.items()}, task)
@@ -113,7 +113,7 @@ def _sample(task: Task, path: Path, class_id: int, number: int) -> Sample:
 
 def indices(root: Path) -> list[Path]:
     """The files of a data set that are no pictures, and its packed ones."""
-    return [path for path in sorted(root.rglob("*")) if path.is_file() and not is_picture(path)]
+    return [path for path in sorted(root.rglob("*")) if path.is_file() and not is_image(path)]
 
 
 class FormatContract:
@@ -260,9 +260,9 @@ class FormatContract:
             path.write_bytes(whole)
 
     def test_a_truncated_picture_is_named(self, format: Format, task: Task, example: Dataset, tmp_path: Path) -> None:
-        picture = example.splits["train"][-1].image.path
-        data = picture.read_bytes()
-        picture.write_bytes(data[: len(data) // 2])
+        image = example.splits["train"][-1].image.path
+        data = image.read_bytes()
+        image.write_bytes(data[: len(data) // 2])
         format.write(example, tmp_path / "written")
         train = format.read(tmp_path / "written", task=task).splits["train"]
         [broken] = [sample for sample in train if sample.image.read() == data[: len(data) // 2]]
@@ -271,7 +271,7 @@ class FormatContract:
         assert "truncated" in problem.what
 
     def test_reading_opens_no_picture(self, format: Format, task: Task, written: Path) -> None:
-        if task in format.opens_pictures:
+        if task in format.opens_images:
             pytest.skip("its boxes are fractions, or its pictures are packed")
         for samples in format.read(written, task=task).splits.values():
             for sample in samples:
@@ -284,7 +284,7 @@ class FormatContract:
         try:
             found = check(root, task=task)
         except ClaryError as error:
-            return [Problem(error.where, error.what, error.mend)], None
+            return [Problem(error.where, error.what, error.hint)], None
         return list(found.problems), content(found.dataset)
 
     @staticmethod

@@ -161,7 +161,7 @@ class TestMistakes:
     def test_a_header_line(self, root: Path) -> None:
         (root / "train.lst").write_text(lines("index\tlabel\tpath", "1\t0\tred/0.jpg"))
         [problem] = read_lst(root / "train.lst", root).problems
-        assert problem.mend == "remove the line of column names"
+        assert problem.hint == "remove the line of column names"
 
     def test_an_empty_list(self, root: Path) -> None:
         (root / "train.lst").write_text("\n\n")

@@ -22,12 +22,12 @@ from clary.vision.formats.sagemaker_png import SageMakerPng
 Jpeg = Callable[..., bytes]
 
 
-def pairs(root: Path, pictures: str, masks: str, names: str, jpeg: Jpeg, *, low: int = 0, high: int = 3) -> Path:
+def pairs(root: Path, images: str, masks: str, names: str, jpeg: Jpeg, *, low: int = 0, high: int = 3) -> Path:
     """A picture and a mask for each name; masks hold values from ``low`` up to ``high``."""
-    for folder in (pictures, masks):
+    for folder in (images, masks):
         (root / folder).mkdir(parents=True, exist_ok=True)
     for name in names:
-        (root / pictures / f"{name}.jpg").write_bytes(jpeg(seed=ord(name)))
+        (root / images / f"{name}.jpg").write_bytes(jpeg(seed=ord(name)))
         ids = np.random.default_rng(ord(name)).integers(low, high, size=(48, 64)).astype(np.uint8)
         (root / masks / f"{name}.png").write_bytes(mask_png(ids))
     return root
@@ -88,13 +88,13 @@ class TestLabelMaps:
 
 class TestMaskFolders:
     @pytest.mark.parametrize(
-        ("pictures", "masks"), [("images/train", "masks/train"), ("train/images", "train/masks"), ("images", "masks")]
+        ("images", "masks"), [("images/train", "masks/train"), ("train/images", "train/masks"), ("images", "masks")]
     )
-    def test_arrangements(self, tmp_path: Path, jpeg: Jpeg, pictures: str, masks: str) -> None:
-        data = formats.read(pairs(tmp_path, pictures, masks, "abc", jpeg))
+    def test_arrangements(self, tmp_path: Path, jpeg: Jpeg, images: str, masks: str) -> None:
+        data = formats.read(pairs(tmp_path, images, masks, "abc", jpeg))
         assert (data.format, data.task, data.problems) == ("masks", "segmentation", ())
         assert data.class_names == ("0", "1", "2")
-        assert [sample.source for sample in data.splits["train"]] == [f"{pictures}/{name}.jpg" for name in "abc"]
+        assert [sample.source for sample in data.splits["train"]] == [f"{images}/{name}.jpg" for name in "abc"]
         assert all(sample.classes == () for sample in data.splits["train"])
 
     def test_a_label_map_changes_values(self, tmp_path: Path, jpeg: Jpeg) -> None:

@@ -252,8 +252,8 @@ class TestWriting:
     def test_boxes_are_those_of_the_upright_picture(self, root: Path, tmp_path: Path) -> None:
         exif = Image.Exif()
         exif[0x0112] = 6
-        picture = root / "images/Bengal_1.jpg"
-        Image.open(picture).save(picture, exif=exif)  # 64 x 48 on disk, 48 x 64 upright
+        image = root / "images/Bengal_1.jpg"
+        Image.open(image).save(image, exif=exif)  # 64 x 48 on disk, 48 x 64 upright
         first, *others = formats.read(root).splits["train"]
         tall = replace(first, boxes=(Box(0, 0, 0, 48, 64),))
         Oxford().write(formats.read(root).with_splits({"train": [tall, *others]}), tmp_path / "out")

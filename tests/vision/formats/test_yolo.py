@@ -37,12 +37,12 @@ def test_boxes_are_pixels(root: Path) -> None:
     assert data.splits["train"][1].boxes == ()
 
 
-def test_boxes_of_a_turned_picture_are_of_the_upright_one(root: Path, picture: Callable[..., object]) -> None:
+def test_boxes_of_a_turned_picture_are_of_the_upright_one(root: Path, image: Callable[..., object]) -> None:
     from PIL import Image
 
     exif = Image.Exif()
     exif[0x0112] = 6
-    Image.fromarray(picture()).save(root / "images/train/a.jpg", exif=exif)  # type: ignore[arg-type]
+    Image.fromarray(image()).save(root / "images/train/a.jpg", exif=exif)  # type: ignore[arg-type]
     assert formats.read(root).splits["train"][0].boxes == (Box(1, 18, 16, 30, 48),)
 
 

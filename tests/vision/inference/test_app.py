@@ -21,7 +21,7 @@ from clary.vision.base.recordio import read_records
 from clary.vision.inference.app import ATTRIBUTES, create_app
 from clary.vision.inference.page import page
 from clary.vision.inference.predictor import Model, load
-from clary.vision.inference.settings import Settings
+from clary.vision.inference.server_settings import ServerSettings
 
 JPEG = {"Content-Type": "image/jpeg"}
 
@@ -34,7 +34,7 @@ def model(model_archive) -> Iterator[Model]:
 
 @pytest.fixture(scope="module")
 def client(model) -> Iterator[TestClient]:
-    with TestClient(create_app(model, Settings())) as client:
+    with TestClient(create_app(model, ServerSettings())) as client:
         yield client
 
 
@@ -55,7 +55,7 @@ class TestInvocations:
         assert client.post("/invocations", content=encoded(format), headers={"Content-Type": type_}).status_code == 200
 
     def test_batch_transform_answers_an_object(self, model, jpeg):
-        with TestClient(create_app(model, Settings(batch=True))) as client:
+        with TestClient(create_app(model, ServerSettings(batch=True))) as client:
             answer = client.post("/invocations", content=jpeg(), headers=JPEG)
         assert answer.headers["content-type"] == "application/json"
         assert list(answer.json()) == ["prediction"]
@@ -84,7 +84,7 @@ class TestInvocations:
         assert answer.status_code == 413
 
     def test_the_limit_can_be_raised_and_lifted(self, model):
-        for settings_ in (Settings(max_payload=8), Settings(max_payload=0)):
+        for settings_ in (ServerSettings(max_payload=8), ServerSettings(max_payload=0)):
             with TestClient(create_app(model, settings_)) as client:
                 assert client.post("/invocations", content=bytes(7 << 20), headers=JPEG).status_code == 400
 
@@ -111,13 +111,13 @@ class TestInvocations:
 
 @pytest.fixture(scope="module")
 def boxes(box_model) -> Iterator[TestClient]:
-    with load(box_model, streams=2) as model, TestClient(create_app(model, Settings())) as client:
+    with load(box_model, streams=2) as model, TestClient(create_app(model, ServerSettings())) as client:
         yield client
 
 
 @pytest.fixture(scope="module")
 def pixels(pixel_model) -> Iterator[TestClient]:
-    with load(pixel_model, streams=2) as model, TestClient(create_app(model, Settings())) as client:
+    with load(pixel_model, streams=2) as model, TestClient(create_app(model, ServerSettings())) as client:
         yield client
 
 
@@ -139,9 +139,9 @@ class TestBoxes:
         assert boxes.get("/ping").status_code == 200
 
     @pytest.mark.parametrize("accept", [None, "*/*", "application/json", "application/jsonlines"])
-    def test_rows(self, boxes, rectangle_picture, accept):
-        picture, true = rectangle_picture(1, 200, 160)
-        answer = ask(boxes, picture, accept)
+    def test_rows(self, boxes, rectangle_image, accept):
+        image, true = rectangle_image(1, 200, 160)
+        answer = ask(boxes, image, accept)
         assert answer.headers["content-type"] == (accept or "application/json").replace("*/*", "application/json")
         rows = answer.json()["prediction"]
         assert sorted(row[0] for row in rows) == sorted(float(colour) for colour, *_ in true)
@@ -150,9 +150,9 @@ class TestBoxes:
             (row,) = [row for row in rows if row[0] == colour]
             np.testing.assert_allclose(np.array(row[2:]) * [200, 160, 200, 160], place, atol=5)
 
-    def test_annotations(self, boxes, rectangle_picture):
-        picture, true = rectangle_picture(0, 200, 160)
-        answer = ask(boxes, picture, "application/json;annotation=1")
+    def test_annotations(self, boxes, rectangle_image):
+        image, true = rectangle_image(0, 200, 160)
+        answer = ask(boxes, image, "application/json;annotation=1")
         ((colour, left, top, right, bottom),) = true
         assert answer.json()["image_size"] == [{"width": 200, "height": 160, "depth": 3}]
         (found,) = answer.json()["annotations"]
@@ -175,18 +175,18 @@ class TestPixels:
 
     @pytest.mark.parametrize("accept", [None, "*/*", "image/png", "image/png, */*;q=0.1"])
     @pytest.mark.parametrize("size", [(96, 80), (131, 77)])
-    def test_a_mask(self, pixels, rectangle_picture, accept, size):
-        picture, true = rectangle_picture(3, *size)
-        answer = ask(pixels, picture, accept)
+    def test_a_mask(self, pixels, rectangle_image, accept, size):
+        image, true = rectangle_image(3, *size)
+        answer = ask(pixels, image, accept)
         assert answer.headers["content-type"] == "image/png"
         mask = Image.open(io.BytesIO(answer.content))
         assert (mask.mode, mask.size) == ("P", size)
-        np.testing.assert_array_equal(np.array(mask), wanted(true, picture))
+        np.testing.assert_array_equal(np.array(mask), wanted(true, image))
 
     @pytest.mark.parametrize("accept", ["application/x-protobuf", "application/x-recordio-protobuf"])
-    def test_scores(self, pixels, rectangle_picture, record_type, accept):
-        picture, true = rectangle_picture(1)
-        answer = ask(pixels, picture, accept)
+    def test_scores(self, pixels, rectangle_image, record_type, accept):
+        image, true = rectangle_image(1)
+        answer = ask(pixels, image, accept)
         assert answer.headers["content-type"] == accept
         (payload,) = read_records(io.BytesIO(answer.content))
         features = record_type.FromString(payload).features
@@ -194,13 +194,13 @@ class TestPixels:
         assert shape == [1, 4, 80, 96]
         scores = np.reshape(features["target"].float32_tensor.values, shape)
         np.testing.assert_allclose(scores.sum(axis=1), 1, atol=0.01)
-        np.testing.assert_array_equal(scores.argmax(axis=1)[0], wanted(true, picture))
+        np.testing.assert_array_equal(scores.argmax(axis=1)[0], wanted(true, image))
 
-    def test_json_lines(self, pixels, rectangle_picture):
-        picture, true = rectangle_picture(1)
-        found = ask(pixels, picture, "application/jsonlines").json()["prediction"]
+    def test_json_lines(self, pixels, rectangle_image):
+        image, true = rectangle_image(1)
+        found = ask(pixels, image, "application/jsonlines").json()["prediction"]
         np.testing.assert_array_equal(
-            np.repeat(found["classes"], found["lengths"]).reshape(found["shape"]), wanted(true, picture)
+            np.repeat(found["classes"], found["lengths"]).reshape(found["shape"]), wanted(true, image)
         )
 
     def test_json_is_not_offered(self, pixels):
@@ -208,16 +208,16 @@ class TestPixels:
         assert answer.status_code == 406
         assert "ask for image/png or application/x-protobuf or" in answer.text
 
-    def test_many_sizes_at_once(self, pixels, rectangle_picture):
-        pictures = [rectangle_picture(seed, 96 + seed % 3 * 8, 80) for seed in range(12)]
+    def test_many_sizes_at_once(self, pixels, rectangle_image):
+        images = [rectangle_image(seed, 96 + seed % 3 * 8, 80) for seed in range(12)]
         with ThreadPoolExecutor(6) as pool:
-            answers = list(pool.map(lambda one: ask(pixels, one[0]).content, pictures))
-        for (picture, true), content in zip(pictures, answers, strict=True):
-            np.testing.assert_array_equal(np.array(Image.open(io.BytesIO(content))), wanted(true, picture))
+            answers = list(pool.map(lambda one: ask(pixels, one[0]).content, images))
+        for (image, true), content in zip(images, answers, strict=True):
+            np.testing.assert_array_equal(np.array(Image.open(io.BytesIO(content))), wanted(true, image))
 
 
-def wanted(true: list[tuple[int, ...]], picture: np.ndarray) -> np.ndarray:
-    ids = np.zeros(picture.shape[:2], np.uint8)
+def wanted(true: list[tuple[int, ...]], image: np.ndarray) -> np.ndarray:
+    ids = np.zeros(image.shape[:2], np.uint8)
     for colour, left, top, right, bottom in true:
         ids[top:bottom, left:right] = colour + 1
     return ids
@@ -241,7 +241,7 @@ class TestHealth:
                 return tuple(engine(images))
 
         monkeypatch.setattr(model, "engine", Unsteady())
-        with TestClient(create_app(model, Settings())) as client:
+        with TestClient(create_app(model, ServerSettings())) as client:
             assert client.get("/ping").status_code == 503
             answer = client.post("/invocations", content=jpeg(), headers=JPEG)
             assert (answer.status_code, answer.text) == (500, "the engine failed (out of memory)")
@@ -258,7 +258,7 @@ class TestHealth:
         assert client.get("/ping").status_code == 200
 
     def test_a_full_house_says_when_to_come_back(self, model, jpeg):
-        with TestClient(create_app(model, Settings(), limit=0)) as client:
+        with TestClient(create_app(model, ServerSettings(), limit=0)) as client:
             answer = client.post("/invocations", content=jpeg(), headers=JPEG)
         assert answer.status_code == 503
         assert answer.headers["retry-after"] == "1"

@@ -15,12 +15,12 @@ from clary.errors import AlgorithmError, BusyError, ImageError, TooLargeError
 from clary.vision.inference import batching
 from clary.vision.inference.batching import Batcher
 
-BAD_PICTURE = -1
+BAD_IMAGE = -1
 POISON = 13
 
 
 def prepare(number: int) -> int:
-    if number == BAD_PICTURE:
+    if number == BAD_IMAGE:
         raise ImageError("is not a picture")
     return number
 
@@ -114,7 +114,7 @@ class TestAnswers:
 
     @settings(max_examples=60, deadline=None)
     @given(
-        numbers=st.lists(st.integers(BAD_PICTURE, 20), min_size=1, max_size=30),
+        numbers=st.lists(st.integers(BAD_IMAGE, 20), min_size=1, max_size=30),
         yields=st.lists(st.integers(0, 3), min_size=1, max_size=30),
         cancelled=st.sets(st.integers(0, 29)),
         streams=st.integers(1, 3),
@@ -133,7 +133,7 @@ class TestAnswers:
             for number, answer in zip(numbers, answers, strict=True):
                 if isinstance(answer, asyncio.CancelledError):
                     assert cancelled
-                elif number == BAD_PICTURE:
+                elif number == BAD_IMAGE:
                     assert isinstance(answer, ImageError)
                 elif number == POISON:
                     assert isinstance(answer, AlgorithmError)
@@ -251,7 +251,7 @@ class TestFailures:
     def test_health_is_that_of_the_last_call(self):
         async def scene(batcher, engine):
             seen = [batcher.healthy]
-            for number in (1, POISON, BAD_PICTURE, 2):
+            for number in (1, POISON, BAD_IMAGE, 2):
                 await asyncio.gather(batcher(number), return_exceptions=True)
                 seen.append(batcher.healthy)
             assert seen == [False, True, False, False, True]
@@ -269,7 +269,7 @@ class TestFailures:
     def test_bad_pictures_do_not_reach_the_engine(self):
         async def scene(batcher, engine):
             with pytest.raises(ImageError):
-                await batcher(BAD_PICTURE)
+                await batcher(BAD_IMAGE)
 
         assert play(scene).batches == []
 
@@ -292,7 +292,7 @@ class TestLimit:
 
         play(scene, limit=3)
 
-    @pytest.mark.parametrize("number", [1, POISON, BAD_PICTURE])
+    @pytest.mark.parametrize("number", [1, POISON, BAD_IMAGE])
     def test_every_end_gives_the_place_back(self, number):
         async def scene(batcher, engine):
             for _ in range(5):

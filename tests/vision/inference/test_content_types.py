@@ -21,7 +21,7 @@ class TestRequests:
         ["image/jpeg", "image/png", "application/x-image", "IMAGE/JPEG", "image/png; x=1", "image/webp", " image/gif"],
     )
     def test_taken(self, content_type):
-        assert request_type(content_type).picture(b"body") == b"body"
+        assert request_type(content_type).image(b"body") == b"body"
 
     @pytest.mark.parametrize("content_type", ["application/octet-stream", "text/csv", "image/svg+xml", "image", "x\n"])
     def test_refused(self, content_type):

@@ -30,9 +30,9 @@ def manifest(model_folder: Path) -> Manifest:
 
 
 @pytest.fixture
-def pictures(picture) -> np.ndarray:
+def images(image) -> np.ndarray:
     """Nine pictures, (9, 48, 64, 3)."""
-    return np.stack([picture(64, 48, seed) for seed in range(9)])
+    return np.stack([image(64, 48, seed) for seed in range(9)])
 
 
 @pytest.fixture(params=NAMES)
@@ -46,42 +46,42 @@ def reference(model_folder, manifest) -> Engine:
 
 
 class TestContract:
-    def test_scores_are_those_of_torch(self, engine, reference, pictures):
-        (scores,) = engine(pictures)
+    def test_scores_are_those_of_torch(self, engine, reference, images):
+        (scores,) = engine(images)
         assert scores.shape == (9, 3)
         assert scores.dtype == np.float32
         np.testing.assert_allclose(scores.sum(axis=1), 1, atol=1e-3)
-        assert np.abs(scores - reference(pictures)[0]).max() <= TOLERANCE[engine.precision]
+        assert np.abs(scores - reference(images)[0]).max() <= TOLERANCE[engine.precision]
         assert np.ptp(scores, axis=0).max() > 0.2, "pictures must be told apart for this to mean something"
 
-    def test_a_picture_gets_the_same_scores_in_any_company(self, engine, pictures):
-        (together,) = engine(pictures)
+    def test_a_picture_gets_the_same_scores_in_any_company(self, engine, images):
+        (together,) = engine(images)
         for size in (1, 2, 4, 8):
-            (found,) = engine(pictures[:size])
+            (found,) = engine(images[:size])
             np.testing.assert_allclose(found, together[:size], atol=TOLERANCE[engine.precision] / 2)
 
-    def test_answers_are_kept(self, engine, pictures):
-        (first,) = engine(pictures[:1])
+    def test_answers_are_kept(self, engine, images):
+        (first,) = engine(images[:1])
         copy = first.copy()
-        engine(pictures[1:2])
+        engine(images[1:2])
         np.testing.assert_array_equal(first, copy)
 
-    def test_pictures_are_left_as_they_are(self, engine, pictures):
-        before = pictures.copy()
-        pictures.setflags(write=False)
-        engine(pictures)
-        np.testing.assert_array_equal(pictures, before)
+    def test_pictures_are_left_as_they_are(self, engine, images):
+        before = images.copy()
+        images.setflags(write=False)
+        engine(images)
+        np.testing.assert_array_equal(images, before)
 
-    def test_views_are_taken(self, engine, pictures):
-        np.testing.assert_array_equal(engine(pictures[::-1])[0], engine(pictures[::-1].copy())[0])
+    def test_views_are_taken(self, engine, images):
+        np.testing.assert_array_equal(engine(images[::-1])[0], engine(images[::-1].copy())[0])
 
     @pytest.mark.parametrize("name", NAMES)
     @pytest.mark.parametrize("streams", [1, 2])
-    def test_threads(self, name, streams, model_folder, manifest, pictures):
+    def test_threads(self, name, streams, model_folder, manifest, images):
         engine = ENGINES.get(name)(model_folder, manifest, streams=streams)
-        expected = [engine(one[None])[0] for one in pictures]
+        expected = [engine(one[None])[0] for one in images]
         with ThreadPoolExecutor(4) as pool:
-            found = list(pool.map(lambda i: engine(pictures[i % 9][None])[0], range(27)))
+            found = list(pool.map(lambda i: engine(images[i % 9][None])[0], range(27)))
         assert all(np.array_equal(found[i], expected[i % 9]) for i in range(27))
 
     @pytest.mark.parametrize("name", NAMES)
@@ -149,9 +149,9 @@ class TestTasks:
         return ENGINES.get(name)(folder, open_model(folder).manifest, streams=2)
 
     @pytest.fixture
-    def batches(self, task, picture) -> list[np.ndarray]:
+    def batches(self, task, image) -> list[np.ndarray]:
         sizes = [(64, 64)] if task == "detector" else [(64, 64), (70, 45), (33, 129), (32, 32)]
-        return [np.stack([picture(*size, seed) for seed in range(3)]) for size in sizes]
+        return [np.stack([image(*size, seed) for seed in range(3)]) for size in sizes]
 
     def test_outputs_are_those_of_torch(self, opened, folder, task, batches):
         manifest = open_model(folder).manifest

@@ -43,8 +43,8 @@ class TestKindsOfPictures:
         assert prediction.scores.sum() == pytest.approx(1, abs=1e-3)
         assert prediction.top(1) == [(prediction.label, prediction.score)]
 
-    def test_one_array_and_a_batch_of_them(self, model, picture):
-        images = np.stack([picture(64, 48, seed) for seed in range(3)])
+    def test_one_array_and_a_batch_of_them(self, model, image):
+        images = np.stack([image(64, 48, seed) for seed in range(3)])
         np.testing.assert_array_equal(scores(model.predict(images)), model.engine(images)[0])
         assert len(model.predict(images[0])) == 1
 
@@ -60,19 +60,19 @@ class TestKindsOfPictures:
 class TestMany:
     @pytest.mark.parametrize("batch_size", [1, 3, 100])
     def test_order_is_kept(self, model, jpeg, batch_size):
-        pictures = [jpeg(seed=seed) for seed in range(10)]
-        alone = scores([model.predict(one)[0] for one in pictures])
-        found = scores(model.predict(pictures, batch_size=batch_size))
+        images = [jpeg(seed=seed) for seed in range(10)]
+        alone = scores([model.predict(one)[0] for one in images])
+        found = scores(model.predict(images, batch_size=batch_size))
         np.testing.assert_allclose(found, alone, atol=0.01)
         assert np.ptp(alone, axis=0).max() > 0.2
 
     def test_each_streams_and_puts_errors_in_their_place(self, model, jpeg):
-        def pictures():
+        def images():
             for place in range(10):
                 assert place < 6, "read ahead of what was asked"
                 yield b"no picture" if place == 2 else jpeg(seed=place)
 
-        results = model.predict_each(pictures(), batch_size=3)
+        results = model.predict_each(images(), batch_size=3)
         first = [next(results) for _ in range(5)]
         assert [isinstance(one, ImageError) for one in first] == [False, False, True, False, False]
 

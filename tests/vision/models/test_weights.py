@@ -76,14 +76,13 @@ def test_packaged_weights_see_cats_and_dogs(pets: Path) -> None:
     found = weights.load(LITE0)
     network = timm.create_model(LITE0).eval()
     network.load_state_dict(found.state)
-    pictures = [p for p in sorted((pets / "images").glob("*.jpg")) if not p.name.startswith("._")][::25]
-    views = np.stack([imaging.prepare(path, imaging.Preprocess(224, 224, 256)) for path in pictures])
+    images = [p for p in sorted((pets / "images").glob("*.jpg")) if not p.name.startswith("._")][::25]
+    views = np.stack([imaging.prepare(path, imaging.Preprocess(224, 224, 256)) for path in images])
     with torch.inference_mode():
-        images = torch.from_numpy(views).permute(0, 3, 1, 2).float() / 255
-        classes = network((images - 0.5) / 0.5).argmax(1).tolist()
+        batch = torch.from_numpy(views).permute(0, 3, 1, 2).float() / 255
+        classes = network((batch - 0.5) / 0.5).argmax(1).tolist()
     right = [
-        281 <= c <= 285 if path.name[0].isupper() else 151 <= c <= 268
-        for c, path in zip(classes, pictures, strict=True)
+        281 <= c <= 285 if path.name[0].isupper() else 151 <= c <= 268 for c, path in zip(classes, images, strict=True)
     ]
     assert np.mean(right) > 0.8
 

@@ -21,8 +21,8 @@ def two(tmp_path, encoded):
     return found
 
 
-def test_each_is_shown_with_what_it_was_taken_for(two, picture):
-    shown = [(picture(120, 90, seed=i), mistakes.caption(m)) for i, m in enumerate(two)]
+def test_each_is_shown_with_what_it_was_taken_for(two, image):
+    shown = [(image(120, 90, seed=i), mistakes.caption(m)) for i, m in enumerate(two)]
     assert [text for _, text in shown] == ["dog taken for cat, 93%", "cat taken for dog, 60%"]
     assert np.array_equal(np.asarray(mistakes.draw(two, cell=80)), np.asarray(grid(shown, columns=4, cell=80)))
 

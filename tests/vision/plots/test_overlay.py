@@ -61,28 +61,28 @@ def test_masks_are_laid_over_by_class() -> None:
 
 
 LARGE_BOX = Box(0, 20, 40, 150, 120)
-GRAY_PICTURE = np.full((150, 200, 3), 120, np.uint8)
+GRAY_IMAGE = np.full((150, 200, 3), 120, np.uint8)
 
 
 def test_captions_replace_class_names():
-    plain = draw_boxes(GRAY_PICTURE, [LARGE_BOX], ["cat"], (200, 150))
-    said = draw_boxes(GRAY_PICTURE, [LARGE_BOX], ["cat"], (200, 150), captions=["cat 0.93"])
+    plain = draw_boxes(GRAY_IMAGE, [LARGE_BOX], ["cat"], (200, 150))
+    said = draw_boxes(GRAY_IMAGE, [LARGE_BOX], ["cat"], (200, 150), captions=["cat 0.93"])
     assert (plain != said).any()
-    np.testing.assert_array_equal(draw_boxes(GRAY_PICTURE, [LARGE_BOX], ["cat"], (200, 150), captions=["cat"]), plain)
+    np.testing.assert_array_equal(draw_boxes(GRAY_IMAGE, [LARGE_BOX], ["cat"], (200, 150), captions=["cat"]), plain)
 
 
 def test_an_empty_caption_leaves_the_label_away():
-    bare = draw_boxes(GRAY_PICTURE, [LARGE_BOX], ["cat"], (200, 150), labels=False)
-    np.testing.assert_array_equal(draw_boxes(GRAY_PICTURE, [LARGE_BOX], ["cat"], (200, 150), captions=[""]), bare)
+    bare = draw_boxes(GRAY_IMAGE, [LARGE_BOX], ["cat"], (200, 150), labels=False)
+    np.testing.assert_array_equal(draw_boxes(GRAY_IMAGE, [LARGE_BOX], ["cat"], (200, 150), captions=[""]), bare)
 
 
 def test_a_caption_for_every_box():
     with pytest.raises(ValueError, match="shorter"):
-        draw_boxes(GRAY_PICTURE, [LARGE_BOX, LARGE_BOX], ["cat"], (200, 150), captions=["cat"])
+        draw_boxes(GRAY_IMAGE, [LARGE_BOX, LARGE_BOX], ["cat"], (200, 150), captions=["cat"])
 
 
 def test_boxes_may_have_colours_of_their_own():
-    drawn = draw_boxes(GRAY_PICTURE, [LARGE_BOX], ["cat"], (200, 150), labels=False, inks=[(1, 2, 3)])
+    drawn = draw_boxes(GRAY_IMAGE, [LARGE_BOX], ["cat"], (200, 150), labels=False, inks=[(1, 2, 3)])
     assert drawn[40, 80].tolist() == [1, 2, 3]
 
 
@@ -91,13 +91,11 @@ def test_labels_do_not_cover_each_other():
     boxes = [LARGE_BOX] * 4
     inks = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0)]
     alone = [
-        (draw_boxes(GRAY_PICTURE, [LARGE_BOX], ["cat"], (200, 150), inks=[ink]) == ink).all(axis=2).sum()
-        - (draw_boxes(GRAY_PICTURE, [LARGE_BOX], ["cat"], (200, 150), inks=[ink], labels=False) == ink)
-        .all(axis=2)
-        .sum()
+        (draw_boxes(GRAY_IMAGE, [LARGE_BOX], ["cat"], (200, 150), inks=[ink]) == ink).all(axis=2).sum()
+        - (draw_boxes(GRAY_IMAGE, [LARGE_BOX], ["cat"], (200, 150), inks=[ink], labels=False) == ink).all(axis=2).sum()
         for ink in inks
     ]
-    together = draw_boxes(GRAY_PICTURE, boxes, ["cat"], (200, 150), inks=inks)
+    together = draw_boxes(GRAY_IMAGE, boxes, ["cat"], (200, 150), inks=inks)
     for ink, area in zip(inks, alone, strict=True):
         assert (together == ink).all(axis=2).sum() > area * 0.6, ink
 
@@ -115,7 +113,7 @@ def test_letters_are_as_large_as_the_picture_needs():
 def test_a_mask_says_its_classes():
     ids = np.zeros((150, 200), np.uint8)
     ids[:, 100:] = 2
-    bare, named = draw_mask(GRAY_PICTURE, ids), draw_mask(GRAY_PICTURE, ids, ["ground", "never", "cat"])
+    bare, named = draw_mask(GRAY_IMAGE, ids), draw_mask(GRAY_IMAGE, ids, ["ground", "never", "cat"])
     rows = np.flatnonzero((bare != named).any(axis=(1, 2)))
     assert rows.min() > 100
     assert (named == colour(0)).all(axis=2).any()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from clary.vision.base.detections import Curve
+from clary.vision.base.average_precision import Curve
 from clary.vision.plots.precision_recall import NAMED, draw
 from clary.vision.plots.render import svg
 

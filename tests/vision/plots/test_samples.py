@@ -19,9 +19,9 @@ def solid(colour: tuple[int, int, int], width: int = 50, height: int = 90) -> np
 
 class TestGrid:
     @pytest.mark.parametrize(("count", "across", "down"), [(0, 1, 1), (1, 1, 1), (4, 4, 1), (5, 4, 2), (12, 4, 3)])
-    def test_cells_are_uniform(self, picture: Make, count: int, across: int, down: int) -> None:
-        pictures = [(picture(40 + 9 * n, 80 - 5 * n, n), f"class {n}") for n in range(count)]
-        sheet = samples.grid(pictures, columns=4, cell=60)
+    def test_cells_are_uniform(self, image: Make, count: int, across: int, down: int) -> None:
+        images = [(image(40 + 9 * n, 80 - 5 * n, n), f"class {n}") for n in range(count)]
+        sheet = samples.grid(images, columns=4, cell=60)
         step, rise = 60 + samples.GAP, 60 + samples.CAPTION + samples.GAP
         assert sheet.size == (across * step - samples.GAP, down * rise - samples.GAP)
 
@@ -35,18 +35,18 @@ class TestGrid:
             assert cell[0, 0].tolist() == [255, 255, 255]  # round corners
             assert (cell[0, 20:40] == colour).all()
 
-    def test_captions_stay_in_their_cell(self, picture: Make) -> None:
-        long = samples.grid([(picture(), "a name much longer than its picture is wide")] * 2, columns=2, cell=60)
+    def test_captions_stay_in_their_cell(self, image: Make) -> None:
+        long = samples.grid([(image(), "a name much longer than its picture is wide")] * 2, columns=2, cell=60)
         line = np.asarray(long)[60:, 60 : 60 + samples.GAP]
         assert (line == 255).all()
         assert (np.asarray(long)[60:, :60] < 128).any()
 
-    def test_any_caption_can_be_drawn(self, picture: Make) -> None:
+    def test_any_caption_can_be_drawn(self, image: Make) -> None:
         for caption in ("", "Äffchen", "猫", "a\nb", "\0", "\udce9", "💥" * 50):
-            samples.grid([(picture(), caption)], cell=60)
+            samples.grid([(image(), caption)], cell=60)
 
-    def test_pictures_stay_as_they_are(self, picture: Make) -> None:
-        pixels = picture()
+    def test_pictures_stay_as_they_are(self, image: Make) -> None:
+        pixels = image()
         before = pixels.copy()
         samples.grid([(pixels, "x")])
         assert np.array_equal(pixels, before)
@@ -76,8 +76,8 @@ class TestDistribution:
         assert few.height < (samples.MOST_CLASSES + 4) * samples.ROW
 
 
-def test_the_page_holds_both(picture: Make) -> None:
-    grid = samples.grid([(picture(), "x")] * 3)
+def test_the_page_holds_both(image: Make) -> None:
+    grid = samples.grid([(image(), "x")] * 3)
     chart = samples.distribution(["cat"], {"train": [3]})
     page = samples.sheet("a title", "a line below", grid, chart)
     assert page.width > grid.width + chart.width

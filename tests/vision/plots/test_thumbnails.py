@@ -19,8 +19,8 @@ def test_the_longer_side_is_bounded_and_aspect_kept(height, width, expected):
     assert thumbnail(np.zeros((height, width, 3), dtype=np.uint8), 100).shape[:2] == expected
 
 
-def test_a_data_uri_is_a_jpeg_of_the_picture(picture):
-    pixels = picture(300, 200)
+def test_a_data_uri_is_a_jpeg_of_the_picture(image):
+    pixels = image(300, 200)
     head, _, body = data_uri(pixels, 150).partition(",")
     assert head == "data:image/jpeg;base64"
     small = imaging.decode(base64.b64decode(body))

@@ -28,7 +28,7 @@ from clary.vision.datasets.loader import Loader
 from clary.vision.models.classifier import Classifier
 from clary.vision.training.checkpoint import Checkpoints, Progress
 from clary.vision.training.loop import Training, fit
-from clary.vision.training.objectives.base import Judge, Objective, TallyJudge
+from clary.vision.training.objectives.base import MetricAccumulator, Objective, TallyAccumulator
 from clary.vision.training.objectives.classification import ClassificationObjective
 from clary.vision.training.optim import make_optimizer
 from clary.vision.training.records import MetricsFile
@@ -188,11 +188,11 @@ class Setting:
         targets: np.ndarray = np.arange(count) % CLASSES
         if self.multi_label:  # every picture is of the first class, and of its own
             targets = np.maximum(np.eye(CLASSES, dtype=np.float32)[targets], [1, 0, 0]).astype(np.float32)
-        pictures: Any = Pictures(count, self.size, seed)
-        return Loader(pictures, targets, mirrored, batch_size=BATCH, seed=seed, shuffle=shuffle, workers=1)
+        images: Any = Images(count, self.size, seed)
+        return Loader(images, targets, mirrored, batch_size=BATCH, seed=seed, shuffle=shuffle, workers=1)
 
 
-class Pictures:
+class Images:
     """Pictures in memory, in place of the cache: noise, brighter the higher the class."""
 
     def __init__(self, count: int, size: int, seed: int) -> None:
@@ -331,11 +331,11 @@ def test_run_stopped_during_validation_goes_on_with_it(tmp_path: Path) -> None:
     setting, stop, folder = SETTINGS["sgd"], StopRequest(), tmp_path / "stopped"
     run = replace(setting.make(folder), stop=stop)
 
-    def view(pixels: np.ndarray, target: Any, random: np.random.Generator) -> tuple[np.ndarray, Any]:
+    def transform(pixels: np.ndarray, target: Any, random: np.random.Generator) -> tuple[np.ndarray, Any]:
         stop()
         return pixels, target
 
-    validation = Loader(Pictures(7, SIZE, 1), np.arange(7), view, batch_size=1, seed=1, shuffle=False)  # type: ignore[arg-type]
+    validation = Loader(Images(7, SIZE, 1), np.arange(7), transform, batch_size=1, seed=1, shuffle=False)  # type: ignore[arg-type]
     with pytest.raises(InterruptedRun, match="epoch 0, step 3"):
         fit(replace(run, validation=validation))
     assert_same(resumed(setting, folder), unbroken(setting, tmp_path / "unbroken"))
@@ -400,11 +400,11 @@ class Scripted(ClassificationObjective):
         super().__init__()
         self._accuracies = iter(accuracies)
 
-    def judge(self) -> Judge:
+    def accumulator(self) -> MetricAccumulator:
         return ScriptedJudge(self, next(self._accuracies))
 
 
-class ScriptedJudge(TallyJudge):
+class ScriptedJudge(TallyAccumulator):
     def __init__(self, objective: Objective, accuracy: float) -> None:
         super().__init__(objective)
         self._accuracy = accuracy

@@ -18,13 +18,13 @@ from clary.control.hosting.instance import Instance
 from clary.control.hosting.log import VariantLog
 from clary.control.hosting.model_data import place
 from clary.control.hosting.process import Worker
-from clary.control.hosting.spare import Spare
 from clary.control.hosting.variants import Shares, Variant
+from clary.control.hosting.warm_worker import WarmWorker
 from clary.control.logs.streams import LogStore
 from clary.control.objects.base import ObjectStore
 from clary.control.wire.errors import ServiceError
 
-__all__ = ["Deployment", "Plan", "Workshop"]
+__all__ = ["Deployment", "HostingContext", "Plan"]
 
 _DRAIN_LIMIT = 60.0  # seconds: no call takes longer
 
@@ -61,24 +61,24 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Workshop:
+class HostingContext:
     """What every deployment works with. ``idle_after`` is in seconds."""
 
     root: Path
     objects: ObjectStore
     logs: LogStore
-    spare: Spare
+    warm_worker: WarmWorker
     idle_after: float
 
 
 class Deployment:
     """A plan at work. Used in one event loop."""
 
-    def __init__(self, endpoint: str, plan: Plan, workshop: Workshop) -> None:
+    def __init__(self, endpoint: str, plan: Plan, context: HostingContext) -> None:
         self.plan = plan
-        self._workshop = workshop
-        self._folder = workshop.root / endpoint / plan.id
-        self._logs = {one.name: VariantLog(workshop.logs, endpoint, one.name) for one in plan.variants}
+        self._context = context
+        self._folder = context.root / endpoint / plan.id
+        self._logs = {one.name: VariantLog(context.logs, endpoint, one.name) for one in plan.variants}
         self._instances = {one.name: self._instance(one) for one in plan.variants}
         self._shares = plan.shares()
 
@@ -135,7 +135,7 @@ class Deployment:
     def _instance(self, variant: Variant) -> Instance:
         start = partial(self._start, variant)
         note = self._logs[variant.name].write
-        return Instance(start, idle_after=self._workshop.idle_after, note=note)
+        return Instance(start, idle_after=self._context.idle_after, note=note)
 
     async def _open(self, variant: Variant) -> None:
         if variant.count > 1:
@@ -152,9 +152,9 @@ class Deployment:
         """A worker that has made its first prediction."""
         folder = self._folder / variant.name
         began = time.monotonic()
-        await _finished(asyncio.to_thread(place, variant.data, folder, self._workshop.objects, archive=variant.archive))
+        await _finished(asyncio.to_thread(place, variant.data, folder, self._context.objects, archive=variant.archive))
         try:
-            worker = await self._workshop.spare.take(variant.environment)
+            worker = await self._context.warm_worker.take(variant.environment)
         except OSError as error:
             raise StartFailed(f"a worker cannot be started ({error.strerror})") from error
         log = self._logs[variant.name]

@@ -185,7 +185,7 @@ class Instance:
                 return
         self._drop(worker)
         self._failures += not self._proven
-        self._note(f"{worker.epitaph()}; another is started")
+        self._note(f"{worker.exit_reason()}; another is started")
 
     def _put(self, worker: Worker) -> None:
         self._worker, self._proven, self._failed_starts = worker, False, 0

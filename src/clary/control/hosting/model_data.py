@@ -30,7 +30,7 @@ def place(data: str, folder: Path, objects: ObjectStore, *, archive: bool) -> No
             if not (temporary / _MANIFEST).is_file():
                 raise StartFailed(
                     f'The model data at "{data}" holds no {_MANIFEST}, so it is no model that was trained here',
-                    mend="train it with this platform, or export it with `clary train`",
+                    hint="train it with this platform, or export it with `clary train`",
                 )
     except ServiceError as error:
         raise StartFailed(f"{_not_downloaded(data)} ({error.message})") from error
@@ -61,7 +61,7 @@ def _copy(uri: S3Uri, folder: Path, objects: ObjectStore) -> None:
 def _relative(name: str) -> PurePosixPath:
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or "\0" in name:
-        raise ArtifactError(f"the key {name!a} is no file name", mend="store it under another")
+        raise ArtifactError(f"the key {name!a} is no file name", hint="store it under another")
     return path
 
 

@@ -20,7 +20,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from clary.control.hosting.assignment import Assignment, command
 from clary.control.hosting.failure import StartFailed
 from clary.control.hosting.log import VariantLog
-from clary.control.hosting.probe import CONTENT_TYPE, PICTURE
+from clary.control.hosting.probe import CONTENT_TYPE, IMAGE
 
 __all__ = ["STOP_GRACE", "Reply", "Worker", "WorkerDied"]
 
@@ -100,7 +100,7 @@ class Worker:
         self._log = log
         self._write_log(*self._lines)
         if not self.usable:
-            raise StartFailed(self.epitaph())
+            raise StartFailed(self.exit_reason())
         assert self._process.stdin is not None
         self._process.stdin.write(assignment.line())
 
@@ -113,13 +113,13 @@ class Worker:
             async with asyncio.timeout(limit):
                 while (await self._request("GET", "/ping")).status != 200:
                     await asyncio.sleep(_PING_PAUSE)
-                reply = await self.post(PICTURE, {"Content-Type": CONTENT_TYPE})
+                reply = await self.post(IMAGE, {"Content-Type": CONTENT_TYPE})
         except TimeoutError:
             raise StartFailed(f"did not pass the ping health check within {limit:g} seconds") from None
         except WorkerDied:
             await self._gone(_LAST_WORDS)
             await self.kill()
-            raise StartFailed(self.epitaph()) from None
+            raise StartFailed(self.exit_reason()) from None
         if reply.status != 200:
             said = reply.body.decode(errors="replace")[:500]
             raise StartFailed(f"answered a first picture with {reply.status}: {said}")
@@ -152,7 +152,7 @@ class Worker:
             self._process.kill()
         await self._gone(None)
 
-    def epitaph(self) -> str:
+    def exit_reason(self) -> str:
         """Why the process ended: its last line, or its exit code or signal."""
         code = self._process.returncode
         said = next((line for line in reversed(self._lines) if line.strip()), "")

@@ -25,13 +25,13 @@ from pathlib import Path
 from typing import Any
 
 from clary.control.hosting.asynchronous import AsyncCall, AsyncInvocations
-from clary.control.hosting.deployment import Deployment, Plan, Workshop
+from clary.control.hosting.deployment import Deployment, HostingContext, Plan
 from clary.control.hosting.failure import StartFailed
 from clary.control.hosting.instance import NotServing
 from clary.control.hosting.invocation import FORWARDED, RETURNED, Invocation, model_error, validation_error
 from clary.control.hosting.meter import Meter
-from clary.control.hosting.spare import Spare
 from clary.control.hosting.variants import Variant, resolve
+from clary.control.hosting.warm_worker import WarmWorker
 from clary.control.logs.streams import LogStore
 from clary.control.objects.base import ObjectStore
 from clary.control.settings import Settings
@@ -63,8 +63,8 @@ class Hosting:
         self._settings = settings
         self._store = store
         self._sockets = _socket_folder(settings.run_root)
-        self._spare = Spare(self._sockets, warm=settings.warm, idle_after=settings.idle_after)
-        self._workshop = Workshop(settings.endpoints_root, objects, logs, self._spare, settings.idle_after)
+        self._warm_worker = WarmWorker(self._sockets, warm=settings.warm, idle_after=settings.idle_after)
+        self._context = HostingContext(settings.endpoints_root, objects, logs, self._warm_worker, settings.idle_after)
         self._meter = Meter(store)
         self._asynchronous = AsyncInvocations(objects, self._invoke_asynchronously)
         self._endpoints: dict[str, _Endpoint] = {}
@@ -85,7 +85,7 @@ class Hosting:
         if self._tasks:
             await asyncio.wait(self._tasks)
         live = [one.live for one in self._endpoints.values() if one.live]
-        await asyncio.gather(*(one.close() for one in live), self._spare.close())
+        await asyncio.gather(*(one.close() for one in live), self._warm_worker.close())
         await self._meter.flush()
         if self._sockets != self._settings.run_root:
             shutil.rmtree(self._sockets, ignore_errors=True)
@@ -124,9 +124,9 @@ class Hosting:
         return endpoint.live if endpoint else None
 
     @property
-    def spare_pid(self) -> int | None:
+    def warm_worker_pid(self) -> int | None:
         """The process that waits for the next model, or None when there is none."""
-        return self._spare.pid
+        return self._warm_worker.pid
 
     def invoke_later(self, call: AsyncCall) -> None:
         """Call an endpoint when its turn comes, and store the answer. Returns at once."""
@@ -184,7 +184,7 @@ class Hosting:
         if record is None:
             return
         try:
-            deployment = Deployment(name, self._plan(record), self._workshop)
+            deployment = Deployment(name, self._plan(record), self._context)
             await deployment.open()
         except StartFailed as error:
             self._store.edit("endpoint", name, partial(_failed, reason=str(error)))
@@ -215,7 +215,7 @@ class Hosting:
         endpoint = self._endpoints[record.name] = _Endpoint()
         if "_deployment" in record.body:
             plan = Plan.read(record.body["_deployment"])
-            endpoint.live = Deployment(record.name, plan, self._workshop)
+            endpoint.live = Deployment(record.name, plan, self._context)
         if record.status != "InService":
             self.deploy(record.name)
         return endpoint.live
@@ -225,7 +225,7 @@ class Hosting:
         for deployment in deployments:
             for instance in deployment.instances().values():
                 await instance.settle()
-        self._spare.prepare()
+        self._warm_worker.prepare()
 
     def _soon(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)

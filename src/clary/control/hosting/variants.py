@@ -88,10 +88,10 @@ def _container(store: Store, model: str, variant: str) -> Mapping[str, Any]:
         raise StartFailed(f'Could not find model "{model}" of the production variant {variant}')
     containers = record.body.get("Containers") or [record.body.get("PrimaryContainer", {})]
     if len(containers) != 1:
-        raise StartFailed(f'Model "{model}" is a pipeline of {len(containers)} containers', mend="deploy one of them")
+        raise StartFailed(f'Model "{model}" is a pipeline of {len(containers)} containers', hint="deploy one of them")
     container: Mapping[str, Any] = containers[0]
     if container.get("Mode") == "MultiModel":
-        raise StartFailed(f'Model "{model}" is a multi-model container', mend="deploy its models one by one")
+        raise StartFailed(f'Model "{model}" is a multi-model container', hint="deploy its models one by one")
     package = container.get("ModelPackageName")
     return {**_packaged(store, package), **container} if package else container
 
@@ -111,7 +111,7 @@ def _model_data(container: Mapping[str, Any], variant: str) -> tuple[str, bool]:
         return source["S3Uri"], source["CompressionType"] == "Gzip"
     if container.get("ModelDataUrl"):
         return container["ModelDataUrl"], True
-    raise StartFailed(f"The model of the production variant {variant} names no model data", mend="set ModelDataUrl")
+    raise StartFailed(f"The model of the production variant {variant} names no model data", hint="set ModelDataUrl")
 
 
 def _check_image(image: str, variant: str) -> None:
@@ -120,7 +120,7 @@ def _check_image(image: str, variant: str) -> None:
     if name not in known or tag not in _TAGS:
         raise StartFailed(
             f'Nothing here serves the image "{image}" of the production variant {variant}',
-            mend=f"use the image of a built-in algorithm: {', '.join(known)}",
+            hint=f"use the image of a built-in algorithm: {', '.join(known)}",
         )
 
 

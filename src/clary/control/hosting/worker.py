@@ -4,8 +4,8 @@
 
 The supervisor hands over a listening socket as an open file. The worker loads the serving libraries, waits for one
 line of JSON on standard input (``Assignment``), loads the model and serves SageMaker's inference contract
-(``clary.vision.inference.app``). Until the line comes it is a spare: a model's way into service is as short as its
-own loading. Standard output and error are its log.
+(``clary.vision.inference.app``). Until the line comes it is a warm worker: a model comes into service as fast as it
+loads. Standard output and error are its log.
 
 It ends on SIGTERM, after running requests; when standard input closes, likewise; and at once when its parent dies.
 """
@@ -90,9 +90,9 @@ def _serve(model: Path, listener: socket.socket) -> None:
     from clary.vision.inference.app import create_app
     from clary.vision.inference.engines._base import cores
     from clary.vision.inference.predictor import load
-    from clary.vision.inference.settings import Settings
+    from clary.vision.inference.server_settings import ServerSettings
 
-    settings = Settings.from_environment()
+    settings = ServerSettings.from_environment()
     with load(model, streams=cores()) as loaded:
         log.info("%d classes, %s in %s", len(loaded.labels), loaded.engine.name, loaded.engine.precision)
         server.run(create_app(loaded, settings), listener)

@@ -7,7 +7,7 @@ Names, as SageMaker has them (developer guide, "Access training data"):
 - ManifestFile: ``[{"prefix": "s3://bucket/a/"}, "b.jpg", ...]``, called by the strings after the first element.
 
 ShuffleConfig changes the order in which a pipe is fed and nothing in a folder, so File mode does not look at it.
-What a channel in Pipe mode sends is the matter of ``clary.control.jobs.feeds``.
+What a channel in Pipe mode sends is the matter of ``clary.control.jobs.pipe_plan``.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from clary.errors import CustomerError
 from clary.vision.base.jobdir import DATASET_CONTENT_TYPE, Channel
 
 __all__ = [
-    "Entry",
+    "ChannelFile",
     "check",
     "copy_below",
     "described",
@@ -48,7 +48,7 @@ Request = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ChannelFile:
     """An object and the name of its file in the channel's folder, parts joined by ``/``; or a folder."""
 
     key: str
@@ -97,14 +97,14 @@ def check(channel: Request, mode: str, objects: ObjectStore, *, role: str = "", 
         )
 
 
-def entries(channel: Request, mode: str, objects: ObjectStore) -> tuple[str, list[Entry]]:
+def entries(channel: Request, mode: str, objects: ObjectStore) -> tuple[str, list[ChannelFile]]:
     """The bucket of a channel and all it holds, in key order, whatever host it is for.
 
     Raises CustomerError for a channel that cannot be used (nothing in it, a damaged manifest, names that clash),
     NoSuchBucket, NoSuchKey.
     """
     uri = supported(channel, mode)
-    found: Iterable[Entry]
+    found: Iterable[ChannelFile]
     if source_of(channel)["S3DataType"] == "ManifestFile":
         bucket, found = _manifest(uri, objects)
     else:
@@ -113,12 +113,12 @@ def entries(channel: Request, mode: str, objects: ObjectStore) -> tuple[str, lis
     if not held:
         raise CustomerError(
             f"the {channel['ChannelName']} channel holds no object: there is nothing under {uri}",
-            mend="upload the data again, or name another prefix",
+            hint="upload the data again, or name another prefix",
         )
     return bucket, held
 
 
-def shard(held: Sequence[Entry], host: int, hosts: int) -> list[Entry]:
+def shard(held: Sequence[ChannelFile], host: int, hosts: int) -> list[ChannelFile]:
     """The part of host number ``host`` (from 0): the files in key order, the i-th to host i modulo ``hosts``.
 
     Every host gets all folders.
@@ -150,12 +150,12 @@ def fill(
     files = [entry for entry in held if not entry.is_folder]
     fetch = objects.fetch if linked or not objects.local else _copier(objects)
 
-    def one(entry: Entry) -> None:
+    def one(entry: ChannelFile) -> None:
         try:
             fetch(bucket, entry.key, folder / entry.name)
         except NoSuchKey as error:
             what = f"the {channel['ChannelName']} channel holds an object that does not exist any more"
-            raise CustomerError(what, where=S3Uri(bucket, entry.key), mend="upload it again") from error
+            raise CustomerError(what, where=S3Uri(bucket, entry.key), hint="upload it again") from error
 
     _each(one, files, objects)
     return len(files)
@@ -172,15 +172,15 @@ def copy_below(uri: S3Uri, folder: Path, objects: ObjectStore) -> int:
     return len(files)
 
 
-def names(objects: Iterable[Object], prefix: str) -> Iterator[Entry]:
+def names(objects: Iterable[Object], prefix: str) -> Iterator[ChannelFile]:
     """The entries of the objects found under ``prefix``. Raises CustomerError for a name that would lie elsewhere."""
     for found in objects:
         is_folder = found.key.endswith("/")
         if is_folder and found.size:
-            raise CustomerError(f"the object `{found.key}` ends in a slash, so it cannot be a file", mend="rename it")
+            raise CustomerError(f"the object `{found.key}` ends in a slash, so it cannot be a file", hint="rename it")
         name = _local_name(found.key, prefix)
         if name or not is_folder:
-            yield Entry(found.key, _safe(name, found.key), is_folder)
+            yield ChannelFile(found.key, _safe(name, found.key), is_folder)
 
 
 def _local_name(key: str, prefix: str) -> str:
@@ -195,11 +195,11 @@ def _safe(name: str, key: str) -> str:
     parts = [part for part in name.split("/") if part]
     unfit = not parts or any(part in (".", "..") or len(os.fsencode(part)) > _PART_BYTES for part in parts)
     if unfit or "\0" in name:
-        raise CustomerError(f"the key `{key}` cannot be a file of a channel", mend="rename the object")
+        raise CustomerError(f"the key `{key}` cannot be a file of a channel", hint="rename the object")
     return "/".join(parts)
 
 
-def _distinct(found: Iterable[Entry], channel: str) -> Iterator[Entry]:
+def _distinct(found: Iterable[ChannelFile], channel: str) -> Iterator[ChannelFile]:
     """The same entries, the same object once. Raises CustomerError where two need the same place."""
     files: dict[str, str] = {}
     folders: dict[str, str] = {}
@@ -210,12 +210,12 @@ def _distinct(found: Iterable[Entry], channel: str) -> Iterator[Entry]:
         rival = there or _claim_above(entry, files, folders)
         if rival:
             what = f"two objects of the {channel} channel need the same file: `{rival}` and `{entry.key}`"
-            raise CustomerError(what, mend="rename one of them")
+            raise CustomerError(what, hint="rename one of them")
         (folders if entry.is_folder else files)[entry.name] = entry.key
         yield entry
 
 
-def _claim_above(entry: Entry, files: Mapping[str, str], folders: dict[str, str]) -> str:
+def _claim_above(entry: ChannelFile, files: Mapping[str, str], folders: dict[str, str]) -> str:
     """Note the folders above an entry; the key of a file that lies in the place of one of them."""
     path = entry.name
     while (path := path.rpartition("/")[0]) and path not in folders:
@@ -225,9 +225,9 @@ def _claim_above(entry: Entry, files: Mapping[str, str], folders: dict[str, str]
     return ""
 
 
-def _manifest(uri: S3Uri, objects: ObjectStore) -> tuple[str, list[Entry]]:
+def _manifest(uri: S3Uri, objects: ObjectStore) -> tuple[str, list[ChannelFile]]:
     base, listed = read_manifest(uri, objects)
-    return base.bucket, [Entry(base.key + one, _safe(one, base.key + one)) for one in listed]
+    return base.bucket, [ChannelFile(base.key + one, _safe(one, base.key + one)) for one in listed]
 
 
 def _is_there(uri: S3Uri, objects: ObjectStore, whole: bool) -> bool:
@@ -240,12 +240,12 @@ def supported(channel: Request, mode: str) -> S3Uri:
     """The channel's URI. Raises CustomerError for what cannot be had here or, as it is asked for, nowhere."""
     name, source, mode = channel["ChannelName"], source_of(channel), input_mode(channel, mode)
     if not source:
-        raise CustomerError(f"the {name} channel has no S3DataSource", mend="put the data into a bucket")
+        raise CustomerError(f"the {name} channel has no S3DataSource", hint="put the data into a bucket")
     kind = source["S3DataType"]
     if kind not in KINDS:
-        raise CustomerError(f"{kind} of the {name} channel is not supported", mend=f"use {' or '.join(KINDS)}")
+        raise CustomerError(f"{kind} of the {name} channel is not supported", hint=f"use {' or '.join(KINDS)}")
     if mode == "FastFile" and kind != "S3Prefix":
-        raise CustomerError(f"FastFile mode of the {name} channel takes S3Prefix only", mend="use File or Pipe mode")
+        raise CustomerError(f"FastFile mode of the {name} channel takes S3Prefix only", hint="use File or Pipe mode")
     if kind == "AugmentedManifestFile":
         _check_augmented(channel, mode)
     return S3Uri.parse(source["S3Uri"])
@@ -254,16 +254,16 @@ def supported(channel: Request, mode: str) -> S3Uri:
 def _check_augmented(channel: Request, mode: str) -> None:
     what = f"AugmentedManifestFile of the {channel['ChannelName']} channel"
     if mode != "Pipe":
-        mend = f"set InputMode, or send its folder as S3Prefix with the content type {DATASET_CONTENT_TYPE}"
-        raise CustomerError(f"{what} can only be used if the channel's input mode is Pipe", mend=mend)
+        hint = f"set InputMode, or send its folder as S3Prefix with the content type {DATASET_CONTENT_TYPE}"
+        raise CustomerError(f"{what} can only be used if the channel's input mode is Pipe", hint=hint)
     if not source_of(channel).get("AttributeNames"):
-        mend = 'name what is sent of each line, the picture first: ["source-ref", "class"]'
-        raise CustomerError(f"{what} has no AttributeNames", mend=mend)
+        hint = 'name what is sent of each line, the picture first: ["source-ref", "class"]'
+        raise CustomerError(f"{what} has no AttributeNames", hint=hint)
     if channel.get("CompressionType") == "Gzip":
-        raise CustomerError(f"{what} has the CompressionType Gzip, which is not supported", mend="leave it out")
+        raise CustomerError(f"{what} has the CompressionType Gzip, which is not supported", hint="leave it out")
 
 
-def _make_folders(root: Path, held: Iterable[Entry]) -> None:
+def _make_folders(root: Path, held: Iterable[ChannelFile]) -> None:
     needed = {entry.name if entry.is_folder else entry.name.rpartition("/")[0] for entry in held}
     for name in sorted(needed - {""}):
         (root / name).mkdir(parents=True, exist_ok=True)
@@ -277,7 +277,7 @@ def _copier(objects: ObjectStore) -> Callable[[str, str, Path], None]:
     return copy
 
 
-def _each(work: Callable[[Entry], None], files: Sequence[Entry], objects: ObjectStore) -> None:
+def _each(work: Callable[[ChannelFile], None], files: Sequence[ChannelFile], objects: ObjectStore) -> None:
     """``work`` on every file, several at a time where the objects come from afar; the first error ends it."""
     if objects.local:
         for entry in files:

@@ -1,4 +1,4 @@
-"""The process that becomes a job's program: forked by the shepherd, given a clean state and the job's view."""
+"""The process that becomes a job's program: forked by the monitor, given a clean state and the job's view."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from typing import NoReturn, TextIO
 
 from clary.control.jobs import forked, namespace
 from clary.control.jobs.launch import Launch
-from clary.control.jobs.leftovers import MARK
+from clary.control.jobs.orphans import MARK
 
 __all__ = ["start"]
 
-OOM_SCORE = "500"  # of 1000: when memory runs out the kernel takes the program, not its shepherd or the gateway
+OOM_SCORE = "500"  # of 1000: when memory runs out the kernel takes the program, not its monitor or the gateway
 HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGQUIT)
 
 
@@ -29,10 +29,10 @@ def start(launch: Launch, output: int) -> int:
     read_end, write_end = os.pipe()  # both are closed by exec
     sys.stdout.flush()
     sys.stderr.flush()
-    shepherd = os.getpid()
+    monitor = os.getpid()
     child = os.fork()
     if child == 0:
-        _become(launch, output, write_end, shepherd)
+        _become(launch, output, write_end, monitor)
     os.close(write_end)
     with os.fdopen(read_end) as report:
         refused = report.read()
@@ -42,10 +42,10 @@ def start(launch: Launch, output: int) -> int:
     return child
 
 
-def _become(launch: Launch, output: int, report: int, shepherd: int) -> NoReturn:
+def _become(launch: Launch, output: int, report: int, monitor: int) -> NoReturn:
     code = 1
     try:
-        _leave_shepherd(output, report, shepherd)
+        _leave_monitor(output, report, monitor)
         _set_up(launch)
         if launch.argv:
             for ignored in (signal.SIGPIPE, signal.SIGXFSZ):  # by Python, and exec would pass that on
@@ -66,14 +66,14 @@ def _become(launch: Launch, output: int, report: int, shepherd: int) -> NoReturn
         os._exit(code)
 
 
-def _leave_shepherd(output: int, report: int, shepherd: int) -> None:
-    """Own process group, no open file but the standard three, no signal handler of the shepherd's."""
+def _leave_monitor(output: int, report: int, monitor: int) -> None:
+    """Own process group, no open file but the standard three, no signal handler of the monitor's."""
     os.setpgid(0, 0)
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.dup2(output, 1)
     os.dup2(output, 2)
-    forked.part(shepherd, (report,), HANDLED)
+    forked.part(monitor, (report,), HANDLED)
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

@@ -2,7 +2,7 @@
 
 HOME/jobs/<job>/
 ├── created               which job of this name the folder belongs to
-├── feeds/                what channels in Pipe mode send (clary.control.jobs.feeds)
+├── pipes/                what channels in Pipe mode send (clary.control.jobs.pipe_plan)
 ├── opt_ml/               the tree (vision.base.jobdir); checkpoints/ outlives an attempt, the rest does not
 └── launch.json ...       clary.control.jobs.launch
 """
@@ -18,9 +18,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from clary.control import home
-from clary.control.jobs import channels, feeds, namespace, programs
-from clary.control.jobs.feeds import Feed
+from clary.control.jobs import channels, namespace, pipe_plan, programs
 from clary.control.jobs.launch import Launch
+from clary.control.jobs.pipe_plan import PipePlan
 from clary.control.jobs.programs import Builtin
 from clary.control.logs.streams import LogWriter
 from clary.control.objects.base import NoSuchBucket, ObjectStore, S3Uri
@@ -82,7 +82,7 @@ def prepare(
     _start_over(folder, body)
     _fetch_checkpoints(body, job, objects, log)
     inputs = _fetch_channels(body, job, objects, linked=isolated or isinstance(program, Builtin))
-    fed = _plan_feeds(body, folder, objects)
+    pipes = _plan_pipes(body, folder, objects)
     _write_configuration(body, job, _hosts())
     _say(body, isolated, log)
     return Launch(
@@ -99,7 +99,7 @@ def prepare(
         max_run=float(body.get("StoppingCondition", {}).get("MaxRuntimeInSeconds") or DAY),
         grace=settings.stop_grace,
         attempt=int(body.get("_attempt") or 1),
-        feeds=fed,
+        pipes=pipes,
         s3_root=settings.s3_root,
         s3_endpoint=settings.s3_endpoint,
         region=settings.region,
@@ -162,7 +162,7 @@ def checkpoint_folder(body: Body, opt_ml: Path) -> Path | None:
     inside = path.parts[len(OPT_ML.parts) :] if path.is_relative_to(OPT_ML) else ()
     if not inside or ".." in inside or inside[0] in ("input", "model", "output"):
         what = f"CheckpointConfig.LocalPath `{path}` cannot be used"
-        raise CustomerError(what, mend=f"name a folder of its own below /opt/ml, {CHECKPOINTS} say")
+        raise CustomerError(what, hint=f"name a folder of its own below /opt/ml, {CHECKPOINTS} say")
     return opt_ml.joinpath(*inside)
 
 
@@ -204,7 +204,7 @@ def _start_over(folder: Path, body: Body) -> None:
     note = folder / "created"
     if folder.exists() and (not note.is_file() or note.read_text(errors="replace") != mark):
         remove_tree(folder)  # of a job of the same name that was deleted
-    for left in ("scratch", "feeds", "opt_ml/input", "opt_ml/model", "opt_ml/output"):
+    for left in ("scratch", "pipes", "feeds", "opt_ml/input", "opt_ml/model", "opt_ml/output"):
         remove_tree(folder / left)
     folder.mkdir(parents=True, exist_ok=True)
     write_text(note, mark)
@@ -241,8 +241,8 @@ def _fetch_channels(body: Body, job: JobDir, objects: ObjectStore, *, linked: bo
     return tuple(shielded)
 
 
-def _plan_feeds(body: Body, folder: Path, objects: ObjectStore) -> tuple[Feed, ...]:
-    return tuple(feeds.plan(channel, folder / "feeds", objects) for channel in _channels(body, piped=True))
+def _plan_pipes(body: Body, folder: Path, objects: ObjectStore) -> tuple[PipePlan, ...]:
+    return tuple(pipe_plan.plan(channel, folder / "pipes", objects) for channel in _channels(body, piped=True))
 
 
 def _channels(body: Body, *, piped: bool) -> list[Mapping[str, Any]]:

@@ -1,4 +1,4 @@
-"""What a process that the shepherd forked does first: it lives no longer than the shepherd, and has nothing of it."""
+"""What a process that the monitor forked does first: it lives no longer than the monitor, and has nothing of it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from clary.control.jobs import mounts
 __all__ = ["part"]
 
 
-def part(shepherd: int, keep: Collection[int], handled: Iterable[signal.Signals]) -> None:
-    """Die with the process ``shepherd``; keep no handler of the signals ``handled``, and of its open files the standard
-    three and ``keep``: the job's lock, above all, is the shepherd's."""
+def part(monitor: int, keep: Collection[int], handled: Iterable[signal.Signals]) -> None:
+    """Die with the process ``monitor``; keep no handler of the signals ``handled``, and of its open files the standard
+    three and ``keep``: the job's lock, above all, is the monitor's."""
     if sys.platform == "linux":
         mounts.kill_with_parent(signal.SIGKILL)
-        if os.getppid() != shepherd:  # it died before the line above
+        if os.getppid() != monitor:  # it died before the line above
             os._exit(1)
     signal.set_wakeup_fd(-1)
     for one in handled:

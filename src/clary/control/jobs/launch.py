@@ -1,11 +1,11 @@
-"""What a shepherd is told and what it leaves: launch.json and exit.json in a job's folder.
+"""What a monitor is told and what it leaves: launch.json and exit.json in a job's folder.
 
 HOME/jobs/<job>/
 ├── launch.json     Launch: how the program is started; written by the gateway before each attempt
-├── lock            held (flock) by the live shepherd, whose process id it contains
-├── exit.json       Exit: how the program ended; written by the shepherd, whole or not at all
+├── lock            held (flock) by the live monitor, whose process id it contains
+├── exit.json       Exit: how the program ended; written by the monitor, whole or not at all
 ├── scratch/        what a job writes over its inputs (upper layers of the overlay mounts)
-├── feeds/          what its channels in Pipe mode send (clary.control.jobs.feeds)
+├── pipes/          what its channels in Pipe mode send (clary.control.jobs.pipe_plan)
 └── opt_ml/         the /opt/ml of the job (vision.base.jobdir)
 """
 
@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from clary.control.jobs.feeds import Feed
+from clary.control.jobs.pipe_plan import PipePlan
 from clary.errors import UsageError
 from clary.vision.base.files import write_json
 
@@ -29,7 +29,7 @@ MAX_RUNTIME_EXCEEDED = "MaxRuntimeExceeded"
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """Everything a shepherd needs to run one attempt of a job. Paths are absolute paths of the host."""
+    """Everything a monitor needs to run one attempt of a job. Paths are absolute paths of the host."""
 
     job: str
     folder: Path  # HOME/jobs/<job>
@@ -44,9 +44,9 @@ class Launch:
     max_run: float = 86400.0  # seconds
     grace: float = 120.0  # seconds between SIGTERM and SIGKILL
     attempt: int = 1
-    feeds: tuple[Feed, ...] = ()  # of the channels in Pipe mode; their objects are in
+    pipes: tuple[PipePlan, ...] = ()  # of the channels in Pipe mode; their objects are in
     s3_root: Path = Path()  # this folder, or
-    s3_endpoint: str = ""  # at this address, whose keys are in the environment of the shepherd
+    s3_endpoint: str = ""  # at this address, whose keys are in the environment of the monitor
     region: str = ""
 
     @property
@@ -77,7 +77,8 @@ class Launch:
             known |= {"folder": Path(folder), "log": Path(known["log"])}
             known |= {"argv": tuple(known["argv"]), "hosts": tuple(known["hosts"])}
             known |= {"inputs": tuple(Path(path) for path in known["inputs"])}
-            known |= {"feeds": tuple(map(Feed.from_json, known.get("feeds", ())))}
+            plans = known.pop("feeds", ()) or known.get("pipes", ())  # `feeds`: written before the word changed
+            known |= {"pipes": tuple(map(PipePlan.from_json, plans))}
             known |= {"s3_root": Path(known.get("s3_root", ""))}
             return cls(**known)
         except (KeyError, TypeError) as error:
@@ -91,7 +92,7 @@ class Exit:
     attempt: int
     code: int | None = None  # exit code; None where a signal ended the program or it never started
     signal: int | None = None
-    reason: str = ""  # STOPPED or MAX_RUNTIME_EXCEEDED when the shepherd ended it
+    reason: str = ""  # STOPPED or MAX_RUNTIME_EXCEEDED when the monitor ended it
     out_of_memory: bool = False  # the kernel killed it for want of memory
     error: str = ""  # why the program could not be started at all, or could not have its data
     started: float = 0.0
@@ -120,7 +121,7 @@ def _texts(launch: Launch) -> dict[str, Any]:
         "log": str(launch.log),
         "environment": dict(launch.environment),
         "inputs": [str(path) for path in launch.inputs],
-        "feeds": [feed.to_json() for feed in launch.feeds],
+        "pipes": [pipe.to_json() for pipe in launch.pipes],
         "s3_root": str(launch.s3_root),
     }
 

@@ -101,7 +101,7 @@ def _put_files(folder: Path, target: S3Uri, objects: ObjectStore) -> str:
     """Each file of ``folder`` as an object below ``target``; the prefix without its last slash, as SageMaker has it."""
     for path in sorted(folder.rglob("*")):
         if path.is_symlink() or not (path.is_file() or path.is_dir()):
-            raise CustomerError("is neither a file nor a folder", where=path, mend="leave links out of a model")
+            raise CustomerError("is neither a file nor a folder", where=path, hint="leave links out of a model")
         if path.is_file():
             at = target.join(_name(path, folder))
             objects.put(at.bucket, at.key, path)

@@ -51,18 +51,18 @@ def resolve(specification: Mapping[str, Any]) -> Program:
     image = specification.get("TrainingImage") or ""
     if specification.get("AlgorithmName"):
         name = specification["AlgorithmName"]
-        raise CustomerError(f"the algorithm resource `{name}` cannot be used here", mend="give TrainingImage")
+        raise CustomerError(f"the algorithm resource `{name}` cannot be used here", hint="give TrainingImage")
     if not image:
-        raise CustomerError("AlgorithmSpecification names no TrainingImage", mend=f"use {_known()}")
+        raise CustomerError("AlgorithmSpecification names no TrainingImage", hint=f"use {_known()}")
     if specification.get("ContainerEntrypoint") or specification.get("ContainerArguments"):
         what = f"ContainerEntrypoint and ContainerArguments are not supported yet (image {image})"
-        raise CustomerError(what, mend=f"leave them out and use {_known()}")
+        raise CustomerError(what, hint=f"leave them out and use {_known()}")
     name, tag = repository(image)
     spec = _builtin(name)
     if spec is None:
         raise _unknown(image, name)
     if tag not in TAGS:
-        raise CustomerError(f"the image {image} has the tag `{tag}`, which does not exist", mend=f"use {name}:1")
+        raise CustomerError(f"the image {image} has the tag `{tag}`, which does not exist", hint=f"use {name}:1")
     return Builtin(spec.name)
 
 
@@ -79,8 +79,8 @@ def _builtin(name: str) -> Spec | None:
 def _unknown(image: str, name: str) -> CustomerError:
     if _FRAMEWORK.fullmatch(name):
         what = f"the image {image} runs a script of your own (script mode), which is not supported yet"
-        return CustomerError(what, mend=f"use {_known()}")
-    return CustomerError(f"the image {image} is not known here", mend=f"use {_known()}")
+        return CustomerError(what, hint=f"use {_known()}")
+    return CustomerError(f"the image {image} is not known here", hint=f"use {_known()}")
 
 
 def _known() -> str:

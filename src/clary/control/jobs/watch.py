@@ -1,4 +1,4 @@
-"""Waiting for the end of a process that is nobody's child here: a shepherd."""
+"""Waiting for the end of a process that is nobody's child here: a monitor."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import signal
 from contextlib import suppress
 from pathlib import Path
 
-from clary.control.jobs import leftovers, shepherd
+from clary.control.jobs import job_monitor, orphans
 
 __all__ = ["Watch"]
 
 
 class Watch:
-    """Of one job's shepherd. ``changed`` is set when it ended, and by whoever wants ``wait`` to return."""
+    """Of one job's monitor. ``changed`` is set when it ended, and by whoever wants ``wait`` to return."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -29,26 +29,26 @@ class Watch:
         self._close()
 
     async def wait(self, seconds: float) -> bool:
-        """Whether the shepherd lives on, at the latest after ``seconds``."""
+        """Whether the monitor lives on, at the latest after ``seconds``."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self.changed.wait()
         self.changed.clear()
-        if not shepherd.is_held(self._folder):
+        if not job_monitor.is_held(self._folder):
             return False
         if self._descriptor is None:
             self._open()
         return True
 
     def ask_to_stop(self) -> None:
-        """Send SIGTERM to the shepherd, as often as one likes. Nothing happens when it is gone."""
-        process = leftovers.holder(self._folder / "lock")
-        if process and shepherd.is_held(self._folder):
+        """Send SIGTERM to the monitor, as often as one likes. Nothing happens when it is gone."""
+        process = orphans.holder(self._folder / "lock")
+        if process and job_monitor.is_held(self._folder):
             with suppress(ProcessLookupError):
                 os.kill(process, signal.SIGTERM)
 
     def _open(self) -> None:
-        process = leftovers.holder(self._folder / "lock")
+        process = orphans.holder(self._folder / "lock")
         if not process or not hasattr(os, "pidfd_open"):  # elsewhere the caller's clock has to do
             return
         try:

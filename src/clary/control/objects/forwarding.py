@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from clary.control.objects.access import check_access
 from clary.control.objects.answers import Answer, error_answer, send_answer
-from clary.control.objects.elsewhere import Elsewhere
+from clary.control.objects.remote_endpoint import RemoteEndpoint
 from clary.control.objects.request import S3Request, parse
 from clary.control.wire.asgi import Disconnected, Receive, Scope, Send
 from clary.control.wire.errors import ServiceError
@@ -45,7 +45,7 @@ _SIGNATURE = frozenset({"AWSAccessKeyId", "Signature", "Expires"})
 class S3Forwarder:
     """An ASGI application. ``account`` is the one clients know: the endpoint's own is none of their business."""
 
-    def __init__(self, place: Elsewhere, *, account: str) -> None:
+    def __init__(self, place: RemoteEndpoint, *, account: str) -> None:
         self._place = place
         self._account = account
         self._session: aiohttp.ClientSession | None = None
@@ -151,7 +151,7 @@ def _drop_framing(headers: dict[str, str]) -> None:
         headers["content-encoding"] = rest
 
 
-def _sign(method: str, url: str, headers: dict[str, str], place: Elsewhere) -> None:
+def _sign(method: str, url: str, headers: dict[str, str], place: RemoteEndpoint) -> None:
     """Signature version 4 over everything but the body, added to ``headers``."""
     if not place.access_key:
         return

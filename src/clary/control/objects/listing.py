@@ -11,7 +11,7 @@ from urllib.parse import quote
 from clary.control.objects.answers import Answer, Node, iso_date, xml_answer
 from clary.control.objects.local import LocalStore
 from clary.control.objects.request import S3Request
-from clary.control.objects.walking import PAST, Entry
+from clary.control.objects.walking import PAST, ListedObject
 from clary.control.wire.errors import ServiceError
 
 __all__ = ["PAGE_LIMIT", "list_objects", "list_objects_v2", "number"]
@@ -21,7 +21,7 @@ PAGE_LIMIT = 1000
 
 @dataclass(slots=True)
 class _Page:
-    entries: list[Entry] = field(default_factory=list)  # objects, and common prefixes (without status)
+    entries: list[ListedObject] = field(default_factory=list)  # objects, and common prefixes (without status)
     truncated: bool = False
     after: bytes = b""  # where the next page goes on
 
@@ -80,7 +80,7 @@ def _page(store: LocalStore, request: S3Request, prefix: bytes, delimiter: bytes
     return page
 
 
-def _grouped(found: Iterator[Entry], prefix: bytes, delimiter: bytes, after: bytes) -> Iterator[Entry]:
+def _grouped(found: Iterator[ListedObject], prefix: bytes, delimiter: bytes, after: bytes) -> Iterator[ListedObject]:
     """Keys that hold the delimiter behind the prefix, as one common prefix each."""
     last = b""
     for entry in found:
@@ -90,7 +90,7 @@ def _grouped(found: Iterator[Entry], prefix: bytes, delimiter: bytes, after: byt
             yield entry
         elif common != last and common + PAST != after:
             last = common
-            yield Entry(common, entry.path, None)
+            yield ListedObject(common, entry.path, None)
 
 
 def _answer(store: LocalStore, request: S3Request, page: _Page, head: list[Node], *, owner: bool) -> Answer:
@@ -111,14 +111,14 @@ def _answer(store: LocalStore, request: S3Request, page: _Page, head: list[Node]
     return xml_answer("ListBucketResult", nodes)
 
 
-def _contents(store: LocalStore, request: S3Request, entry: Entry, *, owner: bool) -> list[Node]:
+def _contents(store: LocalStore, request: S3Request, entry: ListedObject, *, owner: bool) -> list[Node]:
     assert entry.status is not None
-    facts = store.facts.read(entry.path, entry.status)
+    metadata = store.metadata.read(entry.path, entry.status)
     nodes: list[Node] = [
         ("Key", _encoded(request, entry.key.decode())),
         ("LastModified", iso_date(entry.status.st_mtime)),
-        ("ETag", f'"{facts.etag}"'),
-        ("Size", "0" if facts.marker else str(entry.status.st_size)),
+        ("ETag", f'"{metadata.etag}"'),
+        ("Size", "0" if metadata.marker else str(entry.status.st_size)),
         ("StorageClass", "STANDARD"),
     ]
     if owner:

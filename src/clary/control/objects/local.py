@@ -22,10 +22,10 @@ from typing import BinaryIO
 
 from clary.control.objects.base import NoSuchBucket, NoSuchKey, Object
 from clary.control.objects.cloning import clone
-from clary.control.objects.facts import Facts, FactsKeeper, md5_etag
 from clary.control.objects.moving import beside, link_or_clone, rename, sync
 from clary.control.objects.names import check_key, is_bucket_name, key_parts
-from clary.control.objects.walking import Entry, walk
+from clary.control.objects.object_metadata import MetadataStore, ObjectMetadata, md5_etag
+from clary.control.objects.walking import ListedObject, walk
 from clary.control.wire.errors import ServiceError
 
 __all__ = ["LocalStore"]
@@ -45,7 +45,7 @@ class LocalStore:
         self.root = root.resolve()
         self.staging = self.root / STAGING
         self.staging.mkdir(exist_ok=True)
-        self.facts = FactsKeeper()
+        self.metadata = MetadataStore()
 
     # the protocol of objects.base
 
@@ -88,7 +88,7 @@ class LocalStore:
         staged = self.stage_name()
         with self.dropping(staged):
             clone(path, staged)
-            self.facts.write(staged, Facts(etag=md5_etag(staged)))
+            self.metadata.write(staged, ObjectMetadata(etag=md5_etag(staged)))
             sync(staged)
             self.adopt(staged, bucket, key)
 
@@ -105,7 +105,7 @@ class LocalStore:
                     path.unlink()
                 path = path.parent
             elif _is_folder(path):
-                self.facts.forget(path)
+                self.metadata.forget(path)
         with suppress(OSError):  # a folder that is not empty stays
             self._prune(path)
 
@@ -116,7 +116,7 @@ class LocalStore:
         for name in sorted(os.listdir(self.root)):
             if self.bucket_exists(name):
                 status = (self.root / name).stat()
-                yield name, self.facts.read(self.root / name, status).created or status.st_mtime
+                yield name, self.metadata.read(self.root / name, status).created or status.st_mtime
 
     def create_bucket(self, bucket: str, region: str) -> bool:
         """False where it is there already."""
@@ -125,7 +125,7 @@ class LocalStore:
             path.mkdir()
         except FileExistsError:
             return False
-        self.facts.write(path, Facts(region=region, created=time.time()))
+        self.metadata.write(path, ObjectMetadata(region=region, created=time.time()))
         return True
 
     def region(self, bucket: str) -> str:
@@ -133,7 +133,7 @@ class LocalStore:
         if not self.bucket_exists(bucket):
             raise NoSuchBucket(bucket)
         path = self.root / bucket
-        return self.facts.read(path, path.stat()).region
+        return self.metadata.read(path, path.stat()).region
 
     def delete_bucket(self, bucket: str) -> None:
         """Raises NoSuchBucket, ServiceError BucketNotEmpty."""
@@ -158,7 +158,9 @@ class LocalStore:
                     return path, status
         raise NoSuchKey(bucket, key) if self.bucket_exists(bucket) else NoSuchBucket(bucket)
 
-    def walk(self, bucket: str, prefix: bytes = b"", after: bytes = b"", *, shallow: bool = False) -> Iterator[Entry]:
+    def walk(
+        self, bucket: str, prefix: bytes = b"", after: bytes = b"", *, shallow: bool = False
+    ) -> Iterator[ListedObject]:
         """Objects with ``prefix`` behind the key ``after``, in byte order of their keys. Raises NoSuchBucket.
 
         ``shallow`` gives, for each folder below the prefix, one Entry without status in place of what it holds.
@@ -177,7 +179,7 @@ class LocalStore:
         if base and base == prefix and base > after:  # the prefix may be a key itself
             status = folder.lstat()
             if self._marked(folder, status):
-                return chain((Entry(base, os.fsencode(folder), status),), found)
+                return chain((ListedObject(base, os.fsencode(folder), status),), found)
         return found
 
     def stage_name(self) -> Path:
@@ -200,8 +202,8 @@ class LocalStore:
     def adopt(self, staged: Path, bucket: str, key: str, *, new: bool = False) -> None:
         """Make the staged file the object ``key``; with ``new`` only where there is none (FileExistsError else).
 
-        An empty file under a key that ends in a slash becomes a folder with the file's facts. Raises NoSuchBucket, and
-        ServiceError for a key no file can have, here or anywhere.
+        An empty file under a key that ends in a slash becomes a folder that has the file's metadata. Raises
+        NoSuchBucket, ServiceError for a key no file can have, here or anywhere.
         """
         check_key(key)
         if key.endswith("/"):
@@ -209,7 +211,7 @@ class LocalStore:
             if status.st_size:
                 text = f"The key {key!r} ends in a slash: such an object is a folder here and holds no bytes"
                 raise ServiceError("InvalidArgument", text)
-            self.mark_folder(bucket, key, self.facts.read(staged, status))
+            self.mark_folder(bucket, key, self.metadata.read(staged, status))
             return
         for _ in range(RETRIES):
             target = self._target(bucket, key)
@@ -228,14 +230,14 @@ class LocalStore:
             # else a neighbour was just making or removing the folder
         raise _restless(bucket, key)
 
-    def mark_folder(self, bucket: str, key: str, facts: Facts) -> None:
+    def mark_folder(self, bucket: str, key: str, metadata: ObjectMetadata) -> None:
         """Make the folder that the empty object ``key``, ending in a slash, stands for. Raises as ``adopt``."""
         check_key(key)
         for _ in range(RETRIES):
             target = self._target(bucket, key)
             try:
                 target.mkdir(parents=True, exist_ok=True)
-                self.facts.write(target, replace(facts, marker=True))
+                self.metadata.write(target, replace(metadata, marker=True))
                 return
             except (FileExistsError, NotADirectoryError) as error:
                 if target.is_file() or self._is_below_file(target):
@@ -275,7 +277,7 @@ class LocalStore:
 
     def _marked(self, folder: bytes | Path, status: os.stat_result) -> bool:
         """Whether somebody asked for the folder by name."""
-        return self.facts.read(folder, status).marker
+        return self.metadata.read(folder, status).marker
 
     def _prune(self, folder: Path) -> None:
         """Remove ``folder`` and those above it as long as they are empty and nobody asked for them by name."""

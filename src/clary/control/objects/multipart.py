@@ -11,9 +11,9 @@ from clary.control.objects import uploads as on_disk
 from clary.control.objects.answers import Answer, Node, iso_date, xml_answer
 from clary.control.objects.base import NoSuchBucket, NoSuchKey
 from clary.control.objects.conditions import check_conditions, parse_range
-from clary.control.objects.facts import Facts
 from clary.control.objects.listing import PAGE_LIMIT, number
 from clary.control.objects.local import LocalStore
+from clary.control.objects.object_metadata import ObjectMetadata
 from clary.control.objects.reading import stored_headers
 from clary.control.objects.request import S3Request
 from clary.control.objects.staging import stage
@@ -57,7 +57,7 @@ async def upload_part_copy(store: LocalStore, request: S3Request) -> Answer:
     upload, part = _find(store, request), _part_number(request)
     bucket, key = copy_source(request)
     path, status = store.locate(bucket, key)
-    etag = store.facts.read(path, status).etag
+    etag = store.metadata.read(path, status).etag
     check_conditions(request.headers, etag, status.st_mtime, prefix="x-amz-copy-source-")
     asked = parse_range(request.headers.get("x-amz-copy-source-range", ""), status.st_size)
     start, stop = asked or (0, status.st_size)
@@ -80,8 +80,8 @@ async def complete_upload(store: LocalStore, request: S3Request) -> Answer:
     try:
         upload = _find(store, request)
     except ServiceError:
-        if facts := _completed(store, request):
-            return _result(request, facts.etag)
+        if metadata := _completed(store, request):
+            return _result(request, metadata.etag)
         raise
     parts = on_disk.choose(upload, [(int(text), md5) for text, md5 in asked])
     digests = b"".join(bytes.fromhex(part.md5) for part in parts)
@@ -91,10 +91,10 @@ async def complete_upload(store: LocalStore, request: S3Request) -> Answer:
         try:
             await asyncio.to_thread(on_disk.join, parts, staged)
         except FileNotFoundError:
-            if facts := _completed(store, request):  # by the same request sent twice
-                return _result(request, facts.etag)
+            if metadata := _completed(store, request):  # by the same request sent twice
+                return _result(request, metadata.etag)
             raise on_disk.unknown() from None
-        store.facts.write(staged, Facts(etag=etag, headers=upload.headers, upload=upload.id))
+        store.metadata.write(staged, ObjectMetadata(etag=etag, headers=upload.headers, upload=upload.id))
         await adopt(store, request, staged)
     await asyncio.to_thread(on_disk.remove, upload)
     return _result(request, etag)
@@ -166,14 +166,14 @@ def _copy_range(source: Path, staged: Path, start: int, stop: int) -> str:
     return digest.hexdigest()
 
 
-def _completed(store: LocalStore, request: S3Request) -> Facts | None:
+def _completed(store: LocalStore, request: S3Request) -> ObjectMetadata | None:
     """Facts of the object if this very upload made it."""
     try:
         path, status = store.locate(request.bucket, request.key)
     except NoSuchKey:
         return None
-    facts = store.facts.read(path, status)
-    return facts if facts.upload == request.query["uploadId"] else None
+    metadata = store.metadata.read(path, status)
+    return metadata if metadata.upload == request.query["uploadId"] else None
 
 
 def _result(request: S3Request, etag: str) -> Answer:

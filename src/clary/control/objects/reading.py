@@ -10,9 +10,9 @@ from collections.abc import AsyncGenerator, Mapping
 from clary.control.objects.answers import Answer, http_date
 from clary.control.objects.base import NoSuchKey
 from clary.control.objects.conditions import check_conditions, not_modified, parse_range
-from clary.control.objects.facts import Facts
 from clary.control.objects.listing import number
 from clary.control.objects.local import LocalStore
+from clary.control.objects.object_metadata import ObjectMetadata
 from clary.control.objects.request import S3Request
 from clary.control.wire.errors import ServiceError
 
@@ -37,7 +37,7 @@ async def get_object(store: LocalStore, request: S3Request) -> Answer:
     """GetObject or HeadObject, by the method of the request."""
     path, status = store.locate(request.bucket, request.key)
     if stat.S_ISDIR(status.st_mode):
-        return _marker(store.facts.read(path, status), status, request)
+        return _marker(store.metadata.read(path, status), status, request)
     try:
         file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError as error:
@@ -72,10 +72,10 @@ def stored_headers(headers: Mapping[str, str]) -> dict[str, str]:
 def _describe(store: LocalStore, request: S3Request, file: int) -> tuple[Answer, int, int]:
     """The answer without body, and the range of bytes asked for."""
     status = os.fstat(file)
-    facts = store.facts.read(file, status)
-    check_conditions(request.headers, facts.etag, status.st_mtime)
-    headers = _headers(facts, status, request)
-    if not_modified(request.headers, facts.etag, status.st_mtime):
+    metadata = store.metadata.read(file, status)
+    check_conditions(request.headers, metadata.etag, status.st_mtime)
+    headers = _headers(metadata, status, request)
+    if not_modified(request.headers, metadata.etag, status.st_mtime):
         return Answer(304, headers), 0, 0
     size = status.st_size
     if number(request, "partNumber", 1) != 1:
@@ -88,13 +88,13 @@ def _describe(store: LocalStore, request: S3Request, file: int) -> tuple[Answer,
     return Answer(206 if asked else 200, headers), start, stop
 
 
-def _headers(facts: Facts, status: os.stat_result, request: S3Request) -> dict[str, str]:
+def _headers(metadata: ObjectMetadata, status: os.stat_result, request: S3Request) -> dict[str, str]:
     headers = {
-        "etag": f'"{facts.etag}"',
+        "etag": f'"{metadata.etag}"',
         "last-modified": http_date(status.st_mtime),
         "accept-ranges": "bytes",
         "content-type": CONTENT_TYPE,
-        **facts.headers,
+        **metadata.headers,
     }
     for name in STORED_HEADERS:
         if (override := request.query.get(f"response-{name}")) is not None:
@@ -104,8 +104,8 @@ def _headers(facts: Facts, status: os.stat_result, request: S3Request) -> dict[s
     return headers
 
 
-def _marker(facts: Facts, status: os.stat_result, request: S3Request) -> Answer:
-    return Answer(200, _headers(facts, status, request) | {"content-length": "0"})
+def _marker(metadata: ObjectMetadata, status: os.stat_result, request: S3Request) -> Answer:
+    return Answer(200, _headers(metadata, status, request) | {"content-length": "0"})
 
 
 async def _stream(file: int, start: int, stop: int) -> AsyncGenerator[bytes]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from clary.control.objects.base import NoSuchBucket, NoSuchKey, Object
-from clary.control.objects.elsewhere import Elsewhere
+from clary.control.objects.remote_endpoint import RemoteEndpoint
 from clary.control.wire.errors import ServiceError
 
 __all__ = ["RemoteStore"]
@@ -28,7 +28,7 @@ class RemoteStore:
 
     local = False
 
-    def __init__(self, place: Elsewhere) -> None:
+    def __init__(self, place: RemoteEndpoint) -> None:
         self._place = place
 
     def bucket_exists(self, bucket: str) -> bool:

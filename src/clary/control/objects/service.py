@@ -6,11 +6,11 @@ import asyncio
 
 from clary.control.objects import uploads
 from clary.control.objects.base import ObjectStore
-from clary.control.objects.elsewhere import Elsewhere
 from clary.control.objects.forwarding import S3Forwarder
-from clary.control.objects.front import S3Front
 from clary.control.objects.local import LocalStore
 from clary.control.objects.remote import RemoteStore
+from clary.control.objects.remote_endpoint import RemoteEndpoint
+from clary.control.objects.s3_app import S3App
 from clary.control.settings import Settings
 from clary.control.wire.asgi import ASGIApp
 
@@ -28,12 +28,12 @@ class ObjectService:
         self._local: LocalStore | None = None
         self._forwarder: S3Forwarder | None = None
         if settings.s3_endpoint:
-            place = Elsewhere.from_environment(settings.s3_endpoint, settings.region)
+            place = RemoteEndpoint.from_environment(settings.s3_endpoint, settings.region)
             self.store = RemoteStore(place)
             self.app = self._forwarder = S3Forwarder(place, account=settings.account)
         else:
             self.store = self._local = LocalStore(settings.s3_root)
-            self.app = S3Front(self._local, account=settings.account, region=settings.region)
+            self.app = S3App(self._local, account=settings.account, region=settings.region)
 
     async def start(self) -> None:
         if self._forwarder is not None:

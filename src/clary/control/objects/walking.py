@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from clary.control.objects.moving import TEMPORARY
 
-__all__ = ["PAST", "Entry", "walk"]
+__all__ = ["PAST", "ListedObject", "walk"]
 
 PAST = b"\xff"  # no UTF-8 text holds this byte: with it, a key stands behind every key that begins as it does
 
@@ -17,7 +17,7 @@ Marked = Callable[[bytes, os.stat_result], bool]  # whether a folder was stored 
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ListedObject:
     """An object that was found, or, with ``status`` None, a common prefix."""
 
     key: bytes
@@ -27,7 +27,7 @@ class Entry:
 
 def walk(
     folder: bytes, base: bytes, marked: Marked, *, prefix: bytes = b"", after: bytes = b"", shallow: bool = False
-) -> Iterator[Entry]:
+) -> Iterator[ListedObject]:
     """Objects in ``folder``, whose keys begin with ``base``, then with ``prefix``, and stand behind ``after``.
 
     Symbolic links are left out, and names that are no UTF-8. ``shallow`` gives one Entry without status in place of all
@@ -39,7 +39,7 @@ def walk(
             continue
         if not name.endswith(b"/"):
             if key > after and (status := _status(entry)):
-                yield Entry(key, entry.path, status)
+                yield ListedObject(key, entry.path, status)
             continue
         if after > key and (not after.startswith(key) or after == key + PAST):
             continue  # every key in this folder comes before
@@ -47,12 +47,12 @@ def walk(
         if not shallow:
             yield from inside
         elif next(inside, None):
-            yield Entry(key, entry.path, None)
+            yield ListedObject(key, entry.path, None)
 
 
-def _folder(entry: os.DirEntry[bytes], key: bytes, marked: Marked, after: bytes) -> Iterator[Entry]:
+def _folder(entry: os.DirEntry[bytes], key: bytes, marked: Marked, after: bytes) -> Iterator[ListedObject]:
     if key > after and (status := _status(entry)) and marked(entry.path, status):
-        yield Entry(key, entry.path, status)
+        yield ListedObject(key, entry.path, status)
     yield from walk(entry.path, key, marked, after=after)
 
 

@@ -14,9 +14,9 @@ from clary.control.objects.answers import Answer, Node, iso_date, xml_answer
 from clary.control.objects.base import NoSuchBucket, NoSuchKey
 from clary.control.objects.cloning import clone
 from clary.control.objects.conditions import check_conditions
-from clary.control.objects.facts import Facts
 from clary.control.objects.local import LocalStore
 from clary.control.objects.names import check_key
+from clary.control.objects.object_metadata import ObjectMetadata
 from clary.control.objects.reading import stored_headers
 from clary.control.objects.request import S3Request
 from clary.control.objects.staging import stage
@@ -46,7 +46,7 @@ async def put_object(store: LocalStore, request: S3Request) -> Answer:
     body = request.body()
     staged = await stage(store, body)
     with store.dropping(staged.path):
-        store.facts.write(staged.path, Facts(etag=staged.md5, headers=headers))
+        store.metadata.write(staged.path, ObjectMetadata(etag=staged.md5, headers=headers))
         await adopt(store, request, staged.path)
     return Answer(200, {"etag": f'"{staged.md5}"', **body.checksums.announced})
 
@@ -56,22 +56,22 @@ async def copy_object(store: LocalStore, request: S3Request) -> Answer:
     check_target(store, request)
     bucket, key = copy_source(request)
     path, status = store.locate(bucket, key)
-    facts = store.facts.read(path, status)
-    check_conditions(request.headers, facts.etag, status.st_mtime, prefix="x-amz-copy-source-")
+    metadata = store.metadata.read(path, status)
+    check_conditions(request.headers, metadata.etag, status.st_mtime, prefix="x-amz-copy-source-")
     replace = request.headers.get("x-amz-metadata-directive", "COPY").upper() == "REPLACE"
     if (bucket, key) == (request.bucket, request.key) and not replace:
         raise ServiceError("InvalidRequest", "This copy request is illegal: it changes nothing about the object.")
-    kept = stored_headers(request.headers) if replace else dict(facts.headers)
+    kept = stored_headers(request.headers) if replace else dict(metadata.headers)
     staged = store.stage_name()
     with store.dropping(staged):
         if stat.S_ISDIR(status.st_mode):
             staged.touch()
         else:
             await _clone(path, staged, NoSuchKey(bucket, key))
-        store.facts.write(staged, Facts(etag=facts.etag, headers=kept))
+        store.metadata.write(staged, ObjectMetadata(etag=metadata.etag, headers=kept))
         await adopt(store, request, staged)
     changed = store.locate(request.bucket, request.key)[1].st_mtime
-    return xml_answer("CopyObjectResult", [("LastModified", iso_date(changed)), ("ETag", f'"{facts.etag}"')])
+    return xml_answer("CopyObjectResult", [("LastModified", iso_date(changed)), ("ETag", f'"{metadata.etag}"')])
 
 
 def delete_object(store: LocalStore, request: S3Request) -> Answer:
@@ -112,7 +112,7 @@ def check_overwrite(store: LocalStore, request: S3Request) -> None:
         if "if-match" in request.headers:
             raise
         return
-    check_conditions(request.headers, store.facts.read(path, status).etag, status.st_mtime)
+    check_conditions(request.headers, store.metadata.read(path, status).etag, status.st_mtime)
     if "if-none-match" in request.headers:
         raise _taken()
 

@@ -38,11 +38,11 @@ def open_database(text: str) -> Engine:
             raise
     except ModuleNotFoundError as error:
         raise MissingPackageError(
-            f"the package {error.name} is not installed", where=shown, mend="pip install 'clary[postgres]'"
+            f"the package {error.name} is not installed", where=shown, hint="pip install 'clary[postgres]'"
         ) from error
     except DBAPIError as error:
         raise UsageError(
-            f"the store cannot be opened ({error.orig})", where=shown, mend="give another address with --store"
+            f"the store cannot be opened ({error.orig})", where=shown, hint="give another address with --store"
         ) from error
     return engine
 
@@ -68,13 +68,13 @@ def _address(text: str) -> URL:
     if url.drivername not in ("sqlite", "sqlite+pysqlite", "postgresql+psycopg"):
         raise _unusable(url.drivername)
     if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
-        raise UsageError("a store in memory would be lost", where="--store", mend="write sqlite:////path/to/clary.db")
+        raise UsageError("a store in memory would be lost", where="--store", hint="write sqlite:////path/to/clary.db")
     return url
 
 
 def _unusable(what: str) -> UsageError:
     scheme = what.partition(":")[0]  # the rest may hold a password
-    return UsageError(f"`{scheme}` is no store", where="--store", mend="write sqlite:////path or postgresql://...")
+    return UsageError(f"`{scheme}` is no store", where="--store", hint="write sqlite:////path or postgresql://...")
 
 
 def _sqlite(url: URL) -> Engine:
@@ -123,7 +123,7 @@ def _version(connection: Connection, shown: str) -> str:
         raise UsageError(
             f"the store is of version {found}, written by a newer Clary; this one knows versions up to {schema.HEAD}",
             where=shown,
-            mend="install the newer Clary again, or give another --home",
+            hint="install the newer Clary again, or give another --home",
         )
     return found
 

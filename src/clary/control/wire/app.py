@@ -24,13 +24,13 @@ from clary.control.wire.asgi import (
     read_body,
 )
 from clary.control.wire.bodies import CheckedBody
-from clary.control.wire.claims import Claim, Refused, claim
 from clary.control.wire.errors import ServiceError
 from clary.control.wire.json_writer import dumped
 from clary.control.wire.operation import OPERATIONS, Call, Handler, calling
 from clary.control.wire.routing import Route, is_s3, route
 from clary.control.wire.services import Operation, describe
 from clary.control.wire.signature import digest_mismatch, known, verify, verify_body
+from clary.control.wire.sigv4_header import Refused, SigV4Header, read_header
 from clary.control.wire.validation import Validator, validation_code
 from clary.errors import CustomerError
 
@@ -74,7 +74,7 @@ class _App:
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         head, request_id = Head.of(scope), str(uuid.uuid4())
         try:
-            found = claim(head)
+            found = read_header(head)
             if self.credentials is None and refusals.from_foreign_page(head):
                 raise Refused("AccessDenied", "Web pages of another origin may not call this server")
         except Refused as refused:
@@ -88,7 +88,7 @@ class _App:
             await self._call(head, found, request_id, receive, send)
 
     async def _object(
-        self, head: Head, found: Claim | None, request_id: str, scope: Scope, receive: Receive, send: Send
+        self, head: Head, found: SigV4Header | None, request_id: str, scope: Scope, receive: Receive, send: Send
     ) -> None:
         if self.credentials is None:
             await self.s3(scope, receive, send)
@@ -106,7 +106,7 @@ class _App:
         if body.wrong and not body.answered:
             await self._refuse(head, digest_mismatch(), request_id, send, s3=True)
 
-    async def _call(self, head: Head, found: Claim | None, request_id: str, receive: Receive, send: Send) -> None:
+    async def _call(self, head: Head, found: SigV4Header | None, request_id: str, receive: Receive, send: Send) -> None:
         try:
             if self.credentials is not None:
                 known(found, self.credentials)  # a stranger's body is not even read
@@ -124,8 +124,8 @@ class _App:
             await answer(send, outgoing)
 
     def _health(self, request_id: str) -> Outgoing:
-        facts = {"status": "ok", "version": clary.__version__, "region": self.region, "account": self.account}
-        return _identified(Outgoing(200, [(b"content-type", b"application/json")], dumped(facts)), request_id)
+        health = {"status": "ok", "version": clary.__version__, "region": self.region, "account": self.account}
+        return _identified(Outgoing(200, [(b"content-type", b"application/json")], dumped(health)), request_id)
 
     async def _refuse(self, head: Head, refused: Refused, request_id: str, send: Send, *, s3: bool) -> None:
         logger.info("%s %s refused: %s", head.method, head.path, refused.message)
@@ -137,7 +137,7 @@ class _App:
             outgoing.headers.append((b"connection", b"close"))
         await answer(send, _identified(outgoing, request_id))
 
-    async def _answer(self, head: Head, found: Claim | None, body: bytes | None, request_id: str) -> Outgoing:
+    async def _answer(self, head: Head, found: SigV4Header | None, body: bytes | None, request_id: str) -> Outgoing:
         """Raises ServiceError where no service can be made out; every other error is answered in its protocol."""
         way = route(head, found, body or b"")
         try:
@@ -154,7 +154,7 @@ class _App:
         return _identified(outgoing, request_id)
 
     async def _perform(
-        self, way: Route, head: Head, found: Claim | None, body: bytes | None, request_id: str
+        self, way: Route, head: Head, found: SigV4Header | None, body: bytes | None, request_id: str
     ) -> Outgoing:
         operation, handler = _handler(way)
         if body is not None and not _payload(operation):

@@ -6,11 +6,11 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from clary.control.wire.asgi import Head, Outgoing
-from clary.control.wire.claims import Refused
 from clary.control.wire.errors import ServiceError
 from clary.control.wire.json_writer import dumped
 from clary.control.wire.query import escaped
 from clary.control.wire.routing import FORM
+from clary.control.wire.sigv4_header import Refused
 
 __all__ = ["for_calls", "from_foreign_page", "plain_error", "s3_error"]
 

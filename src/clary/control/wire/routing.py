@@ -8,7 +8,6 @@ from functools import cache
 from typing import Any, Protocol
 
 from clary.control.wire.asgi import Head, Outgoing
-from clary.control.wire.claims import Claim
 from clary.control.wire.errors import ServiceError
 from clary.control.wire.json import JsonProtocol
 from clary.control.wire.query import QueryProtocol, form
@@ -22,6 +21,7 @@ from clary.control.wire.services import (
     describe,
     of_signing_name,
 )
+from clary.control.wire.sigv4_header import SigV4Header
 
 __all__ = ["FORM", "Route", "WireProtocol", "is_s3", "route", "speaking"]
 
@@ -64,10 +64,10 @@ def speaking(service: str, protocol: str) -> WireProtocol:
     return _PROTOCOLS[protocol](describe(service))
 
 
-def is_s3(head: Head, claim: Claim | None) -> bool:
+def is_s3(head: Head, read_header: SigV4Header | None) -> bool:
     """Whether the request belongs to the object store: signed for it, or unsigned and nobody else's."""
-    if claim is not None:
-        return claim.service == "s3"
+    if read_header is not None:
+        return read_header.service == "s3"
     if "x-amz-target" in head.headers:
         return False
     if head.path == "/" and ((head.content_type == FORM and head.method == "POST") or "Action=" in head.query):
@@ -75,14 +75,14 @@ def is_s3(head: Head, claim: Claim | None) -> bool:
     return not any(describe(service).find(head.method, head.path) for service in UNSIGNED)
 
 
-def route(head: Head, claim: Claim | None, body: bytes) -> Route:
+def route(head: Head, read_header: SigV4Header | None, body: bytes) -> Route:
     """Raises ServiceError when no service can be made out."""
-    services = of_signing_name(claim.service) if claim else ()
+    services = of_signing_name(read_header.service) if read_header else ()
     target = head.headers.get("x-amz-target", "")
     if target:
         return _by_target(target, services)
-    if claim and not services:
-        raise ServiceError("UnknownOperationException", f"Clary does not answer calls to {claim.service}")
+    if read_header and not services:
+        raise ServiceError("UnknownOperationException", f"Clary does not answer calls to {read_header.service}")
     if head.path == "/" and (head.content_type == FORM or "Action=" in head.query):
         return _by_action(form(head, body), services)
     if head.path.startswith("/service/"):

@@ -20,7 +20,7 @@ from functools import lru_cache
 from urllib.parse import parse_qsl, quote, unquote
 
 from clary.control.wire.asgi import Head
-from clary.control.wire.claims import ALGORITHM, Claim, Refused, incomplete
+from clary.control.wire.sigv4_header import ALGORITHM, Refused, SigV4Header, incomplete
 
 __all__ = ["digest_mismatch", "known", "verify", "verify_body"]
 
@@ -40,7 +40,7 @@ SIGNED_V2 = frozenset(
 )
 
 
-def verify(head: Head, found: Claim | None, secrets: Mapping[str, str], *, now: datetime | None = None) -> str:
+def verify(head: Head, found: SigV4Header | None, secrets: Mapping[str, str], *, now: datetime | None = None) -> str:
     """Check an S3 request before its body: the digest the body must have comes back, empty where none was declared.
 
     ``secrets`` maps access keys to their secrets. Raises Refused.
@@ -49,7 +49,7 @@ def verify(head: Head, found: Claim | None, secrets: Mapping[str, str], *, now: 
 
 
 def verify_body(
-    head: Head, found: Claim | None, body: bytes, secrets: Mapping[str, str], *, now: datetime | None = None
+    head: Head, found: SigV4Header | None, body: bytes, secrets: Mapping[str, str], *, now: datetime | None = None
 ) -> None:
     """Check a request of any service with its whole body. Raises Refused."""
     digest = hashlib.sha256(body).hexdigest()
@@ -64,7 +64,7 @@ def digest_mismatch() -> Refused:
     return Refused("XAmzContentSHA256Mismatch", text, calls="InvalidSignatureException", status=400)
 
 
-def known(found: Claim | None, secrets: Mapping[str, str]) -> Claim:
+def known(found: SigV4Header | None, secrets: Mapping[str, str]) -> SigV4Header:
     """The claim of a key we know, right or wrong. Raises Refused for others and for none."""
     if found is None:
         raise Refused("AccessDenied", "Missing Authentication Token", calls="MissingAuthenticationTokenException")
@@ -77,7 +77,7 @@ def known(found: Claim | None, secrets: Mapping[str, str]) -> Claim:
 @dataclass(frozen=True, slots=True)
 class _Verification:
     head: Head
-    claim: Claim
+    claim: SigV4Header
     secrets: Mapping[str, str]
     now: datetime
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from clary.local.evaluations._base import Evaluation, Facts, Judge
+from clary.local.evaluations._base import Evaluation, EvaluationContext, Evaluator
 from clary.registry import Registry
 
-__all__ = ["JUDGES", "Evaluation", "Facts", "Judge"]
+__all__ = ["EVALUATORS", "Evaluation", "EvaluationContext", "Evaluator"]
 
-JUDGES: Registry[type[Judge[Any]]] = Registry("evaluations", __name__, "JUDGE")
+EVALUATORS: Registry[type[Evaluator[Any]]] = Registry("evaluations", __name__, "EVALUATOR")

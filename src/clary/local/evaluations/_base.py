@@ -13,7 +13,7 @@ from clary.vision.base.types import Dataset, Problem, Sample, SplitName, Task
 from clary.vision.inference.predictor import Model
 from clary.vision.inference.tasks import Prepared
 
-__all__ = ["Evaluation", "Facts", "Judge", "finite"]
+__all__ = ["Evaluation", "EvaluationContext", "Evaluator", "finite"]
 
 T = TypeVar("T")
 
@@ -21,7 +21,7 @@ MISTAKES = 10  # of a JSON text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
+class EvaluationContext:
     """What is the same for every task.
 
     ``samples`` are the pictures that were measured, in order; ``skipped`` says of each other one why it was not.
@@ -37,7 +37,7 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Evaluation(Facts, ABC):
+class Evaluation(EvaluationContext, ABC):
     """What was measured on one split. ``metrics`` lie in 0..1 unless said otherwise; ``main`` is the one a model is
     judged by."""
 
@@ -80,7 +80,7 @@ class Evaluation(Facts, ABC):
         return json.dumps(value, indent=2, allow_nan=False)
 
 
-class Judge(ABC, Generic[T]):
+class Evaluator(ABC, Generic[T]):
     """Compares predictions with the truth, picture after picture.
 
     ``ids`` maps class ids of the data set to those of the model. ``truth`` is called in threads, the rest in one.
@@ -94,7 +94,7 @@ class Judge(ABC, Generic[T]):
         self.ids = ids
 
     @abstractmethod
-    def truth(self, sample: Sample, picture: Prepared) -> T:
+    def truth(self, sample: Sample, image: Prepared) -> T:
         """What is known of a picture, in class ids of the model. Raises DataError or OSError if it cannot be read."""
 
     @abstractmethod
@@ -102,7 +102,7 @@ class Judge(ABC, Generic[T]):
         """Count a picture."""
 
     @abstractmethod
-    def evaluation(self, facts: Mapping[str, Any]) -> Evaluation:
+    def evaluation(self, context: Mapping[str, Any]) -> Evaluation:
         """What was counted. ``facts`` are those of ``Facts``."""
 
 

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 
 from clary.errors import UsageError
-from clary.local.evaluations._base import MISTAKES, Evaluation, Judge, finite
+from clary.local.evaluations._base import MISTAKES, Evaluation, Evaluator, finite
 from clary.vision.base import scores
 from clary.vision.base.scores import ClassScores
 from clary.vision.base.types import Dataset, Mistake, Prediction, Sample
 from clary.vision.inference.predictor import Model
 from clary.vision.inference.tasks import Prepared
 
-__all__ = ["JUDGE", "ClassificationEvaluation", "ClassificationJudge"]
+__all__ = ["EVALUATOR", "ClassificationEvaluation", "ClassificationEvaluator"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +108,7 @@ class ClassificationEvaluation(Evaluation):
         return ", ".join(self.class_names[c] for c in np.flatnonzero(flags)) or "(none)"
 
 
-class ClassificationJudge(Judge[tuple[int, ...]]):
+class ClassificationEvaluator(Evaluator[tuple[int, ...]]):
     """Keeps the scores of every picture. Raises UsageError for labels a single-label model cannot have."""
 
     name = "classification"
@@ -116,27 +116,27 @@ class ClassificationJudge(Judge[tuple[int, ...]]):
     def __init__(self, network: Model, data: Dataset, ids: Mapping[int, int], samples: Sequence[Sample]) -> None:
         super().__init__(network, data, ids, samples)
         if not network.manifest.multi_label and any(len(sample.classes) != 1 for sample in samples):
-            mend = "train with `multi_label=1`, or name a single-label data set"
+            hint = "train with `multi_label=1`, or name a single-label data set"
             what = "has pictures with several labels or none, the model gives each exactly one"
-            raise UsageError(what, where=data.root, mend=mend)
+            raise UsageError(what, where=data.root, hint=hint)
         self._true: list[tuple[int, ...]] = []
         self._scores: list[np.ndarray] = []
 
-    def truth(self, sample: Sample, picture: Prepared) -> tuple[int, ...]:
+    def truth(self, sample: Sample, image: Prepared) -> tuple[int, ...]:
         return tuple(self.ids[c] for c in sample.classes)
 
     def add(self, sample: Sample, truth: tuple[int, ...], prediction: Prediction) -> None:
         self._true.append(truth)
         self._scores.append(prediction.scores)
 
-    def evaluation(self, facts: Mapping[str, Any]) -> ClassificationEvaluation:
+    def evaluation(self, context: Mapping[str, Any]) -> ClassificationEvaluation:
         table = np.stack(self._scores)
         if self.network.manifest.multi_label:
             true = scores.cells(self._true, len(self.network.labels))
         else:
             true = np.array([ids[0] for ids in self._true], dtype=np.int64)
         metrics, matrix = _measured(true, table)
-        return ClassificationEvaluation(**facts, metrics=metrics, confusion=matrix, scores=table, true=true)
+        return ClassificationEvaluation(**context, metrics=metrics, confusion=matrix, scores=table, true=true)
 
 
 def _measured(true: np.ndarray, table: np.ndarray) -> tuple[dict[str, float], np.ndarray | None]:
@@ -159,4 +159,4 @@ def _measured(true: np.ndarray, table: np.ndarray) -> tuple[dict[str, float], np
     return metrics, matrix
 
 
-JUDGE = ClassificationJudge
+EVALUATOR = ClassificationEvaluator

@@ -9,15 +9,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-from clary.local.evaluations._base import MISTAKES, Evaluation, Judge, finite
+from clary.local.evaluations._base import MISTAKES, Evaluation, Evaluator, finite
+from clary.vision.base.average_precision import AveragePrecision, Curve
 from clary.vision.base.boxes import iou
-from clary.vision.base.detections import Curve
-from clary.vision.base.detections import Detections as Measure
 from clary.vision.base.types import Box, Dataset, Detections, Sample
 from clary.vision.inference.predictor import Model
 from clary.vision.inference.tasks import Prepared
 
-__all__ = ["JUDGE", "SCORE", "DetectionEvaluation", "DetectionJudge", "Look", "Verdict"]
+__all__ = ["EVALUATOR", "SCORE", "BoxComparison", "DetectionEvaluation", "DetectionEvaluator", "Verdict"]
 
 SCORE = 0.3  # from which a box counts as said, where one has to choose: by single pictures, and shown ones
 OVERLAP = 0.5  # from which it is a hit
@@ -30,7 +29,7 @@ _WRONG: tuple[Verdict, ...] = ("of another class", "badly placed", "double", "fa
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class BoxComparison:
     """One picture: its true boxes in pixels and class ids of the model, what was said with SCORE or more, a verdict on
     each box that was said, and which true boxes were hit."""
 
@@ -76,19 +75,23 @@ class DetectionEvaluation(Evaluation):
         "recall": f"recall at {SCORE}",
     }
 
-    measure: Measure = field(repr=False)
-    looks: tuple[Look, ...] = field(repr=False)
+    measure: AveragePrecision = field(repr=False)
+    comparisons: tuple[BoxComparison, ...] = field(repr=False)
 
     def curves(self) -> list[Curve]:
         """The precision-recall curve of each class at an overlap of 0.5."""
         return [self.measure.curve(c, OVERLAP) for c in range(len(self.class_names))]
 
-    def worst(self, k: int = MISTAKES) -> list[Look]:
+    def worst(self, k: int = MISTAKES) -> list[BoxComparison]:
         """The ``k`` pictures with most boxes missed or wrong; of equal ones that with the surer mistakes first."""
-        faulty = [look for look in self.looks if look.missed or look.wrong]
-        return sorted(faulty, key=lambda look: (-look.missed - look.wrong, -float(look.found.scores.max(initial=0))))[
-            :k
-        ]
+        faulty = [comparison for comparison in self.comparisons if comparison.missed or comparison.wrong]
+        return sorted(
+            faulty,
+            key=lambda comparison: (
+                -comparison.missed - comparison.wrong,
+                -float(comparison.found.scores.max(initial=0)),
+            ),
+        )[:k]
 
     def class_rows(self) -> list[dict[str, Any]]:
         precision = self.measure.average_precision(OVERLAP)
@@ -112,13 +115,13 @@ class DetectionEvaluation(Evaluation):
     def mistake_rows(self, k: int = MISTAKES) -> list[dict[str, Any]]:
         return [
             {
-                "image": str(look.sample.image),
-                "boxes": len(look.true),
-                "missed": look.missed,
-                "wrong": look.wrong,
-                "reason": look.reason,
+                "image": str(comparison.sample.image),
+                "boxes": len(comparison.true),
+                "missed": comparison.missed,
+                "wrong": comparison.wrong,
+                "reason": comparison.reason,
             }
-            for look in self.worst(k)
+            for comparison in self.worst(k)
         ]
 
     def summary(self) -> str:
@@ -126,17 +129,17 @@ class DetectionEvaluation(Evaluation):
         return f"mAP {self.metrics['mAP']:.4f} on {self.count} {self.split} pictures (COCO {numbers})"
 
 
-class DetectionJudge(Judge[tuple[Box, ...]]):
+class DetectionEvaluator(Evaluator[tuple[Box, ...]]):
     """Counts boxes; those marked difficult like the others, as SageMaker's metric does."""
 
     name = "detection"
 
     def __init__(self, network: Model, data: Dataset, ids: Mapping[int, int], samples: Sequence[Sample]) -> None:
         super().__init__(network, data, ids, samples)
-        self._measure = Measure(len(network.labels))
-        self._looks: list[Look] = []
+        self._measure = AveragePrecision(len(network.labels))
+        self._comparisons: list[BoxComparison] = []
 
-    def truth(self, sample: Sample, picture: Prepared) -> tuple[Box, ...]:
+    def truth(self, sample: Sample, image: Prepared) -> tuple[Box, ...]:
         return tuple(Box(self.ids[b.class_id], b.xmin, b.ymin, b.xmax, b.ymax, b.difficult) for b in sample.boxes)
 
     def add(self, sample: Sample, truth: tuple[Box, ...], prediction: Detections) -> None:
@@ -145,11 +148,13 @@ class DetectionJudge(Judge[tuple[Box, ...]]):
         rows = np.column_stack([[b.class_id for b in truth], boxes]) if truth else np.empty((0, 5))
         self._measure.add(rows, prediction.rows)
         said = prediction.above(SCORE)
-        self._looks.append(Look(sample, truth, said, *_judged(rows, said)))
+        self._comparisons.append(BoxComparison(sample, truth, said, *_judged(rows, said)))
 
-    def evaluation(self, facts: Mapping[str, Any]) -> DetectionEvaluation:
+    def evaluation(self, context: Mapping[str, Any]) -> DetectionEvaluation:
         metrics = {"mAP": self._measure.mean_average_precision(OVERLAP), **self._measure.coco()}
-        return DetectionEvaluation(**facts, metrics=metrics, measure=self._measure, looks=tuple(self._looks))
+        return DetectionEvaluation(
+            **context, metrics=metrics, measure=self._measure, comparisons=tuple(self._comparisons)
+        )
 
 
 def _judged(true: np.ndarray, found: Detections) -> tuple[tuple[Verdict, ...], tuple[bool, ...]]:
@@ -181,4 +186,4 @@ def _fault(shared: np.ndarray, alike: np.ndarray) -> Verdict:
     return "badly placed" if (shared[alike] > NEAR).any() else "false"
 
 
-JUDGE = DetectionJudge
+EVALUATOR = DetectionEvaluator

@@ -10,21 +10,21 @@ from typing import Any
 import numpy as np
 
 from clary.errors import DataError, ImageError
-from clary.local.evaluations._base import MISTAKES, Evaluation, Judge, finite
+from clary.local.evaluations._base import MISTAKES, Evaluation, Evaluator, finite
 from clary.vision.base.imaging import decode_mask
 from clary.vision.base.pixels import PixelCounts
 from clary.vision.base.types import IGNORED, Dataset, Sample, Segmentation
 from clary.vision.inference.predictor import Model
 from clary.vision.inference.tasks import Prepared
 
-__all__ = ["JUDGE", "SegmentationEvaluation", "SegmentationJudge", "View"]
+__all__ = ["EVALUATOR", "MaskComparison", "SegmentationEvaluation", "SegmentationEvaluator"]
 
 KEPT = 24  # pictures whose masks are kept, those that agree least
 SIDE = 512  # pixels of the longer side of a mask that is kept, to be looked at
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class MaskComparison:
     """One picture: its mean intersection over union, which true class was most often taken for which other and for
     what share of the labelled pixels, and the class ids that are true and predicted, uint8, the longer side at most
     about SIDE pixels."""
@@ -55,12 +55,12 @@ class SegmentationEvaluation(Evaluation):
     }
 
     counts: PixelCounts = field(repr=False)
-    by_picture: np.ndarray = field(repr=False)
-    views: tuple[View, ...] = field(repr=False)
+    by_image: np.ndarray = field(repr=False)
+    comparisons: tuple[MaskComparison, ...] = field(repr=False)
 
-    def worst(self, k: int = MISTAKES) -> list[View]:
+    def worst(self, k: int = MISTAKES) -> list[MaskComparison]:
         """The ``k`` pictures that agree least, at most KEPT."""
-        return [view for view in self.views if view.iou < 1][:k]
+        return [comparison for comparison in self.comparisons if comparison.iou < 1][:k]
 
     def class_rows(self) -> list[dict[str, Any]]:
         table, union = self.counts.table, self.counts.iou
@@ -77,7 +77,9 @@ class SegmentationEvaluation(Evaluation):
         ]
 
     def mistake_rows(self, k: int = MISTAKES) -> list[dict[str, Any]]:
-        return [{"image": str(view.sample.image), "iou": round(view.iou, 6)} for view in self.worst(k)]
+        return [
+            {"image": str(comparison.sample.image), "iou": round(comparison.iou, 6)} for comparison in self.worst(k)
+        ]
 
     def summary(self) -> str:
         numbers = self.metrics
@@ -90,7 +92,7 @@ class SegmentationEvaluation(Evaluation):
         return {"confusion": self.counts.table.tolist()}
 
 
-class SegmentationJudge(Judge[np.ndarray]):
+class SegmentationEvaluator(Evaluator[np.ndarray]):
     """Counts pixels; ignored ones are left out."""
 
     name = "segmentation"
@@ -98,25 +100,25 @@ class SegmentationJudge(Judge[np.ndarray]):
     def __init__(self, network: Model, data: Dataset, ids: Mapping[int, int], samples: Sequence[Sample]) -> None:
         super().__init__(network, data, ids, samples)
         self._counts = PixelCounts(len(network.labels))
-        self._by_picture: list[float] = []
-        self._kept: list[tuple[float, int, View]] = []  # a heap, the best of the worst on top
+        self._by_image: list[float] = []
+        self._kept: list[tuple[float, int, MaskComparison]] = []  # a heap, the best of the worst on top
         self._table = np.full(256, IGNORED, np.uint8)
         for mine, theirs in ids.items():
             self._table[mine] = theirs
 
-    def truth(self, sample: Sample, picture: Prepared) -> np.ndarray:
+    def truth(self, sample: Sample, image: Prepared) -> np.ndarray:
         assert sample.mask is not None
         try:
             mask = decode_mask(sample.mask.read(), sample.mask_values)
         except ImageError as error:
-            raise DataError(error.what, where=sample.mask, mend=error.mend) from error
-        if mask.shape != picture.size[::-1]:
-            found = f"{mask.shape[1]} x {mask.shape[0]} pixels, the picture {picture.size[0]} x {picture.size[1]}"
-            raise DataError(f"is a mask of {found}", where=sample.mask, mend="export them in one size")
+            raise DataError(error.what, where=sample.mask, hint=error.hint) from error
+        if mask.shape != image.size[::-1]:
+            found = f"{mask.shape[1]} x {mask.shape[0]} pixels, the picture {image.size[0]} x {image.size[1]}"
+            raise DataError(f"is a mask of {found}", where=sample.mask, hint="export them in one size")
         beyond = [i for i in np.unique(mask).tolist() if i != IGNORED and i not in self.ids]
         if beyond:
             what = f"has pixels of class id {beyond[0]}, the highest known is {len(self.ids) - 1}"
-            raise DataError(what, where=sample.mask, mend="see `clary data check`")
+            raise DataError(what, where=sample.mask, hint="see `clary data check`")
         truth: np.ndarray = self._table[mask]
         return truth
 
@@ -126,25 +128,27 @@ class SegmentationJudge(Judge[np.ndarray]):
         self._counts.table += alone.table
         there = alone.iou[~np.isnan(alone.iou)]
         agreed = float(there.mean()) if there.size else 1.0  # nothing but ignored pixels
-        self._by_picture.append(agreed)
+        self._by_image.append(agreed)
         if len(self._kept) < KEPT or agreed < -self._kept[0][0]:
             step = max(1, -(-max(truth.shape) // SIDE))
             shown = truth[::step, ::step].copy(), prediction.classes[::step, ::step].copy()
-            view = View(sample, agreed, _most_confused(alone.table), *shown)
+            comparison = MaskComparison(sample, agreed, _most_confused(alone.table), *shown)
             (heapq.heappush if len(self._kept) < KEPT else heapq.heapreplace)(
-                self._kept, (-agreed, -len(self._by_picture), view)
+                self._kept, (-agreed, -len(self._by_image), comparison)
             )
 
-    def evaluation(self, facts: Mapping[str, Any]) -> SegmentationEvaluation:
+    def evaluation(self, context: Mapping[str, Any]) -> SegmentationEvaluation:
         counts = self._counts
         metrics = {
             "pixel_accuracy": counts.pixel_accuracy,
             "mIOU": counts.mean_iou,
             "mIOU_present": counts.mean_iou_present,
         }
-        views = tuple(view for *_, view in sorted(self._kept, key=lambda one: (-one[0], -one[1])))
-        by_picture = np.array(self._by_picture)
-        return SegmentationEvaluation(**facts, metrics=metrics, counts=counts, by_picture=by_picture, views=views)
+        comparisons = tuple(comparison for *_, comparison in sorted(self._kept, key=lambda one: (-one[0], -one[1])))
+        by_image = np.array(self._by_image)
+        return SegmentationEvaluation(
+            **context, metrics=metrics, counts=counts, by_image=by_image, comparisons=comparisons
+        )
 
 
 def _most_confused(table: np.ndarray) -> tuple[int, int, float]:
@@ -154,4 +158,4 @@ def _most_confused(table: np.ndarray) -> tuple[int, int, float]:
     return true, said, float(wrong[true, said] / max(int(table.sum()), 1))
 
 
-JUDGE = SegmentationJudge
+EVALUATOR = SegmentationEvaluator

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from clary.local.evaluations.detection import SCORE, DetectionEvaluation, Look
+from clary.local.evaluations.detection import SCORE, BoxComparison, DetectionEvaluation
 from clary.local.gallery import Shown, shown, title
 from clary.local.headline import Tile
 from clary.local.sections._base import Section
@@ -52,20 +52,27 @@ class Detection(Section[DetectionEvaluation]):
 
     def worst(self, evaluation: DetectionEvaluation, count: int) -> list[Shown]:
         found = [
-            shown(look.sample, title(look.sample), look.reason, partial(_drawn, look, evaluation.class_names))
-            for look in evaluation.worst(count)
+            shown(
+                comparison.sample,
+                title(comparison.sample),
+                comparison.reason,
+                partial(_drawn, comparison, evaluation.class_names),
+            )
+            for comparison in evaluation.worst(count)
         ]
         return [one for one in found if one]
 
 
-def _drawn(look: Look, names: tuple[str, ...], pixels: np.ndarray) -> np.ndarray:
+def _drawn(comparison: BoxComparison, names: tuple[str, ...], pixels: np.ndarray) -> np.ndarray:
     """True boxes broken, those found solid with their scores, in the colours of INKS."""
-    found = look.found
-    true = [Box(b.class_id, b.xmin, b.ymin, b.xmax, b.ymax, difficult=True) for b in look.true]
-    missed = ["" if hit else f"missed {names[box.class_id]}" for box, hit in zip(look.true, look.hit, strict=True)]
+    found = comparison.found
+    true = [Box(b.class_id, b.xmin, b.ymin, b.xmax, b.ymax, difficult=True) for b in comparison.true]
+    missed = [
+        "" if hit else f"missed {names[box.class_id]}" for box, hit in zip(comparison.true, comparison.hit, strict=True)
+    ]
     words = [f"{label} {score:.2f}" for label, score in zip(found.labels, found.scores, strict=True)]
-    inks = [INKS["true, found" if hit else "true, missed"] for hit in look.hit]
-    inks += [INKS["right" if verdict == "right" else "wrong"] for verdict in look.verdicts]
+    inks = [INKS["true, found" if hit else "true, missed"] for hit in comparison.hit]
+    inks += [INKS["right" if verdict == "right" else "wrong"] for verdict in comparison.verdicts]
     size = (found.width, found.height)
     boxes = [*true, *found.as_boxes()]
     return draw_boxes(pixels, boxes, names, size, captions=missed + words, inks=inks, letter=LETTER)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from clary.local.evaluations.segmentation import SegmentationEvaluation, View
+from clary.local.evaluations.segmentation import MaskComparison, SegmentationEvaluation
 from clary.local.gallery import Shown, shown, title
 from clary.local.headline import Tile
 from clary.local.sections._base import Section
@@ -38,7 +38,7 @@ class SegmentationSection(Section[SegmentationEvaluation]):
 
     def remark(self, evaluation: SegmentationEvaluation) -> str:
         numbers = evaluation.metrics
-        median = float(np.median(evaluation.by_picture))
+        median = float(np.median(evaluation.by_image))
         present = f"over the classes that are there {numbers['mIOU_present']:.3f}"
         return f"{present}, of a picture in the middle {median:.3f}"
 
@@ -54,23 +54,28 @@ class SegmentationSection(Section[SegmentationEvaluation]):
 
     def worst(self, evaluation: SegmentationEvaluation, count: int) -> list[Shown]:
         found = [
-            shown(view.sample, title(view.sample), _wrong(view, evaluation.class_names), partial(_drawn, view))
-            for view in evaluation.worst(count)
+            shown(
+                comparison.sample,
+                title(comparison.sample),
+                _wrong(comparison, evaluation.class_names),
+                partial(_drawn, comparison),
+            )
+            for comparison in evaluation.worst(count)
         ]
         return [one for one in found if one]
 
 
-def _wrong(view: View, names: Sequence[str]) -> str:
+def _wrong(comparison: MaskComparison, names: Sequence[str]) -> str:
     """``IoU 0.31; 24% of it background taken for pet``."""
-    true, said, share = view.confused
-    return f"IoU {view.iou:.2f}; {share:.0%} of it {names[true]} taken for {names[said]}"
+    true, said, share = comparison.confused
+    return f"IoU {comparison.iou:.2f}; {share:.0%} of it {names[true]} taken for {names[said]}"
 
 
-def _drawn(view: View, pixels: np.ndarray) -> np.ndarray:
+def _drawn(comparison: MaskComparison, pixels: np.ndarray) -> np.ndarray:
     """The mask over the picture, and the prediction over the same beside it."""
     pixels = thumbnail(pixels, round(HEIGHT * max(1.0, pixels.shape[1] / pixels.shape[0])))
     gap = np.full((pixels.shape[0], 4, 3), 255, np.uint8)
-    return np.concatenate([draw_mask(pixels, view.true), gap, draw_mask(pixels, view.predicted)], axis=1)
+    return np.concatenate([draw_mask(pixels, comparison.true), gap, draw_mask(pixels, comparison.predicted)], axis=1)
 
 
 SECTION = SegmentationSection()

@@ -17,4 +17,4 @@ def find(name: str) -> Spec:
         if name == spec.name or name in spec.aliases:
             return spec
     known = ", ".join(f"`{spec.name}`" for spec in SPECS)
-    raise UsageError(f"unknown algorithm `{name}`", mend=f"choose one of {known}")
+    raise UsageError(f"unknown algorithm `{name}`", hint=f"choose one of {known}")

@@ -77,7 +77,7 @@ def check_agreement(there: Mapping[str, object], here: Mapping[str, object]) -> 
     )
     if wrong:
         raise CustomerError(
-            f"The model in the model channel does not fit this job ({wrong})", mend=f"use the same {', '.join(here)}"
+            f"The model in the model channel does not fit this job ({wrong})", hint=f"use the same {', '.join(here)}"
         )
 
 

@@ -161,7 +161,7 @@ def read(blob: Blob, how: Callable[[bytes], Made]) -> Made:
     try:
         return how(blob.read())
     except ImageError as error:
-        raise DataError(error.what, where=blob, mend=error.mend) from error
+        raise DataError(error.what, where=blob, hint=error.hint) from error
     except OSError as error:
         raise DataError(f"cannot be read ({error.strerror})", where=blob) from error
 
@@ -174,7 +174,7 @@ def try_out(network: nn.Module, name: str, height: int, width: int, setting: str
     except (AssertionError, RuntimeError, ValueError) as error:
         raise CustomerError(
             f"The network {name} does not take pictures of {width} x {height} pixels ({' '.join(str(error).split())})",
-            mend=f"set another {setting}",
+            hint=f"set another {setting}",
         ) from error
 
 

@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _named(arguments: Sequence[str]) -> Spec:
     if len(arguments) != 1:
-        raise UsageError(f"{len(arguments)} arguments are given", mend="give one, the name of an algorithm")
+        raise UsageError(f"{len(arguments)} arguments are given", hint="give one, the name of an algorithm")
     return find(arguments[0])
 
 

@@ -11,7 +11,7 @@ from clary.errors import ArtifactError
 __all__ = ["Fields"]
 
 _MISSING = object()
-_MEND = "export the model again"
+_HINT = "export the model again"
 
 
 class Fields:
@@ -114,7 +114,7 @@ class Fields:
 
     def wrong(self, key: str, what: str) -> ArtifactError:
         """The error that says ``what`` of a key."""
-        return ArtifactError(f"`{self._name(key)}` {what}", where=self._where, mend=_MEND)
+        return ArtifactError(f"`{self._name(key)}` {what}", where=self._where, hint=_HINT)
 
     def _list(self, key: str) -> list[Any]:
         value = self._value.get(key, _MISSING)

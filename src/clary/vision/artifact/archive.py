@@ -57,7 +57,7 @@ def unpack(archive: Path | str, folder: Path | str, limits: tarsafe.Limits = LIM
     """
     archive, folder = Path(archive), Path(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError("is there and not empty", where=folder, mend="name a new folder")
+        raise UsageError("is there and not empty", where=folder, hint="name a new folder")
     try:
         size = archive.stat().st_size
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -84,7 +84,7 @@ def open_model(path: Path | str) -> Artifact:
     if path.is_dir():
         return Artifact(path, _verified(path, path))
     if not path.is_file():
-        raise ArtifactError("there is no such model", where=path, mend="name a model.tar.gz or the folder of one")
+        raise ArtifactError("there is no such model", where=path, hint="name a model.tar.gz or the folder of one")
     folder = Path(tempfile.mkdtemp(prefix="clary-model-"))
     artifact = None
     try:
@@ -112,7 +112,7 @@ def _bounded(limits: tarsafe.Limits, size: int) -> tarsafe.Limits:
 def _verified(folder: Path, shown: Path) -> Manifest:
     """The manifest of ``folder``, whose files were all found to be as it says. ``shown`` names it in messages."""
     if not (folder / MANIFEST).is_file():
-        raise ArtifactError(f"holds no {MANIFEST}", where=shown, mend="name a model that `clary train` wrote")
+        raise ArtifactError(f"holds no {MANIFEST}", where=shown, hint="name a model that `clary train` wrote")
     manifest = Manifest.read(folder / MANIFEST)
     for name, expected in manifest.files.items():
         _verify(folder, name, expected, shown)
@@ -122,13 +122,13 @@ def _verified(folder: Path, shown: Path) -> Manifest:
 def _verify(folder: Path, name: str, expected: FileEntry, shown: Path) -> None:
     parts = PurePosixPath(name).parts
     if not parts or ".." in parts or name.startswith("/") or not name.isprintable():
-        raise ArtifactError(f"names a file outside itself: {name!a}", where=shown, mend="export the model again")
+        raise ArtifactError(f"names a file outside itself: {name!a}", where=shown, hint="export the model again")
     path = folder / name
     if not path.is_file():
-        raise ArtifactError(f"`{name}` is missing", where=shown, mend="copy or download it again")
+        raise ArtifactError(f"`{name}` is missing", where=shown, hint="copy or download it again")
     if path.stat().st_size != expected.bytes or entry(path) != expected:
         raise ArtifactError(
             f"`{name}` is not what the manifest says (its checksum differs)",
             where=shown,
-            mend="copy or download it again",
+            hint="copy or download it again",
         )

@@ -161,7 +161,7 @@ def _checked(
     raise AlgorithmError(
         f"outputs of the engine `{opener.name}` differ from torch's in {engine.precision} ({fault})",
         where=folder / GRAPH,
-        mend="the graph was exported wrongly: try another network",
+        hint="the graph was exported wrongly: try another network",
     )
 
 

@@ -181,11 +181,11 @@ class Manifest:
         """The manifest in the file ``path``. Raises ArtifactError."""
         try:
             if path.stat().st_size > MAX_BYTES:
-                raise ArtifactError(f"is larger than {MAX_BYTES >> 20} MiB", where=path, mend="export the model again")
+                raise ArtifactError(f"is larger than {MAX_BYTES >> 20} MiB", where=path, hint="export the model again")
             text = path.read_bytes()
         except OSError as error:
             raise ArtifactError(
-                f"cannot be read ({error.strerror})", where=path, mend="name a model that `clary train` wrote"
+                f"cannot be read ({error.strerror})", where=path, hint="name a model that `clary train` wrote"
             ) from error
         return cls.from_json(text, where=path)
 
@@ -194,10 +194,10 @@ def _parse(text: str | bytes, where: object) -> dict[str, Any]:
     try:
         value = json.loads(text, parse_constant=_finite, parse_float=_finite)
     except (ValueError, RecursionError) as error:
-        raise ArtifactError(f"is not JSON ({error})", where=where, mend="export the model again") from error
+        raise ArtifactError(f"is not JSON ({error})", where=where, hint="export the model again") from error
     if not isinstance(value, dict):
         raise ArtifactError(
-            f"holds a JSON {type(value).__name__}, not an object", where=where, mend="export the model again"
+            f"holds a JSON {type(value).__name__}, not an object", where=where, hint="export the model again"
         )
     return value
 
@@ -217,7 +217,7 @@ def _check_version(fields: Fields, where: object) -> None:
         raise ArtifactError(
             f"has format version {version}, this clary {installed('clary')} reads up to {FORMAT_VERSION}",
             where=where,
-            mend=f"clary {writer} wrote it: pip install --upgrade 'clary>={writer}'" if writer else "update clary",
+            hint=f"clary {writer} wrote it: pip install --upgrade 'clary>={writer}'" if writer else "update clary",
         )
 
 

@@ -49,7 +49,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     Raises UsageError when ``path`` exists and is not an empty folder, when the disk is full or may not be written.
     """
     if path.is_file() or (path.is_dir() and any(path.iterdir())):
-        raise UsageError("is there already and not empty", where=path, mend="choose another folder or remove it")
+        raise UsageError("is there already and not empty", where=path, hint="choose another folder or remove it")
     temporary = ""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -88,8 +88,8 @@ def append_text(path: Path, text: str) -> None:
 
 def _cannot_write(path: Path, error: OSError) -> UsageError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return UsageError("the disk is full, nothing was written", where=path, mend="free some space and run it again")
-    return UsageError(f"cannot be written ({error.strerror})", where=path, mend="choose a folder you may write to")
+        return UsageError("the disk is full, nothing was written", where=path, hint="free some space and run it again")
+    return UsageError(f"cannot be written ({error.strerror})", where=path, hint="choose a folder you may write to")
 
 
 def _umask() -> int:

@@ -27,7 +27,7 @@ __all__ = [
     "MAX_PIXELS",
     "SUFFIXES",
     "ImageInfo",
-    "Picture",
+    "ImageLike",
     "Preprocess",
     "crop",
     "crop_center",
@@ -35,7 +35,7 @@ __all__ = [
     "decode_mask",
     "fit",
     "inspect",
-    "is_picture",
+    "is_image",
     "load",
     "prepare",
     "prepare_sized",
@@ -63,7 +63,7 @@ SUFFIXES: Mapping[str, tuple[str, ...]] = {
     "BMP": (".bmp", ".dib"),
     "TIFF": (".tif", ".tiff"),
 }
-_PICTURES = frozenset(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
+_IMAGES = frozenset(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
 
 # What Pillow's readers raise on damaged bytes (found by fuzzing them); UserWarning where warnings are made errors.
 _DAMAGE = (
@@ -80,7 +80,7 @@ _DAMAGE = (
     zlib.error,
 )
 
-Picture: TypeAlias = "str | Path | bytes | np.ndarray | Image.Image"
+ImageLike: TypeAlias = "str | Path | bytes | np.ndarray | Image.Image"
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,9 +154,9 @@ def inspect(data: bytes) -> ImageInfo:
             raise _damaged(error) from error
 
 
-def is_picture(path: PurePath) -> bool:
+def is_image(path: PurePath) -> bool:
     """Whether the name, not the content, says so: its suffix is one of SUFFIXES, in any case."""
-    return path.suffix.lower() in _PICTURES
+    return path.suffix.lower() in _IMAGES
 
 
 def decode(data: bytes, *, at_least: int | None = None, strict: bool = True) -> np.ndarray:
@@ -184,10 +184,10 @@ def decode_mask(data: bytes, values: bytes | None = None) -> np.ndarray:
     """
     with _open(data) as image:
         if image.format == "JPEG":
-            raise ImageError("is a JPEG, whose values are not exact", mend="save masks as PNG")
+            raise ImageError("is a JPEG, whose values are not exact", hint="save masks as PNG")
         if image.mode not in ("P", "L", "1") or _bits(image, data) > 8:
             found = f"is {image.mode} with {_bits(image, data)} bits a channel"
-            raise ImageError(f"{found}, not a mask of one channel", mend="convert it to a palette PNG of class ids")
+            raise ImageError(f"{found}, not a mask of one channel", hint="convert it to a palette PNG of class ids")
         try:
             image.load()
         except _DAMAGE as error:
@@ -203,34 +203,34 @@ def upright_size(data: bytes) -> tuple[int, int]:
     return _quick_size(data) or inspect(data).upright
 
 
-def load(picture: Picture, *, at_least: int | None = None) -> np.ndarray:
+def load(image: ImageLike, *, at_least: int | None = None) -> np.ndarray:
     """Pixels of a path, encoded bytes, PIL image or array (uint8 RGB or grayscale). Raises ImageError."""
-    if isinstance(picture, (str, Path)):
-        return _of_file(picture, lambda data: decode(data, at_least=at_least))
-    if isinstance(picture, (bytes, bytearray, memoryview)):
-        return decode(bytes(picture), at_least=at_least)
-    if isinstance(picture, Image.Image):
-        return _to_rgb(picture, None)
-    return _checked_array(picture)
+    if isinstance(image, (str, Path)):
+        return _of_file(image, lambda data: decode(data, at_least=at_least))
+    if isinstance(image, (bytes, bytearray, memoryview)):
+        return decode(bytes(image), at_least=at_least)
+    if isinstance(image, Image.Image):
+        return _to_rgb(image, None)
+    return _checked_array(image)
 
 
-def prepare(picture: Picture, how: Preprocess) -> np.ndarray:
+def prepare(image: ImageLike, how: Preprocess) -> np.ndarray:
     """A picture as network input: uint8 RGB of shape (how.height, how.width, 3), or of ``whole_size``."""
     if how.any_size:
-        return prepare_sized(picture, how)[0]
+        return prepare_sized(image, how)[0]
     target = how.resize or 0
-    pixels = load(picture, at_least=max(target, how.height, how.width))
+    pixels = load(image, at_least=max(target, how.height, how.width))
     return fit(pixels, how)
 
 
-def prepare_sized(picture: Picture, how: Preprocess) -> tuple[np.ndarray, tuple[int, int]]:
+def prepare_sized(image: ImageLike, how: Preprocess) -> tuple[np.ndarray, tuple[int, int]]:
     """As ``prepare``, and the picture's own width and height in pixels, upright."""
-    if isinstance(picture, (str, Path)):
-        return _of_file(picture, lambda data: prepare_sized(data, how))
-    if not isinstance(picture, (bytes, bytearray, memoryview)):
-        pixels = load(picture)
+    if isinstance(image, (str, Path)):
+        return _of_file(image, lambda data: prepare_sized(data, how))
+    if not isinstance(image, (bytes, bytearray, memoryview)):
+        pixels = load(image)
         return fit(pixels, how), (pixels.shape[1], pixels.shape[0])
-    data = bytes(picture)
+    data = bytes(image)
     size = upright_size(data)
     if not how.any_size:
         return prepare(data, how), size
@@ -288,7 +288,7 @@ def crop(pixels: np.ndarray, top: int, left: int, height: int, width: int) -> np
     """A view of the rectangle. Raises ImageError when it does not lie inside."""
     if top < 0 or left < 0 or top + height > pixels.shape[0] or left + width > pixels.shape[1]:
         found = f"{pixels.shape[1]}x{pixels.shape[0]}"
-        raise ImageError(f"is {found} pixels, smaller than the {width}x{height} asked for", mend="set `resize`")
+        raise ImageError(f"is {found} pixels, smaller than the {width}x{height} asked for", hint="set `resize`")
     return pixels[top : top + height, left : left + width]
 
 
@@ -306,7 +306,7 @@ def _of_file(path: str | Path, use: Callable[[bytes], T]) -> T:
     try:
         return use(data)
     except ImageError as error:
-        raise ImageError(error.what, where=path, mend=error.mend) from error
+        raise ImageError(error.what, where=path, hint=error.hint) from error
 
 
 def _decode_plain_jpeg(data: bytes, at_least: int | None, strict: bool) -> np.ndarray | None:
@@ -392,13 +392,13 @@ def _bits(image: Image.Image, data: bytes) -> int:
 
 def _open(data: bytes) -> Image.Image:
     if not data:
-        raise ImageError("is empty (0 bytes)", mend="remove it or copy it again")
+        raise ImageError("is empty (0 bytes)", hint="remove it or copy it again")
     try:
         image = Image.open(io.BytesIO(data))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise _too_large() from None
     except UnidentifiedImageError:
-        raise ImageError("is not a picture", mend="remove it or export it as JPEG or PNG") from None
+        raise ImageError("is not a picture", hint="remove it or export it as JPEG or PNG") from None
     except _DAMAGE as error:
         raise _damaged(error) from error
     if image.width * image.height > MAX_PIXELS:
@@ -408,12 +408,12 @@ def _open(data: bytes) -> Image.Image:
 
 def _too_large(found: str = "") -> ImageError:
     limit = f"{MAX_PIXELS // 1_000_000} million pixels"
-    return ImageError(f"is a picture {found}above the limit of {limit}", mend="make it smaller")
+    return ImageError(f"is a picture {found}above the limit of {limit}", hint="make it smaller")
 
 
 def _damaged(error: Exception) -> ImageError:
     reason = " ".join(str(error).split()) or type(error).__name__
-    return ImageError(f"is damaged or truncated ({reason})", mend="remove it or export it again")
+    return ImageError(f"is damaged or truncated ({reason})", hint="remove it or export it again")
 
 
 def _to_rgb(image: Image.Image, at_least: int | None) -> np.ndarray:
@@ -450,7 +450,7 @@ def _checked_array(array: Any) -> np.ndarray:
     if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] not in (1, 3)):
         raise ImageError(
             f"is an array of {pixels.dtype} {pixels.shape}, not uint8 (height, width, 3) RGB or (height, width)",
-            mend="convert it to uint8 first",
+            hint="convert it to uint8 first",
         )
     if pixels.ndim == 2 or pixels.shape[2] == 1:
         return np.repeat(pixels.reshape(*pixels.shape[:2], 1), 3, axis=2)

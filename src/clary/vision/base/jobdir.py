@@ -131,7 +131,7 @@ class JobDir:
         try:
             value = json.loads(path.read_text())
         except OSError as error:
-            raise UsageError(f"cannot be read ({error.strerror})", where=path, mend="start the job again") from error
+            raise UsageError(f"cannot be read ({error.strerror})", where=path, hint="start the job again") from error
         except (ValueError, RecursionError) as error:
             raise CustomerError(f"is not JSON ({error})", where=path) from error
         if not isinstance(value, dict):
@@ -142,7 +142,7 @@ class JobDir:
 def _link(data: Path, name: str, target: Path) -> None:
     """A link called ``name`` to a channel's folder; data that lies there already stays."""
     if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]*", name):
-        raise UsageError(f"a channel cannot be called `{name}`", mend="use letters, digits, . _ -")
+        raise UsageError(f"a channel cannot be called `{name}`", hint="use letters, digits, . _ -")
     link = data / name
     if link.is_symlink():
         link.unlink()

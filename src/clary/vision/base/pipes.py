@@ -46,7 +46,7 @@ def spooled(channel: Channel, *, patience: float = PATIENCE) -> Path:
             shutil.copyfileobj(stream, file, _CHUNK)
     except OSError as error:
         what = f"The stream of the {channel.name} channel cannot be kept ({error.strerror})"
-        raise UsageError(what, where=path, mend="free some space") from error
+        raise UsageError(what, where=path, hint="free some space") from error
     return path
 
 

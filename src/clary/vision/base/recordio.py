@@ -104,7 +104,7 @@ class ImageRecord:
 def frame(payload: bytes) -> bytes:
     """``payload`` as it stands in a file. Raises DataError for one of LIMIT bytes or more."""
     if len(payload) >= LIMIT:
-        raise DataError(f"a record of {len(payload):,} bytes is too long", mend=f"RecordIO takes fewer than {LIMIT:,}")
+        raise DataError(f"a record of {len(payload):,} bytes is too long", hint=f"RecordIO takes fewer than {LIMIT:,}")
     parts = _cut(payload) if MAGIC in payload else [payload]
     framed = []
     for number, part in enumerate(parts):
@@ -182,14 +182,14 @@ def labels_of(head: bytes, length: int) -> tuple[tuple[float, ...], int, int, in
     """
     if length < _IMAGE.size:
         what = f"holds {length} bytes, too few for an image record"
-        raise DataError(what, mend="an image record begins with a header of 24 bytes")
+        raise DataError(what, hint="an image record begins with a header of 24 bytes")
     flag, label, id, id2 = _IMAGE.unpack_from(head)
     if not flag:
         return (label,), id, id2, _IMAGE.size, False
     skip = _IMAGE.size + 4 * flag
     if skip > length:
         what = f"says it has {flag:,} labels, more than its {length:,} bytes hold"
-        raise DataError(what, mend="pack it again; a record of an augmented manifest has no image header")
+        raise DataError(what, hint="pack it again; a record of an augmented manifest has no image header")
     return struct.unpack_from(f"<{flag}f", head, _IMAGE.size), id, id2, skip, True
 
 
@@ -288,7 +288,7 @@ def _wrong(magic: bytes, flag: int, length: int, inside: bool) -> str:
 
 
 def _error(fault: Fault, where: object) -> DataError:
-    return DataError(str(fault), where=where, mend="copy the file again or pack it again")
+    return DataError(str(fault), where=where, hint="copy the file again or pack it again")
 
 
 def _exactly(stream: BinaryIO, size: int) -> bytes:

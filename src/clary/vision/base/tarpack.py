@@ -54,7 +54,7 @@ class _Gzip(io.RawIOBase):
 def _add(tar: tarfile.TarFile, path: Path, name: str) -> None:
     info = tarfile.TarInfo(name)
     if path.is_symlink() or not (path.is_file() or path.is_dir()):
-        raise UsageError("is neither a file nor a folder", where=path, mend="leave links out of a model")
+        raise UsageError("is neither a file nor a folder", where=path, hint="leave links out of a model")
     if path.is_dir():
         info.type, info.mode = tarfile.DIRTYPE, 0o755
         tar.addfile(info)

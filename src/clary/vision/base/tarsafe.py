@@ -296,12 +296,12 @@ class _Reader:
     def _damaged(self, fault: Exception, what: str = "is damaged or cut off before its end") -> NoReturn:
         if isinstance(fault, _Excess):
             raise self._error(
-                "has a header that claims too much", where=self._where, mend="make it again with tar"
+                "has a header that claims too much", where=self._where, hint="make it again with tar"
             ) from None
-        raise self._error(what, where=self._where, mend="copy or download it again") from fault
+        raise self._error(what, where=self._where, hint="copy or download it again") from fault
 
-    def _refuse(self, what: str, mend: str) -> NoReturn:
-        raise self._error(what, where=self._where, mend=mend)
+    def _refuse(self, what: str, hint: str) -> NoReturn:
+        raise self._error(what, where=self._where, hint=hint)
 
 
 def _decompressed(stream: BinaryIO) -> BinaryIO:

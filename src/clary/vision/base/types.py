@@ -111,12 +111,12 @@ class Problem:
 
     where: str
     what: str
-    mend: str = ""
+    hint: str = ""
     severity: Literal["error", "note"] = "error"
 
     def __str__(self) -> str:
         """One line, whatever is in the names of files."""
-        return one_line(f"{self.where}: {self.what}" + (f"; {self.mend}" if self.mend else ""))
+        return one_line(f"{self.where}: {self.what}" + (f"; {self.hint}" if self.hint else ""))
 
 
 @dataclass(frozen=True)

@@ -64,9 +64,9 @@ def _own(channel: Channel, task: Task) -> Dataset:
     unknown = sorted(options.keys() - set(OPTIONS))
     if unknown:
         what = f"The {channel.name} channel has the option `{unknown[0]}`, which is not known"
-        raise CustomerError(what, mend=f"use {', '.join(OPTIONS)}")
+        raise CustomerError(what, hint=f"use {', '.join(OPTIONS)}")
     if not channel.path.is_dir():
-        raise CustomerError(f"The {channel.name} channel has no data", mend="point it at a folder")
+        raise CustomerError(f"The {channel.name} channel has no data", hint="point it at a folder")
     dataset = formats.read(channel.path, task=task, labels=options.get("labels"))
     fraction, seed = options.get("validation", str(VALIDATION)), options.get("seed", "0")
     if not re.fullmatch(r"[0-9]{1,18}", seed):
@@ -87,7 +87,7 @@ def _check_presence(channels: Mapping[str, Channel], required: Sequence[str]) ->
     if missing:
         names = " and ".join(missing)
         what = f"The {names} channel{'s are' if len(missing) > 1 else ' is'} missing"
-        raise CustomerError(what, mend=f"this algorithm needs the channels {' and '.join(required)}")
+        raise CustomerError(what, hint=f"this algorithm needs the channels {' and '.join(required)}")
 
 
 def _reader(channels: Mapping[str, Channel], task: Task) -> Format:
@@ -97,19 +97,19 @@ def _reader(channels: Mapping[str, Channel], task: Task) -> Format:
         if _kind(channel) and not any(_kind(channel) in format.content_types for format in readers):
             known = sorted({kind for format in readers for kind in format.content_types})
             what = f"The {channel.name} channel has the content type `{_kind(channel)}`, which is not read here"
-            raise CustomerError(what, mend=f"use one of {', '.join([*known, DATASET_CONTENT_TYPE])}")
+            raise CustomerError(what, hint=f"use one of {', '.join([*known, DATASET_CONTENT_TYPE])}")
     kinds = {_kind(channel) for channel in channels.values()} - {""}
     found = [f for f in readers if f.content_types and kinds <= set(f.content_types) and f.takes(channels)]
     if found:
         modes = {channel.input_mode for channel in channels.values()}
         return next((format for format in found if modes <= set(format.input_modes)), found[0])
     types = ", ".join(f"{c.name} {_described(c)}" for c in channels.values())
-    mend = "give all the same content type, input mode and record wrapper"
+    hint = "give all the same content type, input mode and record wrapper"
     able = [format for format in readers if kinds and kinds <= set(format.content_types)]
     if len(able) == 1 and able[0].channel_needs:
         what = f"For {task} {' and '.join(sorted(kinds))} is read in one way only; the channels are {types}"
-        raise CustomerError(what, mend=f"send {able[0].channel_needs}")
-    raise CustomerError(f"The channels do not go together: {types}", mend=mend)
+        raise CustomerError(what, hint=f"send {able[0].channel_needs}")
+    raise CustomerError(f"The channels do not go together: {types}", hint=hint)
 
 
 def _described(channel: Channel) -> str:
@@ -121,9 +121,9 @@ def _check_modes(channels: Mapping[str, Channel], reader: Format) -> None:
     for channel in channels.values():
         if channel.input_mode not in reader.input_modes:
             what = f"The {channel.name} channel is in {channel.input_mode} mode"
-            raise CustomerError(what, mend=f"{_kind(channel) or reader.name} is read in {reader.input_modes[0]} mode")
+            raise CustomerError(what, hint=f"{_kind(channel) or reader.name} is read in {reader.input_modes[0]} mode")
         if channel.input_mode != "Pipe" and not channel.path.is_dir():
-            raise CustomerError(f"The {channel.name} channel has no data", mend="check what it points at")
+            raise CustomerError(f"The {channel.name} channel has no data", hint="check what it points at")
 
 
 def _check_use(dataset: Dataset, num_classes: int | None, multi_label: bool) -> None:
@@ -131,17 +131,17 @@ def _check_use(dataset: Dataset, num_classes: int | None, multi_label: bool) -> 
     samples = dataset.splits["train"]
     first = next((str(problem) for problem in dataset.problems if problem.severity == "error"), "")
     if not samples:
-        raise DataError("The train channel holds no usable picture", mend=first)
+        raise DataError("The train channel holds no usable picture", hint=first)
     if dataset.multi_label != multi_label and dataset.task == "classification":
         found = "several labels a picture" if dataset.multi_label else "one label a picture"
-        raise CustomerError(f"The data has {found}", mend=f"set multi_label to {int(dataset.multi_label)}")
+        raise CustomerError(f"The data has {found}", hint=f"set multi_label to {int(dataset.multi_label)}")
     if num_classes is not None:
         _check_classes(dataset, num_classes)
     if dataset.task == "detection" and not any(sample.boxes for sample in samples):
-        raise DataError("The train channel has no box in any picture", mend=first)
+        raise DataError("The train channel has no box in any picture", hint=first)
     if dataset.task == "classification" and not multi_label and len({sample.classes for sample in samples}) < 2:
         name = dataset.class_names[samples[0].classes[0]]
-        raise DataError(f"The train channel has one class only, `{name}`", mend="add pictures of a second class")
+        raise DataError(f"The train channel has one class only, `{name}`", hint="add pictures of a second class")
 
 
 def _check_classes(dataset: Dataset, num_classes: int) -> None:
@@ -154,7 +154,7 @@ def _check_classes(dataset: Dataset, num_classes: int) -> None:
         for sample in samples:
             if unknown := [c for c in sample.classes if c >= num_classes]:
                 what = f"has the class id {unknown[0]}; with num_classes {num_classes} class ids run from 0 to"
-                mend = f"set num_classes to {len(dataset.class_names)} or mend the label"
-                raise DataError(f"{what} {num_classes - 1}", where=sample.source or sample.image, mend=mend)
+                hint = f"set num_classes to {len(dataset.class_names)} or mend the label"
+                raise DataError(f"{what} {num_classes - 1}", where=sample.source or sample.image, hint=hint)
     what = f"The data has {len(dataset.class_names)} classes, num_classes is {num_classes}"
-    raise CustomerError(what, mend=f"set num_classes to {len(dataset.class_names)}")
+    raise CustomerError(what, hint=f"set num_classes to {len(dataset.class_names)}")

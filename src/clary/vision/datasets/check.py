@@ -17,13 +17,13 @@ from clary.vision.base.types import IGNORED, Blob, Box, Dataset, Problem, Sample
 from clary.vision.datasets.duplicates import duplicates
 from clary.vision.formats._vectors import label_width
 
-__all__ = ["MEND_BOX", "MEND_SIZE", "CheckResult", "check", "examine", "of_another_size", "outside"]
+__all__ = ["HINT_BOX", "HINT_SIZE", "CheckResult", "check", "examine", "of_another_size", "outside"]
 
 FEW = 5  # a class with fewer pictures to train on is worth a note
 LABEL_WIDTH = 350  # numbers of a detection label that a training job takes by default
 SMALL = 32  # pixels of the shorter side; below, a network sees next to nothing
-MEND_SIZE = "make both of one size"
-MEND_BOX = "mend the box; pixels are those of the upright picture"
+HINT_SIZE = "make both of one size"
+HINT_BOX = "mend the box; pixels are those of the upright picture"
 SLACK = 1.0  # pixels a box may stick out of its picture: tools count from 1, or round
 BATCH = 64  # pictures handed to the threads at a time, so that a large set does not queue up in memory
 
@@ -132,11 +132,11 @@ def _look(sample: Sample, dataset: Dataset) -> _Look:
     except OSError as error:
         return _Look([Problem(where, f"cannot be read ({error.strerror})", "copy it again or mend its permissions")])
     except ImageError as error:
-        return _Look([Problem(where, error.what, error.mend)])
-    remarks = [Problem(where, what, mend, "note") for what, mend in _remarks(info, sample)]
+        return _Look([Problem(where, error.what, error.hint)])
+    remarks = [Problem(where, what, hint, "note") for what, hint in _remarks(info, sample)]
     if dataset.task == "detection":
         found = (outside(box, info, dataset.class_names) for box in sample.boxes)
-        return _Look([*(Problem(where, what, MEND_BOX) for what in found if what), *remarks])
+        return _Look([*(Problem(where, what, HINT_BOX) for what in found if what), *remarks])
     if dataset.task == "segmentation" and sample.mask:
         look = _look_at_mask(sample, info, dataset)
         return _Look([*look.problems, *remarks], look.pixels)
@@ -174,9 +174,9 @@ def _look_at_mask(sample: Sample, info: imaging.ImageInfo, dataset: Dataset) -> 
     except OSError as error:
         return _Look([Problem(where, f"cannot be read ({error.strerror})", "copy it again or mend its permissions")])
     except ImageError as error:
-        return _Look([Problem(where, error.what, error.mend)])
+        return _Look([Problem(where, error.what, error.hint)])
     if what := of_another_size(ids, info):
-        return _Look([Problem(where, what, MEND_SIZE)])
+        return _Look([Problem(where, what, HINT_SIZE)])
     counts = np.bincount(ids.ravel(), minlength=256)
     known = len(dataset.class_names)
     if strange := [value for value in range(known, IGNORED) if counts[value]]:
@@ -224,12 +224,12 @@ def _balance(dataset: Dataset) -> Iterator[Problem]:
     for name, count in zip(dataset.class_names, dataset.counts("train"), strict=True):
         if 0 < count < FEW:
             yield Problem(
-                "train", f"class `{name}` has only {_pictures(count)}", f"give each class {FEW} or more", "note"
+                "train", f"class `{name}` has only {_images(count)}", f"give each class {FEW} or more", "note"
             )
     if dataset.task == "detection":
         for split, samples in dataset.splits.items():
             if empty := sum(not sample.boxes for sample in samples):
-                yield Problem(split, f"has {_pictures(empty)} without a box", "they teach what is background", "note")
+                yield Problem(split, f"has {_images(empty)} without a box", "they teach what is background", "note")
         yield from _width(dataset)
 
 
@@ -239,11 +239,11 @@ def _width(dataset: Dataset) -> Iterator[Problem]:
     fullest = max(samples, key=lambda sample: label_width(sample.boxes), default=None)
     if fullest and (needed := label_width(fullest.boxes)) > LABEL_WIDTH:
         what = f"has {len(fullest.boxes)} boxes, more than any other picture"
-        mend = f"a training job needs label_width {needed} or more, the default is {LABEL_WIDTH}"
-        yield Problem(_where(fullest, dataset.root), what, mend, "note")
+        hint = f"a training job needs label_width {needed} or more, the default is {LABEL_WIDTH}"
+        yield Problem(_where(fullest, dataset.root), what, hint, "note")
 
 
-def _pictures(count: int) -> str:
+def _images(count: int) -> str:
     return "1 picture" if count == 1 else f"{count} pictures"
 
 

@@ -77,7 +77,7 @@ def fetch_oxford_pets(
     if _is_set(directory):
         return directory
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
-        raise UsageError("is there already and not empty", where=directory, mend="name a new folder")
+        raise UsageError("is there already and not empty", where=directory, hint="name a new folder")
     note = note or _log.warning
     if source is None or source.startswith(("http://", "https://")):
         _fetch(directory, source, progress, keep_archives, note, pauses)
@@ -100,8 +100,8 @@ def _take(directory: Path, folder: Path, progress: Progress | None, note: Callab
     missing = [one.name for one in ARCHIVES if not (folder / one.name).is_file()]
     if missing:
         what = f"has neither images/ and annotations/list.txt nor {' and '.join(missing)}"
-        mend = f"put {' and '.join(one.name for one in ARCHIVES)} there"
-        raise UsageError(what if folder.is_dir() else "is no folder", where=folder, mend=mend)
+        hint = f"put {' and '.join(one.name for one in ARCHIVES)} there"
+        raise UsageError(what if folder.is_dir() else "is no folder", where=folder, hint=hint)
     sums = folder / CHECKSUMS
     known = _parse_sums(sums.read_bytes(), sums) if sums.is_file() else {}
     for archive in ARCHIVES:
@@ -137,7 +137,7 @@ def _fetch(
     try:
         waiting.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"cannot be written ({error.strerror})", where=waiting, mend="name another folder") from error
+        raise UsageError(f"cannot be written ({error.strerror})", where=waiting, hint="name another folder") from error
     try:
         _collect(waiting, source, progress, note, pauses)
         _unpack_once(waiting, directory, progress)
@@ -192,8 +192,8 @@ def _download_from_any(
             if address != addresses[-1] and not error.resumable:
                 continue
             names = " and ".join(one.name for one in ARCHIVES)
-            mend = f"{error.mend}; or fetch {names} by hand and give their folder with --from"
-            raise TransferError(error.what, where=error.where, mend=mend, status=error.status) from error
+            hint = f"{error.hint}; or fetch {names} by hand and give their folder with --from"
+            raise TransferError(error.what, where=error.where, hint=hint, status=error.status) from error
         return
 
 
@@ -213,8 +213,8 @@ def _parse_sums(data: bytes, where: object) -> dict[str, str]:
         if not line.strip():
             continue
         if len(digest) != 64 or not set(digest.lower()) <= set("0123456789abcdef") or not name.strip():
-            mend = "each line is a SHA-256 sum, two spaces and a name"
-            raise DataError("is no line of checksums", where=f"{where}:{number}", mend=mend)
+            hint = "each line is a SHA-256 sum, two spaces and a name"
+            raise DataError("is no line of checksums", where=f"{where}:{number}", hint=hint)
         known[name.strip().removeprefix("*").removeprefix("./")] = digest.lower()
     return known
 
@@ -247,11 +247,11 @@ def _digest(path: Path, name: str) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, lambda: hashlib.new(name, usedforsecurity=False)).hexdigest()
     except OSError as error:
-        raise UsageError(f"cannot be read ({error.strerror})", where=path, mend="check its permissions") from error
+        raise UsageError(f"cannot be read ({error.strerror})", where=path, hint="check its permissions") from error
 
 
 def _mismatch(path: Path, what: str) -> DataError:
-    return DataError(f"is damaged or not what it should be ({what})", where=path.name, mend="fetch it again")
+    return DataError(f"is damaged or not what it should be ({what})", where=path.name, hint="fetch it again")
 
 
 def _unpack(folder: Path, directory: Path, progress: Progress | None) -> None:
@@ -265,7 +265,7 @@ def _unpack(folder: Path, directory: Path, progress: Progress | None) -> None:
             extra.unlink()
         if not _is_set(target):
             what = "unpacked, there is no images/ or no annotations/list.txt"
-            raise DataError(what, where=folder, mend="fetch the archives again")
+            raise DataError(what, where=folder, hint="fetch the archives again")
 
 
 class _Count:

@@ -17,10 +17,10 @@ from clary.errors import DataError, ImageError
 from clary.vision.base import imaging
 from clary.vision.base.types import Sample
 
-__all__ = ["Batch", "Loader", "PictureCache", "TargetCache", "random_of"]
+__all__ = ["Batch", "ImageCache", "Loader", "TargetCache", "random_of"]
 
 # (pixels, target, random) to network input and the target that goes with it: boxes and masks change with the picture.
-View = Callable[[np.ndarray, Any, np.random.Generator], tuple[np.ndarray, Any]]
+Transform = Callable[[np.ndarray, Any, np.random.Generator], tuple[np.ndarray, Any]]
 
 PREFETCH = 3  # batches made ahead of the one in use
 
@@ -42,7 +42,7 @@ def random_of(*keys: int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(list(keys)))
 
 
-class PictureCache:
+class ImageCache:
     """Decoded pictures of a data set, shorter side at most ``resize``, kept while they fit into ``budget`` bytes.
 
     What is kept depends on the order of first use only; what is returned does not. Thread-safe.
@@ -76,7 +76,7 @@ class PictureCache:
             # As the original containers do: of a truncated JPEG, what is there is used. `clary data check` names it.
             pixels = imaging.decode(sample.image.read(), at_least=self._at_least, strict=False)
         except ImageError as error:
-            raise DataError(error.what, where=sample.image, mend=error.mend) from error
+            raise DataError(error.what, where=sample.image, hint=error.hint) from error
         except OSError as error:
             where = sample.source or sample.image
             raise DataError(f"{sample.image} cannot be read ({error.strerror})", where=where) from error
@@ -114,18 +114,18 @@ class Loader:
 
     def __init__(
         self,
-        pictures: PictureCache,
+        images: ImageCache,
         targets: Sequence[Any] | np.ndarray,
-        view: View,
+        transform: Transform,
         *,
         batch_size: int,
         seed: int,
         shuffle: bool,
         workers: int = 2,
     ) -> None:
-        self._pictures = pictures
+        self._images = images
         self._targets = targets
-        self._view = view
+        self._transform = transform
         self._seed = seed
         self._shuffle = shuffle
         self._workers = workers
@@ -133,7 +133,7 @@ class Loader:
 
     @property
     def samples(self) -> int:
-        return len(self._pictures)
+        return len(self._images)
 
     def __len__(self) -> int:
         """Batches in an epoch."""
@@ -166,6 +166,8 @@ class Loader:
         return order[number * self.batch_size : (number + 1) * self.batch_size]
 
     def _batch(self, epoch: int, indices: np.ndarray) -> Batch:
-        views = [self._view(self._pictures[i], self._targets[i], random_of(self._seed, epoch, int(i))) for i in indices]
-        images, targets = zip(*views, strict=True)
+        transformed = [
+            self._transform(self._images[i], self._targets[i], random_of(self._seed, epoch, int(i))) for i in indices
+        ]
+        images, targets = zip(*transformed, strict=True)
         return Batch(np.stack(images), np.stack(targets), indices)

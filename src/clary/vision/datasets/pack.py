@@ -73,9 +73,9 @@ def pack(
     written, for a data set with masks, or where a crop would cut boxes.
     """
     if dataset.task == "segmentation":
-        raise UsageError("masks are not packed into records", mend="use folders, or an augmented manifest")
+        raise UsageError("masks are not packed into records", hint="use folders, or an augmented manifest")
     if dataset.task == "detection" and how.center_crop:
-        raise UsageError("a crop would cut boxes and move them", mend="leave `--center-crop` out")
+        raise UsageError("a crop would cut boxes and move them", hint="leave `--center-crop` out")
     problems: list[Problem] = []
     packed: dict[SplitName, list[Sample]] = {split: [] for split in dataset.splits}
     with atomic_folder(root) as folder:
@@ -115,12 +115,12 @@ def read_tree(root: Path, suffixes: Sequence[str] = ()) -> Dataset:
     endings = {suffix.lower() if suffix.startswith(".") else f".{suffix.lower()}" for suffix in suffixes}
     folders: dict[str, list[Path]] = {}
     for path in sorted(walk(root)):
-        wanted = path.suffix.lower() in endings if endings else imaging.is_picture(path)
+        wanted = path.suffix.lower() in endings if endings else imaging.is_image(path)
         if wanted and not path.name.startswith("."):
             folders.setdefault(relative(path.parent, root) if path.parent != root else ".", []).append(path)
     if not folders:
         kinds = f" called {', '.join(sorted(f'*{ending}' for ending in endings))}" if endings else ""
-        raise UsageError(f"holds no pictures{kinds}", where=root, mend="check the path")
+        raise UsageError(f"holds no pictures{kinds}", where=root, hint="check the path")
     names = sorted(folders)
     samples = tuple(
         Sample(Blob(path), (class_id,), source=relative(path, root))
@@ -155,7 +155,7 @@ def partition(dataset: Dataset, train: float, test: float, *, shuffle: bool, see
     """
     if not (0 < train <= 1 and 0 <= test <= 1 and train + test <= 1 + 1e-9):
         raise UsageError(
-            f"the ratios {train:g} and {test:g} make no split", mend="they are in 0..1, together 1 at most"
+            f"the ratios {train:g} and {test:g} make no split", hint="they are in 0..1, together 1 at most"
         )
     random = np.random.Generator(np.random.PCG64(seed))
 
@@ -167,7 +167,7 @@ def partition(dataset: Dataset, train: float, test: float, *, shuffle: bool, see
         return dataset.with_splits({split: ordered(samples) for split, samples in dataset.splits.items()})
     if len(dataset.splits) > 1:
         what = f"has the splits {', '.join(dataset.splits)} already"
-        raise UsageError(what, where=dataset.root, mend="leave the ratios out")
+        raise UsageError(what, where=dataset.root, hint="leave the ratios out")
     samples = ordered(dataset.splits["train"])
     first, second = round(len(samples) * test), round(len(samples) * (test + train))
     parts: dict[SplitName, list[Sample]] = {
@@ -215,7 +215,7 @@ def _records(
         except OSError as error:
             return Problem(where, f"cannot be read ({error.strerror})", "copy it again or mend its permissions")
         except ImageError as error:
-            return Problem(where, error.what, error.mend)
+            return Problem(where, error.what, error.hint)
 
     key = 0
     for sample, packed in zip(samples, _mapped(work, samples, how.workers), strict=True):

@@ -24,7 +24,7 @@ def split(dataset: Dataset, *, validation: float = 0.2, seed: int = 0, replace: 
     outside [0, 1).
     """
     if not 0 <= validation < 1:
-        raise UsageError(f"a validation fraction of {validation:g} leaves nothing to do", mend="use 0 <= fraction < 1")
+        raise UsageError(f"a validation fraction of {validation:g} leaves nothing to do", hint="use 0 <= fraction < 1")
     if "validation" in dataset.splits and not replace:
         return dataset
     samples = [*dataset.splits["train"], *dataset.splits.get("validation", ())]

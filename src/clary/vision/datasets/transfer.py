@@ -42,8 +42,8 @@ class TransferError(UsageError):
     ``resumable``: a part of the file is there, and another run can go on from it.
     """
 
-    def __init__(self, what: str, *, where: object, mend: str = "", status: int = 0, resumable: bool = False) -> None:
-        super().__init__(what, where=where, mend=mend)
+    def __init__(self, what: str, *, where: object, hint: str = "", status: int = 0, resumable: bool = False) -> None:
+        super().__init__(what, where=where, hint=hint)
         self.status = status
         self.resumable = resumable
 
@@ -105,8 +105,8 @@ def download(url: str, target: Path, progress: Progress | None = None, *, pauses
             tries = tries + 1 if part.size <= furthest else 1
             furthest = max(furthest, part.size)
             if tries > len(pauses):
-                mend = "run it again, it goes on from there" if furthest else "check the connection and run it again"
-                raise TransferError(f"gave up, {reason}", where=url, mend=mend, resumable=furthest > 0) from None
+                hint = "run it again, it goes on from there" if furthest else "check the connection and run it again"
+                raise TransferError(f"gave up, {reason}", where=url, hint=hint, resumable=furthest > 0) from None
             time.sleep(pauses[tries - 1])
     with _writing(target):
         os.replace(part.path, target)
@@ -124,7 +124,7 @@ def read_small(url: str, limit: int = 1 << 16) -> bytes | None:
             return None
         raise
     except _TryAgain as reason:
-        raise TransferError(str(reason), where=url, mend="run it again") from None
+        raise TransferError(str(reason), where=url, hint="run it again") from None
 
 
 _HEADERS = {"User-Agent": "clary", "Accept-Encoding": "identity"}
@@ -204,7 +204,7 @@ def _open(url: str, headers: dict[str, str]) -> Any:
 
 
 def _refused(url: str, what: str, status: int = 0) -> TransferError:
-    return TransferError(what, where=url, mend="check the address and the connection", status=status)
+    return TransferError(what, where=url, hint="check the address and the connection", status=status)
 
 
 def _said(reason: object) -> str:
@@ -235,7 +235,7 @@ def _check_space(part: _Part, start: int) -> None:
     free = shutil.disk_usage(part.path.parent).free
     if part.total is not None and part.total - start > free:
         need = f"needs {part.total - start:,} bytes, {free:,} are free"
-        raise UsageError(need, where=part.path.parent, mend="free some space and run it again")
+        raise UsageError(need, where=part.path.parent, hint="free some space and run it again")
 
 
 @contextmanager
@@ -244,7 +244,7 @@ def _writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            mend = "free some space and run it again, it goes on from there"
-            raise UsageError("the disk is full", where=path, mend=mend) from error
-        mend = "choose a folder you may write to"
-        raise UsageError(f"cannot be written ({error.strerror})", where=path, mend=mend) from error
+            hint = "free some space and run it again, it goes on from there"
+            raise UsageError("the disk is full", where=path, hint=hint) from error
+        hint = "choose a folder you may write to"
+        raise UsageError(f"cannot be written ({error.strerror})", where=path, hint=hint) from error

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from clary.errors import DataError
 from clary.registry import Registry
-from clary.vision.base.imaging import is_picture
+from clary.vision.base.imaging import is_image
 from clary.vision.base.types import Dataset, Task
 from clary.vision.formats._base import Format
 
@@ -24,12 +24,12 @@ def detect(root: Path | str) -> Format:
         return found[0]
     if found:
         both = " and ".join(format.name for format in found)
-        raise DataError(f"could be read as {both}", where=root, mend="take away the files that belong to the other")
+        raise DataError(f"could be read as {both}", where=root, hint="take away the files that belong to the other")
     known = "; ".join(f"{format.name} ({format.layout})" for format in FORMATS)
     what = "is empty" if not names else "is no data set of a layout known here"
-    if any(is_picture(Path(name)) for name in names):
+    if any(is_image(Path(name)) for name in names):
         what = "holds pictures but nothing that says what they show"
-    raise DataError(what, where=root, mend=f"the layouts are {known}")
+    raise DataError(what, where=root, hint=f"the layouts are {known}")
 
 
 def read(root: Path | str, *, task: Task | None = None, labels: str | None = None) -> Dataset:
@@ -48,8 +48,8 @@ def _names_in(root: Path) -> list[str]:
     try:
         return [path.name for path in root.iterdir()]
     except FileNotFoundError:
-        raise DataError("does not exist", where=root, mend="check the path") from None
+        raise DataError("does not exist", where=root, hint="check the path") from None
     except NotADirectoryError:
-        raise DataError("is a file, not a folder", where=root, mend="unpack it, then give the folder") from None
+        raise DataError("is a file, not a folder", where=root, hint="unpack it, then give the folder") from None
     except OSError as error:
-        raise DataError(f"cannot be read ({error.strerror})", where=root, mend="mend its permissions") from error
+        raise DataError(f"cannot be read ({error.strerror})", where=root, hint="mend its permissions") from error

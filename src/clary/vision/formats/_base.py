@@ -37,7 +37,7 @@ class Format(ABC):
     writes: ClassVar[frozenset[Task] | None] = None  # tasks it is written for; None: all it is read for
     splits: ClassVar[tuple[SplitName, ...]] = ("train", "validation", "test")  # kept apart when written
     labels: ClassVar[tuple[str, ...]] = ()  # choices of what the classes are; the first is the default
-    opens_pictures: ClassVar[frozenset[Task]] = frozenset()  # tasks for which reading needs the size of each picture
+    opens_images: ClassVar[frozenset[Task]] = frozenset()  # tasks for which reading needs the size of each picture
     content_types: ClassVar[tuple[str, ...]] = ()  # of training channels this format reads
     input_modes: ClassVar[tuple[str, ...]] = ("File", "FastFile")
     channel_needs: ClassVar[str] = ""  # how such channels must come, beside their content type
@@ -70,13 +70,13 @@ class Format(ABC):
         """
         if task is not None and task not in self.tasks:
             known = " or ".join(sorted(self.tasks))
-            raise UsageError(f"the {self.name} layout holds no {task} data", where=root, mend=f"use it for {known}")
+            raise UsageError(f"the {self.name} layout holds no {task} data", where=root, hint=f"use it for {known}")
         if not self.sniff(root):
-            raise DataError(f"is no data set of the {self.name} layout", where=root, mend=f"it needs {self.layout}")
+            raise DataError(f"is no data set of the {self.name} layout", where=root, hint=f"it needs {self.layout}")
         offered = self.labels_of(root)
         if labels is not None and labels not in offered:
             choices = f"use {' or '.join(offered)}" if offered else "leave `labels` out"
-            raise UsageError(f"the {self.name} layout has no labels called `{labels}`", where=root, mend=choices)
+            raise UsageError(f"the {self.name} layout has no labels called `{labels}`", where=root, hint=choices)
         return self._read(root, task or self.task_of(root), labels or next(iter(offered), None))
 
     def write(self, dataset: Dataset, root: Path) -> None:
@@ -87,12 +87,12 @@ class Format(ABC):
         if dataset.task not in self.written_for:
             found = f"the {self.name} layout is not written for {dataset.task} data"
             known = f"it is for {' and '.join(sorted(self.written_for))}; " if self.written_for else ""
-            raise UsageError(found, mend=f"{known}choose another layout")
+            raise UsageError(found, hint=f"{known}choose another layout")
         with atomic_folder(root) as folder:
             self._write(dataset, folder)
 
     def _write(self, dataset: Dataset, root: Path) -> None:
-        raise UsageError(f"the {self.name} layout is only read", mend="write class folders instead")
+        raise UsageError(f"the {self.name} layout is only read", hint="write class folders instead")
 
     def takes(self, channels: Mapping[str, Channel]) -> bool:
         """Whether these training channels, of a content type in ``content_types``, are laid out for this format."""
@@ -105,4 +105,4 @@ class Format(ABC):
 
         Raises CustomerError for what would make the original algorithms stop.
         """
-        raise UsageError(f"the {self.name} layout is not read from channels", mend="use the `dataset` channel")
+        raise UsageError(f"the {self.name} layout is not read from channels", hint="use the `dataset` channel")

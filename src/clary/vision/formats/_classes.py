@@ -42,7 +42,7 @@ def write_class_names(root: Path, names: Sequence[str]) -> None:
     """Raises UsageError for a name that is no line by itself."""
     for name in names:
         if not name.strip() or not name.isprintable() or name != name.strip():
-            raise UsageError(f"the class {shown(name)} cannot be a line of {CLASS_FILE}", mend="rename the class")
+            raise UsageError(f"the class {shown(name)} cannot be a line of {CLASS_FILE}", hint="rename the class")
     (root / CLASS_FILE).write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
 
 
@@ -66,8 +66,8 @@ def unnamed(names: Sequence[str] | None, count: int, samples: Iterable[Sample]) 
         return []
     first = next((sample.source for sample in samples if max(sample.classes, default=-1) >= len(names)), "")
     what = f"has {len(names)} names, the records have class ids up to {count - 1}"
-    mend = "add the names that are missing or mend the class id"
-    return [Problem(CLASS_FILE, f"{what}, first {first}" if first else what, mend)]
+    hint = "add the names that are missing or mend the class id"
+    return [Problem(CLASS_FILE, f"{what}, first {first}" if first else what, hint)]
 
 
 def class_problems(dataset: Dataset, where: Mapping[SplitName, str]) -> list[Problem]:
@@ -94,8 +94,8 @@ def class_problems(dataset: Dataset, where: Mapping[SplitName, str]) -> list[Pro
     for split, classes in used.items():
         for c in sorted(classes - used["train"]):
             what = f"class `{dataset.class_names[c]}` has no picture in {train}"
-            mend = "add some to train or leave the class out"
-            problems.append(Problem(where.get(split, split), what, mend, "error" if single else "note"))
+            hint = "add some to train or leave the class out"
+            problems.append(Problem(where.get(split, split), what, hint, "error" if single else "note"))
     return _first_of_each(problems)
 
 
@@ -107,5 +107,5 @@ def folder_name(sample: Sample, dataset: Dataset) -> str:
     """The name of the class of ``sample`` as that of a folder. Raises UsageError where it cannot be one."""
     name = dataset.class_names[sample.classes[0]]
     if not name.isprintable() or name[:1] in ("", ".") or "/" in name or "\\" in name:
-        raise UsageError(f"the class {shown(name)} cannot be the name of a folder", mend="rename the class")
+        raise UsageError(f"the class {shown(name)} cannot be the name of a folder", hint="rename the class")
     return name

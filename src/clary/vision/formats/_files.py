@@ -11,7 +11,7 @@ from clary.errors import DataError, ImageError
 from clary.vision.base.imaging import SUFFIXES, upright_size
 from clary.vision.base.types import Blob, Sample
 
-__all__ = ["distinct_name", "file_name", "picture_size", "place"]
+__all__ = ["distinct_name", "file_name", "image_size", "place"]
 
 
 def place(blob: Blob, target: Path) -> None:
@@ -55,12 +55,12 @@ def file_name(sample: Sample) -> str:
     return "".join(c if c.isprintable() else "_" for c in sample.image.path.name)
 
 
-def picture_size(sample: Sample, data: bytes | None = None) -> tuple[int, int]:
+def image_size(sample: Sample, data: bytes | None = None) -> tuple[int, int]:
     """Width and height of the upright picture; ``data`` are its bytes. Raises DataError where it cannot be read."""
     try:
         return upright_size(sample.image.read() if data is None else data)
     except ImageError as error:
-        raise DataError(error.what, where=sample.image, mend=error.mend) from error
+        raise DataError(error.what, where=sample.image, hint=error.hint) from error
     except OSError as error:
         raise DataError(f"cannot be read ({error.strerror})", where=sample.image) from error
 

@@ -63,8 +63,8 @@ def lists_by_split(paths: Sequence[Path], suffix: str) -> tuple[dict[SplitName, 
         ending = re.split(r"[^a-z]", path.stem.lower())[-1]
         split: SplitName | None = SPLITS.get(ending) or ("train" if len(paths) == 1 else None)
         if split is None:
-            mend = f"call it train{suffix}, validation{suffix} or test{suffix}"
-            problems.append(Problem(path.name, "is left out, its name says no split", mend, "note"))
+            hint = f"call it train{suffix}, validation{suffix} or test{suffix}"
+            problems.append(Problem(path.name, "is left out, its name says no split", hint, "note"))
         elif split in found:
             what = f"is left out, {found[split].name} is the {split} list already"
             problems.append(Problem(path.name, what, "put the two together"))

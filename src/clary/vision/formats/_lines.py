@@ -44,8 +44,8 @@ class Lines:
             try:
                 value = json.loads(text)
             except json.JSONDecodeError as error:
-                mend = "a line is one JSON object by itself"
-                self._problem(f"{where}:{number}:{error.colno}", f"is not JSON ({error.msg}): {shown(text)}", mend)
+                hint = "a line is one JSON object by itself"
+                self._problem(f"{where}:{number}:{error.colno}", f"is not JSON ({error.msg}): {shown(text)}", hint)
                 continue
             except (ValueError, RecursionError) as error:
                 self._problem(f"{where}:{number}", f"is not JSON ({type(error).__name__})", "mend the line")
@@ -53,11 +53,11 @@ class Lines:
             if isinstance(value, dict):
                 self.values.append((number, value))
             else:
-                mend = "a line is one JSON object with source-ref and a label"
-                self._problem(f"{where}:{number}", f"is {shown(text)}, no JSON object", mend)
+                hint = "a line is one JSON object with source-ref and a label"
+                self._problem(f"{where}:{number}", f"is {shown(text)}, no JSON object", hint)
 
-    def _problem(self, where: str, what: str, mend: str) -> None:
-        self.problems.append(Problem(where, what, mend))
+    def _problem(self, where: str, what: str, hint: str) -> None:
+        self.problems.append(Problem(where, what, hint))
 
 
 def format_of(values: Sequence[object], lines: Sequence[dict[str, Any]], attribute: str) -> LabelFormat:

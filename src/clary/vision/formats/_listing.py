@@ -11,7 +11,7 @@ from clary.errors import DataError
 from clary.vision.base.types import Blob, Problem, Sample, Task
 from clary.vision.formats._boxes import classes_of
 from clary.vision.formats._classes import MAX_CLASSES
-from clary.vision.formats._files import picture_size
+from clary.vision.formats._files import image_size
 from clary.vision.formats._layout import numbered_lines
 from clary.vision.formats._vectors import vector_to_boxes
 from clary.vision.formats._wording import counted, relative, shown
@@ -67,9 +67,9 @@ def read_lst(
     reader = _Reader(image_root, num_classes, multi_label, task)
     for number, text in lines:
         if fault := reader.take(text, f"{where}:{number}"):
-            what, mend = fault
+            what, hint = fault
             header = number == 1 and not re.search(r"[0-9]", text)
-            problems.append(Problem(f"{where}:{number}", what, "remove the line of column names" if header else mend))
+            problems.append(Problem(f"{where}:{number}", what, "remove the line of column names" if header else hint))
         problems += [Problem(f"{where}:{number}", *found) for found in reader.faults]
         reader.faults = []
     if not lines and not problems:
@@ -111,9 +111,9 @@ class _Reader:
     def _boxes(self, row: Row, where: str) -> tuple[str, str] | None:
         blob = Blob(self._image_root / row.path)
         try:
-            boxes, self.faults = vector_to_boxes(row.labels, picture_size(Sample(blob)))
+            boxes, self.faults = vector_to_boxes(row.labels, image_size(Sample(blob)))
         except DataError as error:
-            return error.what, error.mend
+            return error.what, error.hint
         self._add(row, Sample(blob, classes_of(boxes), boxes, source=where))
         return None
 
@@ -152,8 +152,8 @@ class _Reader:
         if ".." in parts or not parts[0] or re.match(r"[A-Za-z]:", row.path):
             return f"has the path {shown(row.path)}, which leaves the picture folder", "use a path below that folder"
         if not os.path.isfile(self._image_root / row.path):
-            mend = "use / in paths" if "\\" in row.path else "put it back or remove the line"
-            return f"names {shown(row.path)}, which is not in {self._image_root.name}/", mend
+            hint = "use / in paths" if "\\" in row.path else "put it back or remove the line"
+            return f"names {shown(row.path)}, which is not in {self._image_root.name}/", hint
         return None
 
     def _labels(self, row: Row) -> tuple[str, str] | None:

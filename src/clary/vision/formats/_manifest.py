@@ -8,7 +8,7 @@ from typing import Literal
 from clary.vision.formats._boxes import class_fault
 from clary.vision.formats._wording import shown
 
-__all__ = ["LabelFormat", "begins_like_picture", "classes_in", "label_format", "looks_like_mask"]
+__all__ = ["LabelFormat", "begins_like_image", "classes_in", "label_format", "looks_like_mask"]
 
 LabelFormat = Literal["single", "multi-hot", "class-id"]
 
@@ -44,7 +44,7 @@ def label_format(values: Sequence[object]) -> LabelFormat:
     return "multi-hot" if hot and lists[0] else "class-id"
 
 
-def begins_like_picture(head: bytes) -> bool:
+def begins_like_image(head: bytes) -> bool:
     """Whether bytes begin as a JPEG, PNG, GIF, BMP, TIFF or WebP file does."""
     return head.startswith(_MAGICS)
 

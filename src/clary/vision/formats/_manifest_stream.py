@@ -11,7 +11,7 @@ from clary.vision.base.recordio import scan
 from clary.vision.base.types import Blob, Problem, Sample, Task
 from clary.vision.formats._annotation import boxes_in
 from clary.vision.formats._boxes import classes_of
-from clary.vision.formats._manifest import LabelFormat, begins_like_picture, classes_in, looks_like_mask
+from clary.vision.formats._manifest import LabelFormat, begins_like_image, classes_in, looks_like_mask
 from clary.vision.formats._wording import shown
 
 __all__ = ["read_records"]
@@ -47,7 +47,7 @@ def read_records(
     at = 0
     while at < len(records):
         place_, fault = f"{where} record {at}", ""
-        if not begins_like_picture(heads[at]):
+        if not begins_like_image(heads[at]):
             fault, step = f"is {_spelled(heads[at])}, where a picture was expected", 1
         elif at + 1 == len(records) or not _may_be_label(heads[at + 1], task):
             fault, step = "is a picture without a label", 1
@@ -67,7 +67,7 @@ def read_records(
 def _check_order(heads: Sequence[bytes], where: str, task: Task) -> None:
     """Raises DataError where the first two records show that something is wrong with all of them."""
     first, second = heads[0], heads[1] if len(heads) > 1 else b""
-    if not begins_like_picture(first):
+    if not begins_like_image(first):
         raise DataError(f"{EMPTY} Record 0 of the {where} is {_spelled(first)}, not a picture; {_ORDER}.")
     if not second:
         raise DataError(f"{EMPTY} The {where} sent a picture and no label; {_ORDER}.")
@@ -99,8 +99,8 @@ def _labelled(
 
 
 def _may_be_label(head: bytes, task: Task) -> bool:
-    return head.startswith(b"\x89PNG") if task == "segmentation" else not begins_like_picture(head)
+    return head.startswith(b"\x89PNG") if task == "segmentation" else not begins_like_image(head)
 
 
 def _spelled(data: bytes) -> str:
-    return "a picture" if begins_like_picture(data) else shown(data.decode(errors="replace"), 30)
+    return "a picture" if begins_like_image(data) else shown(data.decode(errors="replace"), 30)

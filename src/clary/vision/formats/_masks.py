@@ -22,7 +22,7 @@ from clary.vision.formats._wording import shown
 
 __all__ = ["PALETTE", "count_classes", "ids_of", "mask_png", "read_label_map", "value_table", "write_mask"]
 
-_MEND = 'it is {"map": {"<class id>": <value in the masks>}} or {"scale": <number>}'
+_HINT = 'it is {"map": {"<class id>": <value in the masks>}} or {"scale": <number>}'
 
 
 def value_table(spec: object) -> bytes | str:
@@ -70,10 +70,10 @@ def read_label_map(path: Path, where: str) -> tuple[bytes | None, list[Problem]]
     except OSError as error:
         return None, [Problem(where, f"cannot be read ({error.strerror})", "mend its permissions")]
     except json.JSONDecodeError as error:
-        return None, [Problem(f"{where}:{error.lineno}:{error.colno}", f"is not JSON ({error.msg})", _MEND)]
+        return None, [Problem(f"{where}:{error.lineno}:{error.colno}", f"is not JSON ({error.msg})", _HINT)]
     except (ValueError, RecursionError) as error:
-        return None, [Problem(where, f"is not JSON ({type(error).__name__})", _MEND)]
-    return (None, [Problem(where, table, _MEND)]) if isinstance(table, str) else (table, [])
+        return None, [Problem(where, f"is not JSON ({type(error).__name__})", _HINT)]
+    return (None, [Problem(where, table, _HINT)]) if isinstance(table, str) else (table, [])
 
 
 def count_classes(samples: Sequence[Sample]) -> int:
@@ -105,11 +105,11 @@ def ids_of(sample: Sample) -> np.ndarray:
     Raises UsageError for a sample without a mask, DataError for a mask that cannot be read.
     """
     if sample.mask is None:
-        raise UsageError("has no mask", where=sample.source or sample.image, mend="leave it out")
+        raise UsageError("has no mask", where=sample.source or sample.image, hint="leave it out")
     try:
         return decode_mask(sample.mask.read(), sample.mask_values)
     except ImageError as error:
-        raise DataError(error.what, where=sample.mask, mend=error.mend) from error
+        raise DataError(error.what, where=sample.mask, hint=error.hint) from error
     except OSError as error:
         raise DataError(f"cannot be read ({error.strerror})", where=sample.mask) from error
 

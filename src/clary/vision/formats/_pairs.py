@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from clary.vision.base.imaging import is_picture
+from clary.vision.base.imaging import is_image
 from clary.vision.base.types import Problem
 from clary.vision.formats._layout import walk
 from clary.vision.formats._wording import counted, relative, several
@@ -23,14 +23,14 @@ class Pairs:
     problems: list[Problem] = field(default_factory=list)
 
 
-def pair(root: Path, pictures: Path, others: Path, suffix: str) -> Pairs:
-    """Pair the pictures below ``pictures`` with the files ``*suffix`` below ``others``, folders in folders included.
+def pair(root: Path, image_folder: Path, others: Path, suffix: str) -> Pairs:
+    """Pair the pictures below ``image_folder`` with the files ``*suffix`` below ``others``, at any depth.
 
     Problems name what was passed over; pictures without a companion are for the caller to judge.
     """
     pairs = Pairs()
     companions = _by_stem(others, lambda path: path.suffix.lower() == suffix, pairs.problems, root)
-    images = _by_stem(pictures, is_picture, pairs.problems, root, others.name)
+    images = _by_stem(image_folder, is_image, pairs.problems, root, others.name)
     for stem, path in images.items():
         if stem in companions:
             pairs.found.append((path, companions[stem]))
@@ -72,8 +72,8 @@ def _own(folder: Path, files: list[Path], others: str, problems: list[Problem], 
     own = [path for path in files if not path.is_relative_to(folder / others)]
     if len(own) < len(files):
         what = f"has the {counted(range(len(files) - len(own)), 'file')} of {others} as well, left out"
-        mend = "end the S3 URI of this channel with a slash"
-        problems.append(Problem(relative(folder, root), what, mend, "note"))
+        hint = "end the S3 URI of this channel with a slash"
+        problems.append(Problem(relative(folder, root), what, hint, "note"))
     return own
 
 

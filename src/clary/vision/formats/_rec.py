@@ -96,20 +96,20 @@ class _Reader:
             labels, skip, head = _head(data, span, 24 if self._task == "classification" else _HEAD)
             return self._sample(labels, skip, head, span, where)
         except CustomerError as error:
-            self.problems.append(Problem(where, error.what, error.mend))
+            self.problems.append(Problem(where, error.what, error.hint))
             return None
 
     def _sample(self, labels: Labels, skip: int, head: bytes, span: Span, where: str) -> Sample:
         blob = span.blob(self._path, skip)
         if blob.size <= 0:
-            raise DataError("holds no picture", mend="pack it again")
+            raise DataError("holds no picture", hint="pack it again")
         if self._task == "detection":
             try:
                 size = _upright(head[skip:], lambda: blob.read())
             except ImageError as error:
-                raise DataError(f"what it holds {error.what}", mend=error.mend) from error
+                raise DataError(f"what it holds {error.what}", hint=error.hint) from error
             boxes, faults = vector_to_boxes(labels, size)
-            self.problems += [Problem(where, what, mend) for what, mend in faults]
+            self.problems += [Problem(where, what, hint) for what, hint in faults]
             self.width = max(self.width, *(box.class_id + 1 for box in boxes), 0)
             return Sample(blob, classes_of(boxes), boxes, source=where)
         return Sample(blob, self._classes(labels), source=where)
@@ -121,17 +121,17 @@ class _Reader:
             return self._class(labels)
         self.width = self.width or len(labels)
         if len(labels) != self.width:
-            raise DataError(f"has {len(labels)} labels, the records before have {self.width}", mend="pack it again")
+            raise DataError(f"has {len(labels)} labels, the records before have {self.width}", hint="pack it again")
         if odd := next((label for label in labels if label not in (0, 1)), None):
-            raise DataError(f"has the multi-label value {odd:g}", mend="use 0 or 1, one for each class")
+            raise DataError(f"has the multi-label value {odd:g}", hint="use 0 or 1, one for each class")
         return tuple(c for c, label in enumerate(labels) if label)
 
     def _class(self, labels: Labels) -> tuple[int, ...]:
         if len(labels) != 1:
-            mend = "set multi_label to 1 if they are 0 and 1 for each class; boxes are data for detection"
-            raise DataError(f"has {len(labels)} labels, not 1", mend=mend)
+            hint = "set multi_label to 1 if they are 0 and 1 for each class; boxes are data for detection"
+            raise DataError(f"has {len(labels)} labels, not 1", hint=hint)
         if fault := class_fault(labels[0]):
-            raise DataError(fault, mend="class ids are 0, 1, 2 ...")
+            raise DataError(fault, hint="class ids are 0, 1, 2 ...")
         self.width = max(self.width, int(labels[0]) + 1)
         return (int(labels[0]),)
 
@@ -171,18 +171,18 @@ def index_problems(rec: Path, spans: Sequence[Span]) -> list[Problem]:
     path = rec.with_suffix(".idx")
     if not path.is_file():
         return []
-    mend = "remove the index, or pack again"
+    hint = "remove the index, or pack again"
     lines, problems = numbered_lines(path, path.name)
     for (number, text), span in zip(lines, spans, strict=False):
         key, _, offset = text.partition("\t")
         if not (key.isdecimal() and offset.isdecimal()):
-            return [*problems, Problem(f"{path.name}:{number}", f"is {text[:40]!r}, not key, tab, byte offset", mend)]
+            return [*problems, Problem(f"{path.name}:{number}", f"is {text[:40]!r}, not key, tab, byte offset", hint)]
         if offset != str(span.offset):
             what = f"has record {number - 1} at byte {offset[:20]}, in {rec.name} it is at byte {span.offset}"
-            return [*problems, Problem(f"{path.name}:{number}", what, mend)]
+            return [*problems, Problem(f"{path.name}:{number}", what, hint)]
     if len(lines) != len(spans):
         what = f"lists {len(lines)} records, {rec.name} holds {len(spans)}"
-        return [*problems, Problem(f"{path.name}:{len(lines)}", what, mend)]
+        return [*problems, Problem(f"{path.name}:{len(lines)}", what, hint)]
     return problems
 
 

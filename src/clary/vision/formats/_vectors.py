@@ -33,17 +33,17 @@ def check_vector(labels: Sequence[float]) -> tuple[int, int]:
     """Header size and numbers an object. Raises DataError, in the original's words where they are known."""
     if len(labels) < HEADER:
         found = "1 label, a class for the whole picture" if labels else "no label"
-        raise DataError(f"{_FEW} Found {found}", mend="pack boxes")
+        raise DataError(f"{_FEW} Found {found}", hint="pack boxes")
     header, wide = labels[:HEADER]
     if not (HEADER <= header <= len(labels) and header == int(header)):
-        mend = f"it counts itself and is {HEADER} at least"
-        raise DataError(f"has a label of {len(labels)} numbers whose header size is {header:g}", mend=mend)
+        hint = f"it counts itself and is {HEADER} at least"
+        raise DataError(f"has a label of {len(labels)} numbers whose header size is {header:g}", hint=hint)
     if not (wide >= OBJECT and wide < 1e6 and wide == int(wide)):
-        raise DataError(f"{_FEW} Found {wide:g}", mend="the second number of a label is the numbers an object: 5 or 6")
+        raise DataError(f"{_FEW} Found {wide:g}", hint="the second number of a label is the numbers an object: 5 or 6")
     rest = len(labels) - int(header)
     if rest % int(wide):
         what = f"has {rest} numbers after its header, not a multiple of the {int(wide)} each object has"
-        raise DataError(what, mend="pack it again")
+        raise DataError(what, hint="pack it again")
     return int(header), int(wide)
 
 
@@ -64,8 +64,8 @@ def vector_to_boxes(labels: Sequence[float], size: tuple[int, int]) -> tuple[tup
             boxes.append(box)
         else:
             pixels = max(xmin, ymin, xmax, ymax) > 1.5
-            mend = "corners are fractions 0..1, not pixels" if pixels else "mend its label and pack it again"
-            faults.append((f"object {number} {box}", mend))
+            hint = "corners are fractions 0..1, not pixels" if pixels else "mend its label and pack it again"
+            faults.append((f"object {number} {box}", hint))
     return tuple(boxes), faults
 
 

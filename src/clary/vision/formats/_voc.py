@@ -17,7 +17,7 @@ __all__ = ["annotation", "read_boxes", "read_objects"]
 
 MAX_BYTES = 1 << 20  # an annotation is about a kilobyte; more is no annotation
 
-_MEND = "mend the annotation or remove it"
+_HINT = "mend the annotation or remove it"
 
 
 def read_boxes(path: Path, where: str, class_ids: Mapping[str, int]) -> tuple[tuple[Box, ...], list[Problem]]:
@@ -35,22 +35,22 @@ def read_objects(
     """
     try:
         if path.stat().st_size > MAX_BYTES:
-            return [], [Problem(where, f"is above {MAX_BYTES >> 20} MiB, no annotation", _MEND)]
+            return [], [Problem(where, f"is above {MAX_BYTES >> 20} MiB, no annotation", _HINT)]
         tree = ElementTree.fromstring(path.read_bytes())
     except ElementTree.ParseError as error:
         line, column = error.position
-        return [], [Problem(f"{where}:{line}:{column}", f"is no well-formed XML ({error.msg.split(':')[0]})", _MEND)]
+        return [], [Problem(f"{where}:{line}:{column}", f"is no well-formed XML ({error.msg.split(':')[0]})", _HINT)]
     except OSError as error:
         return [], [Problem(where, f"cannot be read ({error.strerror})", "mend its permissions")]
     except (ValueError, LookupError) as error:  # an encoding that expat does not know
-        return [], [Problem(where, f"is no readable XML ({error})", _MEND)]
+        return [], [Problem(where, f"is no readable XML ({error})", _HINT)]
     found: list[tuple[str, Box]] = []
     problems: list[Problem] = []
     for number, element in enumerate(tree.iter("object"), start=1):
         name = (element.findtext("name") or "").strip()
         box = _box(element, tree.find("size"), name, names)
         if isinstance(box, str):
-            problems.append(Problem(where, f"object {number} {box}", _MEND))
+            problems.append(Problem(where, f"object {number} {box}", _HINT))
         else:
             found.append((name, box))
     return found, problems

@@ -25,10 +25,10 @@ def names_in(lines: list[tuple[int, str]], where: str) -> tuple[str, ...]:
 
     Raises DataError, with file and line, where there are none.
     """
-    mend = "write names: [cat, dog]"
+    hint = "write names: [cat, dog]"
     start = next((at for at, (_, text) in enumerate(lines) if re.match(r"names\s*:", text)), None)
     if start is None:
-        raise DataError("has no `names`", where=f"{where}:{len(lines) or 1}", mend=mend)
+        raise DataError("has no `names`", where=f"{where}:{len(lines) or 1}", hint=hint)
     number, text = lines[start]
     rest = _uncommented(text.partition(":")[2]).strip()
     if rest[:1] in ("[", "{"):
@@ -41,7 +41,7 @@ def names_in(lines: list[tuple[int, str]], where: str) -> tuple[str, ...]:
         if not (item := _ITEM.fullmatch(text)):
             if text[0].isspace():
                 raise DataError(
-                    f"has {shown(text.strip())}, which is no class name", where=f"{where}:{number}", mend=mend
+                    f"has {shown(text.strip())}, which is no class name", where=f"{where}:{number}", hint=hint
                 )
             break
         class_id = int(item["key"]) if item["key"] else len(found)
@@ -62,7 +62,7 @@ def _flow(text: str, where: str) -> tuple[str, ...]:
             found[int(item[1]) if item[1] else len(found)] = _unquoted(item[2], where)
         at = item.end()
     if close not in text[at - 1 :]:
-        raise DataError(f"has `names` without the closing {close}", where=where, mend="write names: [cat, dog]")
+        raise DataError(f"has `names` without the closing {close}", where=where, hint="write names: [cat, dog]")
     return _dense(found, where)
 
 
@@ -83,7 +83,7 @@ def _end(text: str, at: int, close: str) -> int:
 def _dense(found: Mapping[int, str], where: str) -> tuple[str, ...]:
     if not found or sorted(found) != list(range(len(found))):
         what = "has no class names" if not found else "has class ids with gaps"
-        raise DataError(what, where=where, mend="write names: [cat, dog]")
+        raise DataError(what, where=where, hint="write names: [cat, dog]")
     return tuple(found[class_id] for class_id in range(len(found)))
 
 
@@ -105,7 +105,7 @@ def _unquoted(text: str, where: str) -> str:
     text = text.strip()
     quoted = text[:1] in ("'", '"')
     if not text or (quoted and (len(text) < 2 or text[-1] != text[0])):
-        raise DataError(f"has {shown(text)}, which is no class name", where=where, mend="write names: [cat, dog]")
+        raise DataError(f"has {shown(text)}, which is no class name", where=where, hint="write names: [cat, dog]")
     if text[0] == '"':
         try:
             return str(json.loads(text))

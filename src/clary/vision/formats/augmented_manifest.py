@@ -32,7 +32,7 @@ from clary.vision.formats._annotation import annotation_of, boxes_in
 from clary.vision.formats._base import Format
 from clary.vision.formats._boxes import classes_of
 from clary.vision.formats._classes import class_problems, names_up_to
-from clary.vision.formats._files import distinct_name, file_name, picture_size, place
+from clary.vision.formats._files import distinct_name, file_name, image_size, place
 from clary.vision.formats._layout import SPLITS, lists_by_split, unsafe_path
 from clary.vision.formats._lines import (
     SOURCE,
@@ -140,7 +140,7 @@ class _Reader:
             try:
                 found.append(self._sample(where, value))
             except DataError as error:
-                self.problems.append(Problem(where, error.what, error.mend))
+                self.problems.append(Problem(where, error.what, error.hint))
         return tuple(found)
 
     def _sample(self, where: str, line: dict[str, Any]) -> Sample:
@@ -148,7 +148,7 @@ class _Reader:
             if key not in line:
                 self._refuse_unlabelled(line)
                 others = several((shown(name) for name in line), 6) or "nothing"
-                raise DataError(f"has no `{key}`, it has {others}", mend=f"add `{key}` or remove the line")
+                raise DataError(f"has no `{key}`, it has {others}", hint=f"add `{key}` or remove the line")
         sample = Sample(Blob(self._file(SOURCE, line[SOURCE])), source=where)
         self._take_names(where, line)
         value = line[self.attribute]
@@ -157,12 +157,12 @@ class _Reader:
         if self.task == "detection":
             boxes, faults = boxes_in(value)
             if not (isinstance(value, dict) and isinstance(value.get("annotations"), list)):
-                raise DataError(f"`{self.attribute}` {faults[0]}", mend="mend the label or remove the line")
+                raise DataError(f"`{self.attribute}` {faults[0]}", hint="mend the label or remove the line")
             self.problems += [Problem(where, f"`{self.attribute}` {fault}", "mend the label") for fault in faults]
             return replace(sample, boxes=boxes, classes=classes_of(boxes))
         classes = classes_in(value, self.kind)
         if isinstance(classes, str):
-            raise DataError(f"`{self.attribute}` {classes}", mend="mend the label or remove the line")
+            raise DataError(f"`{self.attribute}` {classes}", hint="mend the label or remove the line")
         return replace(sample, classes=classes)
 
     def _refuse_unlabelled(self, line: dict[str, Any]) -> None:
@@ -170,16 +170,16 @@ class _Reader:
         metadata = line.get(f"{self.attribute}-metadata")
         if isinstance(metadata, dict) and "failure-reason" in metadata:
             reason = shown(str(metadata["failure-reason"]))
-            raise DataError(f"has no `{self.attribute}`, its labelling failed: {reason}", mend="remove the line")
+            raise DataError(f"has no `{self.attribute}`, its labelling failed: {reason}", hint="remove the line")
 
     def _file(self, key: str, value: object) -> Path:
         if not isinstance(value, str) or unsafe_path(value.removeprefix("s3://")):
-            raise DataError(f"`{key}` is {shown(str(value))}, which is no path or s3:// address", mend="mend the line")
+            raise DataError(f"`{key}` is {shown(str(value))}, which is no path or s3:// address", hint="mend the line")
         path = self.resolve(value)
         if not os.path.isfile(path):
             name = path.relative_to(self.root) if path.is_relative_to(self.root) else path
             found = f"`{key}` names {shown(value)}, looked for as {shown(str(name))}, which is not there"
-            raise DataError(found, mend="put the file there or remove the line")
+            raise DataError(found, hint="put the file there or remove the line")
         return path
 
     def _take_names(self, where: str, line: dict[str, Any]) -> None:
@@ -209,7 +209,7 @@ def _asked_format(channel: Channel, multi_label: bool) -> LabelFormat:
     if found == "class-id":
         return "class-id"
     what = f"The {channel.name} channel has the label-format `{found}`"
-    raise CustomerError(what, mend="use multi-hot or class-id")
+    raise CustomerError(what, hint="use multi-hot or class-id")
 
 
 def _dataset(
@@ -241,7 +241,7 @@ def _label(dataset: Dataset, sample: Sample, root: Path, mask: str) -> dict[str,
     class_map = {str(c): name for c, name in enumerate(dataset.class_names)}
     if dataset.task == "segmentation":
         if sample.mask is None:
-            raise DataError("has no mask", where=sample.source or sample.image, mend="leave it out")
+            raise DataError("has no mask", where=sample.source or sample.image, hint="leave it out")
         write_mask(sample, root / mask)
         colours = {
             c: {"class-name": name, "hex-color": f"#{PALETTE[3 * int(c) : 3 * int(c) + 3].hex()}"}
@@ -252,7 +252,7 @@ def _label(dataset: Dataset, sample: Sample, root: Path, mask: str) -> dict[str,
             f"{key}-metadata": {"internal-color-map": colours, "type": "groundtruth/semantic-segmentation"},
         }
     if dataset.task == "detection":
-        value: object = annotation_of(sample.boxes, *picture_size(sample))
+        value: object = annotation_of(sample.boxes, *image_size(sample))
         return {key: value, f"{key}-metadata": {"class-map": class_map, "type": "groundtruth/object-detection"}}
     if dataset.multi_label:
         kind = "groundtruth/image-classification-multilabel"

@@ -32,7 +32,7 @@ from clary.vision.base.types import IGNORED, Blob, Box, Dataset, Problem, Sample
 from clary.vision.formats._base import Format
 from clary.vision.formats._boxes import box_or_fault, classes_of, is_number
 from clary.vision.formats._classes import class_problems, names_up_to
-from clary.vision.formats._files import distinct_name, file_name, picture_size, place
+from clary.vision.formats._files import distinct_name, file_name, image_size, place
 from clary.vision.formats._layout import SPLIT_ORDER, SPLITS, entries, unsafe_path
 from clary.vision.formats._masks import ids_of
 from clary.vision.formats._regions import DrawnMask, Region, runs_of, shape_in, text_of
@@ -43,7 +43,7 @@ __all__ = ["FORMAT", "Coco"]
 EXPORTED = "_annotations.coco.json"
 BACKGROUND = "background"
 _SPLIT = re.compile(r"(?:instances_|stuff_)?([a-z]+)[0-9]*")  # of a file name without its suffix
-_MEND = "mend the file or export it again"
+_HINT = "mend the file or export it again"
 
 
 class Coco(Format):
@@ -89,7 +89,7 @@ class Coco(Format):
             for image_id, sample in enumerate(samples, start=1):
                 name = distinct_name(file_name(sample), taken)
                 place(sample.image, root / split / name)
-                width, height = picture_size(sample)
+                width, height = image_size(sample)
                 images.append({"id": image_id, "file_name": name, "width": width, "height": height})
                 found = _regions(sample) if dataset.task == "segmentation" else _boxes(sample)
                 known = {"image_id": image_id, "iscrowd": 0}
@@ -166,14 +166,14 @@ class _File:
         found[image_id].append(one)
         return None
 
-    def _sample(self, picture: Path, entry: dict[str, Any], found: Sequence[Any], ground: int | None) -> Sample:
+    def _sample(self, image: Path, entry: dict[str, Any], found: Sequence[Any], ground: int | None) -> Sample:
         source = f"{self._where} image {entry['id']}"
         if self.task == "detection":
-            return Sample(Blob(picture), classes_of(found), tuple(found), source=source)
+            return Sample(Blob(image), classes_of(found), tuple(found), source=source)
         width, height = _size_of(entry) or (0, 0)
         behind = IGNORED if ground is None or _covers(self.path) else ground
         mask = DrawnMask(self.path, 0, 0, (), tuple(found), height, width, behind)
-        return Sample(Blob(picture), mask=mask, source=source)
+        return Sample(Blob(image), mask=mask, source=source)
 
     def _paired(
         self, images: Mapping[int, dict[str, Any]], found: Mapping[int, list[Any]], folder: Path, ground: int | None
@@ -207,33 +207,33 @@ class _File:
         except OSError as error:
             self._problem(self._where, f"cannot be read ({error.strerror})", "mend its permissions")
         except json.JSONDecodeError as error:
-            self._problem(f"{self._where}:{error.lineno}:{error.colno}", f"is not JSON ({error.msg})", _MEND)
+            self._problem(f"{self._where}:{error.lineno}:{error.colno}", f"is not JSON ({error.msg})", _HINT)
         except (ValueError, RecursionError) as error:
-            self._problem(f"{self._where}:1", f"is not JSON ({type(error).__name__})", _MEND)
+            self._problem(f"{self._where}:1", f"is not JSON ({type(error).__name__})", _HINT)
         else:
             if isinstance(value, dict):
                 return value
-            self._problem(self._where, "is no JSON object with `images`, `annotations` and `categories`", _MEND)
+            self._problem(self._where, "is no JSON object with `images`, `annotations` and `categories`", _HINT)
         return {}
 
     def _list(self, key: str) -> list[dict[str, Any]]:
         found = self._value.get(key)
         if not isinstance(found, list):
             if self._value:
-                self._problem(self._where, f"has no list `{key}`", _MEND)
+                self._problem(self._where, f"has no list `{key}`", _HINT)
                 self._value[key] = []
             return []
         odd = sum(not isinstance(entry, dict) for entry in found)
         if odd:
-            self._problem(self._where, f"has {odd} entries of `{key}` that are no objects", _MEND)
+            self._problem(self._where, f"has {odd} entries of `{key}` that are no objects", _HINT)
             self._value[key] = [entry for entry in found if isinstance(entry, dict)]
         return [entry for entry in found if isinstance(entry, dict)]
 
     def _report(self, kind: str, entry: dict[str, Any], what: str) -> None:
         self._problem(self._where, f"{kind} {shown(str(entry.get('id')), 20)} {what}", "mend it or remove it")
 
-    def _problem(self, where: str, what: str, mend: str) -> None:
-        self.problems.append(Problem(where, what, mend))
+    def _problem(self, where: str, what: str, hint: str) -> None:
+        self.problems.append(Problem(where, what, hint))
 
     @property
     def _where(self) -> str:

@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from clary.errors import UsageError
-from clary.vision.base.imaging import is_picture
+from clary.vision.base.imaging import is_image
 from clary.vision.base.jobdir import Channel
 from clary.vision.base.types import Blob, Dataset, Problem, Sample, SplitName, Task
 from clary.vision.formats._base import IMAGE_TYPES, Format
@@ -43,7 +43,7 @@ class Folder(Format):
             return False
         if any(paired_folders(root, "images", labels) for labels in ("masks", "labels")):
             return False  # what says what the pictures show goes before folders
-        return any(_holds_picture(folder) for tree in _split_folders(root)[0].values() for folder in _folders(tree))
+        return any(_holds_image(folder) for tree in _split_folders(root)[0].values() for folder in _folders(tree))
 
     def _read(self, root: Path, task: Task, labels: str | None) -> Dataset:
         trees, problems = _split_folders(root)
@@ -51,7 +51,7 @@ class Folder(Format):
 
     def _write(self, dataset: Dataset, root: Path) -> None:
         if dataset.multi_label:
-            raise UsageError("class folders hold one class a picture", mend="write the lst layout instead")
+            raise UsageError("class folders hold one class a picture", hint="write the lst layout instead")
         for split, samples in dataset.splits.items():
             taken: dict[int, set[str]] = {}
             for sample in samples:
@@ -67,7 +67,7 @@ class Folder(Format):
     ) -> Dataset:
         """Class folders in ``train``, ``validation`` and ``test``, without lists: our extension."""
         if multi_label:
-            raise UsageError("class folders hold one class a picture", mend="add train_lst and validation_lst channels")
+            raise UsageError("class folders hold one class a picture", hint="add train_lst and validation_lst channels")
         trees = {SPLITS[name]: channel.path for name, channel in channels.items() if name in SPLITS}
         return read_trees(channels["train"].path.parent, trees)
 
@@ -75,7 +75,7 @@ class Folder(Format):
 def read_trees(root: Path, trees: Mapping[SplitName, Path], problems: Iterable[Problem] = ()) -> Dataset:
     """The data set whose splits are trees of class folders; classes are those of all splits together."""
     found = {split: _Tree(root, tree) for split, tree in trees.items()}
-    names = sorted({name for tree in found.values() for name, pictures in tree.classes.items() if pictures})
+    names = sorted({name for tree in found.values() for name, images in tree.classes.items() if images})
     splits = {split: tree.samples(names) for split, tree in found.items()}
     dataset = Dataset(
         root=root,
@@ -115,18 +115,18 @@ class _Tree:
     def problems(self, names: Sequence[str]) -> list[Problem]:
         """What was left out; an empty class folder is an error unless another split has pictures of the class."""
         problems = list(self._unread)
-        for name, pictures in self.classes.items():
-            if not pictures and name in names:
+        for name, images in self.classes.items():
+            if not images and name in names:
                 where = relative(self._tree / name, self._root)
                 problems.append(Problem(where, "is an empty class folder", "its class has none in this split", "note"))
-            elif not pictures:
+            elif not images:
                 where = relative(self._tree / name, self._root)
                 problems.append(Problem(where, "is an empty class folder", "add pictures or remove the folder"))
         where = relative(self._tree, self._root)
         if self._beside:
             what = f"has {counted(self._beside, 'picture')} beside the class folders, left out: "
-            mend = "move them into the folder of their class"
-            problems.append(Problem(where, what + self._listed(self._beside), mend, "note"))
+            hint = "move them into the folder of their class"
+            problems.append(Problem(where, what + self._listed(self._beside), hint, "note"))
         if self._others:
             what = f"has {counted(self._others, 'file')} hidden or no picture, left out: "
             problems.append(Problem(where, what + self._listed(self._others), severity="note"))
@@ -144,7 +144,7 @@ def _split_folders(root: Path) -> tuple[dict[SplitName, Path], list[Problem]]:
     """Where each split lies; ``{"train": root}`` when there are none. And what had to be left out."""
     folders = _folders(root)
     named = [folder for folder in folders if folder.name.lower() in SPLITS]
-    others = [folder for folder in folders if folder not in named and _holds_picture(folder)]
+    others = [folder for folder in folders if folder not in named and _holds_image(folder)]
     if not named or (others and not _surely_splits(named)):
         return {"train": root}, []
     trees: dict[SplitName, Path] = {"train": root / "train"}
@@ -184,14 +184,14 @@ def _is_class(path: Path) -> bool:
 
 
 def _is_wanted(path: Path) -> bool:
-    return is_picture(path) and not path.name.startswith(".")
+    return is_image(path) and not path.name.startswith(".")
 
 
 def _folders(root: Path) -> list[Path]:
     return [path for path in _entries(root) if _is_class(path)]
 
 
-def _holds_picture(folder: Path) -> bool:
+def _holds_image(folder: Path) -> bool:
     return any(_is_wanted(path) for path in walk(folder))
 
 

@@ -33,7 +33,7 @@ from clary.vision.formats._classes import (
     unnamed,
     write_class_names,
 )
-from clary.vision.formats._files import distinct_name, file_name, picture_size, place
+from clary.vision.formats._files import distinct_name, file_name, image_size, place
 from clary.vision.formats._layout import SPLITS, entries, lists_by_split, numbered_lines
 from clary.vision.formats._listing import Listing, Row, parse_row, read_lst
 from clary.vision.formats._vectors import is_vector, vector_of
@@ -49,7 +49,7 @@ class Lst(Format):
     layout = "train.lst with index, class id and path separated by tabs, beside the pictures"
     tasks = frozenset[Task]({"classification", "detection"})
     content_types = IMAGE_TYPES
-    opens_pictures = frozenset[Task]({"detection"})  # boxes are fractions
+    opens_images = frozenset[Task]({"detection"})  # boxes are fractions
 
     def sniff(self, root: Path) -> bool:
         return bool(_lists(root)) and not any(path.suffix == ".rec" for path in entries(root))  # packed already
@@ -63,7 +63,7 @@ class Lst(Format):
         width: int | None = None
         listings: dict[SplitName, Listing] = {}
         for split, path in lists.items():
-            base = _picture_folder(root, path, split)
+            base = _image_folder(root, path, split)
             listing = read_lst(path, base, width, multi_label, root=root, task=task)
             multi_label = listing.multi_label
             width = listing.width if multi_label else None
@@ -159,7 +159,7 @@ def _class_names(pairs: Sequence[tuple[Sample, str]], count: int) -> tuple[str, 
 def columns(sample: Sample, dataset: Dataset) -> str:
     """The label columns of a line. Raises DataError where boxes need the size of a picture that cannot be read."""
     if dataset.task == "detection":
-        return "\t".join(f"{number:.9g}" for number in vector_of(sample.boxes, *picture_size(sample)))
+        return "\t".join(f"{number:.9g}" for number in vector_of(sample.boxes, *image_size(sample)))
     if not dataset.multi_label:
         return str(sample.classes[0])
     return "\t".join(str(int(c in sample.classes)) for c in range(len(dataset.class_names)))
@@ -171,7 +171,7 @@ def _lists(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.suffix == ".lst" and not path.name.startswith("."))
 
 
-def _picture_folder(root: Path, lst_path: Path, split: str) -> Path:
+def _image_folder(root: Path, lst_path: Path, split: str) -> Path:
     lines, _ = numbered_lines(lst_path, lst_path.name)
     paths = [text.rpartition("\t")[2] for _, text in lines[:20]]
     for folder in (root, root / "images", root / split, root / lst_path.stem):
@@ -182,11 +182,11 @@ def _picture_folder(root: Path, lst_path: Path, split: str) -> Path:
 
 def _only_list(name: str, channels: Mapping[str, Channel]) -> Path:
     if name not in channels:
-        raise CustomerError(f"The {name} channel is missing", mend="add it with one .lst file or leave out both")
+        raise CustomerError(f"The {name} channel is missing", hint="add it with one .lst file or leave out both")
     found = _lists(channels[name].path)
     if len(found) != 1:
         what = f"The {name} channel holds {len(found) or 'no'} .lst files"
-        raise CustomerError(what, mend="put exactly one there")
+        raise CustomerError(what, hint="put exactly one there")
     return found[0]
 
 

@@ -47,10 +47,10 @@ class Masks(Format):
             problems += wrong
         splits: dict[SplitName, tuple[Sample, ...]] = {}
         where: dict[SplitName, str] = {}
-        for split, (pictures, masks) in paired_folders(root, "images", "masks").items():
-            splits[split], found = masked_samples(root, pictures, masks, table)
+        for split, (images, masks) in paired_folders(root, "images", "masks").items():
+            splits[split], found = masked_samples(root, images, masks, table)
             problems += found
-            where[split] = relative(pictures, root)
+            where[split] = relative(images, root)
         return masked_dataset(root, self.name, splits, names, None, where, problems)
 
     def _write(self, dataset: Dataset, root: Path) -> None:
@@ -60,13 +60,13 @@ class Masks(Format):
 
 
 def masked_samples(
-    root: Path, pictures: Path, masks: Path, table: bytes | None
+    root: Path, images: Path, masks: Path, table: bytes | None
 ) -> tuple[tuple[Sample, ...], list[Problem]]:
     """The pictures of a folder that have a mask in the other, and what was left out."""
-    pairs = pair(root, pictures, masks, ".png")
+    pairs = pair(root, images, masks, ".png")
     samples = tuple(
-        Sample(Blob(picture), mask=Blob(mask), source=relative(picture, root), mask_values=table)
-        for picture, mask in pairs.found
+        Sample(Blob(image), mask=Blob(mask), source=relative(image, root), mask_values=table)
+        for image, mask in pairs.found
     )
     wanted = relative(masks, root)
     lost = [
@@ -94,17 +94,17 @@ def masked_dataset(
     return replace(dataset, problems=(*problems, *class_problems(dataset, where)))
 
 
-def write_pairs(samples: Sequence[Sample], pictures: Path, masks: Path) -> None:
+def write_pairs(samples: Sequence[Sample], images: Path, masks: Path) -> None:
     """Place pictures and their masks under equal names. Raises UsageError for a sample without a mask."""
-    pictures.mkdir(parents=True)
+    images.mkdir(parents=True)
     masks.mkdir(parents=True)
     stems: set[str] = set()
     for sample in samples:
         if sample.mask is None:
-            raise UsageError("has no mask", where=sample.source or sample.image, mend="leave it out")
+            raise UsageError("has no mask", where=sample.source or sample.image, hint="leave it out")
         wanted = Path(file_name(sample))
         stem = distinct_name(wanted.stem, stems)
-        place(sample.image, pictures / f"{stem}{wanted.suffix}")
+        place(sample.image, images / f"{stem}{wanted.suffix}")
         write_mask(sample, masks / f"{stem}.png")
 
 

@@ -23,12 +23,12 @@ from pathlib import Path
 from typing import Literal
 
 from clary.errors import UsageError
-from clary.vision.base.imaging import is_picture
+from clary.vision.base.imaging import is_image
 from clary.vision.base.types import IGNORED, Blob, Box, Dataset, Problem, Sample, SplitName, Task
 from clary.vision.formats._base import Format
 from clary.vision.formats._boxes import classes_of
 from clary.vision.formats._classes import class_problems
-from clary.vision.formats._files import file_name, picture_size, place
+from clary.vision.formats._files import file_name, image_size, place
 from clary.vision.formats._layout import numbered_lines
 from clary.vision.formats._masks import write_mask
 from clary.vision.formats._voc import annotation, read_boxes
@@ -86,11 +86,11 @@ class Oxford(Format):
 
     def _write(self, dataset: Dataset, root: Path) -> None:
         if dataset.multi_label:
-            raise UsageError("the oxford layout holds one class a picture", mend="write the lst layout instead")
+            raise UsageError("the oxford layout holds one class a picture", hint="write the lst layout instead")
         known = {"detection": SPECIES, "segmentation": REGIONS}.get(dataset.task, dataset.class_names)
         if strange := [name for name in dataset.class_names if name not in known]:
             what = f"the oxford layout holds {dataset.task} data of {', '.join(known)} only, not of {shown(strange[0])}"
-            raise UsageError(what, mend="write the voc layout instead")
+            raise UsageError(what, hint="write the voc layout instead")
         _Writer(dataset, root).write()
 
 
@@ -98,7 +98,7 @@ class _Reader:
     def __init__(self, root: Path, task: Task, labels: str) -> None:
         self._root, self._task, self._labels = root, task, labels
         self._problems: list[Problem] = []
-        self._pictures = _by_stem(root / "images", is_picture)
+        self._images = _by_stem(root / "images", is_image)
         self._trimaps = _by_stem(root / "annotations" / "trimaps", lambda path: path.suffix == ".png")
         self._boxed: set[str] = set()  # names with an annotation that could be read
         self._xmls = _by_stem(root / "annotations" / "xmls", lambda path: path.suffix == ".xml")
@@ -182,7 +182,7 @@ class _Reader:
         if (first.class_id, first.breed) != (row.class_id, row.breed):
             what = f"makes {row.breed} class {row.class_id}, {first.where} makes {first.breed} class {first.class_id}"
             return Problem(row.where, what, "mend the class id")
-        if row.name not in self._pictures:
+        if row.name not in self._images:
             return _missing(row)
         return None
 
@@ -209,7 +209,7 @@ class _Reader:
         species = self._labels == "species"
         single = (row.species if species else class_ids[row.class_id],)
         return Sample(
-            image=Blob(self._pictures[row.name]),
+            image=Blob(self._images[row.name]),
             classes={"classification": single, "detection": classes_of(boxes)}.get(self._task, ()),
             boxes=boxes,
             mask=Blob(mask) if mask else None,
@@ -220,14 +220,14 @@ class _Reader:
     def _note_unlisted(self, everything: Mapping[str, _Row], used: set[str]) -> None:
         reported = {row.name for row in self._listed}
         for row in everything.values():
-            if row.name not in self._pictures and row.name not in reported:
+            if row.name not in self._images and row.name not in reported:
                 self._problems.append(_missing(row))
-        idle = [name for name in everything if name in self._pictures and name not in used]
+        idle = [name for name in everything if name in self._images and name not in used]
         if idle:
             what = f"has {counted(idle, 'picture')} in no usable line of trainval.txt or test.txt: {several(idle)}"
             self._problems.append(Problem("annotations/list.txt", what, "add them to one of the two", "note"))
         listed = used | everything.keys()
-        unlisted = sorted(path.name for stem, path in self._pictures.items() if stem not in listed)
+        unlisted = sorted(path.name for stem, path in self._images.items() if stem not in listed)
         if unlisted:
             what = f"has {counted(unlisted, 'picture')} in no list, left out: {several(unlisted)}"
             self._problems.append(Problem("images", what, "list them if they are wanted", "note"))
@@ -270,7 +270,7 @@ class _Writer:
             names = dataset.class_names if dataset.task == "detection" else SPECIES
             xml = self._root / "annotations" / "xmls" / f"{name}.xml"
             xml.parent.mkdir(parents=True, exist_ok=True)
-            xml.write_bytes(annotation(f"{name}.jpg", *picture_size(sample), sample.boxes, names))
+            xml.write_bytes(annotation(f"{name}.jpg", *image_size(sample), sample.boxes, names))
         return name, self._species(sample, breed)
 
     def _place_trimap(self, sample: Sample, target: Path) -> None:
@@ -294,7 +294,7 @@ class _Writer:
     def _name(self, sample: Sample, class_name: str) -> str:
         """The picture's own name where it is ``<class>_<number>`` and free, else the next free number."""
         if not _NAME.fullmatch(f"{class_name}_1"):
-            raise UsageError(f"the class {shown(class_name)} cannot be part of a file name", mend="rename the class")
+            raise UsageError(f"the class {shown(class_name)} cannot be part of a file name", hint="rename the class")
         name = os.path.splitext(file_name(sample))[0]
         while not _NAME.fullmatch(name) or name.rpartition("_")[0] != class_name or name.lower() in self._taken:
             self._numbers[class_name] += 1
@@ -313,13 +313,13 @@ class _Writer:
 def parse_row(text: str, where: str) -> _Row | Problem:
     """A line of a list, or what is wrong with it."""
     fields = text.split()
-    mend = "a line is name, class id, species, breed: Bengal_12 6 1 2"
+    hint = "a line is name, class id, species, breed: Bengal_12 6 1 2"
     if len(fields) != 4:
-        return Problem(where, f"has {len(fields)} columns, not 4", mend)
+        return Problem(where, f"has {len(fields)} columns, not 4", hint)
     if not _NAME.fullmatch(fields[0]):
-        return Problem(where, f"{shown(fields[0])} is not named <class>_<number>", mend)
+        return Problem(where, f"{shown(fields[0])} is not named <class>_<number>", hint)
     if not all(re.fullmatch(r"[0-9]{1,9}", field) for field in fields[1:]):
-        return Problem(where, f"{shown(' '.join(fields[1:]))} are not three whole numbers", mend)
+        return Problem(where, f"{shown(' '.join(fields[1:]))} are not three whole numbers", hint)
     class_id, species = int(fields[1]), int(fields[2])
     if species not in (1, 2):
         return Problem(where, f"has species {species}", "use 1 for cat, 2 for dog")

@@ -26,7 +26,7 @@ from clary.vision.base.recordio import ImageRecord, pack, write_record
 from clary.vision.base.types import Dataset, Problem, Sample, SplitName, Task
 from clary.vision.formats._base import Format
 from clary.vision.formats._classes import class_problems, names_up_to, read_class_names, unnamed, write_class_names
-from clary.vision.formats._files import picture_size
+from clary.vision.formats._files import image_size
 from clary.vision.formats._layout import SPLITS, entries, lists_by_split
 from clary.vision.formats._rec import Records, damaged, holds_vectors, index_problems, read_rec
 from clary.vision.formats._vectors import vector_of
@@ -43,7 +43,7 @@ class RecordIO(Format):
     tasks = frozenset[Task]({"classification", "detection"})
     content_types = ("application/x-recordio",)
     input_modes = ("File", "FastFile", "Pipe")
-    opens_pictures = tasks  # they lie in the files that are read
+    opens_images = tasks  # they lie in the files that are read
 
     def sniff(self, root: Path) -> bool:
         return bool(_files(root))
@@ -92,7 +92,7 @@ def payload(dataset: Dataset, sample: Sample, key: int, data: bytes, size: tuple
     boxes need the size of a picture that cannot be read.
     """
     if dataset.task == "detection":
-        labels = vector_of(sample.boxes, *(size or picture_size(sample, data)))
+        labels = vector_of(sample.boxes, *(size or image_size(sample, data)))
     elif dataset.multi_label:
         labels = tuple(float(c in sample.classes) for c in range(len(dataset.class_names)))
     else:
@@ -101,13 +101,13 @@ def payload(dataset: Dataset, sample: Sample, key: int, data: bytes, size: tuple
     return pack(ImageRecord(labels, key, data, vector=vector))
 
 
-def write_rec(dataset: Dataset, pictures: Iterable[tuple[Sample, bytes]], rec: BinaryIO, idx: TextIO) -> int:
+def write_rec(dataset: Dataset, images: Iterable[tuple[Sample, bytes]], rec: BinaryIO, idx: TextIO) -> int:
     """Write samples of ``dataset`` and the bytes to pack of each as records, and their keys and offsets to the index.
 
     Returns the number of records.
     """
     offset = key = 0
-    for key, (sample, data) in enumerate(pictures, start=1):
+    for key, (sample, data) in enumerate(images, start=1):
         length = write_record(rec, payload(dataset, sample, key - 1, data))
         idx.write(f"{key - 1}\t{offset}\n")
         offset += length
@@ -151,7 +151,7 @@ def _only_rec(channel: Channel) -> Path:
     found = _files(channel.path)
     if len(found) != 1:
         what = f"The {channel.name} channel holds {len(found) or 'no'} .rec files"
-        raise CustomerError(what, mend="put exactly one there")
+        raise CustomerError(what, hint="put exactly one there")
     return found[0]
 
 

@@ -27,7 +27,7 @@ from clary.vision.formats._annotation import annotation_of, boxes_in
 from clary.vision.formats._base import IMAGE_TYPES, Format
 from clary.vision.formats._boxes import class_fault, classes_of
 from clary.vision.formats._classes import class_problems, names_up_to, read_class_names, unnamed, write_class_names
-from clary.vision.formats._files import distinct_name, file_name, picture_size, place
+from clary.vision.formats._files import distinct_name, file_name, image_size, place
 from clary.vision.formats._layout import SPLIT_ORDER, SPLITS, entries
 from clary.vision.formats._pairs import pair
 from clary.vision.formats._wording import counted, relative, several, shown
@@ -67,7 +67,7 @@ class SageMakerJson(Format):
                 wanted = Path(file_name(sample))
                 stem = distinct_name(wanted.stem, taken)
                 place(sample.image, root / split / f"{stem}{wanted.suffix}")
-                value = {"file": f"{stem}{wanted.suffix}", **annotation_of(sample.boxes, *picture_size(sample))}
+                value = {"file": f"{stem}{wanted.suffix}", **annotation_of(sample.boxes, *image_size(sample))}
                 used = classes_of(sample.boxes)
                 value["categories"] = [{"class_id": c, "name": dataset.class_names[c]} for c in used]
                 (root / f"{split}_annotation" / f"{stem}.json").write_text(json.dumps(value, ensure_ascii=False))
@@ -83,7 +83,7 @@ class SageMakerJson(Format):
             if name in channels:
                 if f"{name}_annotation" not in channels:
                     raise CustomerError(
-                        f"The {name}_annotation channel is missing", mend="add it with a JSON a picture"
+                        f"The {name}_annotation channel is missing", hint="add it with a JSON a picture"
                     )
                 reader.read(SPLITS[name], channels[name].path, channels[f"{name}_annotation"].path)
         return reader.dataset(None, num_classes)
@@ -99,16 +99,16 @@ class _Reader:
     where: dict[SplitName, str] = field(default_factory=dict)
     names: dict[int, str] = field(default_factory=dict)
 
-    def read(self, split: SplitName, pictures: Path, annotations: Path) -> None:
-        pairs = pair(self.root, pictures, annotations, ".json")
+    def read(self, split: SplitName, images: Path, annotations: Path) -> None:
+        pairs = pair(self.root, images, annotations, ".json")
         self.problems += pairs.problems
         samples = [sample for found in pairs.found if (sample := self._sample(*found))]
         if pairs.single:
             names = [relative(path, self.root) for path in pairs.single]
             what = f"has no annotation for {counted(names, 'picture')}, left out: {several(names)}"
-            mend = "add one with an empty list where nothing is to be seen"
-            self.problems.append(Problem(relative(annotations, self.root), what, mend, "note"))
-        self.splits[split], self.where[split] = tuple(samples), relative(pictures, self.root)
+            hint = "add one with an empty list where nothing is to be seen"
+            self.problems.append(Problem(relative(annotations, self.root), what, hint, "note"))
+        self.splits[split], self.where[split] = tuple(samples), relative(images, self.root)
 
     def dataset(self, names: tuple[str, ...] | None, num_classes: int | None) -> Dataset:
         samples = [sample for found in self.splits.values() for sample in found]
@@ -120,7 +120,7 @@ class _Reader:
         found = [*self.problems, *unnamed(names, count, samples)]
         return replace(dataset, problems=(*found, *class_problems(dataset, self.where)))
 
-    def _sample(self, picture: Path, annotation: Path) -> Sample | None:
+    def _sample(self, image: Path, annotation: Path) -> Sample | None:
         where = relative(annotation, self.root)
         value = self._json(annotation, where)
         if value is None:
@@ -130,24 +130,24 @@ class _Reader:
         if not isinstance(value, dict) or not isinstance(value.get("annotations"), list):
             return None
         self._take_names(value.get("categories"), where)
-        return Sample(Blob(picture), classes_of(boxes), boxes, source=where)
+        return Sample(Blob(image), classes_of(boxes), boxes, source=where)
 
     def _json(self, path: Path, where: str) -> object:
-        mend = "mend the annotation or remove it"
+        hint = "mend the annotation or remove it"
         try:
             if path.stat().st_size > MAX_BYTES:
-                self.problems.append(Problem(where, f"is above {MAX_BYTES >> 20} MiB, no annotation", mend))
+                self.problems.append(Problem(where, f"is above {MAX_BYTES >> 20} MiB, no annotation", hint))
                 return None
             found = json.loads(path.read_bytes())
         except OSError as error:
             self.problems.append(Problem(where, f"cannot be read ({error.strerror})", "mend its permissions"))
         except json.JSONDecodeError as error:
-            self.problems.append(Problem(f"{where}:{error.lineno}:{error.colno}", f"is not JSON ({error.msg})", mend))
+            self.problems.append(Problem(f"{where}:{error.lineno}:{error.colno}", f"is not JSON ({error.msg})", hint))
         except (ValueError, RecursionError) as error:
-            self.problems.append(Problem(f"{where}:1", f"is not JSON ({type(error).__name__})", mend))
+            self.problems.append(Problem(f"{where}:1", f"is not JSON ({type(error).__name__})", hint))
         else:
             if found is None:
-                self.problems.append(Problem(where, "is a JSON null, not an object", mend))
+                self.problems.append(Problem(where, "is a JSON null, not an object", hint))
             return found
         return None
 

@@ -56,24 +56,24 @@ class SageMakerPng(Format):
     def read_channels(
         self, channels: Mapping[str, Channel], *, task: Task, num_classes: int | None, multi_label: bool
     ) -> Dataset:
-        pictures: dict[SplitName, Path] = {}
+        images: dict[SplitName, Path] = {}
         masks: dict[SplitName, Path] = {}
         for name in ("train", "validation"):
             if name in channels:
                 if f"{name}_annotation" not in channels:
                     raise CustomerError(
-                        f"The {name}_annotation channel is missing", mend="add it with a mask a picture"
+                        f"The {name}_annotation channel is missing", hint="add it with a mask a picture"
                     )
-                pictures[SPLITS[name]] = channels[name].path
+                images[SPLITS[name]] = channels[name].path
                 masks[SPLITS[name]] = channels[f"{name}_annotation"].path
         maps = channels["label_map"].path if "label_map" in channels else None
         root = channels["train"].path.parent
-        return _dataset(root, pictures, masks, maps, None, num_classes, [], strict=True)
+        return _dataset(root, images, masks, maps, None, num_classes, [], strict=True)
 
 
 def _dataset(
     root: Path,
-    pictures: Mapping[SplitName, Path],
+    images: Mapping[SplitName, Path],
     masks: Mapping[SplitName, Path],
     maps: Path | None,
     names: tuple[str, ...] | None,
@@ -83,13 +83,13 @@ def _dataset(
 ) -> Dataset:
     """``strict`` raises DataError for a label map that cannot be used, since all masks would be read wrongly."""
     splits: dict[SplitName, tuple[Sample, ...]] = {}
-    for split, folder in pictures.items():
+    for split, folder in images.items():
         table, wrong = _label_map(maps, split)
         if strict and wrong:
             raise DataError(f"Invalid label map for the {split} channel. {wrong[0]}")
         splits[split], found = masked_samples(root, folder, masks[split], table)
         problems += [*wrong, *found]
-    where: dict[SplitName, str] = {split: folder.name for split, folder in pictures.items()}
+    where: dict[SplitName, str] = {split: folder.name for split, folder in images.items()}
     return masked_dataset(root, SageMakerPng.name, splits, names, num_classes, where, problems)
 
 

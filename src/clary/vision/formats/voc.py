@@ -20,12 +20,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from clary.errors import UsageError
-from clary.vision.base.imaging import is_picture
+from clary.vision.base.imaging import is_image
 from clary.vision.base.types import Blob, Box, Dataset, Problem, Sample, SplitName, Task
 from clary.vision.formats._base import Format
 from clary.vision.formats._boxes import classes_of
 from clary.vision.formats._classes import class_problems, names_up_to, read_class_names, write_class_names
-from clary.vision.formats._files import distinct_name, file_name, picture_size, place
+from clary.vision.formats._files import distinct_name, file_name, image_size, place
 from clary.vision.formats._layout import SPLIT_ORDER, SPLITS, entries, numbered_lines, unsafe_path
 from clary.vision.formats._masks import write_mask
 from clary.vision.formats._voc import annotation, read_objects
@@ -80,14 +80,14 @@ class _Reader:
         names, wrong = read_class_names(self.root)
         self.problems += wrong
         lists = self._lists()
-        pictures = {path.stem: path for path in reversed(entries(self.root / "JPEGImages")) if is_picture(path)}
+        images = {path.stem: path for path in reversed(entries(self.root / "JPEGImages")) if is_image(path)}
         rows: dict[SplitName, list[tuple[str, str]]] = {
-            split: [row for row in found if self._has_picture(row, pictures)] for split, found in lists.items()
+            split: [row for row in found if self._has_image(row, images)] for split, found in lists.items()
         }
         if self.task == "detection":
-            splits, names = self._boxed(rows, pictures, names)
+            splits, names = self._boxed(rows, images, names)
         else:
-            splits, names = self._masked(rows, pictures), names or CLASSES
+            splits, names = self._masked(rows, images), names or CLASSES
         kept: dict[SplitName, tuple[Sample, ...]] = {"train": ()}
         kept |= {split: found for split, found in splits.items() if found}
         dataset = Dataset(self.root, Voc.name, names_up_to(len(names), names), kept, self.task)
@@ -97,7 +97,7 @@ class _Reader:
     def _boxed(
         self,
         rows: Mapping[SplitName, Sequence[tuple[str, str]]],
-        pictures: Mapping[str, Path],
+        images: Mapping[str, Path],
         names: tuple[str, ...] | None,
     ) -> tuple[dict[SplitName, tuple[Sample, ...]], tuple[str, ...]]:
         found: dict[SplitName, list[tuple[Path, list[tuple[str, Box]], str]]] = {}
@@ -112,7 +112,7 @@ class _Reader:
                     continue
                 objects, wrong = read_objects(xml, f"Annotations/{xml.name}", names)
                 self.problems += wrong
-                found[split].append((pictures[name], objects, where))
+                found[split].append((images[name], objects, where))
         if names is None:
             names = tuple(sorted({n for split in found.values() for _, objects, _ in split for n, _ in objects}))
         ids = {name: number for number, name in enumerate(names)}
@@ -122,7 +122,7 @@ class _Reader:
         return splits, names
 
     def _masked(
-        self, rows: Mapping[SplitName, Sequence[tuple[str, str]]], pictures: Mapping[str, Path]
+        self, rows: Mapping[SplitName, Sequence[tuple[str, str]]], images: Mapping[str, Path]
     ) -> dict[SplitName, tuple[Sample, ...]]:
         splits: dict[SplitName, tuple[Sample, ...]] = {}
         for split, listed in rows.items():
@@ -130,7 +130,7 @@ class _Reader:
             for name, where in listed:
                 mask = self.root / "SegmentationClass" / f"{name}.png"
                 if mask.is_file():
-                    samples.append(Sample(Blob(pictures[name]), mask=Blob(mask), source=where))
+                    samples.append(Sample(Blob(images[name]), mask=Blob(mask), source=where))
                 else:
                     self._problem(where, f"names {name}, which has no SegmentationClass/{name}.png", "add its mask")
             splits[split] = tuple(samples)
@@ -168,17 +168,17 @@ class _Reader:
                 rows.append((name, place_))
         return rows
 
-    def _has_picture(self, row: tuple[str, str], pictures: Mapping[str, Path]) -> bool:
-        if row[0] not in pictures:
+    def _has_image(self, row: tuple[str, str], images: Mapping[str, Path]) -> bool:
+        if row[0] not in images:
             self._problem(row[1], f"names {shown(row[0])}, which is not in JPEGImages/", "put it back or remove it")
-        return row[0] in pictures
+        return row[0] in images
 
     @property
     def _kind(self) -> str:
         return "Main" if self.task == "detection" else "Segmentation"
 
-    def _problem(self, where: str, what: str, mend: str) -> None:
-        self.problems.append(Problem(where, what, mend))
+    def _problem(self, where: str, what: str, hint: str) -> None:
+        self.problems.append(Problem(where, what, hint))
 
 
 def _sample(path: Path, objects: Sequence[tuple[str, Box]], ids: Mapping[str, int], where: str) -> Sample:
@@ -192,11 +192,11 @@ def _write_sample(sample: Sample, dataset: Dataset, root: Path, taken: set[str])
     stem = distinct_name("_".join(wanted.stem.split()), taken)
     place(sample.image, root / "JPEGImages" / f"{stem}{wanted.suffix}")
     if dataset.task == "detection":
-        size = picture_size(sample)
+        size = image_size(sample)
         xml = annotation(f"{stem}{wanted.suffix}", *size, sample.boxes, dataset.class_names, "JPEGImages")
         (root / "Annotations" / f"{stem}.xml").write_bytes(xml)
     elif sample.mask is None:
-        raise UsageError("has no mask", where=sample.source or sample.image, mend="leave it out")
+        raise UsageError("has no mask", where=sample.source or sample.image, hint="leave it out")
     else:
         write_mask(sample, root / "SegmentationClass" / f"{stem}.png")
     return stem

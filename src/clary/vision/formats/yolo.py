@@ -25,7 +25,7 @@ from clary.vision.base.types import Blob, Box, Dataset, Problem, Sample, SplitNa
 from clary.vision.formats._base import Format
 from clary.vision.formats._boxes import box_or_fault, class_fault, classes_of
 from clary.vision.formats._classes import class_problems, names_up_to, read_class_names
-from clary.vision.formats._files import distinct_name, file_name, picture_size, place
+from clary.vision.formats._files import distinct_name, file_name, image_size, place
 from clary.vision.formats._layout import holds_lists, numbered_lines, paired_folders
 from clary.vision.formats._pairs import pair
 from clary.vision.formats._wording import relative, shown
@@ -44,7 +44,7 @@ class Yolo(Format):
     name = "yolo"
     layout = "images/ and labels/ with pictures and text files of the same names, and data.yaml"
     tasks = frozenset[Task]({"detection"})
-    opens_pictures = frozenset[Task]({"detection"})  # boxes are fractions
+    opens_images = frozenset[Task]({"detection"})  # boxes are fractions
 
     def sniff(self, root: Path) -> bool:
         return bool(paired_folders(root, "images", "labels")) and not holds_lists(root)
@@ -81,20 +81,20 @@ class Yolo(Format):
         (root / "data.yaml").write_text("".join(lines), encoding="utf-8")
 
 
-def _samples(root: Path, pictures: Path, labels: Path, count: int | None) -> tuple[tuple[Sample, ...], list[Problem]]:
-    pairs = pair(root, pictures, labels, ".txt")
+def _samples(root: Path, images: Path, labels: Path, count: int | None) -> tuple[tuple[Sample, ...], list[Problem]]:
+    pairs = pair(root, images, labels, ".txt")
     problems = [p for p in pairs.problems if "classes.txt" not in p.what]
     samples = []
-    for picture, text in pairs.found:
+    for image, text in pairs.found:
         try:
-            size = _size(picture)
+            size = _size(image)
         except (OSError, ImageError) as error:
             what = error.what if isinstance(error, ImageError) else f"cannot be read ({error.strerror})"
-            problems.append(Problem(relative(picture, root), what, "remove it or export it again"))
+            problems.append(Problem(relative(image, root), what, "remove it or export it again"))
             continue
         boxes = tuple(_boxes(text, relative(text, root), size, count, problems))
-        samples.append(Sample(Blob(picture), classes_of(boxes), boxes, source=relative(text, root)))
-    samples += [Sample(Blob(picture), source=relative(picture, root)) for picture in pairs.single]
+        samples.append(Sample(Blob(image), classes_of(boxes), boxes, source=relative(text, root)))
+    samples += [Sample(Blob(image), source=relative(image, root)) for image in pairs.single]
     return tuple(samples), problems
 
 
@@ -133,15 +133,15 @@ def _box(text: str, size: tuple[int, int], count: int | None) -> Box | str:
 
 
 def _lines(sample: Sample) -> Iterator[str]:
-    width, height = picture_size(sample)
+    width, height = image_size(sample)
     for box in sample.boxes:
         x, y = (box.xmin + box.xmax) / 2 / width, (box.ymin + box.ymax) / 2 / height
         w, h = (box.xmax - box.xmin) / width, (box.ymax - box.ymin) / height
         yield f"{box.class_id} {x:.9g} {y:.9g} {w:.9g} {h:.9g}\n"
 
 
-def _size(picture: Path) -> tuple[int, int]:
-    with picture.open("rb") as file:
+def _size(image: Path) -> tuple[int, int]:
+    with image.open("rb") as file:
         head = file.read(_HEAD)
         try:
             return upright_size(head)
@@ -156,7 +156,7 @@ def _names(root: Path) -> tuple[tuple[str, ...] | None, list[Problem]]:
             try:
                 return names_in(lines, name), problems
             except DataError as error:
-                return None, [*problems, Problem(error.where, error.what, error.mend)]
+                return None, [*problems, Problem(error.where, error.what, error.hint)]
     for folder in (root, root / "labels"):
         names, problems = read_class_names(folder)
         if names is not None:

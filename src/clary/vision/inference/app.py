@@ -29,7 +29,7 @@ from clary.vision.inference.batching import Batcher
 from clary.vision.inference.content_types import ResponseType
 from clary.vision.inference.page import page
 from clary.vision.inference.predictor import Model
-from clary.vision.inference.settings import Settings
+from clary.vision.inference.server_settings import ServerSettings
 
 __all__ = ["create_app"]
 
@@ -41,14 +41,14 @@ log = logging.getLogger(__name__)
 
 
 def create_app(
-    model: Model, settings: Settings | None = None, *, limit: int = 64, ready: Callable[[], None] = lambda: None
+    model: Model, settings: ServerSettings | None = None, *, limit: int = 64, ready: Callable[[], None] = lambda: None
 ) -> Starlette:
     """The app for a loaded model, whose ``engine.streams`` calls run side by side.
 
     At most ``limit`` requests are inside at a time. ``ready`` is called once the app is warm. The model stays open;
     whoever opened it closes it.
     """
-    endpoint = _Endpoint(model, settings or Settings.from_environment(), limit, ready)
+    endpoint = _Endpoint(model, settings or ServerSettings.from_environment(), limit, ready)
     return Starlette(
         lifespan=endpoint.lifespan,
         routes=[
@@ -64,12 +64,12 @@ def create_app(
 class _Asked:
     """A picture, or what was made of it, and the answer that is wanted."""
 
-    picture: Any
+    image: Any
     wanted: ResponseType[Any]
 
 
 class _Endpoint:
-    def __init__(self, model: Model, settings: Settings, limit: int, ready: Callable[[], None]) -> None:
+    def __init__(self, model: Model, settings: ServerSettings, limit: int, ready: Callable[[], None]) -> None:
         self._model = model
         self._limit = limit
         self._settings = settings
@@ -107,19 +107,19 @@ class _Endpoint:
         wanted = content_types.response_type(request.headers.get("accept"), self._model.task.responses)
         with self._batcher.admit() as submit:
             body = await _body(request, self._settings.max_payload << 20)
-            answer = await submit(_Asked(sent.picture(body), wanted))
+            answer = await submit(_Asked(sent.image(body), wanted))
         return Response(answer, media_type=wanted.media_type)
 
     # The batcher's three: a key on the event loop, the work in its threads, answers of megabytes too.
 
     def _key(self, asked: _Asked) -> Hashable:
-        return self._model.task.key(asked.picture)
+        return self._model.task.key(asked.image)
 
     def _prepare(self, asked: _Asked) -> _Asked:
-        return _Asked(self._model.prepare(asked.picture), asked.wanted)
+        return _Asked(self._model.prepare(asked.image), asked.wanted)
 
     def _answers(self, asked: list[_Asked]) -> list[bytes | ImageError | RequestError]:
-        predictions = self._model.run([one.picture for one in asked])
+        predictions = self._model.run([one.image for one in asked])
         return [self._encoded(one.wanted, found) for one, found in zip(asked, predictions, strict=True)]
 
     def _encoded(self, wanted: ResponseType[Any], prediction: Any) -> bytes | ImageError | RequestError:
@@ -186,5 +186,5 @@ async def _body(request: Request, limit: int) -> bytes:
 
 def _too_large(limit: int) -> TooLargeError:
     return TooLargeError(
-        f"the body is larger than {limit >> 20} MB", mend="shrink the picture or raise SAGEMAKER_MAX_PAYLOAD_IN_MB"
+        f"the body is larger than {limit >> 20} MB", hint="shrink the picture or raise SAGEMAKER_MAX_PAYLOAD_IN_MB"
     )

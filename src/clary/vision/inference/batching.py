@@ -49,7 +49,7 @@ class _Waiting(Generic[P, A]):
     it is tried by itself.
     """
 
-    picture: P
+    image: P
     key: Hashable
     answer: asyncio.Future[A]
     latest: float
@@ -71,7 +71,7 @@ class Batcher(Generic[P, T, A]):
         prepare: Callable[[P], T],
         answers: Callable[[list[T]], Sequence[A | ImageError | RequestError]],
         *,
-        key: Callable[[P], Hashable] = lambda picture: None,
+        key: Callable[[P], Hashable] = lambda image: None,
         streams: int = 1,
         largest: int = 8,
         limit: int = 64,
@@ -89,14 +89,14 @@ class Batcher(Generic[P, T, A]):
         self._waiting: deque[_Waiting[P, A]] = deque()
         self._workers = ThreadPoolExecutor(streams, thread_name_prefix="engine")
 
-    async def __call__(self, picture: P) -> A:
+    async def __call__(self, image: P) -> A:
         """The answer to one picture.
 
         Raises the ImageError or RequestError that is its own, BusyError when ``limit`` requests are inside,
         AlgorithmError when the engine fails on it. Cancelling the call leaves the others as they are.
         """
         with self.admit() as submit:
-            return await submit(picture)
+            return await submit(image)
 
     @contextmanager
     def admit(self) -> Iterator[Callable[[P], Awaitable[A]]]:
@@ -105,16 +105,16 @@ class Batcher(Generic[P, T, A]):
         Raises BusyError when ``limit`` requests are inside.
         """
         if self._inside >= self._limit:
-            raise BusyError("too many requests are waiting", mend="try again in a second")
+            raise BusyError("too many requests are waiting", hint="try again in a second")
         self._inside += 1
         self._arriving += 1
         arrived = False
 
-        def submit(picture: P) -> asyncio.Future[A]:
+        def submit(image: P) -> asyncio.Future[A]:
             nonlocal arrived
             arrived = True
             self._arriving -= 1
-            return self._submit(picture)
+            return self._submit(image)
 
         try:
             yield submit
@@ -130,9 +130,9 @@ class Batcher(Generic[P, T, A]):
         self._dispatch()
         self._workers.shutdown()
 
-    def _submit(self, picture: P) -> asyncio.Future[A]:
+    def _submit(self, image: P) -> asyncio.Future[A]:
         loop = asyncio.get_running_loop()
-        item: _Waiting[P, A] = _Waiting(picture, self._key(picture), loop.create_future(), loop.time() + PATIENCE)
+        item: _Waiting[P, A] = _Waiting(image, self._key(image), loop.create_future(), loop.time() + PATIENCE)
         self._waiting.append(item)
         self._soon()
         return item.answer
@@ -146,8 +146,8 @@ class Batcher(Generic[P, T, A]):
             self._waiting.popleft().answer.cancel()
         while self._free and (batch := self._take()):
             self._free -= 1
-            pictures = [item.picture for item in batch]
-            call = asyncio.get_running_loop().run_in_executor(self._workers, self._run, pictures)
+            images = [item.image for item in batch]
+            call = asyncio.get_running_loop().run_in_executor(self._workers, self._run, images)
             call.add_done_callback(partial(self._finish, batch))
 
     def _take(self) -> list[_Waiting[P, A]]:
@@ -177,9 +177,9 @@ class Batcher(Generic[P, T, A]):
             loop.call_at(latest, self._dispatch)
         return False
 
-    def _run(self, pictures: list[P]) -> list[A | ImageError | RequestError]:
+    def _run(self, images: list[P]) -> list[A | ImageError | RequestError]:
         """In a worker: the answer to each picture, or why it has none."""
-        prepared = [self._prepared(picture) for picture in pictures]
+        prepared = [self._prepared(image) for image in images]
         usable = [one for one in prepared if not isinstance(one, _OWN)]
         answers = self._answers(usable) if usable else []
         if len(answers) != len(usable):
@@ -187,9 +187,9 @@ class Batcher(Generic[P, T, A]):
         each = iter(answers)
         return [one if isinstance(one, _OWN) else next(each) for one in prepared]
 
-    def _prepared(self, picture: P) -> T | ImageError | RequestError:
+    def _prepared(self, image: P) -> T | ImageError | RequestError:
         try:
-            return self._prepare(picture)
+            return self._prepare(image)
         except _OWN as error:
             return error
 

@@ -16,7 +16,7 @@ from PIL import Image
 from clary.errors import ArtifactError, ImageError
 from clary.vision.artifact.archive import Artifact, open_model
 from clary.vision.artifact.manifest import Manifest
-from clary.vision.base.imaging import Picture
+from clary.vision.base.imaging import ImageLike
 from clary.vision.inference.engines import Engine, find
 from clary.vision.inference.engines._base import cores
 from clary.vision.inference.tasks import Prepared, task_of
@@ -72,7 +72,11 @@ class Model:
         return self.manifest.labels
 
     def predict(
-        self, pictures: Picture | Sequence[Picture] | np.ndarray, batch_size: int = BATCH_SIZE, *, scores: bool = False
+        self,
+        images: ImageLike | Sequence[ImageLike] | np.ndarray,
+        batch_size: int = BATCH_SIZE,
+        *,
+        scores: bool = False,
     ) -> list[Any]:
         """One prediction for each picture, in order. A picture is a path, encoded bytes, a PIL image or an array.
 
@@ -81,7 +85,7 @@ class Model:
         otherwise lets go. Raises ImageError naming the first picture that cannot be used: by its path, or as
         ``pictures[2]``.
         """
-        each = [pictures] if _is_one(pictures) else pictures
+        each = [images] if _is_one(images) else images
         predictions: list[Any] = []
         for result in self.predict_each(each, batch_size, scores=scores):  # type: ignore[arg-type]  # an array is a sequence
             if isinstance(result, ImageError):
@@ -90,10 +94,10 @@ class Model:
         return predictions
 
     def predict_each(
-        self, pictures: Iterable[Picture], batch_size: int = BATCH_SIZE, *, scores: bool = False
+        self, images: Iterable[ImageLike], batch_size: int = BATCH_SIZE, *, scores: bool = False
     ) -> Iterator[Any]:
         """As ``predict``, but results come as they are made, and a picture that cannot be used gives its error."""
-        each = enumerate(pictures)
+        each = enumerate(images)
         with ThreadPoolExecutor(min(cores(), batch_size)) as pool:
             while batch := list(islice(each, batch_size)):
                 prepared = list(pool.map(self._prepare_named, batch))
@@ -101,19 +105,19 @@ class Model:
                 for one in prepared:
                     yield one if isinstance(one, ImageError) else next(predictions)
 
-    def prepare(self, picture: Picture) -> Prepared:
+    def prepare(self, image: ImageLike) -> Prepared:
         """A picture as the network takes it. Raises ImageError."""
-        return self.task.prepare(picture)
+        return self.task.prepare(image)
 
-    def run(self, pictures: Sequence[Prepared], *, scores: bool = True) -> list[Any]:
+    def run(self, images: Sequence[Prepared], *, scores: bool = True) -> list[Any]:
         """The prediction of each picture; those of one shape go through the network together."""
         found: dict[int, Any] = {}
-        for places in _by_shape(pictures):
-            outputs = self.engine(np.stack([pictures[place].pixels for place in places]))
+        for places in _by_shape(images):
+            outputs = self.engine(np.stack([images[place].pixels for place in places]))
             self._check(outputs)
-            together = self.task.predictions(outputs, [pictures[place] for place in places], scores=scores)
+            together = self.task.predictions(outputs, [images[place] for place in places], scores=scores)
             found.update(zip(places, together, strict=True))
-        return [found[place] for place in range(len(pictures))]
+        return [found[place] for place in range(len(images))]
 
     def close(self) -> None:
         """Remove unpacked files that are still there. Closing twice is fine."""
@@ -131,25 +135,25 @@ class Model:
         scored = outputs[-1].shape[self.task.class_axis]
         if scored != len(self.labels):
             what = f"the network tells {scored} classes apart, the manifest names {len(self.labels)}"
-            raise ArtifactError(what, mend="export the model again")
+            raise ArtifactError(what, hint="export the model again")
 
-    def _prepare_named(self, item: tuple[int, Picture]) -> Prepared | ImageError:
-        place, picture = item
+    def _prepare_named(self, item: tuple[int, ImageLike]) -> Prepared | ImageError:
+        place, image = item
         try:
-            return self.prepare(picture)
+            return self.prepare(image)
         except ImageError as error:
-            return error if error.where else ImageError(error.what, where=f"pictures[{place}]", mend=error.mend)
+            return error if error.where else ImageError(error.what, where=f"pictures[{place}]", hint=error.hint)
 
 
-def _by_shape(pictures: Sequence[Prepared]) -> Iterable[list[int]]:
+def _by_shape(images: Sequence[Prepared]) -> Iterable[list[int]]:
     """Places of pictures that can be stacked."""
     groups: dict[tuple[int, ...], list[int]] = {}
-    for place, picture in enumerate(pictures):
-        groups.setdefault(picture.pixels.shape, []).append(place)
+    for place, image in enumerate(images):
+        groups.setdefault(image.pixels.shape, []).append(place)
     return groups.values()
 
 
-def _is_one(pictures: object) -> bool:
-    if isinstance(pictures, np.ndarray):
-        return pictures.ndim < 4
-    return isinstance(pictures, (str, Path, bytes, bytearray, memoryview, Image.Image))
+def _is_one(images: object) -> bool:
+    if isinstance(images, np.ndarray):
+        return images.ndim < 4
+    return isinstance(images, (str, Path, bytes, bytearray, memoryview, Image.Image))

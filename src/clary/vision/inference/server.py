@@ -102,8 +102,8 @@ def _stopped(number: int, frame: object) -> None:
 def _cannot_bind(where: str, error: OSError) -> UsageError:
     if error.errno == errno.EADDRINUSE:
         return UsageError(
-            "the port is taken", where=where, mend="stop what listens there, or use --port 0 for a free one"
+            "the port is taken", where=where, hint="stop what listens there, or use --port 0 for a free one"
         )
     if error.errno == errno.EACCES:
-        return UsageError("the port needs an administrator", where=where, mend="use a port above 1023")
-    return UsageError(f"cannot listen there ({error.strerror})", where=where, mend="use --host 127.0.0.1")
+        return UsageError("the port needs an administrator", where=where, hint="use a port above 1023")
+    return UsageError(f"cannot listen there ({error.strerror})", where=where, hint="use --host 127.0.0.1")

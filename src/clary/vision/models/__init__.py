@@ -28,7 +28,7 @@ def build(network: Mapping[str, Any]) -> nn.Module:
     """
     task = network.get("task", "classification")
     if task not in _BUILDERS:
-        raise UsageError(f"no network does `{task}`", mend=f"use {', '.join(_BUILDERS)}")
+        raise UsageError(f"no network does `{task}`", hint=f"use {', '.join(_BUILDERS)}")
     module, _, function = _BUILDERS[task].partition(":")
     built: nn.Module = getattr(import_module(f"clary.vision.models.{module}"), function)(network)
     return built

@@ -113,7 +113,7 @@ class Anchors:
 def ssd_levels(grids: Sequence[Grid], height: int, width: int, *, vgg: bool = False) -> list[Level]:
     """SSD's anchors on maps of six levels or seven. Raises UsageError for another number."""
     if len(grids) not in SIZES:
-        raise UsageError(f"SSD has anchors for 6 or 7 maps, not {len(grids)}", mend="fit them to the data instead")
+        raise UsageError(f"SSD has anchors for 6 or 7 maps, not {len(grids)}", hint="fit them to the data instead")
     steps = VGG_STEPS.get(height, ()) if vgg and height == width else ()
     levels = []
     for place, grid in enumerate(grids):
@@ -130,7 +130,7 @@ def spread(sizes: np.ndarray, grids: Sequence[Grid]) -> list[Level]:
     """
     share, rest = divmod(len(sizes), len(grids))
     if rest or not share:
-        raise UsageError(f"{len(sizes)} anchors do not share out over {len(grids)} maps", mend="take a multiple")
+        raise UsageError(f"{len(sizes)} anchors do not share out over {len(grids)} maps", hint="take a multiple")
     parts = [sizes[place * share : (place + 1) * share] for place in range(len(grids))]
     return [Level.even(grid, [(float(w), float(h)) for w, h in part]) for grid, part in zip(grids, parts, strict=True)]
 
@@ -145,7 +145,7 @@ def fit_sizes(
     """
     sizes = sizes[(sizes > 0).all(axis=1)]
     if not len(sizes):
-        raise UsageError("there are no boxes to fit anchors to", mend="give pictures with boxes")
+        raise UsageError("there are no boxes to fit anchors to", hint="give pictures with boxes")
     random = np.random.Generator(np.random.PCG64(seed))
     low, high = np.log(scales)
     points = np.concatenate([np.log(sizes) + random.uniform(low, high, (len(sizes), 1)) for _ in range(copies)])

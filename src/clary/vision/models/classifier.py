@@ -110,5 +110,5 @@ def _backbone(architecture: str, classes: int) -> nn.Module:
     except (ValueError, RuntimeError) as error:  # a depth that is none, a tag of weights that timm does not know
         raise UsageError(f"there is no network `{architecture}` ({error})") from error
     close = difflib.get_close_matches(name, timm.list_models(), 3)
-    hint = f"near it: {', '.join(close)}" if close else "`timm.list_models()` shows the names"
-    raise UsageError(f"no network is called `{architecture}`", mend=hint)
+    advice = f"near it: {', '.join(close)}" if close else "`timm.list_models()` shows the names"
+    raise UsageError(f"no network is called `{architecture}`", hint=advice)

@@ -210,12 +210,12 @@ def build_detector(network: Mapping[str, Any]) -> BoxScores:
     anchors = Anchors.from_description(network["anchors"])
     grids = grids_of(architecture, shape, neck)
     if [level.grid for level in anchors.levels] != grids:
-        raise UsageError(f"the anchors are for other maps than {grids}", mend="take the anchors of this image_shape")
+        raise UsageError(f"the anchors are for other maps than {grids}", hint="take the anchors of this image_shape")
     classes, counts = int(network["num_classes"]), [len(level.sizes) for level in anchors.levels]
     features, body = _base(architecture, shape, neck, network["mean"], network["std"])
     if neck["kind"] == "fpn":
         if len(set(counts)) > 1:
-            raise UsageError(f"one head takes equally many anchors on each map, not {counts}", mend="share them out")
+            raise UsageError(f"one head takes equally many anchors on each map, not {counts}", hint="share them out")
         heads: list[nn.Module] = [SharedHead(body.channels[0], int(neck["depth"]), counts[0], classes)]
     else:
         heads = [Head(width, count, classes) for width, count in zip(body.channels, counts, strict=True)]
@@ -236,7 +236,7 @@ def grids_of(architecture: str, image_shape: Sequence[int], neck: Mapping[str, A
         except (RuntimeError, AssertionError, ValueError) as error:
             raise UsageError(
                 f"{architecture} does not take pictures of {width} x {height} pixels ({' '.join(str(error).split())})",
-                mend="set another image_shape",
+                hint="set another image_shape",
             ) from error
     return [(int(one.shape[2]), int(one.shape[3])) for one in maps]
 
@@ -245,10 +245,10 @@ def _base(
     architecture: str, shape: tuple[int, ...], neck: Mapping[str, Any], mean: Sequence[float], std: Sequence[float]
 ) -> tuple[FeatureMaps | VGGMaps, SSDNeck | FPNNeck]:
     if neck["kind"] not in ("ssd", "fpn"):
-        raise UsageError(f"no neck is called `{neck['kind']}`", mend="use ssd or fpn")
+        raise UsageError(f"no neck is called `{neck['kind']}`", hint="use ssd or fpn")
     if architecture == VGG:
         if neck["kind"] != "ssd":
-            raise UsageError(f"{VGG} has no maps for `{neck['kind']}`", mend="use ssd, or a timm backbone")
+            raise UsageError(f"{VGG} has no maps for `{neck['kind']}`", hint="use ssd, or a timm backbone")
         vgg = VGGMaps(mean, std)
         return vgg, SSDNeck(vgg.channels, EXTRAS["vgg large" if min(shape) >= LARGE else "vgg"])
     name = architecture.removeprefix("timm:")

@@ -62,7 +62,7 @@ class FeatureMaps(nn.Module):
 
 def _body(architecture: str, strides: Sequence[int], output_stride: int) -> tuple[nn.Module, list[int]]:
     if not timm.is_model(architecture):
-        raise UsageError(f"no network is called `{architecture}`", mend="`timm.list_models()` shows the names")
+        raise UsageError(f"no network is called `{architecture}`", hint="`timm.list_models()` shows the names")
     dilated = {} if output_stride == 32 else {"output_stride": output_stride}
     try:
         body = timm.create_model(architecture, pretrained=False, num_classes=0, **dilated)
@@ -71,7 +71,7 @@ def _body(architecture: str, strides: Sequence[int], output_stride: int) -> tupl
     except (AttributeError, AssertionError, TypeError, RuntimeError) as error:
         raise UsageError(
             f"`{architecture}` gives no maps of features at stride {output_stride} ({' '.join(str(error).split())})",
-            mend="choose a convolutional network such as resnet50",
+            hint="choose a convolutional network such as resnet50",
         ) from error
     return body.to(memory_format=torch.channels_last), indices
 

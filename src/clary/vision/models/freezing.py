@@ -37,5 +37,5 @@ def _frozen_names(backbone: nn.Module, what: str) -> set[str]:
     depth = group_parameters(backbone, backbone.group_matcher(coarse=True), reverse=True)  # type: ignore[operator]
     deepest = max(depth[name] for name in names)
     if stages > deepest:
-        raise UsageError(f"`freeze` is {stages}, the network has {deepest} stages", mend=f"use 0 to {deepest}")
+        raise UsageError(f"`freeze` is {stages}, the network has {deepest} stages", hint=f"use 0 to {deepest}")
     return {name for name in names if depth[name] <= stages}

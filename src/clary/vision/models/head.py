@@ -14,7 +14,7 @@ def find_head(backbone: nn.Module) -> nn.Linear:
     head = backbone.get_classifier()  # type: ignore[operator]  # every timm network has it
     if not isinstance(head, nn.Linear):
         name = type(backbone).__name__
-        raise UsageError(f"{name} does not end in one fully connected layer", mend="choose another `backbone`")
+        raise UsageError(f"{name} does not end in one fully connected layer", hint="choose another `backbone`")
     return head
 
 

@@ -184,7 +184,7 @@ def build_segmenter(network: Mapping[str, Any]) -> PixelScores:
     """The network of a description, with random weights, on CPU. Raises UsageError for what cannot be built."""
     algorithm = str(network["algorithm"])
     if algorithm not in ALGORITHMS:
-        raise UsageError(f"no algorithm is called `{algorithm}`", mend=f"use {', '.join(ALGORITHMS)}")
+        raise UsageError(f"no algorithm is called `{algorithm}`", hint=f"use {', '.join(ALGORITHMS)}")
     name = str(network["architecture"]).removeprefix("timm:")
     plain = algorithm == "unet"
     features = FeatureMaps(

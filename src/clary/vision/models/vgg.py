@@ -57,7 +57,7 @@ class VGGMaps(nn.Module):
         for part in set(what.split(",")) - {"none", "norms"}:
             stages = {"stem": 1, "backbone": STAGES + 1}.get(part) or int(part)
             if stages > STAGES + 1:
-                raise UsageError(f"`freeze` is {stages}, the network has {STAGES + 1} stages", mend="use fewer")
+                raise UsageError(f"`freeze` is {stages}, the network has {STAGES + 1} stages", hint="use fewer")
             for parameter in self._up_to(stages):
                 parameter.requires_grad_(False)
 
@@ -72,7 +72,7 @@ class VGGMaps(nn.Module):
             raise WeightsError(
                 f"{len(wrong)} tensors do not fit the network, first `{wrong[0]}`",
                 where=origin,
-                mend="add the weights of vgg16 with `clary weights add vgg16 FILE`",
+                hint="add the weights of vgg16 with `clary weights add vgg16 FILE`",
             )
         self.load_state_dict({name: state[name] for name in own} | _thinned(state), strict=False)
 

@@ -112,7 +112,7 @@ class Pretrained:
             raise WeightsError(
                 f"{len(wrong)} tensors do not fit the network, first `{wrong[0]}`",
                 where=self.origin,
-                mend="add the weights of exactly this architecture with `clary weights add NAME FILE`",
+                hint="add the weights of exactly this architecture with `clary weights add NAME FILE`",
             )
         backbone.load_state_dict({n: own[n].zero_() if n in head else self.state[n] for n in own})
 
@@ -150,7 +150,7 @@ def load(architecture: str) -> Pretrained:
         if source.architecture == architecture:
             return source.read()
     if not timm.is_model(architecture):
-        raise WeightsError(f"there are no pretrained weights for `{architecture}`", mend="set use_pretrained_model=0")
+        raise WeightsError(f"there are no pretrained weights for `{architecture}`", hint="set use_pretrained_model=0")
     return _from_hub(architecture)
 
 
@@ -162,7 +162,7 @@ def add(architecture: str, file: Path) -> Path:
     if not timm.is_model(architecture):
         close = difflib.get_close_matches(architecture, timm.list_models(), 3)
         raise WeightsError(
-            f"timm has no network `{architecture}`", mend=f"near it: {', '.join(close)}" if close else ""
+            f"timm has no network `{architecture}`", hint=f"near it: {', '.join(close)}" if close else ""
         )
     fitted = _fit(_read_tensors(file), architecture, str(file))
     target = folder() / f"{architecture}.safetensors"
@@ -183,7 +183,7 @@ def _fit(state: State, architecture: str, origin: str) -> State:
     expected = (
         f"{architecture} has {len(own)} tensors, the file {len(state)}, and they agree neither by name nor in order"
     )
-    raise WeightsError(f"does not fit ({expected})", where=origin, mend="give the weights of exactly this architecture")
+    raise WeightsError(f"does not fit ({expected})", where=origin, hint="give the weights of exactly this architecture")
 
 
 def _read_tensors(file: Path) -> State:
@@ -194,18 +194,18 @@ def _read_tensors(file: Path) -> State:
             warnings.simplefilter("ignore")  # of pickle protocols; what cannot be read is an error anyway
             loaded = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:  # torch's own text advises to load it all the same
-        raise WeightsError("holds more than tensors", where=file, mend="give a .safetensors file") from error
+        raise WeightsError("holds more than tensors", where=file, hint="give a .safetensors file") from error
     except _DAMAGE as error:
         reason = error.strerror if isinstance(error, OSError) else str(error).partition("\n")[0]
         raise WeightsError(
-            f"cannot be read as weights ({reason or type(error).__name__})", where=file, mend="give a .safetensors file"
+            f"cannot be read as weights ({reason or type(error).__name__})", where=file, hint="give a .safetensors file"
         ) from error
     state = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else {}
     state = state if isinstance(state, dict) else {}
     tensors = {str(name): value for name, value in state.items() if isinstance(value, Tensor)}
     if not tensors:
         raise WeightsError(
-            "holds no tensors", where=file, mend="give a state dict, saved with torch.save or safetensors"
+            "holds no tensors", where=file, hint="give a state dict, saved with torch.save or safetensors"
         )
     return tensors
 
@@ -227,7 +227,7 @@ def _package_file(packaged: Packaged) -> Path | None:
 def _from_package(packaged: Packaged, path: Path) -> Pretrained:
     # The file is a pickle of tensors from outside: known by its checksum, and read as tensors only.
     if hashlib.sha256(path.read_bytes()).hexdigest() != packaged.sha256:
-        raise WeightsError("is not the file this version of Clary knows", where=path, mend="install the package again")
+        raise WeightsError("is not the file this version of Clary knows", where=path, hint="install the package again")
     state = _fit(_read_tensors(path), packaged.architecture, str(path))
     return Pretrained(state, packaged.mean, packaged.std, f"package {packaged.module}")
 
@@ -265,6 +265,6 @@ def _not_to_be_had(architecture: str, why: str) -> WeightsError:
     have = ", ".join(dict.fromkeys(source.architecture for source in sources())) or "none"
     return WeightsError(
         f"pretrained weights of `{architecture}` are not on this machine ({why})",
-        mend=f"`clary weights add {architecture} FILE`, or `backbone` = one that is here ({have}), "
+        hint=f"`clary weights add {architecture} FILE`, or `backbone` = one that is here ({have}), "
         "or `use_pretrained_model=0` for random weights",
     )

@@ -15,7 +15,7 @@ try:
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 except ModuleNotFoundError as missing:
-    raise MissingPackageError("charts need matplotlib", mend='pip install "clary[report]"') from missing
+    raise MissingPackageError("charts need matplotlib", hint='pip install "clary[report]"') from missing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

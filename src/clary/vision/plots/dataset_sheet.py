@@ -21,7 +21,7 @@ COLUMNS = 6
 WIDE_LEAST, WIDTH, HEIGHT = 15, 1080, 200  # of a page with boxes or masks: pictures, its width, about a row's height
 MASKS = 200  # masks of a split that are opened to tell how much there is of each class
 
-Picture = tuple[np.ndarray, str]
+Captioned = tuple[np.ndarray, str]
 
 
 def page(dataset: Dataset, split: SplitName, *, title: str = "", seed: int = 0) -> tuple[Image.Image, int]:
@@ -37,12 +37,12 @@ def page(dataset: Dataset, split: SplitName, *, title: str = "", seed: int = 0) 
     if wide:
         sizes = samples.justified([(p.shape[1], p.shape[0]) for _, p in decoded], width=WIDTH, height=HEIGHT)
         left = iter(decoded)
-        pictures_of_rows = [[drawn(dataset, *next(left), size) for size in row] for row in sizes]
-        pictures = samples.rows(pictures_of_rows, width=WIDTH)
+        images_of_rows = [[drawn(dataset, *next(left), size) for size in row] for row in sizes]
+        images = samples.rows(images_of_rows, width=WIDTH)
     else:
         captioned = [(p, ", ".join(dataset.class_names[c] for c in s.classes) or "none") for s, p in decoded]
-        pictures = samples.grid(captioned, columns=COLUMNS)
-    return samples.sheet(title, subtitle, pictures, _chart(dataset)), len(picked) - len(decoded)
+        images = samples.grid(captioned, columns=COLUMNS)
+    return samples.sheet(title, subtitle, images, _chart(dataset)), len(picked) - len(decoded)
 
 
 def chosen(found: Sequence[Sample], classes: int, seed: int, least: int = LEAST) -> list[Sample]:
@@ -65,7 +65,7 @@ def _pixels_of(sample: Sample) -> np.ndarray | None:
         return None
 
 
-def drawn(dataset: Dataset, sample: Sample, pixels: np.ndarray, size: tuple[int, int]) -> Picture:
+def drawn(dataset: Dataset, sample: Sample, pixels: np.ndarray, size: tuple[int, int]) -> Captioned:
     """A picture of ``size`` with its boxes or mask, and what they are."""
     names = dataset.class_names
     small = imaging.resize(pixels, size[1], size[0])

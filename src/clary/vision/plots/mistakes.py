@@ -34,4 +34,4 @@ def _pixels(sample: Sample, size: int) -> np.ndarray:
     except OSError as error:
         raise ImageError(f"cannot be read ({error.strerror})", where=sample.image) from error
     except ImageError as error:
-        raise ImageError(error.what, where=sample.image, mend=error.mend) from error
+        raise ImageError(error.what, where=sample.image, hint=error.hint) from error

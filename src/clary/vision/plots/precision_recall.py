@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from clary.vision.base.average_precision import Curve
 from clary.vision.base.colours import colours
-from clary.vision.base.detections import Curve
 from clary.vision.plots._style import FONT, LINE, MUTED, Figure, bare, figure, heading, label
 
 if TYPE_CHECKING:

@@ -30,15 +30,15 @@ FONTS = ("NotoSansCJK-Regular.ttc", "NotoSans-Regular.ttf", "DejaVuSans.ttf", "A
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
-def grid(pictures: Sequence[tuple[np.ndarray, str]], *, columns: int = 6, cell: int = 160) -> Image.Image:
+def grid(images: Sequence[tuple[np.ndarray, str]], *, columns: int = 6, cell: int = 160) -> Image.Image:
     """Pictures (uint8 RGB, any size) side by side in cells of ``cell`` x ``cell`` pixels, each with its caption.
 
     A picture fills its cell, what is longer than wide (or wider than long) loses its ends. Fewer pictures than
     ``columns`` make a narrower sheet; none make an empty one of a single cell.
     """
-    across = max(1, min(columns, len(pictures)))
+    across = max(1, min(columns, len(images)))
     square = Preprocess(cell, cell, resize=cell)
-    fitted = [(fit(pixels, square), caption) for pixels, caption in pictures]
+    fitted = [(fit(pixels, square), caption) for pixels, caption in images]
     lines = [fitted[i : i + across] for i in range(0, len(fitted), across)]
     return rows(lines, width=across * (cell + GAP) - GAP, least=cell)
 
@@ -50,22 +50,22 @@ def justified(sizes: Sequence[tuple[int, int]], *, width: int, height: int) -> l
     """
     found: list[list[tuple[int, int]]] = []
     row: list[float] = []  # of each picture width / height, none so flat that its row would vanish
-    for picture_width, picture_height in sizes:
-        row.append(min(max(picture_width / picture_height, 0.25), 4.0))
+    for image_width, image_height in sizes:
+        row.append(min(max(image_width / image_height, 0.25), 4.0))
         if sum(row) * height + GAP * (len(row) - 1) >= width:
             found.append(_row(row, (width - GAP * (len(row) - 1)) / sum(row)))
             row = []
     return [*found, _row(row, height)] if row else found
 
 
-def rows(pictures: Sequence[Sequence[tuple[np.ndarray, str]]], *, width: int, least: int = 160) -> Image.Image:
+def rows(images: Sequence[Sequence[tuple[np.ndarray, str]]], *, width: int, least: int = 160) -> Image.Image:
     """Rows of pictures (uint8 RGB) as they are, each with its caption; none make an empty sheet ``least`` high."""
-    heights = [max(pixels.shape[0] for pixels, _ in row) for row in pictures]
+    heights = [max(pixels.shape[0] for pixels, _ in row) for row in images]
     down = sum(height + CAPTION + GAP for height in heights or [least]) - GAP
     canvas = Image.new("RGB", (width, down), GROUND)
     draw = ImageDraw.Draw(canvas)
     top = 0
-    for row, height in zip(pictures, heights, strict=True):
+    for row, height in zip(images, heights, strict=True):
         left = 0
         for pixels, caption in row:
             across, down = pixels.shape[1], pixels.shape[0]
@@ -118,18 +118,18 @@ def distribution(
     return canvas
 
 
-def sheet(title: str, subtitle: str, pictures: Image.Image, chart: Image.Image) -> Image.Image:
+def sheet(title: str, subtitle: str, images: Image.Image, chart: Image.Image) -> Image.Image:
     """A page: title, the grid on the left, the chart on the right margin."""
     head = 66
-    width = MARGIN + pictures.width + 2 * MARGIN + chart.width + MARGIN
-    height = MARGIN + head + max(pictures.height, chart.height) + MARGIN
+    width = MARGIN + images.width + 2 * MARGIN + chart.width + MARGIN
+    height = MARGIN + head + max(images.height, chart.height) + MARGIN
     page = Image.new("RGB", (width, height), GROUND)
     draw = ImageDraw.Draw(page)
     _text(draw, (MARGIN, MARGIN + 10), title, width - 2 * MARGIN, size=24, anchor="lm")
     _text(draw, (MARGIN, MARGIN + 38), subtitle, width - 2 * MARGIN, size=14, anchor="lm", colour=MUTED)
-    rule = MARGIN + pictures.width + MARGIN
+    rule = MARGIN + images.width + MARGIN
     draw.line((rule, MARGIN + head, rule, height - MARGIN), LINE)
-    page.paste(pictures, (MARGIN, MARGIN + head))
+    page.paste(images, (MARGIN, MARGIN + head))
     page.paste(chart, (rule + MARGIN, MARGIN + head))
     return page
 

@@ -107,15 +107,15 @@ class Checkpoints:
             with safe_open(self.path, framework="pt") as file:
                 note: dict[str, Any] = json.loads((file.metadata() or {})["clary"])
         except (SafetensorError, OSError, KeyError, ValueError) as error:
-            raise UsageError("is no checkpoint", where=self.path, mend="start anew without --resume") from error
+            raise UsageError("is no checkpoint", where=self.path, hint="start anew without --resume") from error
         if note["version"] != VERSION:
-            raise UsageError(f"has version {note['version']}, not {VERSION}", where=self.path, mend="start anew")
+            raise UsageError(f"has version {note['version']}, not {VERSION}", where=self.path, hint="start anew")
         differing = _differences(note["fingerprint"], self._fingerprint)
         if differing:
             raise UsageError(
                 f"belongs to a run with other settings ({differing})",
                 where=self.path,
-                mend="use the same, or start anew",
+                hint="use the same, or start anew",
             )
         return note
 

@@ -24,9 +24,9 @@ from clary.vision.training.checkpoint import Checkpoints, Progress
 from clary.vision.training.objectives.base import Objective
 from clary.vision.training.optim import rescale_momentum, set_rate
 from clary.vision.training.precision import autocast, choose, trial_size
+from clary.vision.training.precision_cache import PrecisionCache
 from clary.vision.training.schedules import Schedule
 from clary.vision.training.stopping import EarlyStopping, StopRequest
-from clary.vision.training.trials import Trials
 
 __all__ = ["Training", "fit"]
 
@@ -163,19 +163,19 @@ def evaluate(run: Training, progress: Progress) -> dict[str, float]:
     """
     assert run.validation is not None
     run.network.eval()
-    judge = run.objective.judge()
+    accumulator = run.objective.accumulator()
     begin, samples = time.perf_counter(), 0
     for step, batch in enumerate(run.validation.epoch()):
         images, targets = _to_device(batch, run.device)
         outputs, loss = _forward(run, run.network, images, targets, progress.precision)
-        judge.add(outputs, targets, _finite(loss, f"epoch {progress.epoch}, validation"))
+        accumulator.add(outputs, targets, _finite(loss, f"epoch {progress.epoch}, validation"))
         samples += len(targets)
         event = ValidationBatchEnd(progress.epoch, step, samples, time.perf_counter() - begin)
         for hook in run.hooks:
             hook.on_validation_batch(event)
         if run.stop.made:
             _save_if_asked(run, progress)
-    return judge.metrics()
+    return accumulator.metrics()
 
 
 def _forward(run: Training, network: nn.Module, images: Tensor, targets: Tensor, precision: str) -> tuple[Any, Tensor]:
@@ -192,7 +192,7 @@ def _detached(outputs: Any) -> Any:
 def _finite(loss: Tensor, where: str) -> float:
     value = loss.item()
     if not math.isfinite(value):
-        raise DivergedError(f"the loss is {value}", where=where, mend="lower `learning_rate`")
+        raise DivergedError(f"the loss is {value}", where=where, hint="lower `learning_rate`")
     return value
 
 
@@ -207,7 +207,7 @@ def _choose_precision(run: Training) -> str:
         network.train()
         _forward(run, network, images, targets, precision)[1].backward()
 
-    return choose(run.precision, run.network, step, run.device, Trials.of(run.network, images.shape[1:]))
+    return choose(run.precision, run.network, step, run.device, PrecisionCache.of(run.network, images.shape[1:]))
 
 
 def _should_stop(run: Training, progress: Progress) -> bool:

@@ -19,12 +19,12 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from clary.vision.training.trials import Trials
+from clary.vision.training.precision_cache import PrecisionCache
 
 __all__ = ["autocast", "choose", "has_bf16", "keep_large_blocks", "pick_device", "trial_size"]
 
 TRIAL_STEPS = 2
-TRIAL_PICTURES = 4  # on a CPU the ratio of both is that of a whole batch (measured: ResNet-18 2.2 to 2.7, Lite0 1.0)
+TRIAL_IMAGES = 4  # on a CPU the ratio of both is that of a whole batch (measured: ResNet-18 2.2 to 2.7, Lite0 1.0)
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # glibc, malloc.h
 DEFAULT_THRESHOLD = 32 << 20  # bytes; what glibc's own adjustment stops at
 
@@ -52,10 +52,10 @@ def autocast(precision: str, device: torch.device) -> Iterator[None]:
         yield
 
 
-def trial_size(pictures: int, device: torch.device) -> int:
+def trial_size(images: int, device: torch.device) -> int:
     """How many of a batch to try with: enough to compare by, and the trial of fp32 does not set the peak of memory."""
-    half = max(2, pictures // 2)
-    return half if device.type == "cuda" else min(half, TRIAL_PICTURES)
+    half = max(2, images // 2)
+    return half if device.type == "cuda" else min(half, TRIAL_IMAGES)
 
 
 def choose(
@@ -63,7 +63,7 @@ def choose(
     network: nn.Module,
     step: Callable[[nn.Module, str], Any],
     device: torch.device,
-    trials: Trials | None = None,
+    cache: PrecisionCache | None = None,
 ) -> str:
     """ "fp32" or "bf16". With ``wanted`` "auto" both are tried on copies of the network and the faster one is taken.
 
@@ -73,11 +73,11 @@ def choose(
         return wanted
     if not has_bf16(device):
         return "fp32"
-    if trials and (known := trials.recall()):
+    if cache and (known := cache.recall()):
         return known
     trial = copy.deepcopy(network)
     seconds = {precision: _fastest(partial(step, trial, precision)) for precision in ("bf16", "fp32")}
-    return trials.add(seconds) if trials else min(seconds, key=lambda precision: seconds[precision])
+    return cache.add(seconds) if cache else min(seconds, key=lambda precision: seconds[precision])
 
 
 @contextmanager

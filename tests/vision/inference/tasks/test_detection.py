@@ -25,7 +25,7 @@ MANIFEST = Manifest(
     provenance=Provenance("0.1.0", "2026-01-01T00:00:00Z"),
     outputs=OUTPUTS["detection"],
 )
-PICTURE = Prepared(np.zeros((64, 64, 3), np.uint8), (640, 480))
+IMAGE = Prepared(np.zeros((64, 64, 3), np.uint8), (640, 480))
 ROWS, ANNOTATION, LINE = Detection.responses
 
 FOUND = Detections(
@@ -42,7 +42,7 @@ NONE = FOUND.above(1.0)
 def found(boxes: list[list[float]], scores: list[list[float]], **hyperparameters: float) -> Detections:
     task = task_of(replace(MANIFEST, hyperparameters=hyperparameters))
     outputs = (np.array([boxes], np.float32), np.array([scores], np.float32))
-    (prediction,) = task.predictions(outputs, [PICTURE])
+    (prediction,) = task.predictions(outputs, [IMAGE])
     assert isinstance(prediction, Detections)
     return prediction
 
@@ -102,10 +102,10 @@ class TestAnswers:
 
 
 @pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
-def test_a_network_that_knows_where_things_are(box_model, rectangle_picture, engine):
+def test_a_network_that_knows_where_things_are(box_model, rectangle_image, engine):
     with load(box_model, engine) as model:
         for seed in range(6):
-            pixels, true = rectangle_picture(seed, 200, 150)
+            pixels, true = rectangle_image(seed, 200, 150)
             (prediction,) = model.predict(pixels)
             places = {int(c): box for c, box in zip(prediction.class_ids, prediction.pixels, strict=True)}
             assert sorted(places) == sorted(colour for colour, *_ in true)

@@ -96,22 +96,22 @@ def expected(true: list[tuple[int, ...]], height: int, width: int) -> np.ndarray
 
 class TestPredictions:
     @pytest.mark.parametrize("size", [(96, 80), (97, 61), (33, 200), (640, 480)])
-    def test_pictures_of_any_size(self, model, rectangle_picture, size):
-        pixels, true = rectangle_picture(3, *(max(side, 60) for side in size))
+    def test_pictures_of_any_size(self, model, rectangle_image, size):
+        pixels, true = rectangle_image(3, *(max(side, 60) for side in size))
         (found,) = model.predict(pixels)
         assert found.class_names == NAMES
         np.testing.assert_array_equal(found.classes, expected(true, *pixels.shape[:2]))
         assert found.scores is None
 
-    def test_many_sizes_in_one_call(self, model, rectangle_picture):
-        pictures = [rectangle_picture(seed, 96 + seed % 3 * 8, 80) for seed in range(9)]
-        found = model.predict([pixels for pixels, _ in pictures], batch_size=9)
-        for (pixels, true), one in zip(pictures, found, strict=True):
+    def test_many_sizes_in_one_call(self, model, rectangle_image):
+        images = [rectangle_image(seed, 96 + seed % 3 * 8, 80) for seed in range(9)]
+        found = model.predict([pixels for pixels, _ in images], batch_size=9)
+        for (pixels, true), one in zip(images, found, strict=True):
             np.testing.assert_array_equal(one.classes, expected(true, *pixels.shape[:2]))
 
-    def test_a_smaller_network_input(self, make_rectangle_model, rectangle_picture, tmp_path):
+    def test_a_smaller_network_input(self, make_rectangle_model, rectangle_image, tmp_path):
         with load(make_rectangle_model(tmp_path, "segmentation", resize=64)) as model:
-            pixels, true = rectangle_picture(3, 400, 300)
+            pixels, true = rectangle_image(3, 400, 300)
             (found,) = model.predict(pixels, scores=True)
         assert found.scores.shape == (4, 48, 64)
         assert found.classes.shape == (300, 400)
@@ -124,8 +124,8 @@ class TestPredictions:
         assert found.classes.shape == size[::-1]
         assert (found.classes == 2).all()
 
-    def test_scores_can_be_kept(self, model, picture):
-        (found,) = model.predict(picture(), scores=True)
+    def test_scores_can_be_kept(self, model, image):
+        (found,) = model.predict(image(), scores=True)
         assert found.scores.dtype == np.float32
         np.testing.assert_allclose(found.scores.sum(axis=0), 1, atol=0.01)
         np.testing.assert_array_equal(found.scores.argmax(axis=0), found.classes)
@@ -135,14 +135,14 @@ class TestPredictions:
         assert model.task.key(encoded("JPEG", 64, 50)) == (64, 50)
         assert model.task.key(b"no picture") is None
 
-    def test_no_class_is_ignored(self, model, picture):
-        (found,) = model.predict(picture())
+    def test_no_class_is_ignored(self, model, image):
+        (found,) = model.predict(image())
         assert found.classes.max() < IGNORED
 
 
-def test_a_network_of_other_classes_than_the_manifest_says(pixel_model, picture):
+def test_a_network_of_other_classes_than_the_manifest_says(pixel_model, image):
     with load(pixel_model) as model:
         other = Model(model._artifact, model.engine)
         object.__setattr__(model.manifest, "labels", NAMES[:3])
         with pytest.raises(ArtifactError, match="tells 4 classes apart, the manifest names 3"):
-            other.predict(picture())
+            other.predict(image())

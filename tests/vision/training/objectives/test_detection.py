@@ -11,8 +11,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clary.vision.base.average_precision import AveragePrecision
 from clary.vision.base.boxes import corners, encode
-from clary.vision.base.detections import Detections
 from clary.vision.models.anchors import IGNORED, Anchors, Level
 from clary.vision.training.objectives.base import Tally
 from clary.vision.training.objectives.detection import DetectionObjective
@@ -151,12 +151,12 @@ def perfect(truth: list[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:
     logits = torch.zeros(len(truth), len(ANCHORS), CLASSES + 1)
     logits[..., 0] = 10
     offsets = torch.zeros(len(truth), len(ANCHORS), 4)
-    for picture, own in enumerate(truth):
+    for image, own in enumerate(truth):
         answers = ANCHORS.assign(own[:, 1:])
         for anchor in np.flatnonzero(answers >= 0).tolist():
             row = own[answers[anchor]]
-            logits[picture, anchor, int(row[0]) + 1] = 20
-            offsets[picture, anchor] = torch.from_numpy(encode(row[1:], ANCHORS.centred[anchor]))
+            logits[image, anchor, int(row[0]) + 1] = 20
+            offsets[image, anchor] = torch.from_numpy(encode(row[1:], ANCHORS.centred[anchor]))
     return logits, offsets
 
 
@@ -164,10 +164,10 @@ def test_perfect_outputs_have_a_map_of_one() -> None:
     apart = np.array([[0, 0.05, 0.05, 0.3, 0.3], [2, 0.6, 0.1, 0.9, 0.3], [1, 0.2, 0.5, 0.7, 0.95]], np.float32)
     truth = [apart, apart[:1], apart[:0]]
     objective = DetectionObjective(ANCHORS, CLASSES)
-    judge = objective.judge()
+    accumulator = objective.accumulator()
     targets = torch.from_numpy(np.stack([ANCHORS.target(one, SLOTS) for one in truth]))
-    judge.add(perfect(truth), targets, 0.25)
-    metrics = judge.metrics()
+    accumulator.add(perfect(truth), targets, 0.25)
+    metrics = accumulator.metrics()
     assert metrics.keys() == {"loss", "cross_entropy", "smooth_l1", "mAP"}
     assert metrics["mAP"] == 1.0
     assert metrics["loss"] == 0.25
@@ -178,7 +178,7 @@ def test_perfect_outputs_have_a_map_of_one() -> None:
 def test_judge_counts_the_same_in_one_batch_or_many(seed: int) -> None:
     outputs, targets, truth = batch(seed, (2, 0, 4))
     objective = DetectionObjective(ANCHORS, CLASSES, overlap=0.3, suppression=0.4, most=30)
-    whole, parts, plain = objective.judge(), objective.judge(), Detections(CLASSES)
+    whole, parts, plain = objective.accumulator(), objective.accumulator(), AveragePrecision(CLASSES)
     detached = (outputs[0].detach(), outputs[1].detach())
     whole.add(detached, targets, 1.0)
     for n in range(3):

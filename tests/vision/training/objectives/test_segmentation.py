@@ -33,9 +33,9 @@ def batch(seed: int, count: int = 2, ignored: float = 0.2) -> tuple[Tensor, Tens
 def plain_mean(logits: Tensor, masks: Tensor) -> float:
     """Cross-entropy of every pixel with a class, one after the other."""
     values, losses = logits.detach().double().numpy(), []
-    for (picture, row, column), true in np.ndenumerate(masks.numpy()):
+    for (image, row, column), true in np.ndenumerate(masks.numpy()):
         if true != IGNORED:
-            scores = values[picture, :, row, column]
+            scores = values[image, :, row, column]
             losses.append(math.log(sum(math.exp(one) for one in scores)) - scores[true])
     return float(sum(losses) / max(len(losses), 1))
 
@@ -94,15 +94,15 @@ def test_loss_of_an_epoch_is_the_mean_over_its_pictures() -> None:
 @settings(max_examples=15, deadline=None)
 @given(st.integers(0, 2**32 - 1))
 def test_judge_agrees_with_torchmetrics(seed: int) -> None:
-    judge = SegmentationObjective(CLASSES).judge()
+    accumulator = SegmentationObjective(CLASSES).accumulator()
     jaccard = MulticlassJaccardIndex(CLASSES, ignore_index=IGNORED)
     accuracy = MulticlassAccuracy(CLASSES, average="micro", ignore_index=IGNORED)
     for place in range(2):
         logits, _, masks = batch(seed + place)
-        judge.add(logits.detach(), masks, 0.5)
+        accumulator.add(logits.detach(), masks, 0.5)
         jaccard.update(logits.detach(), masks.long())
         accuracy.update(logits.detach(), masks.long())
-    metrics = judge.metrics()
+    metrics = accumulator.metrics()
     assert metrics.keys() == {"loss", "pixel_accuracy", "mIOU", "mIOU_present"}
     assert metrics["mIOU"] == pytest.approx(jaccard.compute().item(), abs=1e-6)
     assert metrics["pixel_accuracy"] == pytest.approx(accuracy.compute().item(), abs=1e-6)
@@ -111,22 +111,22 @@ def test_judge_agrees_with_torchmetrics(seed: int) -> None:
 
 def test_sums_run_over_the_whole_set_not_over_pictures() -> None:
     """One picture all right, one all wrong: 0.5 by pixels; the classes' unions are of both."""
-    judge = SegmentationObjective(2).judge()
+    accumulator = SegmentationObjective(2).accumulator()
     sure = torch.tensor([[10.0, 0.0], [0.0, 10.0]])
     for true, said in ((0, 0), (1, 0)):
         logits = sure[said].view(1, 2, 1, 1).expand(1, 2, 3, 3)
-        judge.add(logits, torch.full((1, 3, 3), true, dtype=torch.uint8), 0.0)
-    metrics = judge.metrics()
+        accumulator.add(logits, torch.full((1, 3, 3), true, dtype=torch.uint8), 0.0)
+    metrics = accumulator.metrics()
     assert metrics["pixel_accuracy"] == 0.5
     assert metrics["mIOU"] == pytest.approx((9 / 18 + 0) / 2)
 
 
 def test_class_that_is_nowhere_lowers_the_printed_mean_only() -> None:
-    judge = SegmentationObjective(CLASSES).judge()
+    accumulator = SegmentationObjective(CLASSES).accumulator()
     masks = torch.tensor([[[0, 1, 2, IGNORED]]], dtype=torch.uint8)
     logits = torch.nn.functional.one_hot(torch.tensor([[[0, 1, 2, 3]]]), CLASSES).permute(0, 3, 1, 2).float()
-    judge.add(logits, masks, 0.0)
-    metrics = judge.metrics()
+    accumulator.add(logits, masks, 0.0)
+    metrics = accumulator.metrics()
     assert (metrics["mIOU"], metrics["mIOU_present"], metrics["pixel_accuracy"]) == (0.75, 1.0, 1.0)
 
 

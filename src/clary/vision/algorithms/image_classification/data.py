@@ -14,9 +14,9 @@ from clary.vision.base.spec import Hyperparameters
 from clary.vision.base.types import Dataset, Sample
 from clary.vision.datasets import channels
 from clary.vision.datasets.augment import augment
-from clary.vision.datasets.loader import Loader, PictureCache
+from clary.vision.datasets.loader import ImageCache, Loader
 
-__all__ = ["load_dataset", "loaders", "targets_of", "validation_view"]
+__all__ = ["load_dataset", "loaders", "targets_of", "validation_transform"]
 
 
 def load_dataset(job: JobDir, hp: Hyperparameters, log: JobLog) -> Dataset:
@@ -38,7 +38,7 @@ def loaders(dataset: Dataset, hp: Hyperparameters) -> tuple[Loader, Loader | Non
     return train, _loader(validation, hp, None, rest, shuffle=False) if validation else None
 
 
-def validation_view(hp: Hyperparameters) -> Preprocess:
+def validation_transform(hp: Hyperparameters) -> Preprocess:
     """How a validation picture becomes network input: shorter side to `resize`, then the centre."""
     _, height, width = hp.image_shape
     return Preprocess(height, width, hp.resize or max(height, width), "center")
@@ -61,12 +61,12 @@ def _loader(
     budget: int,
     shuffle: bool = True,
 ) -> Loader:
-    view = validation_view(hp)
-    cache = PictureCache(samples, view.resize, max(view.height, view.width), budget)
+    transform = validation_transform(hp)
+    cache = ImageCache(samples, transform.resize, max(transform.height, transform.width), budget)
     return Loader(
         cache,
         targets_of(samples, hp),
-        lambda pixels, target, random: (augment(pixels, kind, view.height, view.width, random), target),
+        lambda pixels, target, random: (augment(pixels, kind, transform.height, transform.width, random), target),
         batch_size=min(hp.mini_batch_size, len(samples)),
         seed=hp.seed,
         shuffle=shuffle,

@@ -22,7 +22,7 @@ from clary.vision.base.spec import (
 )
 
 RECORDS = "application/x-recordio"
-PICTURES = ("application/x-image", "image/jpeg", "image/png")
+IMAGES = ("application/x-image", "image/jpeg", "image/png")
 IMAGENET_DEPTHS = ("18", "34", "50", "101", "152", "200")
 SMALL_DEPTHS = ("20", "32", "44", "56", "110")
 OPTIMIZERS = ("sgd", "adam", "rmsprop", "nag")
@@ -153,10 +153,10 @@ HYPERPARAMETERS = (
 )
 
 CHANNELS = (
-    ChannelSpec("train", (RECORDS, *PICTURES), True, ("File", "Pipe"), "records, or a tree of pictures"),
-    ChannelSpec("validation", (RECORDS, *PICTURES), True, ("File", "Pipe"), "records, or a tree of pictures"),
-    ChannelSpec("train_lst", PICTURES[:1], meaning="one .lst: index, class id(s), path"),
-    ChannelSpec("validation_lst", PICTURES[:1], meaning="one .lst: index, class id(s), path"),
+    ChannelSpec("train", (RECORDS, *IMAGES), True, ("File", "Pipe"), "records, or a tree of pictures"),
+    ChannelSpec("validation", (RECORDS, *IMAGES), True, ("File", "Pipe"), "records, or a tree of pictures"),
+    ChannelSpec("train_lst", IMAGES[:1], meaning="one .lst: index, class id(s), path"),
+    ChannelSpec("validation_lst", IMAGES[:1], meaning="one .lst: index, class id(s), path"),
     ChannelSpec("model", ("application/x-sagemaker-model",), meaning="model.tar.gz to go on from"),
 )
 

@@ -145,8 +145,10 @@ def _describe(hp: Hyperparameters, trained: EarlierModel | Pretrained | None) ->
 
 
 def _manifest(hp: Hyperparameters, dataset: Dataset, description: Mapping[str, Any], progress: Progress) -> Manifest:
-    view = data.validation_view(hp)
-    serving = view if hp.inference_crop == "center" else Preprocess(view.height, view.width, None, "squash")
+    transform = data.validation_transform(hp)
+    serving = (
+        transform if hp.inference_crop == "center" else Preprocess(transform.height, transform.width, None, "squash")
+    )
     best = progress.history[progress.best_epoch]
     return Manifest(
         task="classification",
@@ -154,7 +156,9 @@ def _manifest(hp: Hyperparameters, dataset: Dataset, description: Mapping[str, A
         labels=dataset.class_names,
         multi_label=hp.multi_label,
         network=description,
-        input=Input(serving, tuple(description["mean"]), tuple(description["std"]), view if serving != view else None),
+        input=Input(
+            serving, tuple(description["mean"]), tuple(description["std"]), transform if serving != transform else None
+        ),
         outputs=(Output(activation="sigmoid" if hp.multi_label else "softmax"),),
         metrics={f"validation:{name}": value for name, value in best.items()},
         hyperparameters=dict(hp),

@@ -16,11 +16,11 @@ from clary.vision.base.spec import Hyperparameters
 from clary.vision.base.types import Dataset, Sample
 from clary.vision.datasets import channels
 from clary.vision.datasets.augment_boxes import GENTLE_PADDING, augment_boxes
-from clary.vision.datasets.check import MEND_BOX, outside
-from clary.vision.datasets.loader import Loader, PictureCache, TargetCache
+from clary.vision.datasets.check import HINT_BOX, outside
+from clary.vision.datasets.loader import ImageCache, Loader, TargetCache
 from clary.vision.models.anchors import Anchors, Grid, Level, fit_sizes, spread
 
-__all__ = ["ObjectCache", "fitted_levels", "load_dataset", "loaders", "serving_view", "slots"]
+__all__ = ["ObjectCache", "fitted_levels", "load_dataset", "loaders", "serving_transform", "slots"]
 
 HEADER, PER_OBJECT = 2, 5  # numbers of a label vector: in front, and of each object
 
@@ -39,7 +39,7 @@ def load_dataset(job: JobDir, hp: Hyperparameters, log: JobLog) -> Dataset:
         raise CustomerError(
             f"Invalid parameter value 'label_width'. Please ensure that the value of parameter is at least "
             f"{needed}: {fullest.source or fullest.image} has {len(fullest.boxes)} objects",
-            mend=f"set label_width to {needed} or more",
+            hint=f"set label_width to {needed} or more",
         )
     recipe.check_batch(dataset, hp)
     return dataset
@@ -50,7 +50,7 @@ def slots(hp: Hyperparameters) -> int:
     return int((hp.label_width - HEADER) // PER_OBJECT)
 
 
-def serving_view(hp: Hyperparameters) -> Preprocess:
+def serving_transform(hp: Hyperparameters) -> Preprocess:
     """How a picture becomes network input: a square, its aspect not kept."""
     return Preprocess(hp.image_shape, hp.image_shape, None, "squash")
 
@@ -73,8 +73,8 @@ def loaders(dataset: Dataset, hp: Hyperparameters, anchors: Anchors) -> tuple[Lo
     validation = dataset.splits.get("validation", ())
     budget, rest = recipe.cache_budgets(dataset)
     kind = None if hp.augmentation == "none" else str(hp.augmentation)
-    train = _loader(dataset.splits["train"], hp, _View(hp, anchors, kind), budget, shuffle=True)
-    return train, _loader(validation, hp, _View(hp, anchors, None), rest, shuffle=False) if validation else None
+    train = _loader(dataset.splits["train"], hp, _Transform(hp, anchors, kind), budget, shuffle=True)
+    return train, _loader(validation, hp, _Transform(hp, anchors, None), rest, shuffle=False) if validation else None
 
 
 class ObjectCache(TargetCache):
@@ -87,7 +87,7 @@ class ObjectCache(TargetCache):
         return _objects(sample)
 
 
-class _View:
+class _Transform:
     """A picture at the network's size, and what its loss is told of the objects in it."""
 
     def __init__(self, hp: Hyperparameters, anchors: Anchors, kind: str | None) -> None:
@@ -101,22 +101,24 @@ class _View:
     def __call__(
         self, pixels: np.ndarray, objects: np.ndarray, random: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
-        view, seen = augment_boxes(pixels, objects, self._kind, self._side, self._side, random)
-        return view, self._anchors.target(seen, self._slots, self._overlap, self._background)
+        transform, seen = augment_boxes(pixels, objects, self._kind, self._side, self._side, random)
+        return transform, self._anchors.target(seen, self._slots, self._overlap, self._background)
 
 
-def _loader(samples: Sequence[Sample], hp: Hyperparameters, view: _View, budget: int, *, shuffle: bool) -> Loader:
+def _loader(
+    samples: Sequence[Sample], hp: Hyperparameters, transform: _Transform, budget: int, *, shuffle: bool
+) -> Loader:
     # Crops enlarge: a training picture is kept at twice the size of the input.
-    cache = PictureCache(samples, None, hp.image_shape * (2 if shuffle else 1), budget)
+    cache = ImageCache(samples, None, hp.image_shape * (2 if shuffle else 1), budget)
     size = min(hp.mini_batch_size, len(samples))
-    return Loader(cache, ObjectCache(samples), view, batch_size=size, seed=hp.seed, shuffle=shuffle)
+    return Loader(cache, ObjectCache(samples), transform, batch_size=size, seed=hp.seed, shuffle=shuffle)
 
 
 def _objects(sample: Sample) -> np.ndarray:
     info = recipe.read(sample.image, imaging.inspect)
     for box in sample.boxes:
         if what := outside(box, info):
-            raise DataError(what, where=sample.source or sample.image, mend=MEND_BOX)
+            raise DataError(what, where=sample.source or sample.image, hint=HINT_BOX)
     width, height = info.upright
     rows = [
         (box.class_id, box.xmin / width, box.ymin / height, box.xmax / width, box.ymax / height) for box in sample.boxes

@@ -23,7 +23,7 @@ from clary.vision.base.spec import (
 )
 
 RECORDS = "application/x-recordio"
-PICTURES = ("image/jpeg", "image/png", "application/x-image")
+IMAGES = ("image/jpeg", "image/png", "application/x-image")
 OPTIMIZERS = ("sgd", "adam", "rmsprop", "adadelta")
 OWN_OPTIMIZERS = ("adamw",)
 
@@ -139,10 +139,10 @@ HYPERPARAMETERS = (
 )
 
 CHANNELS = (
-    ChannelSpec("train", (RECORDS, *PICTURES), True, ("File", "Pipe"), "records, or pictures"),
-    ChannelSpec("validation", (RECORDS, *PICTURES), True, ("File", "Pipe"), "records, or pictures"),
-    ChannelSpec("train_annotation", PICTURES, meaning="one JSON a picture, of the same name"),
-    ChannelSpec("validation_annotation", PICTURES, meaning="one JSON a picture, of the same name"),
+    ChannelSpec("train", (RECORDS, *IMAGES), True, ("File", "Pipe"), "records, or pictures"),
+    ChannelSpec("validation", (RECORDS, *IMAGES), True, ("File", "Pipe"), "records, or pictures"),
+    ChannelSpec("train_annotation", IMAGES, meaning="one JSON a picture, of the same name"),
+    ChannelSpec("validation_annotation", IMAGES, meaning="one JSON a picture, of the same name"),
     ChannelSpec("model", ("application/x-sagemaker-model",), meaning="model.tar.gz to go on from"),
 )
 

@@ -135,7 +135,7 @@ def _freeze(detector: Detector, hp: Hyperparameters, log: JobLog) -> None:
         frozen = freeze_matching(detector, hp.freeze_layer_pattern)
         log.info(f"freeze_layer_pattern matches {len(frozen)} parameters{': ' if frozen else ''}{', '.join(frozen)}")
     if not any(parameter.requires_grad for parameter in detector.parameters()):
-        raise CustomerError("freeze_layer_pattern leaves nothing to train", mend="match fewer layers")
+        raise CustomerError("freeze_layer_pattern leaves nothing to train", hint="match fewer layers")
 
 
 def _assemble(
@@ -215,7 +215,7 @@ def _manifest(hp: Hyperparameters, dataset: Dataset, description: Mapping[str, A
         algorithm="object-detection",
         labels=dataset.class_names,
         network=description,
-        input=Input(data.serving_view(hp), tuple(description["mean"]), tuple(description["std"])),
+        input=Input(data.serving_transform(hp), tuple(description["mean"]), tuple(description["std"])),
         outputs=OUTPUTS["detection"],
         metrics={f"validation:{name}": value for name, value in best.items()},
         hyperparameters=dict(hp),

@@ -17,10 +17,10 @@ from clary.vision.base.spec import Hyperparameters
 from clary.vision.base.types import IGNORED, Dataset, Sample
 from clary.vision.datasets import channels
 from clary.vision.datasets.augment import random_light
-from clary.vision.datasets.check import MEND_SIZE, of_another_size
-from clary.vision.datasets.loader import Loader, PictureCache, TargetCache
+from clary.vision.datasets.check import HINT_SIZE, of_another_size
+from clary.vision.datasets.loader import ImageCache, Loader, TargetCache
 
-__all__ = ["MaskCache", "crop_side", "crop_view", "load_dataset", "loaders", "serving_view"]
+__all__ = ["MaskCache", "crop_side", "crop_transform", "load_dataset", "loaders", "serving_transform"]
 
 Pair = tuple[np.ndarray, np.ndarray]  # pixels and the mask that goes with them
 
@@ -45,7 +45,7 @@ def crop_side(hp: Hyperparameters) -> int:
     return -(-int(hp.crop_size) // MULTIPLE) * MULTIPLE
 
 
-def serving_view(hp: Hyperparameters) -> Preprocess:
+def serving_transform(hp: Hyperparameters) -> Preprocess:
     """How a picture becomes network input when serving: whole, at its own size or at `inference_size`.
 
     Sides are multiples of the coarsest map's stride: of others the maps of a U-Net lie up to half a cell apart, which
@@ -61,11 +61,11 @@ def loaders(dataset: Dataset, hp: Hyperparameters) -> tuple[Loader, Loader | Non
     train = _loader(dataset.splits["train"], hp, _Training(hp), budget, hp.mini_batch_size, shuffle=True)
     if not validation:
         return train, None
-    view = _Whole(hp) if hp.validation_mini_batch_size == 1 else _Centre(hp)
-    return train, _loader(validation, hp, view, rest, hp.validation_mini_batch_size, shuffle=False)
+    transform = _Whole(hp) if hp.validation_mini_batch_size == 1 else _Centre(hp)
+    return train, _loader(validation, hp, transform, rest, hp.validation_mini_batch_size, shuffle=False)
 
 
-def crop_view(hp: Hyperparameters) -> Preprocess:
+def crop_transform(hp: Hyperparameters) -> Preprocess:
     """The middle of a picture at the size that is trained on."""
     side = crop_side(hp)
     return Preprocess(side, side, side)
@@ -82,12 +82,12 @@ class MaskCache(TargetCache):
         assert sample.mask is not None  # the readers promise it
         ids = recipe.read(sample.mask, lambda data: imaging.decode_mask(data, sample.mask_values))
         if what := of_another_size(ids, recipe.read(sample.image, imaging.inspect)):
-            raise DataError(what, where=sample.mask, mend=MEND_SIZE)
+            raise DataError(what, where=sample.mask, hint=HINT_SIZE)
         wrong = ids[(ids >= self._num_classes) & (ids != IGNORED)]
         if wrong.size:
             what = f"holds the class {wrong[0]}; with num_classes {self._num_classes} they run from 0 to"
-            mend = f"set num_classes, give a label map, or mark pixels without a class by {IGNORED}"
-            raise DataError(f"{what} {self._num_classes - 1}", where=sample.mask, mend=mend)
+            hint = f"set num_classes, give a label map, or mark pixels without a class by {IGNORED}"
+            raise DataError(f"{what} {self._num_classes - 1}", where=sample.mask, hint=hint)
         return ids
 
 
@@ -139,7 +139,7 @@ class _Whole:
     """The picture as it is served."""
 
     def __init__(self, hp: Hyperparameters) -> None:
-        self._how = serving_view(hp)
+        self._how = serving_transform(hp)
 
     def __call__(
         self, pixels: np.ndarray, mask: np.ndarray, random: np.random.Generator
@@ -151,16 +151,16 @@ class _Whole:
 def _loader(
     samples: Sequence[Sample],
     hp: Hyperparameters,
-    view: _Training | _Centre | _Whole,
+    transform: _Training | _Centre | _Whole,
     budget: int,
     batch_size: int,
     *,
     shuffle: bool,
 ) -> Loader:
-    cache = PictureCache(samples, None, _largest_used(hp), budget)
+    cache = ImageCache(samples, None, _largest_used(hp), budget)
     masks = MaskCache(samples, hp.num_classes)
     size = min(batch_size, len(samples))
-    return Loader(cache, masks, view, batch_size=size, seed=hp.seed, shuffle=shuffle)
+    return Loader(cache, masks, transform, batch_size=size, seed=hp.seed, shuffle=shuffle)
 
 
 def _largest_used(hp: Hyperparameters) -> int:

@@ -21,7 +21,7 @@ from clary.vision.base.spec import (
     as_text,
 )
 
-PICTURES = ("image/jpeg", "application/x-image")
+IMAGES = ("image/jpeg", "application/x-image")
 RECORDS = "application/x-recordio"
 OPTIMIZERS = ("sgd", "adam", "rmsprop", "nag", "adagrad")
 OWN_OPTIMIZERS = ("adamw",)
@@ -118,8 +118,8 @@ HYPERPARAMETERS = (
 )
 
 CHANNELS = (
-    ChannelSpec("train", (*PICTURES, RECORDS), True, ("File", "Pipe"), "pictures"),
-    ChannelSpec("validation", (*PICTURES, RECORDS), True, ("File", "Pipe"), "pictures"),
+    ChannelSpec("train", (*IMAGES, RECORDS), True, ("File", "Pipe"), "pictures"),
+    ChannelSpec("validation", (*IMAGES, RECORDS), True, ("File", "Pipe"), "pictures"),
     ChannelSpec("train_annotation", ("image/png",), meaning="PNG masks of the same names; 255 is no class"),
     ChannelSpec("validation_annotation", ("image/png",), meaning="PNG masks of the same names; 255 is no class"),
     ChannelSpec("label_map", ("application/json",), meaning="train_label_map.json, validation_label_map.json"),

@@ -56,7 +56,7 @@ def train(job: JobDir, hp: Hyperparameters, log: JobLog, hooks: Sequence[Hook], 
         progress = fit(run)
 
     manifest = _manifest(hp, dataset, description, progress)
-    examples = recipe.examples(dataset, data.crop_view(hp))
+    examples = recipe.examples(dataset, data.crop_transform(hp))
     write_model(job.model, network.to("cpu").eval(), examples, manifest, engines=installed())
     for name in (BEST, LAST):  # the finished artifact holds the same weights
         (job.model / name).unlink(missing_ok=True)
@@ -135,7 +135,7 @@ def _manifest(hp: Hyperparameters, dataset: Dataset, description: Mapping[str, A
         algorithm="semantic-segmentation",
         labels=dataset.class_names,
         network=description,
-        input=Input(data.serving_view(hp), tuple(description["mean"]), tuple(description["std"])),
+        input=Input(data.serving_transform(hp), tuple(description["mean"]), tuple(description["std"])),
         outputs=(Output(activation="softmax"),),
         metrics={f"validation:{name}": value for name, value in best.items()},
         hyperparameters=dict(hp),

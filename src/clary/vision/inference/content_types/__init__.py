@@ -27,7 +27,7 @@ def request_type(content_type: str | None) -> RequestType:
             return kind
     known = ", ".join(one for kind in REQUESTS for one in kind.documented)
     what = f"content-type {_shown(name)} not supported" if name else "content-type is missing"
-    raise UnsupportedMediaTypeError(what, mend=f"send one of {known}")
+    raise UnsupportedMediaTypeError(what, hint=f"send one of {known}")
 
 
 def response_type(accept: str | None, offers: Sequence[ResponseType[Any]]) -> ResponseType[Any]:
@@ -39,7 +39,7 @@ def response_type(accept: str | None, offers: Sequence[ResponseType[Any]]) -> Re
     ranked = sorted(offers, key=lambda kind: (-_welcome(kind, ranges), -len(kind.parameters)))
     if not ranked or not _welcome(ranked[0], ranges):
         known = " or ".join(str(kind) for kind in offers)
-        raise NotAcceptableError(f"accept {_shown(accept or '')} not supported", mend=f"ask for {known}")
+        raise NotAcceptableError(f"accept {_shown(accept or '')} not supported", hint=f"ask for {known}")
     return ranked[0]
 
 

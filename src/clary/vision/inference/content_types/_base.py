@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Generic, Protocol, TypeVar
 
-from clary.vision.base.imaging import Picture
+from clary.vision.base.imaging import ImageLike
 
 __all__ = ["RequestType", "ResponseType"]
 
@@ -20,7 +20,7 @@ class RequestType(Protocol):
     media_types: Sequence[str]
     documented: Sequence[str]
 
-    def picture(self, body: bytes) -> Picture:
+    def image(self, body: bytes) -> ImageLike:
         """The picture in a body, not yet decoded. Raises ImageError or RequestError."""
         ...
 

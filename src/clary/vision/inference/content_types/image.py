@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clary.vision.base.imaging import Picture
+from clary.vision.base.imaging import ImageLike
 
 __all__ = ["REQUEST", "ImageBody"]
 
@@ -15,7 +15,7 @@ class ImageBody:
     # An extension: what the decoder reads as well, and browsers send.
     media_types = (*documented, "image/webp", "image/gif", "image/bmp")
 
-    def picture(self, body: bytes) -> Picture:
+    def image(self, body: bytes) -> ImageLike:
         return body
 
 

@@ -25,7 +25,7 @@ def find(name: str = "auto") -> type[Engine]:
         return engine
     found = installed()
     if not found:
-        raise MissingPackageError("no engine is installed to run the model with", mend='pip install "clary[serve]"')
+        raise MissingPackageError("no engine is installed to run the model with", hint='pip install "clary[serve]"')
     return found[0]
 
 

@@ -55,7 +55,7 @@ class Engine(ABC):
         """Raises MissingPackageError naming the extra that brings the package."""
         if not cls.installed():
             raise MissingPackageError(
-                f"the engine `{cls.name}` is not installed", mend=f'pip install "clary[{cls.extra}]"'
+                f"the engine `{cls.name}` is not installed", hint=f'pip install "clary[{cls.extra}]"'
             )
 
     @abstractmethod
@@ -81,7 +81,7 @@ class Engine(ABC):
         names = set(there)
         missing = [name for name in self._names if name not in names]
         if missing:
-            raise ArtifactError(f"the graph has no output `{missing[0]}`", where=folder, mend="export the model again")
+            raise ArtifactError(f"the graph has no output `{missing[0]}`", where=folder, hint="export the model again")
 
 
 def _version(package: str) -> str:
@@ -102,6 +102,6 @@ def graph(folder: Path) -> Path:
     path = folder / "model.onnx"
     if not path.is_file():
         raise ArtifactError(
-            "`model.onnx` is missing", where=folder, mend="use --engine torch or export the model again"
+            "`model.onnx` is missing", where=folder, hint="use --engine torch or export the model again"
         )
     return path

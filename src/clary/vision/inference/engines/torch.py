@@ -28,7 +28,7 @@ class Torch(Engine):
             from clary.vision.models import build
         except ModuleNotFoundError as error:
             raise MissingPackageError(
-                f"the engine `torch` needs {error.name}", mend=f'pip install "clary[{self.extra}]"'
+                f"the engine `torch` needs {error.name}", hint=f'pip install "clary[{self.extra}]"'
             ) from error
         weights = folder / "model.safetensors"
         try:

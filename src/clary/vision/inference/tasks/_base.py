@@ -11,7 +11,7 @@ import numpy as np
 
 from clary.vision.artifact.manifest import Manifest
 from clary.vision.base import imaging
-from clary.vision.base.imaging import Picture
+from clary.vision.base.imaging import ImageLike
 from clary.vision.base.types import Task
 from clary.vision.inference.content_types import ResponseType
 
@@ -46,17 +46,17 @@ class ModelTask(ABC, Generic[A]):
         self._how = manifest.input.how
         self._labels = manifest.labels
 
-    def prepare(self, picture: Picture) -> Prepared:
+    def prepare(self, image: ImageLike) -> Prepared:
         """A picture as the network takes it. Raises ImageError."""
-        return Prepared(*imaging.prepare_sized(picture, self._how))
+        return Prepared(*imaging.prepare_sized(image, self._how))
 
-    def key(self, picture: Picture) -> Hashable:
+    def key(self, image: ImageLike) -> Hashable:
         """What pictures must have in common to go through the network together."""
         return None
 
     @abstractmethod
     def predictions(
-        self, outputs: tuple[np.ndarray, ...], pictures: Sequence[Prepared], *, scores: bool = True
+        self, outputs: tuple[np.ndarray, ...], images: Sequence[Prepared], *, scores: bool = True
     ) -> list[A]:
         """The prediction of each picture from the network's outputs for all of them.
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from clary.vision.base import imaging
-from clary.vision.base.imaging import Picture
+from clary.vision.base.imaging import ImageLike
 from clary.vision.base.types import Prediction
 from clary.vision.inference.content_types import ResponseType
 from clary.vision.inference.tasks._base import ModelTask, Prepared
@@ -42,11 +42,11 @@ class Classification(ModelTask[Prediction]):
     name = "classification"
     responses = (Scores(), ScoreLine())
 
-    def prepare(self, picture: Picture) -> Prepared:
-        return Prepared(imaging.prepare(picture, self._how))
+    def prepare(self, image: ImageLike) -> Prepared:
+        return Prepared(imaging.prepare(image, self._how))
 
     def predictions(
-        self, outputs: tuple[np.ndarray, ...], pictures: Sequence[Prepared], *, scores: bool = True
+        self, outputs: tuple[np.ndarray, ...], images: Sequence[Prepared], *, scores: bool = True
     ) -> list[Prediction]:
         return [Prediction(row, self._labels) for row in outputs[0]]
 

@@ -63,9 +63,9 @@ class Detection(ModelTask[Detections]):
         self._most = int(_setting(manifest, "nms_topk", MOST, 1_000_000))
 
     def predictions(
-        self, outputs: tuple[np.ndarray, ...], pictures: Sequence[Prepared], *, scores: bool = True
+        self, outputs: tuple[np.ndarray, ...], images: Sequence[Prepared], *, scores: bool = True
     ) -> list[Detections]:
-        triples = zip(*outputs, (picture.size for picture in pictures), strict=True)
+        triples = zip(*outputs, (image.size for image in images), strict=True)
         return [self._found(*one) for one in triples]
 
     def _found(self, boxes: np.ndarray, scores: np.ndarray, size: tuple[int, int]) -> Detections:
@@ -85,7 +85,7 @@ def _setting(manifest: Manifest, name: str, default: float, high: float) -> floa
         return default
     if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 < value <= high:
         what = f"`hyperparameters.{name}` is {ascii(value)[:60]}, not a number above 0 and at most {high}"
-        raise ArtifactError(what, mend="export the model again")
+        raise ArtifactError(what, hint="export the model again")
     return value
 
 

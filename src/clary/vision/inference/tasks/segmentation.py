@@ -15,7 +15,7 @@ from PIL import Image
 
 from clary.errors import ImageError, TooLargeError
 from clary.vision.base.colours import MASK_PALETTE
-from clary.vision.base.imaging import Picture, upright_size
+from clary.vision.base.imaging import ImageLike, upright_size
 from clary.vision.base.planes import resized, strongest
 from clary.vision.base.protobuf import encode_record
 from clary.vision.base.recordio import LIMIT, frame
@@ -40,7 +40,7 @@ class Png(ResponseType[Segmentation]):
         return stream.getvalue()
 
 
-class Record(ResponseType[Segmentation]):
+class TensorRecord(ResponseType[Segmentation]):
     """Scores of every pixel: one framed Record of ``target``, float32, and ``shape``, int32 [1, classes, H, W]."""
 
     media_type = "application/x-protobuf"
@@ -52,12 +52,12 @@ class Record(ResponseType[Segmentation]):
         shape = (1, len(prediction.scores), height, width)
         if 4 * int(np.prod(shape)) >= LIMIT - 1024:
             what = f"scores of {width} x {height} pixels and {shape[1]} classes are too large for a record"
-            raise TooLargeError(what, mend="ask for image/png or send a smaller picture")
+            raise TooLargeError(what, hint="ask for image/png or send a smaller picture")
         scores = resized(prediction.scores, height, width)
         return frame(encode_record({"target": scores, "shape": np.array(shape, np.int32)}))
 
 
-class RecordIO(Record):
+class RecordIOStream(TensorRecord):
     """The same bytes by the name the documentation has for them."""
 
     media_type = "application/x-recordio-protobuf"
@@ -81,21 +81,21 @@ class SegmentationTask(ModelTask[Segmentation]):
     """Class ids of every pixel."""
 
     name = "segmentation"
-    responses = (Png(), Record(), RecordIO(), RunLine())
+    responses = (Png(), TensorRecord(), RecordIOStream(), RunLine())
 
-    def key(self, picture: Picture) -> Hashable:
+    def key(self, image: ImageLike) -> Hashable:
         """The picture's size: only pictures of one size fit into one batch."""
-        if not isinstance(picture, bytes) or not self._how.any_size:
+        if not isinstance(image, bytes) or not self._how.any_size:
             return None
         try:
-            return upright_size(picture)
+            return upright_size(image)
         except ImageError:  # said when it is prepared
             return None
 
     def predictions(
-        self, outputs: tuple[np.ndarray, ...], pictures: Sequence[Prepared], *, scores: bool = True
+        self, outputs: tuple[np.ndarray, ...], images: Sequence[Prepared], *, scores: bool = True
     ) -> list[Segmentation]:
-        pairs = zip(outputs[0], (picture.size for picture in pictures), strict=True)
+        pairs = zip(outputs[0], (image.size for image in images), strict=True)
         return [
             Segmentation(strongest(planes, height, width), self._labels, planes if scores else None)
             for planes, (width, height) in pairs

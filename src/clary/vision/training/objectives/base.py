@@ -7,12 +7,12 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-__all__ = ["Judge", "Objective", "Tally", "TallyJudge", "add"]
+__all__ = ["MetricAccumulator", "Objective", "Tally", "TallyAccumulator", "add"]
 
 Tally = dict[str, float]
 
 
-class Judge(Protocol):
+class MetricAccumulator(Protocol):
     """Counts one pass over a validation split."""
 
     def add(self, outputs: Any, targets: Tensor, loss: float) -> None: ...
@@ -36,7 +36,7 @@ class Objective(Protocol):
 
     def metrics(self, tally: Mapping[str, float]) -> dict[str, float]: ...
 
-    def judge(self) -> Judge: ...
+    def accumulator(self) -> MetricAccumulator: ...
 
     def keeps(self, new: Mapping[str, float], earlier: Sequence[Mapping[str, float]]) -> bool: ...
 
@@ -46,7 +46,7 @@ class Objective(Protocol):
         ...
 
 
-class TallyJudge:
+class TallyAccumulator:
     """Judges by what the objective counts while training."""
 
     def __init__(self, objective: Objective) -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from clary.vision.training.objectives.base import Judge, Tally, TallyJudge, add
+from clary.vision.training.objectives.base import MetricAccumulator, Tally, TallyAccumulator, add
 
 __all__ = ["ClassificationObjective", "positive_weights"]
 
@@ -68,8 +68,8 @@ class ClassificationObjective:
             found[f"top_k_accuracy_{self._top_k}"] = tally["top_k_correct"] / max(tally["samples"], 1)
         return found
 
-    def judge(self) -> Judge:
-        return TallyJudge(self)
+    def accumulator(self) -> MetricAccumulator:
+        return TallyAccumulator(self)
 
     def keeps(self, new: Mapping[str, float], earlier: Sequence[Mapping[str, float]]) -> bool:
         """Strictly higher accuracy than ever before; equal accuracy does not replace the best, as in the original.

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from clary.vision.base.average_precision import AveragePrecision
 from clary.vision.base.boxes import MOST, VARIANCES, detect
-from clary.vision.base.detections import Detections
 from clary.vision.models.anchors import IGNORED, Anchors
 from clary.vision.models.detector import decoded
-from clary.vision.training.objectives.base import Judge, Tally, add
+from clary.vision.training.objectives.base import MetricAccumulator, Tally, add
 
 __all__ = ["DetectionObjective"]
 
@@ -94,8 +94,8 @@ class DetectionObjective:
             "smooth_l1": tally.get("smooth_l1", 0.0) / kept,
         }
 
-    def judge(self) -> Judge:
-        return _DetectionJudge(self)
+    def accumulator(self) -> MetricAccumulator:
+        return _DetectionAccumulator(self)
 
     def keeps(self, new: Mapping[str, float], earlier: Sequence[Mapping[str, float]]) -> bool:
         """Strictly higher mAP than ever before."""
@@ -117,12 +117,12 @@ class DetectionObjective:
         logits, offsets = outputs
         answers = targets[:, targets.shape[1] - len(self._anchors) :].long()
         objects = self.objects(targets)
-        picture, anchor = torch.nonzero(answers >= 0, as_tuple=True)
-        own = objects[picture, answers[picture, anchor]]
+        image, anchor = torch.nonzero(answers >= 0, as_tuple=True)
+        own = objects[image, answers[image, anchor]]
         classes = torch.where(answers == IGNORED, IGNORED, 0)
-        classes[picture, anchor] = own[:, 0].long() + 1
+        classes[image, anchor] = own[:, 0].long() + 1
         smooth = F.smooth_l1_loss(
-            offsets[picture, anchor].float(), _offsets(own[:, 1:], self._on(offsets)[anchor]), reduction="sum"
+            offsets[image, anchor].float(), _offsets(own[:, 1:], self._on(offsets)[anchor]), reduction="sum"
         )
         losses = F.cross_entropy(
             logits.float().flatten(0, 1), classes.flatten(), ignore_index=IGNORED, reduction="none"
@@ -149,13 +149,13 @@ class DetectionObjective:
         return self._anchors
 
 
-class _DetectionJudge:
+class _DetectionAccumulator:
     """``loss``, ``cross_entropy``, ``smooth_l1`` and ``mAP``."""
 
     def __init__(self, objective: DetectionObjective) -> None:
         self._objective = objective
         self._tally: Tally = {}
-        self._detections = Detections(objective.num_classes)
+        self._detections = AveragePrecision(objective.num_classes)
 
     def add(self, outputs: Outputs, targets: Tensor, loss: float) -> None:
         self._objective.count(self._tally, outputs, targets, loss)

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from clary.vision.base.pixels import PixelCounts
 from clary.vision.base.types import IGNORED
-from clary.vision.training.objectives.base import Judge, Tally, add
+from clary.vision.training.objectives.base import MetricAccumulator, Tally, add
 
 __all__ = ["SegmentationObjective"]
 
@@ -42,15 +42,15 @@ class SegmentationObjective:
     def metrics(self, tally: Mapping[str, float]) -> dict[str, float]:
         return {"loss": tally.get("loss", 0.0) / max(tally.get("samples", 0.0), 1)}
 
-    def judge(self) -> Judge:
-        return _PixelJudge(self, self._num_classes)
+    def accumulator(self) -> MetricAccumulator:
+        return _PixelAccumulator(self, self._num_classes)
 
     def keeps(self, new: Mapping[str, float], earlier: Sequence[Mapping[str, float]]) -> bool:
         """Strictly higher mIOU than ever before."""
         return new["mIOU"] > max((epoch["mIOU"] for epoch in earlier), default=-1.0)
 
 
-class _PixelJudge:
+class _PixelAccumulator:
     """``loss``, ``pixel_accuracy``, ``mIOU`` over all classes and ``mIOU_present`` over those that are there."""
 
     def __init__(self, objective: SegmentationObjective, num_classes: int) -> None:

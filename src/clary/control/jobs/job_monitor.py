@@ -1,0 +1,282 @@
+"""The one process that watches over a running job; it outlives the gateway.
+
+It holds the job's lock, forks the program and what feeds its pipes, writes the program's output to the log line by
+line, ends it when it is asked to (SIGTERM), when its time is up or when its data cannot be had, and leaves exit.json.
+Should it be killed, the kernel kills the program.
+
+    python -m clary.control.jobs.job_monitor FOLDER        start one; returns when the program runs
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import resource
+import selectors
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from types import FrameType
+
+from clary.control.jobs import capacity, child, mounts, orphans, pipe_writer
+from clary.control.jobs.launch import MAX_RUNTIME_EXCEEDED, STOPPED, Exit, Launch
+from clary.control.jobs.pipe_writer import PipeWriter
+from clary.control.logs.streams import LogWriter
+from clary.errors import UsageError
+
+__all__ = ["is_held", "run", "start"]
+
+CHUNK = 1 << 16
+LINE_LIMIT = 200_000  # bytes without a line end that make an event of their own
+DRAIN_SECONDS = 5.0  # for output that is still in the pipe when the last process is gone
+WRITE_SECONDS = 60.0  # to try to write exit.json on a full disk
+LOCK_SECONDS = 0.5  # for those who only look whether the lock is held
+KILLED_BY_SHELL = 128 + signal.SIGKILL  # how a shell reports a command that was killed
+
+
+def start(folder: Path, reply: int) -> None:
+    """Become a monitor in the background: fork twice, so that nobody has to wait for it. Returns in the caller.
+
+    It answers on the file ``reply``, as ``run`` says, and keeps no other of the caller's.
+    """
+    middle = os.fork()
+    if middle:
+        os.waitpid(middle, 0)
+        return
+    try:
+        if os.fork() == 0:
+            os.setsid()
+            _leave_caller(folder, reply)
+            run(folder, partial(_answer, reply))
+    finally:
+        if (error := sys.exception()) is not None:
+            sys.excepthook(type(error), error, error.__traceback__)
+        sys.stderr.flush()
+        os._exit(0)
+
+
+def run(folder: Path, answer: Callable[[str], None] = lambda line: None) -> None:
+    """Run the attempt that launch.json of ``folder`` describes, unless it is run or over already.
+
+    ``answer`` is called once: with this process's id when the program runs, with nothing when there is no more to do.
+    """
+    launch = Launch.read(folder)
+    lock = os.open(launch.lock, os.O_RDWR | os.O_CREAT, 0o644)
+    if not _lock(lock, LOCK_SECONDS) or Exit.read(folder, launch.attempt) is not None:
+        answer("")
+        return
+    if last := orphans.holder(launch.lock):
+        orphans.kill_orphans(folder, last)
+    orphans.note_holder(lock)
+    if sys.platform == "linux":
+        mounts.adopt_orphans()
+    log = LogWriter(launch.log)
+    _leave(_Monitor(launch, log).run(answer), folder)
+
+
+def is_held(folder: Path) -> bool:
+    """Whether a live monitor watches over the job in ``folder``."""
+    try:
+        lock = os.open(folder / "lock", os.O_RDWR)
+    except FileNotFoundError:
+        return False
+    try:
+        return not _lock(lock)
+    finally:
+        os.close(lock)
+
+
+class _Monitor:
+    """One attempt, from the fork of its program to its exit."""
+
+    def __init__(self, launch: Launch, log: LogWriter) -> None:
+        self._launch = launch
+        self._log = log
+        self._rest = b""  # the line that has no end yet
+        self._asked_to_stop = False
+        self._status: int | None = None
+        self._reason = ""
+        self._error = ""
+        self._pipe_writer: PipeWriter | None = None
+        self._killed = False
+        self._kill_at = float("inf")
+
+    def run(self, answer: Callable[[str], None]) -> Exit:
+        started, kills = time.time(), capacity.oom_kills()
+        woken, wake = os.pipe()
+        os.set_blocking(wake, False)
+        os.set_blocking(woken, False)
+        signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+        signal.signal(signal.SIGTERM, self._on_stop)
+        signal.signal(signal.SIGCHLD, lambda number, frame: None)  # to wake
+        for ignored in (signal.SIGINT, signal.SIGHUP):  # meant for a terminal's programs
+            signal.signal(ignored, signal.SIG_IGN)
+        shutil.rmtree(self._launch.scratch, ignore_errors=True)
+        output, write_end = os.pipe()
+        try:
+            self._pipe_writer = pipe_writer.start(self._launch)
+            self._program = child.start(self._launch, write_end)
+        except OSError as refused:
+            self._log.write(str(refused))
+            self._end_pipe_writer()
+            return Exit(self._launch.attempt, error=str(refused), started=started, ended=time.time())
+        finally:
+            os.close(write_end)
+            answer(str(os.getpid()))
+        self._until_over(output, woken)
+        self._clean_up(output)
+        return self._exit(started, capacity.oom_kills() > kills)
+
+    def _on_stop(self, number: int, frame: FrameType | None) -> None:
+        self._asked_to_stop = True
+
+    def _until_over(self, output: int, woken: int) -> None:
+        os.set_blocking(output, False)
+        out_of_time = time.monotonic() + self._launch.max_run
+        with selectors.DefaultSelector() as selector:
+            selector.register(output, selectors.EVENT_READ)
+            selector.register(woken, selectors.EVENT_READ)
+            if self._pipe_writer is not None:
+                selector.register(self._pipe_writer.report, selectors.EVENT_READ)
+            while self._status is None:
+                limit = out_of_time if not self._reason else self._kill_at
+                ready = selector.select(max(0.0, min(limit - time.monotonic(), 3600.0)))
+                for key, _ in ready:
+                    if key.fd == woken:
+                        os.read(woken, CHUNK)
+                    elif self._pipe_writer is not None and key.fd == self._pipe_writer.report:
+                        selector.unregister(self._pipe_writer.report)
+                        self._fail(self._pipe_writer.reason())
+                    elif not self._pump(output):  # the program closed its output and runs on
+                        selector.unregister(output)
+                self._enforce(out_of_time)
+                self._reap()
+
+    def _enforce(self, out_of_time: float) -> None:
+        now = time.monotonic()
+        if not self._reason and (self._asked_to_stop or now >= out_of_time):
+            self._reason = STOPPED if self._asked_to_stop else MAX_RUNTIME_EXCEEDED
+            self._kill_at = now + self._launch.grace
+            self._send(signal.SIGTERM)
+        elif now >= self._kill_at:
+            self._kill_at, self._killed = float("inf"), True
+            self._send(signal.SIGKILL)
+
+    def _fail(self, reason: str) -> None:
+        """Kill a program that cannot have its data: it may wait for them for ever. One that is ending may go on."""
+        if not self._reason:
+            self._error, self._killed = reason, True
+            self._send(signal.SIGKILL)
+
+    def _end_pipe_writer(self) -> None:
+        if self._pipe_writer is not None:
+            self._pipe_writer.end()
+            orphans.kill_children()
+
+    def _send(self, number: int) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self._program, number)
+
+    def _reap(self) -> None:
+        """Take note of the program's end, and of orphans that came to this process."""
+        with suppress(ChildProcessError):
+            while (found := os.waitpid(-1, os.WNOHANG))[0]:
+                if found[0] == self._program:
+                    self._status = found[1]
+
+    def _clean_up(self, output: int) -> None:
+        """Kill what the program left running, then write what it printed last, and why it had to end."""
+        self._send(signal.SIGKILL)
+        self._end_pipe_writer()
+        orphans.kill_children()
+        deadline = time.monotonic() + DRAIN_SECONDS
+        with selectors.DefaultSelector() as selector:
+            selector.register(output, selectors.EVENT_READ)
+            while selector.select(max(0.0, deadline - time.monotonic())) and self._pump(output):
+                pass
+        self._write([line for line in (self._rest, self._error.encode()) if line])
+
+    def _pump(self, output: int) -> bool:
+        """Move what is in the pipe to the log. False at its end."""
+        try:
+            data = os.read(output, CHUNK)
+        except BlockingIOError:
+            return True
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        if len(self._rest) > LINE_LIMIT:
+            lines, self._rest = [*lines, self._rest], b""
+        if lines:
+            self._write(lines)
+        return bool(data)
+
+    def _write(self, lines: list[bytes]) -> None:
+        with suppress(OSError):  # the disk is full: the program must not wait for room that may never come
+            self._log.write(*(line.decode(errors="replace").rstrip("\r") for line in lines))
+
+    def _exit(self, started: float, kernel_killed: bool) -> Exit:
+        code = os.waitstatus_to_exitcode(self._status or 0)
+        killed = code in (-signal.SIGKILL, KILLED_BY_SHELL) and not self._killed
+        return Exit(
+            attempt=self._launch.attempt,
+            code=code if code >= 0 else None,
+            signal=-code if code < 0 else None,
+            reason=self._reason,
+            error=self._error,
+            out_of_memory=killed and kernel_killed,
+            started=started,
+            ended=time.time(),
+            peak_memory=resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024,
+        )
+
+
+def _leave(exit: Exit, folder: Path) -> None:
+    """Write exit.json. On a full disk what the job wrote over its inputs makes room, and somebody may make more."""
+    deadline = time.monotonic() + WRITE_SECONDS
+    while True:
+        try:
+            exit.write(folder)
+            return
+        except UsageError:
+            if time.monotonic() > deadline:
+                raise
+            shutil.rmtree(folder / "scratch", ignore_errors=True)
+            time.sleep(1)
+
+
+def _lock(descriptor: int, seconds: float = 0.0) -> bool:
+    """Whether the lock was to be had within ``seconds``."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.02)
+        else:
+            return True
+
+
+def _leave_caller(folder: Path, reply: int) -> None:
+    """A monitor outlives whoever started it, so it must not hold their terminal, pipes or sockets."""
+    null = os.open(os.devnull, os.O_RDWR)
+    log = os.open(folder / "monitor.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    for number, file in enumerate((null, null, log)):
+        os.dup2(file, number)
+    os.closerange(3, reply)
+    os.closerange(reply + 1, os.sysconf("SC_OPEN_MAX"))
+
+
+def _answer(reply: int, line: str) -> None:
+    with suppress(OSError):  # nobody waits any more
+        os.write(reply, f"{line}\n".encode())
+    os.close(reply)
+
+
+if __name__ == "__main__":
+    start(Path(sys.argv[1]), os.dup(1))

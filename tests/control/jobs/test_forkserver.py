@@ -1,0 +1,154 @@
+"""Warm starts of the real algorithm: forked jobs train with several threads, and nothing goes from one to the next."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from clary.control.jobs import forkserver, job_monitor, orphans
+from clary.control.jobs.directory import prepare
+from clary.control.jobs.job_lifecycle import stream_of
+from clary.control.jobs.launch import Exit, Launch
+from clary.control.jobs.supervisor import Jobs
+from clary.control.logs.streams import LogWriter
+
+SETTINGS = {"num_layers": "20", "image_shape": "3,32,32", "num_classes": "3", "num_training_samples": "12"}
+SETTINGS |= {"mini_batch_size": "4", "epochs": "1"}
+
+
+@dataclass
+class Forkserver:
+    process: subprocess.Popen[bytes]
+    socket: Path
+
+
+def start(socket: Path) -> Forkserver:
+    command = [sys.executable, "-P", "-m", "clary.control.jobs.forkserver", str(socket)]
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(forkserver.READ_AT_LOAD)}
+    return Forkserver(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=clean), socket)
+
+
+def end(found: Forkserver) -> int:
+    for pipe in (found.process.stdin, found.process.stdout):
+        assert pipe is not None
+        pipe.close()
+    return found.process.wait(30)
+
+
+@pytest.fixture(scope="module")
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forkserver]:
+    found = start(tmp_path_factory.mktemp("forkserver") / "socket")
+    assert found.process.stdout is not None
+    assert found.process.stdout.readline() == b"ready\n"
+    yield found
+    assert end(found) == 0
+
+
+@pytest.fixture
+def builtin(settings, objects, colours, make_body, make_channel, tmp_path):
+    """``builtin("name", **environment)``: the launch of a small job of image classification."""
+    colours(objects.root / "bucket", {"train": 4, "validation": 2})
+
+    def make(name: str = "job", **environment: str) -> Launch:
+        given = [
+            make_channel(n, f"s3://bucket/{n}", ContentType="application/x-image") for n in ("train", "validation")
+        ]
+        body = make_body(name, InputDataConfig=given, HyperParameters=SETTINGS, Environment=environment)
+        stream = tmp_path / name / "stream"
+        log = LogWriter(stream)
+        launch = prepare(body, settings=settings, objects=objects, log=log, stream=stream)
+        log.close()
+        kept = {
+            n: v for n, v in launch.environment.items() if n in environment or not n.startswith(forkserver.READ_AT_LOAD)
+        }
+        launch = replace(launch, environment=kept)
+        launch.write()
+        return launch
+
+    return make
+
+
+def lines(launch: Launch) -> list[str]:
+    return [line.partition(" ")[2] for line in launch.log.read_text().splitlines()]
+
+
+@pytest.mark.slow
+def test_forked_jobs_train_with_several_threads(warm, builtin, wait_for):
+    for name in ("first", "second"):
+        launch = builtin(name, OMP_NUM_THREADS="2")
+        answer = forkserver.ask(warm.socket, launch.folder, 30)
+        assert int(answer or 0) == orphans.holder(launch.lock)
+        note = wait_for(partial(Exit.read, launch.folder, 1), 120)
+        assert note.code == 0, lines(launch)
+        assert any("Setting number of threads: 2" in line for line in lines(launch))
+        assert any("Validation-accuracy" in line for line in lines(launch))
+        assert (launch.opt_ml / "model" / "manifest.json").is_file()
+
+
+@pytest.mark.slow
+def test_a_job_that_wants_its_libraries_otherwise_is_refused(warm, builtin):
+    launch = builtin(MKL_NUM_THREADS="1")
+    assert forkserver.ask(warm.socket, launch.folder, 30) is None
+    assert not (launch.folder / "lock").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("request_", ["/nowhere/at/all", "", "x" * 10_000, "/dev/null"])
+def test_nonsense_gets_no_answer_and_does_no_harm(warm, request_):
+    assert forkserver.ask(warm.socket, Path(request_), 30) is None
+    assert warm.process.poll() is None
+
+
+@pytest.mark.slow
+def test_a_job_outlives_its_forkserver_and_answers_a_stop(builtin, tmp_path, wait_for):
+    own = start(tmp_path / "socket")
+    assert own.process.stdout is not None
+    assert own.process.stdout.readline() == b"ready\n"
+    launch = builtin()
+    process = int(forkserver.ask(own.socket, launch.folder, 30) or 0)
+    own.process.kill()
+    end(own)
+    assert job_monitor.is_held(launch.folder)
+    os.kill(process, signal.SIGTERM)
+    note = wait_for(lambda: Exit.read(launch.folder, 1), 60)
+    assert note.reason == "Stopped"
+    assert forkserver.ask(own.socket, launch.folder, 5) is None, "no one keeps its socket"
+
+
+@pytest.mark.slow
+def test_a_warm_job_from_its_submission_to_its_end(world, colours, make_channel, monkeypatch):
+    monkeypatch.undo()  # the real programs
+    for name in [name for name in os.environ if name.startswith(forkserver.READ_AT_LOAD)]:
+        monkeypatch.delenv(name)
+    colours(world.objects.root / "bucket", {"train": 4, "validation": 2})
+    given = [make_channel(n, f"s3://bucket/{n}", ContentType="application/x-image") for n in ("train", "validation")]
+    world.settings = replace(world.settings, warm=True)
+    started: list[bool] = []
+    real = forkserver.ask
+
+    def ask(path: Path, folder: Path, seconds: float) -> str | None:
+        answer = real(path, folder, seconds)
+        started.append(answer is not None)
+        return answer
+
+    monkeypatch.setattr(forkserver, "ask", ask)
+
+    async def live() -> None:
+        async with world.gateway() as jobs:
+            assert isinstance(jobs, Jobs)
+            world.submit("one", InputDataConfig=given, HyperParameters=SETTINGS)
+            assert await world.ended("one") == ["Completed"], world.record("one").body
+
+    asyncio.run(live())
+    assert started == [True], "it was forked by the forkserver"
+    assert stream_of(world.record("one")).startswith("one/algo-1-")
+    assert world.record("one").body["ModelArtifacts"]["S3ModelArtifacts"].endswith("/one/output/model.tar.gz")
