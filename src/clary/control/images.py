@@ -1,11 +1,134 @@
-"""Container image URIs: what a request calls a program.
+"""Container image URIs: what a request's image stands for on this machine.
+
+There is no container engine here: an image is a name for a program. ``program_of`` is the one place that decides which,
+for jobs and for endpoints alike; whether what it says can be run yet, and in which words it is refused, is up to those
+who run it (``jobs.programs``, ``hosting.variants``).
 
 Account and region vary, so a program is known by repository and tag alone.
+Source: sagemaker SDK 2.257, image_uri_config/*.json; SageMaker API, AlgorithmSpecification and ContainerDefinition.
 """
 
 from __future__ import annotations
 
-__all__ = ["repository"]
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+from typing import Literal
+
+from clary.vision.algorithms.catalog import SPECS
+from clary.vision.base.spec import Spec
+
+__all__ = [
+    "Builtin",
+    "Command",
+    "Kind",
+    "Program",
+    "Script",
+    "Unavailable",
+    "built_in_images",
+    "program_of",
+    "repository",
+]
+
+Kind = Literal["training", "inference"]
+
+# Of the built-in algorithms' images. AWS's own notebooks use both, and SDK v1's get_image_uri gave `latest` by default.
+_TAGS = frozenset({"1", "latest"})
+
+# Since 2019 a framework has an image for training and one for inference, named <framework>-<kind>.
+_FRAMEWORK = re.compile(
+    r"(?:huggingface-)?(?P<framework>pytorch|tensorflow|mxnet|chainer|autogluon)(?:-trcomp|-neuronx?|-smp)?"
+    r"-(?P<kind>training|inference)(?:-neuronx?|-graviton|-eia)?"
+)
+# Before, and for some to this day, one image did both ...
+_BOTH = re.compile(
+    r"sagemaker-(?P<framework>pytorch|tensorflow|mxnet|chainer|scikit-learn|xgboost|sparkml-serving|base-python"
+    r"|distribution-cpu|distribution-gpu)|(?P<other>djl-inference|smdistributed-modelparallel)"
+)
+# ... but for TensorFlow's scripts (the plain image took only TensorFlow's estimators) and for servers without Python.
+_OLD = {
+    "sagemaker-tensorflow-scriptmode": ("tensorflow", "training"),
+    "sagemaker-tensorflow-serving": ("tensorflow", "inference"),
+    "sagemaker-mxnet-serving": ("mxnet", "inference"),
+}
+_VERSION, _PYTHON = re.compile(r"\d[\w.]*"), re.compile(r"py\d+")
+
+
+@dataclass(frozen=True, slots=True)
+class Builtin:
+    """An algorithm of the catalog: its ``spec`` trains, and its artifacts serve."""
+
+    spec: Spec
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A script of the user's own in a framework's environment.
+
+    ``version`` (``2.1``, ``1.2-1``), ``python`` (``py310``) and ``device`` (``cpu``, ``gpu``) are what the tag tells,
+    each empty where it does not: the user's own words, not expanded. ``entrypoint`` and ``arguments`` are the
+    request's; SDK v3 always sends both, v2 neither (then the training toolkit of the image starts the script).
+    """
+
+    framework: str
+    kind: Kind
+    version: str
+    python: str
+    device: str
+    entrypoint: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A program of the user's own: an image of no framework, with an entry point or arguments for the image's."""
+
+    entrypoint: tuple[str, ...]
+    arguments: tuple[str, ...] = ()
+
+    @property
+    def argv(self) -> tuple[str, ...]:
+        return self.entrypoint + self.arguments
+
+
+@dataclass(frozen=True, slots=True)
+class Unavailable:
+    """Not to be had here: the reason, and the way to something that is."""
+
+    reason: str
+    hint: str
+
+
+Program = Builtin | Script | Command | Unavailable
+
+
+def program_of(image: str, kind: Kind, *, entrypoint: Sequence[str] = (), arguments: Sequence[str] = ()) -> Program:
+    """What runs when a request asks for ``image`` to train or to serve (``kind``).
+
+    ``entrypoint`` and ``arguments`` are ContainerEntrypoint and ContainerArguments of a training job; a model has none.
+    """
+    name, tag = repository(image)
+    if framework := _framework(name, kind):
+        # Before the entry point is looked at: to a framework's image SDK v3 sends one along with every script.
+        return Script(framework, kind, *_told_by(tag), tuple(entrypoint), tuple(arguments))
+    if entrypoint or arguments:
+        return Command(tuple(entrypoint), tuple(arguments))
+    spec = next((spec for spec in SPECS if name == spec.name or name in spec.aliases), None)
+    if spec is None:
+        return Unavailable(f"the image {image} is not known here", f"use {built_in_images()}")
+    if tag not in _TAGS:
+        return Unavailable(f"the image {image} has the tag `{tag}`, which does not exist", f"use {name}:1")
+    return Builtin(spec)
+
+
+def built_in_images() -> str:
+    """The images that run here, for a hint."""
+    return "the image of a built-in algorithm: " + ", ".join(f"{spec.name}:1" for spec in SPECS)
 
 
 def repository(uri: str) -> tuple[str, str]:
@@ -14,5 +137,25 @@ def repository(uri: str) -> tuple[str, str]:
     ``811284229777.dkr.ecr.us-east-1.amazonaws.com/image-classification:1`` gives ``("image-classification", "1")``.
     A digest (``@sha256:...``) is no tag.
     """
+    # The last slash first: a registry may have a port, whose colon is none of a tag's (localhost:5000/net).
     name, _, tag = uri.rpartition("/")[2].partition("@")[0].partition(":")
     return name, tag or "latest"
+
+
+def _framework(name: str, kind: Kind) -> str:
+    """The framework whose image for ``kind`` the repository is; empty where it is none's."""
+    if name in _OLD:
+        framework, only = _OLD[name]
+        return framework if only == kind else ""
+    if both := _BOTH.fullmatch(name):
+        return both["framework"] or both["other"]
+    found = _FRAMEWORK.fullmatch(name)
+    return found["framework"] if found and found["kind"] == kind else ""
+
+
+def _told_by(tag: str) -> tuple[str, str, str]:
+    """Version, Python and device of a tag such as ``2.0-transformers4.28-gpu-py310-cu118-ubuntu20.04``."""
+    parts = tag.split("-")
+    version = "-".join(takewhile(_VERSION.fullmatch, parts))  # of scikit-learn and XGBoost it has two parts: 1.2-1
+    python = next(filter(_PYTHON.fullmatch, parts), "")
+    return version, python, next((part for part in parts if part in ("cpu", "gpu")), "")

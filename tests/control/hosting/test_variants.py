@@ -73,6 +73,11 @@ class TestResolve:
         expected = Variant("AllTraffic", 0.5, 2, IMAGE, "s3://b/m.tar.gz", True, {"A": "1"}, STARTUP_LIMIT)
         assert resolve(store, config) == [expected]
 
+    @pytest.mark.parametrize("image", ["image-classification:latest", "r/image-classification", "classification:1"])
+    def test_what_trains_is_served(self, store, image):
+        config = add(store, PrimaryContainer={"Image": image, "ModelDataUrl": "s3://b/m.tar.gz"})
+        assert resolve(store, config)[0].image == image
+
     def test_containers_of_one(self, store):
         config = add(store, Containers=[{"Image": IMAGE, "ModelDataUrl": "s3://b/m.tar.gz"}])
         assert resolve(store, config)[0].data == "s3://b/m.tar.gz"

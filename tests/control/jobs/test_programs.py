@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from clary.control.jobs.programs import Builtin, resolve, spec_of
 from clary.errors import CustomerError
-from clary.registry import Registry
 from clary.vision.algorithms import catalog
-from clary.vision.base.spec import Spec
 
 ECR = "811284229777.dkr.ecr.us-east-1.amazonaws.com"
 
@@ -31,28 +27,13 @@ def specification(image: str, **members: object) -> dict[str, object]:
     ],
 )
 def test_a_built_in_algorithm_is_known_by_repository_and_tag(image):
-    assert resolve(specification(image)) == Builtin("image-classification")
+    assert resolve(specification(image)) == Builtin(catalog.find("image-classification"))
 
 
 def test_every_algorithm_of_the_catalog_has_its_image():
     for spec in catalog.SPECS:
-        assert resolve(specification(f"{ECR}/{spec.name}:1")) == Builtin(spec.name)
+        assert resolve(specification(f"{ECR}/{spec.name}:1")) == Builtin(spec)
         assert spec_of(specification(f"{ECR}/{spec.name}:1")) is spec
-
-
-def test_an_algorithm_added_as_a_folder_is_found(tmp_path: Path, monkeypatch):
-    folder = tmp_path / "more_algorithms" / "edge_finding"
-    folder.mkdir(parents=True)
-    for place in (folder.parent, folder):
-        (place / "__init__.py").touch()
-    (folder / "spec.py").write_text(
-        "from clary.vision.base.spec import Spec\n"
-        "SPEC = Spec(name='edge-finding', task='segmentation', hyperparameters=(), channels=(), metrics=())\n"
-    )
-    monkeypatch.syspath_prepend(tmp_path)
-    more: Registry[Spec] = Registry("algorithms", "more_algorithms", "SPEC", submodule="spec")
-    monkeypatch.setattr("clary.control.jobs.programs.SPECS", more)
-    assert resolve(specification(f"{ECR}/edge-finding:1")) == Builtin("edge-finding")
 
 
 @pytest.mark.parametrize("image", [f"{ECR}/linear-learner:1", "my-company/trainer:3", "image-classification-neo:1"])
@@ -84,10 +65,11 @@ def test_framework_images_are_recognised(repository):
         resolve(specification(f"763104351884.dkr.ecr.us-east-1.amazonaws.com/{repository}"))
 
 
+@pytest.mark.parametrize("image", [f"{ECR}/image-classification:1", "pytorch-training:2.1-cpu-py310", "mine:3"])
 @pytest.mark.parametrize("members", [{"ContainerEntrypoint": ["/bin/bash"]}, {"ContainerArguments": ["-c", "ls"]}])
-def test_an_entrypoint_is_not_supported_yet(members):
+def test_an_entrypoint_is_not_supported_yet(members, image):
     with pytest.raises(CustomerError, match="ContainerEntrypoint and ContainerArguments are not supported yet"):
-        resolve(specification(f"{ECR}/image-classification:1", **members))
+        resolve(specification(image, **members))
 
 
 def test_no_image():

@@ -7,13 +7,11 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from clary.control.hosting.failure import StartFailed
-from clary.control.images import repository
+from clary.control.images import Builtin, program_of
 from clary.control.store.records import Store
 from clary.vision.algorithms.catalog import SPECS
 
 __all__ = ["STARTUP_LIMIT", "Shares", "Variant", "resolve"]
-
-_TAGS = ("1", "latest")  # of the built-in algorithms' images
 
 STARTUP_LIMIT = 240.0  # seconds a container has to become healthy, unless the variant says otherwise
 
@@ -115,12 +113,10 @@ def _model_data(container: Mapping[str, Any], variant: str) -> tuple[str, bool]:
 
 
 def _check_image(image: str, variant: str) -> None:
-    known = [spec.name for spec in SPECS]
-    name, tag = repository(image)
-    if name not in known or tag not in _TAGS:
+    if not isinstance(program_of(image, "inference"), Builtin):
         raise StartFailed(
             f'Nothing here serves the image "{image}" of the production variant {variant}',
-            hint=f"use the image of a built-in algorithm: {', '.join(known)}",
+            hint=f"use the image of a built-in algorithm: {', '.join(spec.name for spec in SPECS)}",
         )
 
 
