@@ -38,6 +38,18 @@ def test_who_am_i(client):
     assert role["Arn"].startswith("arn:aws:iam::000000000000:role/")
 
 
+def test_the_root_is_a_page_for_people_and_the_buckets_for_programs(client, bucket):
+    s3 = client("s3")
+    assert bucket in [one["Name"] for one in s3.list_buckets()["Buckets"]]
+    url = s3.meta.endpoint_url
+    asked = urllib.request.Request(f"{url}/", headers={"Accept": "text/html,*/*;q=0.8"})
+    with urllib.request.urlopen(asked) as page:
+        assert page.headers["Content-Type"] == "text/html; charset=utf-8"
+        assert url in page.read().decode()
+    with urllib.request.urlopen(f"{url}/") as listed:
+        assert f"<Name>{bucket}</Name>" in listed.read().decode()
+
+
 @pytest.mark.parametrize("size", [0, 1, 8 * 2**20, 20 * 2**20 + 3])
 def test_objects_of_any_size_come_back_as_they_were(client, bucket, size):
     """Above 8 MiB in parts, several at a time, both ways."""

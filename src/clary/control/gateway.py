@@ -10,6 +10,7 @@ from typing import Any
 
 import clary
 from clary.control import home, resources
+from clary.control.front_page import front_page
 from clary.control.hosting.supervisor import Hosting
 from clary.control.jobs.supervisor import Jobs
 from clary.control.logs.streams import LogStore
@@ -35,6 +36,10 @@ def serve(settings: Settings, *, ready: Callable[[Settings], None] = lambda sett
 
     Raises UsageError when the home is in use or the address cannot be had.
     """
+    # The console's place: a second listener beside this one, on ``settings.console_port`` (the gateway's + 1; a free
+    # one beside port 0), opened on the same loop over the same Platform, its URL told in server.json; ``front_page``
+    # then leads a browser there. A port of its own, because this one serves objects with the type their owner gave
+    # them: a stored page would share the console's origin and could script it.
     with home.hold(settings.home), server.bind(settings.host, settings.port) as listener:
         settings = replace(settings, port=listener.getsockname()[1])
         keys = home.credentials(settings.home) if _must_sign(settings) else None
@@ -74,4 +79,11 @@ async def _open(settings: Settings, keys: dict[str, str] | None) -> AsyncIterato
             stack.push_async_callback(part.close)
             await part.start()
         platform = Platform(settings, store, objects.store, logs, jobs, hosting)
-        yield create_app(platform, region=settings.region, account=settings.account, s3=objects.app, credentials=keys)
+        yield create_app(
+            platform,
+            region=settings.region,
+            account=settings.account,
+            s3=objects.app,
+            credentials=keys,
+            front_page=front_page(settings, signed=keys is not None),
+        )

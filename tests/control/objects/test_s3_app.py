@@ -471,6 +471,16 @@ class TestBuckets:
             answer = raw(url, "PUT", f"/{name}")
             assert (answer.status, answer.code) == (400, "InvalidBucketName"), name
 
+    def test_the_name_of_the_gateways_own_addresses(self, s3: Any, store: LocalStore, refused: Refused) -> None:
+        assert refused(s3.create_bucket, Bucket="clary") == ("InvalidBucketName", 400)
+        assert not store.bucket_exists("clary")
+        store.create_bucket("clary", "us-east-1")  # by a version that allowed it, or by hand
+        s3.create_bucket(Bucket="clary")
+        s3.put_object(Bucket="clary", Key="x", Body=b"1")
+        assert s3.get_object(Bucket="clary", Key="x")["Body"].read() == b"1"
+        s3.delete_object(Bucket="clary", Key="x")
+        s3.delete_bucket(Bucket="clary")
+
     def test_deleting(self, s3: Any, refused: Refused) -> None:
         s3.put_object(Bucket="box", Key="a/x", Body=b"1")
         assert refused(s3.delete_bucket, Bucket="box") == ("BucketNotEmpty", 409)

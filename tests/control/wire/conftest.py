@@ -102,9 +102,16 @@ def store() -> Any:
 
 @pytest.fixture
 def make_app(store: Any) -> Callable[..., Any]:
-    """``make_app(context=None, credentials=None)``."""
+    """``make_app(context=None, credentials=None, front_page=None)``."""
 
-    def make(context: object = None, credentials: dict[str, str] | None = None) -> Any:
-        return create_app(context, region="us-east-1", account="000000000000", s3=store, credentials=credentials)
+    def make(context: object = None, credentials: dict[str, str] | None = None, front_page: Any = None) -> Any:
+        return create_app(
+            context,
+            region="us-east-1",
+            account="000000000000",
+            s3=store,
+            credentials=credentials,
+            front_page=front_page,
+        )
 
     return make

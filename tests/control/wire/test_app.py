@@ -20,6 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from clary.control.wire.app import BODY_LIMIT
+from clary.control.wire.asgi import Head, Outgoing
 from clary.control.wire.errors import ServiceError
 from clary.control.wire.operation import call
 from clary.errors import UsageError
@@ -508,3 +509,19 @@ def test_no_path_or_header_makes_the_server_fail(operations, make_app, path, met
         for signed in ([], [("authorization", sign)], [("authorization", text)]):
             status, _ = _ask(make_app(credentials=credentials), method, path, text, [*headers, *signed], body)
             assert status in (200, 400, 403)
+
+
+@pytest.mark.parametrize("credentials", [None, {"AKIDEXAMPLE": "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"}])
+def test_a_browser_gets_the_front_page_and_s3_clients_their_buckets(serving, make_app, client, credentials):
+    def front_page(head: Head) -> Outgoing:
+        return Outgoing(200, [(b"content-type", b"text/html")], head.headers["host"].encode())
+
+    url = serving(make_app(credentials=credentials, front_page=front_page))
+    assert fetch(url + "/", Accept="text/html,*/*;q=0.8")[::2] == (200, urlsplit(url).netloc.encode())
+    response = client("s3", url).list_buckets()["ResponseMetadata"]
+    assert response["HTTPHeaders"]["x-path"] == "/"  # the stub of S3 answered
+    status, headers, _ = fetch(url + "/", Accept="*/*")
+    assert (status, headers.get("x-path")) == ((200, "/") if credentials is None else (403, None))
+    assert fetch(url + "/", Accept="text/html", Origin="http://evil.example")[0] == (
+        403 if credentials is None else 200
+    )

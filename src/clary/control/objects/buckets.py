@@ -5,9 +5,10 @@ from __future__ import annotations
 from clary.control.objects.answers import Answer, Node, iso_date, xml_answer
 from clary.control.objects.base import NoSuchBucket
 from clary.control.objects.local import LocalStore
-from clary.control.objects.names import check_bucket_name
+from clary.control.objects.names import RESERVED, check_bucket_name
 from clary.control.objects.request import S3Request
 from clary.control.objects.writing import parse_xml, text_of
+from clary.control.wire.errors import ServiceError
 
 __all__ = ["bucket_location", "create_bucket", "delete_bucket", "head_bucket", "list_buckets"]
 
@@ -22,11 +23,16 @@ def list_buckets(store: LocalStore, request: S3Request) -> Answer:
 
 
 async def create_bucket(store: LocalStore, request: S3Request, region: str) -> Answer:
-    """Creating one's own bucket again changes nothing and succeeds."""
+    """Creating one's own bucket again changes nothing and succeeds. Raises ServiceError InvalidBucketName."""
     check_bucket_name(request.bucket)
-    text = await request.small_body(64 << 10)
-    if text.strip():
-        region = text_of(parse_xml(text, "CreateBucketConfiguration"), "LocationConstraint") or region
+    if request.bucket == RESERVED and not store.bucket_exists(RESERVED):
+        # InvalidBucketName is what S3 says of names it keeps for itself (xn--..., ...-s3alias), and clients give up on
+        # it. BucketAlreadyExists would be misread: programs catch it to go on and write to a bucket that is not there.
+        text = f"The specified bucket is not valid: {RESERVED} is kept for the gateway's own addresses"
+        raise ServiceError("InvalidBucketName", text)
+    body = await request.small_body(64 << 10)
+    if body.strip():
+        region = text_of(parse_xml(body, "CreateBucketConfiguration"), "LocationConstraint") or region
     store.create_bucket(request.bucket, region)
     return Answer(200, {"location": f"/{request.bucket}"})
 

@@ -6,10 +6,11 @@ import re
 
 from clary.control.wire.errors import ServiceError
 
-__all__ = ["check_bucket_name", "check_key", "is_bucket_name", "key_parts"]
+__all__ = ["RESERVED", "check_bucket_name", "check_key", "is_bucket_name", "key_parts"]
 
 KEY_LIMIT = 1024  # bytes, as on S3
 NAME_LIMIT = 255  # bytes of one file name
+RESERVED = "clary"  # addresses that begin with /clary/ are the gateway's own
 _BUCKET = re.compile(r"(?=.{3,63}\Z)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 _ADDRESS = re.compile(r"(\d{1,3}\.){3}\d{1,3}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")

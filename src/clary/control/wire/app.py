@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 
@@ -27,7 +27,7 @@ from clary.control.wire.bodies import CheckedBody
 from clary.control.wire.errors import ServiceError
 from clary.control.wire.json_writer import dumped
 from clary.control.wire.operation import OPERATIONS, Call, Handler, calling
-from clary.control.wire.routing import Route, is_s3, route
+from clary.control.wire.routing import Route, is_browser, is_s3, route
 from clary.control.wire.services import Operation, describe
 from clary.control.wire.signature import digest_mismatch, known, verify, verify_body
 from clary.control.wire.sigv4_header import Refused, SigV4Header, read_header
@@ -43,16 +43,22 @@ HEALTH = "/clary/health"
 
 
 def create_app(
-    context: object, *, region: str, account: str, s3: ASGIApp, credentials: Mapping[str, str] | None = None
+    context: object,
+    *,
+    region: str,
+    account: str,
+    s3: ASGIApp,
+    credentials: Mapping[str, str] | None = None,
+    front_page: Callable[[Head], Outgoing] | None = None,
 ) -> ASGIApp:
     """The application.
 
     ``context`` is handed to every operation as its first argument. ``region`` is that of requests whose signature names
     none; ``account`` is told by ``GET /clary/health``. ``s3`` answers the object store's requests. ``credentials`` maps
     access keys to their secrets: given, every request must be signed by one of them (but ``GET /clary/health``); None,
-    signatures are only read.
+    signatures are only read. ``front_page`` answers who opens ``/`` in a browser, signed or not; None: S3 does.
     """
-    return _App(context, region, account, s3, credentials)
+    return _App(context, region, account, s3, credentials, front_page)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +68,7 @@ class _App:
     account: str
     s3: ASGIApp
     credentials: Mapping[str, str] | None
+    front_page: Callable[[Head], Outgoing] | None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -82,6 +89,8 @@ class _App:
             return
         if found is None and head.path == HEALTH:
             await answer(send, self._health(request_id))
+        elif found is None and self.front_page is not None and is_browser(head):
+            await answer(send, self.front_page(head))
         elif is_s3(head, found):
             await self._object(head, found, request_id, scope, receive, send)
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -23,9 +24,11 @@ from clary.control.wire.services import (
 )
 from clary.control.wire.sigv4_header import SigV4Header
 
-__all__ = ["FORM", "Route", "WireProtocol", "is_s3", "route", "speaking"]
+__all__ = ["FORM", "Route", "WireProtocol", "is_browser", "is_s3", "route", "speaking"]
 
 FORM = "application/x-www-form-urlencoded"
+# Programs that may ask for text/html all the same: SDKs, and Java's HttpURLConnection, which does so by default.
+_PROGRAMS = re.compile(r"\b(aws-(sdk|cli|internal)|aws_sdk|boto3?|botocore|minio|s3cmd|rclone|java)\b", re.IGNORECASE)
 
 
 class WireProtocol(Protocol):
@@ -62,6 +65,22 @@ _PROTOCOLS: dict[str, Callable[[Description], WireProtocol]] = {
 def speaking(service: str, protocol: str) -> WireProtocol:
     """The one instance for a service and a protocol; it remembers what it compiled."""
     return _PROTOCOLS[protocol](describe(service))
+
+
+def is_browser(head: Head) -> bool:
+    """Whether a person asks for ``/`` in a browser; a program asks S3 for its list of buckets there.
+
+    Browsers name text/html in Accept, S3 clients do not (boto3 sends no Accept, curl and others ``*/*``).
+    """
+    return (
+        head.method == "GET"
+        and head.path == "/"
+        and not head.query
+        and "text/html" in head.headers.get("accept", "").lower()
+        and "authorization" not in head.headers
+        and not any(name.startswith(("x-amz-", "amz-sdk-")) for name in head.headers)
+        and not _PROGRAMS.search(head.headers.get("user-agent", ""))
+    )
 
 
 def is_s3(head: Head, read_header: SigV4Header | None) -> bool:
