@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from clary.errors import UsageError
+from clary.wording import plural
 
 if TYPE_CHECKING:
     from clary.vision.base.types import Dataset, Problem
@@ -99,7 +100,7 @@ def show(
     drawn, unreadable = page(found, name, seed=seed)
     if unreadable:
         them = "it" if unreadable == 1 else "them"
-        lost = f"left out {_plural(unreadable, 'picture')} that cannot be decoded"
+        lost = f"left out {plural(unreadable, 'picture')} that cannot be decoded"
         note(f"{lost}; `clary data check {dataset}` names {them}")
     with atomic(out) as file:
         drawn.save(file, "PNG")
@@ -246,7 +247,7 @@ def _print(result: CheckResult) -> None:
         print()
     _print_counts(result.dataset, pixels=dict(result.pixels))
     errors, notes = len(result.errors), len(result.notes)
-    print(f"\n{_plural(errors, 'error') if errors else 'no errors'}, {_plural(notes, 'note')}")
+    print(f"\n{plural(errors, 'error') if errors else 'no errors'}, {plural(notes, 'note')}")
 
 
 def _task(task: TaskName | None) -> Any:
@@ -280,7 +281,7 @@ def _tell_left_out(problems: Sequence[Problem]) -> None:
     for problem in errors[:NOTES]:
         note(f"left out  {problem}")
     if errors:
-        note(f"{_plural(len(errors), 'problem')}: what they name was left out")
+        note(f"{plural(len(errors), 'problem')}: what they name was left out")
 
 
 def _print_counts(dataset: Dataset, layout: str = "", pixels: dict[Any, Any] | None = None) -> None:
@@ -309,10 +310,6 @@ def _print_counts(dataset: Dataset, layout: str = "", pixels: dict[Any, Any] | N
 def _share(pixels: dict[Any, Any], split: str, class_id: int) -> str:
     found = pixels.get(split, ())
     return f"{100 * found[class_id] / max(sum(found), 1):.1f}%" if found else ""
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def _as_json(result: CheckResult) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from clary.cli.platform_options import Home, Json, folder
+from clary.wording import clock
 
 COLUMNS = ("name", "status", "algorithm", "created", "duration")
 
@@ -73,11 +74,5 @@ def _algorithm(image: str) -> str:
 
 
 def _row(record: Mapping[str, Any]) -> list[str]:
-    lasted = "" if record["seconds"] is None else _duration(record["seconds"])
+    lasted = "" if record["seconds"] is None else clock(record["seconds"])
     return [record["name"], record["status"], record["algorithm"], moment(record["created"]), lasted]
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

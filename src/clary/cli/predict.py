@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     Result = tuple[Path, Any]  # a picture, and what was predicted of it or, as text, why nothing was
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
-
 
 def register(app: typer.Typer) -> None:
     app.command("predict")(predict)
@@ -68,7 +66,9 @@ def _images(path: Path) -> list[Path]:
     """The path itself, or the pictures in a folder; hidden ones (``._cat.jpg``) are left out."""
     if not path.is_dir():
         return [path]
-    found = sorted(one for one in path.rglob("*") if one.suffix.lower() in SUFFIXES and not one.name.startswith("."))
+    from clary.vision.base.imaging import is_image
+
+    found = sorted(one for one in path.rglob("*") if is_image(one) and not one.name.startswith("."))
     if not found:
         from clary.errors import UsageError
 

@@ -9,8 +9,9 @@ import numpy as np
 
 from clary.local.evaluate import Evaluation
 from clary.local.run import Run
+from clary.wording import duration
 
-__all__ = ["NONE", "Tile", "duration", "tiles"]
+__all__ = ["NONE", "Tile", "tiles"]
 
 NONE = "\N{EN DASH}"  # a number that was not measured
 
@@ -41,15 +42,6 @@ def tiles(
     precision = config.get("precision") or numbers.get("precision", "")
     remarks = [f"trained in {precision}" if precision else "", engine]
     yield Tile("Network", str(config.get("network", NONE)), ", ".join(filter(None, remarks)))
-
-
-def duration(seconds: float) -> str:
-    """``34.1 s``, ``2 min 5 s``, ``1 h 3 min``."""
-    if seconds < 100:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
 
 
 def _speed(run: Run) -> float:

@@ -15,6 +15,7 @@ from clary.local.evaluate import Evaluation
 from clary.local.run import Run
 from clary.vision.base.events import Hook
 from clary.vision.base.types import Dataset, Task
+from clary.wording import plural
 
 __all__ = ["Stage", "Summary", "quickstart"]
 
@@ -128,7 +129,7 @@ def _checked(folder: Path, task: Task) -> Dataset:
 
     result = check(folder, task=task)
     if result.errors:
-        what = f"{len(result.errors)} bad record{'s' if len(result.errors) > 1 else ''}, first {result.errors[0]}"
+        what = f"{plural(len(result.errors), 'bad record')}, first {result.errors[0]}"
         raise DataError(what, where=folder, hint=f"`clary data check {folder} --task {task}`")
     return result.dataset
 
@@ -149,7 +150,7 @@ def _train(
 
 def _trained(run: Run) -> str:
     numbers = run.metrics
-    return f"{numbers['epochs']} epoch{'s' if numbers['epochs'] > 1 else ''}, best {numbers['best_epoch'] + 1}"
+    return f"{plural(numbers['epochs'], 'epoch')}, best {numbers['best_epoch'] + 1}"
 
 
 def _judge(summary: Summary, clock: _Clock) -> None:

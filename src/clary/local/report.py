@@ -17,7 +17,7 @@ from clary import __version__
 from clary.errors import CustomerError, MissingPackageError
 from clary.local import gallery, provenance
 from clary.local.evaluate import Evaluation, evaluate
-from clary.local.headline import Tile, duration, tiles
+from clary.local.headline import Tile, tiles
 from clary.local.run import Run
 from clary.local.sections import SECTIONS, Section
 from clary.vision.algorithms import catalog
@@ -25,6 +25,7 @@ from clary.vision.base.files import write_bytes
 from clary.vision.base.types import Dataset, SplitName
 from clary.vision.plots import counts
 from clary.vision.plots.render import svg
+from clary.wording import duration, plural
 
 try:
     from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -91,7 +92,7 @@ def _gather(run: Run, evaluation: Evaluation | None) -> Material:
 
 def _skipped(evaluation: Evaluation) -> str:
     some = "; ".join(str(problem) for problem in evaluation.skipped[:3])
-    return f"{_number(len(evaluation.skipped), 'picture')} of {evaluation.split} left out: {some}."
+    return f"{plural(len(evaluation.skipped), 'picture', ',')} of {evaluation.split} left out: {some}."
 
 
 def _context(found: Material) -> dict[str, Any]:
@@ -183,7 +184,3 @@ def _usage(run: Run, section: Section[Any]) -> list[dict[str, str]]:
         {"title": "As a service", "code": f"clary serve {quoted} --port 8080\n{request}"},
         {"title": "In Python", "code": python},
     ]
-
-
-def _number(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")

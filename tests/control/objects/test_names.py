@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clary.control.objects.names import check_bucket_name, check_key, is_bucket_name, key_parts
+from clary.control.objects.names import check_bucket_name, check_key, file_path, is_bucket_name, key_parts
 from clary.control.wire.errors import ServiceError
 
 
@@ -83,3 +83,28 @@ def test_a_key_that_passes_stays_below_its_bucket(key: str) -> None:
     assert path.is_relative_to("/bucket")
     assert path != Path("/bucket")
     assert "/".join(parts) == key
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [("a", "a"), ("a//b/", "a/b"), ("/a", "a"), ("a\nb", "a\nb"), ("...", "..."), ("ä" * 127, "ä" * 127)],
+)
+def test_what_lies_below_a_prefix_as_a_file(name: str, path: str) -> None:
+    assert file_path(name) == path
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("", "empty"),
+        ("/", "empty"),
+        ("a/../b", "no name between slashes"),
+        ("./a", "no name between slashes"),
+        ("a\0", "control character"),
+        ("x/" + "a" * 256, "longer than 255 bytes"),
+        ("\ud800", "no valid UTF-8"),
+    ],
+)
+def test_what_no_file_can_be(name: str, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        file_path(name)

@@ -11,17 +11,18 @@ from clary.control.hosting.log import group
 from clary.control.settings import Settings
 from clary.control.wire.errors import ServiceError
 
-__all__ = ["FORWARDED", "RETURNED", "Invocation", "model_error", "validation_error"]
+__all__ = ["HEADERS", "RETURNED", "Invocation", "model_error", "validation_error"]
 
-# Headers of a request that reach the container, and of its answer that reach the client.
-FORWARDED = (
-    "Content-Type",
-    "Accept",
-    "X-Amzn-SageMaker-Custom-Attributes",
-    "X-Amzn-SageMaker-Target-Model",
-    "X-Amzn-SageMaker-Inference-Id",
-)
-RETURNED = ("Content-Type", "X-Amzn-SageMaker-Custom-Attributes")
+# Members of a request, and the header that carries each to the container; nothing else of a client's reaches it.
+HEADERS = {
+    "ContentType": "Content-Type",
+    "Accept": "Accept",
+    "CustomAttributes": "X-Amzn-SageMaker-Custom-Attributes",
+    "TargetModel": "X-Amzn-SageMaker-Target-Model",
+    "InferenceId": "X-Amzn-SageMaker-Inference-Id",
+}
+# Those of the container's answer that reach the client.
+RETURNED = (HEADERS["ContentType"], HEADERS["CustomAttributes"])
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from clary.control.hosting.failure import StartFailed
 from clary.control.objects.base import ObjectStore, S3Uri
+from clary.control.objects.names import file_path
 from clary.control.wire.errors import ServiceError
 from clary.errors import ArtifactError, UsageError
 from clary.vision.base import tarsafe
@@ -58,11 +59,12 @@ def _copy(uri: S3Uri, folder: Path, objects: ObjectStore) -> None:
         objects.fetch(uri.bucket, one.key, target)
 
 
-def _relative(name: str) -> PurePosixPath:
-    path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or "\0" in name:
-        raise ArtifactError(f"the key {name!a} is no file name", hint="store it under another")
-    return path
+def _relative(name: str) -> str:
+    try:
+        # A slash in front would be left out: the objects m//a and m/a would be one file.
+        return file_path(name if not name.startswith("/") else "")
+    except ValueError:
+        raise ArtifactError(f"the key {name!a} is no file name", hint="store it under another") from None
 
 
 def _not_downloaded(data: str) -> str:

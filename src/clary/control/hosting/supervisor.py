@@ -28,7 +28,7 @@ from clary.control.hosting.asynchronous import AsyncCall, AsyncInvocations
 from clary.control.hosting.deployment import Deployment, HostingContext, Plan
 from clary.control.hosting.failure import StartFailed
 from clary.control.hosting.instance import NotServing
-from clary.control.hosting.invocation import FORWARDED, RETURNED, Invocation, model_error, validation_error
+from clary.control.hosting.invocation import HEADERS, RETURNED, Invocation, model_error, validation_error
 from clary.control.hosting.meter import Meter
 from clary.control.hosting.variants import Variant, resolve
 from clary.control.hosting.warm_worker import WarmWorker
@@ -143,13 +143,13 @@ class Hosting:
     ) -> Invocation:
         """Call an endpoint: ``variant``, or one by weight. The answer may have any status.
 
-        Of ``headers`` those in FORWARDED are sent. Raises ServiceError: ValidationError when there is nothing to
+        Of ``headers`` those in HEADERS are sent. Raises ServiceError: ValidationError when there is nothing to
         call, ModelError when no worker answers within ``limit`` seconds (CALL_LIMIT unless given).
         """
         began = time.perf_counter()
         live = self._called(name)
         chosen = live.choose(variant)
-        sent = {one: value for one in FORWARDED if (value := _find(headers, one)) is not None}
+        sent = {one: value for one in HEADERS.values() if (value := _find(headers, one)) is not None}
         try:
             async with asyncio.timeout(CALL_LIMIT if limit is None else limit):
                 reply = await live.instances()[chosen].call(body, sent)

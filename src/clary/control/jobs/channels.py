@@ -22,6 +22,7 @@ from typing import Any
 
 from clary.control.jobs.manifests import read_manifest
 from clary.control.objects.base import NoSuchKey, Object, ObjectStore, S3Uri
+from clary.control.objects.names import file_path
 from clary.control.wire.errors import ValidationException
 from clary.errors import CustomerError
 from clary.vision.base.jobdir import DATASET_CONTENT_TYPE, Channel
@@ -42,7 +43,6 @@ __all__ = [
 
 DOWNLOADS = 16  # at a time, from a store that is not on this machine
 KINDS = ("S3Prefix", "ManifestFile", "AugmentedManifestFile")
-_PART_BYTES = 255  # of one part of a path: what Linux file systems take
 
 Request = Mapping[str, Any]
 
@@ -192,11 +192,10 @@ def _local_name(key: str, prefix: str) -> str:
 
 def _safe(name: str, key: str) -> str:
     """``name`` without empty parts. Raises CustomerError for one that would leave its folder or cannot be a file."""
-    parts = [part for part in name.split("/") if part]
-    unfit = not parts or any(part in (".", "..") or len(os.fsencode(part)) > _PART_BYTES for part in parts)
-    if unfit or "\0" in name:
-        raise CustomerError(f"the key `{key}` cannot be a file of a channel", hint="rename the object")
-    return "/".join(parts)
+    try:
+        return file_path(name)
+    except ValueError as error:
+        raise CustomerError(f"the key `{key}` cannot be a file of a channel", hint="rename the object") from error
 
 
 def _distinct(found: Iterable[ChannelFile], channel: str) -> Iterator[ChannelFile]:

@@ -13,6 +13,7 @@ from xml.sax.saxutils import escape
 from clary.control.objects.request import S3Request
 from clary.control.wire.asgi import Disconnected, Send
 from clary.control.wire.errors import ServiceError
+from clary.control.wire.refusals import s3_error_xml
 
 __all__ = ["Answer", "Node", "error_answer", "http_date", "iso_date", "send_answer", "xml_answer"]
 
@@ -42,9 +43,7 @@ def error_answer(error: ServiceError, request: S3Request) -> Answer:
     headers = {"content-type": "application/xml"} | error.members.get("headers", {})
     if request.method == "HEAD":
         return Answer(error.status, headers)
-    members = (("Code", error.code), ("Message", error.message), ("Resource", request.resource))
-    text = "".join(_render(member) for member in (*members, ("RequestId", request.id)))
-    return Answer(error.status, headers, f'<?xml version="1.0" encoding="UTF-8"?>\n<Error>{text}</Error>'.encode())
+    return Answer(error.status, headers, s3_error_xml(error, request.resource, request.id))
 
 
 async def send_answer(answer: Answer, request: S3Request, send: Send) -> None:

@@ -6,7 +6,7 @@ import re
 
 from clary.control.wire.errors import ServiceError
 
-__all__ = ["RESERVED", "check_bucket_name", "check_key", "is_bucket_name", "key_parts"]
+__all__ = ["RESERVED", "check_bucket_name", "check_key", "file_path", "is_bucket_name", "key_parts"]
 
 KEY_LIMIT = 1024  # bytes, as on S3
 NAME_LIMIT = 255  # bytes of one file name
@@ -45,11 +45,32 @@ def check_key(key: str) -> list[str]:
     return parts
 
 
+def file_path(name: str) -> str:
+    """``name``, what of a key lies below its prefix, as the relative path of a file; empty parts are left out.
+
+    For objects of any store, whose keys may hold more than a LocalStore takes. Raises ValueError for a name that would
+    leave its folder, or that no file system has.
+    """
+    parts = [part for part in name.split("/") if part]
+    if fault := next(filter(None, map(_misfit, parts)), "" if parts else "it is empty"):
+        raise ValueError(fault)
+    return "/".join(parts)
+
+
 def _fault(name: str) -> str:
-    """Why no file may be called ``name``; empty where one may."""
-    if name in ("", ".", ".."):
+    """Why the store keeps no file called ``name``; empty where it does."""
+    if not name:
+        return "`` is no name between slashes"
+    if _CONTROL.search(name):  # XML 1.0 has no way to say most of them, so a listing with such a key could not be read
+        return "it holds a control character"
+    return _misfit(name)
+
+
+def _misfit(name: str) -> str:
+    """Why no file system has a file called ``name``; empty where one does."""
+    if name in (".", ".."):
         return f"`{name}` is no name between slashes"
-    if _CONTROL.search(name):
+    if "\0" in name:
         return "it holds a control character"
     try:
         long = len(name.encode()) > NAME_LIMIT

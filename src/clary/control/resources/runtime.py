@@ -6,7 +6,7 @@ import uuid
 from typing import Any
 
 from clary.control.hosting.asynchronous import AsyncCall
-from clary.control.hosting.invocation import Invocation, model_error, validation_error
+from clary.control.hosting.invocation import HEADERS, Invocation, model_error, validation_error
 from clary.control.objects.base import S3Uri
 from clary.control.platform import Platform
 from clary.control.wire.errors import ServiceError, ValidationException
@@ -16,29 +16,20 @@ __all__: list[str] = []
 
 _ASYNC_LIMIT = 900.0  # seconds an asynchronous call may take, unless it says otherwise
 
-# Members of a request, and the header that carries each to the container.
-_HEADERS = {
-    "ContentType": "Content-Type",
-    "Accept": "Accept",
-    "CustomAttributes": "X-Amzn-SageMaker-Custom-Attributes",
-    "TargetModel": "X-Amzn-SageMaker-Target-Model",
-    "InferenceId": "X-Amzn-SageMaker-Inference-Id",
-}
-
 
 @operation("sagemaker-runtime", "InvokeEndpoint")
 async def invoke_endpoint(platform: Platform, request: Request) -> Answer:
     name = request["EndpointName"]
-    headers = {header: request[member] for member, header in _HEADERS.items() if request.get(member)}
+    headers = {header: request[member] for member, header in HEADERS.items() if request.get(member)}
     invocation = await platform.hosting.invoke(
         name, request.get("Body") or b"", headers, variant=request.get("TargetVariant")
     )
     _check(platform, name, invocation)
     return {
         "Body": invocation.body,
-        "ContentType": invocation.headers.get("Content-Type"),
+        "ContentType": invocation.headers.get(HEADERS["ContentType"]),
         "InvokedProductionVariant": invocation.variant,
-        "CustomAttributes": invocation.headers.get("X-Amzn-SageMaker-Custom-Attributes"),
+        "CustomAttributes": invocation.headers.get(HEADERS["CustomAttributes"]),
     }
 
 
@@ -55,7 +46,7 @@ def invoke_endpoint_async(platform: Platform, request: Request) -> Answer:
         AsyncCall(
             name,
             _source(request),
-            {header: request[member] for member, header in _HEADERS.items() if request.get(member)},
+            {header: request[member] for member, header in HEADERS.items() if request.get(member)},
             output,
             failure,
             float(request.get("InvocationTimeoutSeconds") or _ASYNC_LIMIT),

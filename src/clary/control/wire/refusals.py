@@ -12,7 +12,7 @@ from clary.control.wire.query import escaped
 from clary.control.wire.routing import FORM
 from clary.control.wire.sigv4_header import Refused
 
-__all__ = ["for_calls", "from_foreign_page", "plain_error", "s3_error"]
+__all__ = ["for_calls", "from_foreign_page", "plain_error", "s3_error", "s3_error_xml"]
 
 XML = [(b"content-type", b"application/xml")]
 # The query services have other names for the same refusals.
@@ -45,13 +45,17 @@ def plain_error(head: Head, error: ServiceError, request_id: str) -> Outgoing:
 def s3_error(head: Head, error: ServiceError, request_id: str) -> Outgoing:
     """An error as S3 writes it; without a body where the request was a HEAD."""
     if head.method == "HEAD":
-        return Outgoing(error.status, XML)
-    text = (
+        return Outgoing(error.status, list(XML))
+    return Outgoing(error.status, list(XML), s3_error_xml(error, head.path, request_id))
+
+
+def s3_error_xml(error: ServiceError, resource: str, request_id: str) -> bytes:
+    """The document S3 answers with; ``resource`` is the path that was asked for."""
+    return (
         f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{escaped(error.code)}</Code>'
-        f"<Message>{escaped(error.message)}</Message><Resource>{escaped(head.path)}</Resource>"
+        f"<Message>{escaped(error.message)}</Message><Resource>{escaped(resource)}</Resource>"
         f"<RequestId>{request_id}</RequestId></Error>"
-    )
-    return Outgoing(error.status, XML, text.encode())
+    ).encode()
 
 
 def from_foreign_page(head: Head) -> bool:

@@ -20,13 +20,12 @@ from functools import lru_cache
 from urllib.parse import parse_qsl, quote, unquote
 
 from clary.control.wire.asgi import Head
+from clary.control.wire.presigned import STAMP, end_of
 from clary.control.wire.sigv4_header import ALGORITHM, Refused, SigV4Header, incomplete
 
 __all__ = ["digest_mismatch", "known", "verify", "verify_body"]
 
-STAMP = "%Y%m%dT%H%M%SZ"
 SKEW = timedelta(minutes=15)
-LONGEST = 604_800  # seconds a presigned request may stay good: a week
 EMPTY = hashlib.sha256(b"").hexdigest()
 HEX = re.compile(r"[0-9a-f]{64}")
 # The sub-resources that S3's version 2 signs, beside those that begin with response-.
@@ -100,10 +99,13 @@ class _Verification:
             query = dict(parse_qsl(self.head.query, keep_blank_values=True))
             stamp = query.get("X-Amz-Date", "")
             moment = _moment(stamp)
-            lasting = query.get("X-Amz-Expires", "" if self.claim.service == "s3" else "900")
-            if not lasting.isdecimal() or not 0 < int(lasting) <= LONGEST:
-                raise incomplete(f"X-Amz-Expires must be a number of seconds from 1 to {LONGEST}")
-            if self.now > moment + timedelta(seconds=int(lasting)):
+            if self.claim.service == "s3" and "X-Amz-Expires" not in query:
+                raise incomplete("X-Amz-Expires must be there")
+            try:
+                end = end_of(query, default="900")
+            except ValueError as error:
+                raise incomplete(str(error)) from None
+            if end is None or self.now.timestamp() > end:
                 raise Refused("AccessDenied", "Request has expired", calls="InvalidSignatureException")
             if moment > self.now + SKEW:
                 raise self._skewed(stamp)
@@ -190,7 +192,11 @@ class _Verification:
         headers = self.head.headers
         if self.claim.presigned:
             date = query.get("Expires", "")
-            if not date.isdecimal() or len(date) > 12 or self.now.timestamp() > int(date):
+            try:
+                end = end_of({"Expires": date, "Signature": self.claim.signature})
+            except ValueError:
+                end = None
+            if end is None or self.now.timestamp() > end:
                 raise Refused("AccessDenied", "Request has expired")
             amz = {name.lower(): text for name, text in query.items() if name.lower().startswith("x-amz-")}
         else:

@@ -14,6 +14,7 @@ from typing import Any
 from clary.control.wire.errors import ServiceError
 from clary.control.wire.patterns import compiled
 from clary.control.wire.services import Description, Operation, Shape
+from clary.wording import plural
 
 __all__ = ["Validator", "validation_code"]
 
@@ -48,7 +49,7 @@ class Validator:
         mistakes: list[str] = []
         self._check(operation.input)(request, "", mistakes)
         if mistakes:
-            count = f"{len(mistakes)} validation error{'s' if len(mistakes) > 1 else ''} detected: "
+            count = f"{plural(len(mistakes), 'validation error')} detected: "
             raise ServiceError(validation_code(self._description, operation), count + "; ".join(mistakes))
 
     def _check(self, name: str) -> Check:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sized
 from pathlib import Path
 
+from clary.wording import plural
+
 __all__ = ["counted", "relative", "several", "shown"]
 
 
@@ -17,7 +19,7 @@ def relative(path: Path, root: Path) -> str:
 
 def counted(things: Sized, noun: str) -> str:
     """``1 picture``, ``2 pictures``."""
-    return f"{len(things)} {noun}{'' if len(things) == 1 else 's'}"
+    return plural(len(things), noun)
 
 
 def several(names: Iterable[str], most: int = 3) -> str:

@@ -9,6 +9,7 @@ from string import Template
 
 from clary.vision.artifact.manifest import Manifest
 from clary.vision.base.colours import colours
+from clary.wording import plural
 
 __all__ = ["page"]
 
@@ -19,7 +20,7 @@ def page(manifest: Manifest) -> str:
     """The HTML for a model: its task, its labels and their colours are written into it."""
     template = Template((files(__package__) / _HTML).read_text("utf-8"))
     count = len(manifest.labels)
-    about = f"{count} class{'es' if count > 1 else ''} · {manifest.network.get('architecture', manifest.algorithm)}"
+    about = f"{plural(count, 'class')} · {manifest.network.get('architecture', manifest.algorithm)}"
     return template.substitute(
         about=escape(about),
         task=_script_json(manifest.task),

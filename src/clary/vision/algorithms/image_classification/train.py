@@ -35,8 +35,6 @@ from clary.vision.training.stopping import StopRequest
 
 __all__ = ["train"]
 
-EXAMPLES_CHECKED = 8  # pictures on which the engines are compared with eager torch
-
 
 def train(job: JobDir, hp: Hyperparameters, log: JobLog, hooks: Sequence[Hook], stop: StopRequest) -> None:
     """Train on the job's channels and leave the model in ``job.model``. Goes on from a checkpoint when there is one.
