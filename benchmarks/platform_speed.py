@@ -130,7 +130,7 @@ def measure_describe(scratch: Path, options: argparse.Namespace) -> None:
     }
     data = request("/", body, **headers)
     home = scratch / "home"
-    _fill(home, 10)
+    fill(home, 10)
     with platform(home, "--no-warm") as (_, url, _), moto() as peer:
         client("sagemaker", peer).create_training_job(**_job("job-00000"))
         for name, place in (("Clary", url), ("moto", peer)):
@@ -148,7 +148,7 @@ def measure_describe(scratch: Path, options: argparse.Namespace) -> None:
 
 def measure_list(scratch: Path, options: argparse.Namespace) -> None:
     home = scratch / "home"
-    _fill(home, options.jobs)
+    fill(home, options.jobs)
     middle = f"{options.jobs // 2:05d}"
     questions: dict[str, dict[str, Any]] = {
         "newest 100": {"MaxResults": 100},
@@ -341,7 +341,7 @@ def _image(number: int) -> bytes:
     return stream.getvalue()
 
 
-def _fill(home: Path, count: int) -> None:
+def fill(home: Path, count: int) -> None:
     """A home whose store holds ``count`` finished jobs, created a second apart."""
     settings = Settings(home=home)
     home.mkdir(parents=True, exist_ok=True)
