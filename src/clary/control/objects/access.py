@@ -18,6 +18,7 @@ def check_access(request: S3Request, account: str) -> None:
 
     A presigned address ends here also where nobody checks signatures: programs rely on it.
     """
+    # A guard of the client's against typing another's bucket; every bucket here belongs to the one account.
     for name in _OWNERS:
         if request.headers.get(name, account) != account:
             raise _denied(f"Access Denied: the bucket belongs to account {account}")

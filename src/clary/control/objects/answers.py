@@ -67,6 +67,8 @@ async def send_answer(answer: Answer, request: S3Request, send: Send) -> None:
 
 async def _stream(body: AsyncIterator[bytes], request: S3Request, send: Send) -> None:
     """Send the pieces until the client goes away: a server takes and drops what nobody reads any more."""
+    # uvicorn swallows what is sent to a closed connection, so without this a download nobody reads would be read from
+    # the disk to its end.
     gone = asyncio.ensure_future(_disconnect(request))
     try:
         async for piece in body:

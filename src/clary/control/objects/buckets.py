@@ -51,6 +51,7 @@ def bucket_location(store: LocalStore, request: S3Request, region: str) -> Answe
     found = _region(store, request, region)
     answer = xml_answer("LocationConstraint", [])
     assert isinstance(answer.body, bytes)
+    # S3 answers an empty element for the oldest region, which is older than regions; boto3 gives None then.
     if found != "us-east-1":
         answer.body = answer.body.replace(b"></LocationConstraint>", f">{found}</LocationConstraint>".encode())
     return answer
@@ -60,4 +61,5 @@ def _region(store: LocalStore, request: S3Request, region: str) -> str:
     if not store.bucket_exists(request.bucket):
         raise NoSuchBucket(request.bucket)
     found = store.region(request.bucket) or region
+    # It came from a client and goes into a header.
     return found if found.replace("-", "").isalnum() else region

@@ -24,6 +24,8 @@ class _Sum(Protocol):
     def digest(self) -> bytes: ...
 
 
+# boto3 sends a CRC32 with every upload since botocore 1.36, as a header or behind the body (trailer). CRC32C and
+# CRC64NVME (the AWS CLI v2) are not in the standard library.
 class _Crc32:
     def __init__(self) -> None:
         self._value = 0
@@ -54,13 +56,17 @@ class Checksums:
         for name in _ALGORITHMS:
             if name in headers:
                 self._wanted[name] = _decode(name, headers[name])
+        # The value comes behind the body, so it must be summed up before it is known what to compare.
         trailers = [name.strip().lower() for name in headers.get("x-amz-trailer", "").split(",")]
         for name in {*self._wanted, *trailers} & _ALGORITHMS.keys():
             self._sums[name] = _ALGORITHMS[name][0]()
         digest = headers.get(_CONTENT, "")
+        # Else it is a word: UNSIGNED-PAYLOAD, STREAMING-...: nothing is promised.
         if len(digest) == 64 and _HEX.issuperset(digest):
             self._wanted[_CONTENT] = bytes.fromhex(digest)
             self._sums[_CONTENT] = hashlib.sha256()
+        # Repeated in the answer even of algorithms that nobody checked: SDKs compare what comes back with what they
+        # sent.
         self.announced = {n: v for n, v in headers.items() if n.startswith(_PREFIX) and n not in _NOT_A_SUM}
 
     def update(self, data: bytes) -> None:

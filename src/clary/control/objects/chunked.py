@@ -33,6 +33,7 @@ class ChunkedDecoder:
         content: list[bytes] = []
         position = 0
         while position < len(data):
+            # Bytes after the end are not the object's. Left alone they would be taken for the next request.
             if self.finished:
                 raise _broken("bytes follow the end of the body")
             if self._in_content:
@@ -47,6 +48,7 @@ class ChunkedDecoder:
 
     def _take_line(self, data: bytes, position: int) -> int:
         end = data.find(b"\n", position)
+        # A line may come in two pieces: the server cuts the body wherever the network did.
         self._line += data[position : end + 1 if end >= 0 else len(data)]
         if len(self._line) > LINE_LIMIT:
             raise _broken("a line is too long")
@@ -60,6 +62,8 @@ class ChunkedDecoder:
         return end + 1
 
     def _length(self, line: bytes) -> None:
+        # int() would also take "+5", "0x5" and "1_0". What one reader of a frame takes and another does not is how
+        # requests are smuggled.
         digits = line.partition(b";")[0]
         if not digits or len(digits) > 16 or digits.strip(b"0123456789abcdefABCDEF"):
             raise _broken(f"{line[:40]!r} is no length of a chunk")

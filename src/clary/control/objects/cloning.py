@@ -10,7 +10,9 @@ from pathlib import Path
 
 __all__ = ["append", "clone"]
 
+# From <linux/fs.h>; Python has no name for it. Works on Btrfs, XFS and bcachefs.
 _FICLONE = 0x40049409
+# Old kernels and file systems refuse in many ways what only they cannot do; then bytes are copied.
 _REFUSED = (errno.EXDEV, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL, errno.ENOSYS, errno.ENOTTY, errno.EPERM)
 
 

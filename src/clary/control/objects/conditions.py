@@ -17,6 +17,7 @@ def check_conditions(headers: Mapping[str, str], etag: str, modified: float, *, 
     if wanted is not None and not _matches(wanted, etag):
         raise _failed("If-Match")
     before = _date(headers.get(f"{prefix}if-unmodified-since"))
+    # RFC 9110, 13.2.2: If-Match decides alone where both are there. The date has whole seconds, the file nanoseconds.
     if wanted is None and before is not None and int(modified) > before:
         raise _failed("If-Unmodified-Since")
     if prefix and not_modified(headers, etag, modified, prefix=prefix):
@@ -26,6 +27,7 @@ def check_conditions(headers: Mapping[str, str], etag: str, modified: float, *, 
 def not_modified(headers: Mapping[str, str], etag: str, modified: float, *, prefix: str = "") -> bool:
     """Whether the client's copy is as good: answer 304."""
     known = headers.get(f"{prefix}if-none-match")
+    # Likewise If-None-Match before If-Modified-Since.
     if known is not None:
         return _matches(known, etag)
     since = _date(headers.get(f"{prefix}if-modified-since"))
@@ -40,6 +42,8 @@ def parse_range(text: str, size: int) -> tuple[int, int] | None:
     unit, _, spec = text.partition("=")
     first, dash, last = spec.strip().partition("-")
     numbers = first + last
+    # RFC 9110, 14.2: a range that cannot be understood is ignored, one beyond the end is an error. Several ranges at
+    # once S3 does not serve either.
     if unit.strip() != "bytes" or not dash or not (numbers.isascii() and numbers.isdigit()) or len(numbers) > 40:
         return None
     if not first:

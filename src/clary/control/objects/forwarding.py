@@ -26,6 +26,7 @@ __all__ = ["S3Forwarder"]
 log = logging.getLogger(__name__)
 
 PIECE = 256 << 10
+# RFC 9110, 7.6.1: they belong to one connection.
 _HOP_BY_HOP = frozenset(
     {"connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer", "transfer-encoding"}
     | {"upgrade", "proxy-connection"}
@@ -53,8 +54,10 @@ class S3Forwarder:
     async def start(self) -> None:
         import aiohttp
 
+        # No limit in all: a download may take an hour. 300 seconds without a byte are a dead peer.
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=300)
         connector = aiohttp.TCPConnector(limit=256)
+        # What aiohttp adds is not in the signature, and an endpoint may store Content-Type with the object.
         skipped = ("User-Agent", "Accept-Encoding", "Accept", "Content-Type")
         self._session = aiohttp.ClientSession(
             connector=connector, timeout=timeout, auto_decompress=False, skip_auto_headers=skipped
@@ -94,14 +97,21 @@ class S3Forwarder:
         _drop_framing(headers)
         if body.length is not None:
             headers["content-length"] = str(body.length)
+        # S3 wants to know the length before the body.
         elif request.method in ("PUT", "POST"):
             raise ServiceError("MissingContentLength", "You must provide the Content-Length HTTP header.", status=411)
         _sign(request.method, url, headers, self._place)
+        # aiohttp wraps what a body raises in an error of its own, at a place that depends on how far it was.
         failure: list[BaseException] = []
         data = _pieces(body, failure) if body.length else None
         try:
             async with self._session.request(
-                request.method, URL(url, encoded=True), headers=headers, data=data, allow_redirects=False
+                # As it came: yarl would quote the path once more, and the signature is over its exact bytes.
+                request.method,
+                URL(url, encoded=True),
+                headers=headers,
+                data=data,
+                allow_redirects=False,
             ) as reply:
                 if failure:
                     raise failure[0]
@@ -160,6 +170,8 @@ def _sign(method: str, url: str, headers: dict[str, str], place: RemoteEndpoint)
     from botocore.credentials import Credentials
 
     class Unsigned(S3SigV4Auth):  # type: ignore[misc]
+        # The body streams; its digest would be known only at its end. Our own check of it has come before the last
+        # byte.
         def payload(self, request: Any) -> str:
             return "UNSIGNED-PAYLOAD"
 

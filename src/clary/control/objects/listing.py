@@ -32,6 +32,7 @@ def list_objects(store: LocalStore, request: S3Request) -> Answer:
     marker = query.get("marker", "").encode()
     delimiter = query.get("delimiter", "").encode()
     prefix = query.get("prefix", "").encode()
+    # A marker that is a common prefix stands for all keys below it, else the page after it would begin with it again.
     after = marker
     if delimiter and marker.startswith(prefix) and marker.endswith(delimiter):
         after += PAST  # the marker is a common prefix of the page before
@@ -72,10 +73,12 @@ def _page(store: LocalStore, request: S3Request, prefix: bytes, delimiter: bytes
     found = store.walk(request.bucket, prefix, after, shallow=delimiter == b"/")
     page = _Page()
     for entry in _grouped(found, prefix, delimiter, after):
+        # One more is looked for than is given: whether there is another page must be known now.
         if len(page.entries) == limit:
             page.truncated = limit > 0
             break
         page.entries.append(entry)
+        # Where a common prefix ended the page, the next begins behind everything it stands for.
         page.after = entry.key if entry.status else entry.key + PAST
     return page
 
@@ -128,6 +131,7 @@ def _contents(store: LocalStore, request: S3Request, entry: ListedObject, *, own
 
 def _urls(request: S3Request) -> bool:
     encoding = request.query.get("encoding-type", "")
+    # SDKs ask for url by themselves, since keys may hold what XML cannot say.
     if encoding not in ("", "url"):
         raise ServiceError("InvalidArgument", "Invalid Encoding Method specified in Request")
     return encoding == "url"

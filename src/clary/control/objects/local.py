@@ -64,6 +64,8 @@ class LocalStore:
         source, status = self.locate(bucket, key)
         is_marker = stat.S_ISDIR(status.st_mode)
         with suppress(OSError):
+            # A link costs nothing, whatever the size: a channel of 100 GB is there at once. Jobs never write to it
+            # (launch.inputs).
             if not is_marker:
                 os.link(source, path, follow_symlinks=False)
                 return
@@ -86,9 +88,11 @@ class LocalStore:
             raise NoSuchBucket(bucket)
         check_key(key)
         staged = self.stage_name()
+        # A clone first: the job may go on writing to its file while it becomes an object.
         with self.dropping(staged):
             clone(path, staged)
             self.metadata.write(staged, ObjectMetadata(etag=md5_etag(staged)))
+            # What a job stored is why it ran: it is on the disk before the job is called Completed.
             sync(staged)
             self.adopt(staged, bucket, key)
 
@@ -216,6 +220,7 @@ class LocalStore:
         for _ in range(RETRIES):
             target = self._target(bucket, key)
             try:
+                # Between the two a DELETE of the last neighbour may remove the folder again; then once more.
                 target.parent.mkdir(parents=True, exist_ok=True)
                 rename(staged, target, new=new)
                 return
@@ -268,6 +273,7 @@ class LocalStore:
         names = [name for name in parts if name]
         path = self.root.joinpath(bucket, *names)
         folder = path.parent if names else path
+        # A link inside a bucket could lead to any file of the user's; the root is resolved once, at the start.
         return path if os.path.realpath(folder) == str(folder) else None
 
     def _is_below_file(self, path: Path) -> bool:

@@ -26,6 +26,7 @@ def rename(staged: Path, target: Path, *, new: bool = False) -> None:
     """As os.replace, to other disks too; with ``new`` FileExistsError where ``target`` is there."""
     try:
         if new:
+            # rename(2) replaces what is there; link(2) fails, so that the question and the act are one.
             os.link(staged, target)
             staged.unlink()
         else:
@@ -59,6 +60,7 @@ def _move_across(staged: Path, target: Path, *, new: bool) -> None:
     """To another disk: copied beside the target under a hidden name, then renamed."""
     near = beside(target)
     try:
+        # Beside the target, because only a rename within one file system is atomic.
         shutil.copy2(staged, near)  # with its extended attributes
         rename(near, target, new=new)
     finally:

@@ -79,11 +79,14 @@ async def complete_upload(store: LocalStore, request: S3Request) -> Answer:
         raise malformed("it must name the parts")
     try:
         upload = _find(store, request)
+    # Clients repeat this call when the answer was lost on the way; a second NoSuchUpload would fail an upload that
+    # succeeded.
     except ServiceError:
         if metadata := _completed(store, request):
             return _result(request, metadata.etag)
         raise
     parts = on_disk.choose(upload, [(int(text), md5) for text, md5 in asked])
+    # S3's ETag of a multipart object: the MD5 of the parts' MD5s, and how many there were. Tools recompute it.
     digests = b"".join(bytes.fromhex(part.md5) for part in parts)
     etag = f"{hashlib.md5(digests, usedforsecurity=False).hexdigest()}-{len(parts)}"
     staged = store.stage_name()

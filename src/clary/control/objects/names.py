@@ -12,6 +12,7 @@ KEY_LIMIT = 1024  # bytes, as on S3
 NAME_LIMIT = 255  # bytes of one file name
 RESERVED = "clary"  # addresses that begin with /clary/ are the gateway's own
 _BUCKET = re.compile(r"(?=.{3,63}\Z)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
+# S3 forbids them, since http://192.168.0.1/ could be a bucket or a host.
 _ADDRESS = re.compile(r"(\d{1,3}\.){3}\d{1,3}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 

@@ -22,6 +22,7 @@ __all__ = ["MetadataStore", "ObjectMetadata", "md5_etag"]
 
 OBJECT = "user.clary.object"
 REMEMBERED = 100_000
+# tmpfs before Linux 6.6, older NFS and most FUSE know no user attributes; ext4 takes 4 kB in all (ENOSPC, E2BIG).
 _UNSUPPORTED = (errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSPC, errno.E2BIG, errno.EPERM, errno.EACCES, errno.EROFS)
 
 File = int | str | bytes | Path  # an open descriptor or a path
@@ -52,6 +53,7 @@ class MetadataStore:
     def write(self, file: File, metadata: ObjectMetadata) -> None:
         """Keep ``metadata`` of ``file`` as it is now: with other content its ETag is forgotten."""
         status = os.stat(file)
+        # A file that was written to behind our back keeps its attribute: size and time tell.
         record = {"size": status.st_size, "mtime": status.st_mtime_ns} | _record(metadata)
         if not _set_attribute(file, json.dumps(record).encode()):
             self._memory[status.st_dev, status.st_ino] = record

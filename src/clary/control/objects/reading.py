@@ -37,8 +37,11 @@ async def get_object(store: LocalStore, request: S3Request) -> Answer:
     """GetObject or HeadObject, by the method of the request."""
     path, status = store.locate(request.bucket, request.key)
     if stat.S_ISDIR(status.st_mode):
-        return _marker(store.metadata.read(path, status), status, request)
+        headers = _headers(store.metadata.read(path, status), status, request)
+        return Answer(200, headers | {"content-length": "0"})
     try:
+        # Opened before its metadata are read: from here on a PUT of the same key replaces the name, not this file.
+        # NOFOLLOW: the name may have become a link since it was looked up.
         file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError as error:
         raise NoSuchKey(request.bucket, request.key) from error
@@ -61,6 +64,8 @@ def stored_headers(headers: Mapping[str, str]) -> dict[str, str]:
     """Of a request's headers those that are kept with an object. Raises ServiceError MetadataTooLarge."""
     kept = {name: headers[name] for name in STORED_HEADERS if headers.get(name)}
     encoding = [each.strip() for each in kept.pop("content-encoding", "").split(",")]
+    # aws-chunked was the framing of the upload, not of the object; S3 drops it too. Kept, it would be taken for a
+    # compression by whoever downloads.
     if rest := ",".join(each for each in encoding if each not in ("", "aws-chunked")):
         kept["content-encoding"] = rest
     meta = {name: value for name, value in headers.items() if name.startswith(META)}
@@ -78,6 +83,7 @@ def _describe(store: LocalStore, request: S3Request, file: int) -> tuple[Answer,
     if not_modified(request.headers, metadata.etag, status.st_mtime):
         return Answer(304, headers), 0, 0
     size = status.st_size
+    # Objects keep no borders of parts. Every object has a first part, which transfer managers ask for.
     if number(request, "partNumber", 1) != 1:
         raise ServiceError("InvalidPartNumber", "The requested partnumber is not satisfiable", status=416)
     asked = parse_range(request.headers["range"], size) if "range" in request.headers else None
@@ -98,20 +104,18 @@ def _headers(metadata: ObjectMetadata, status: os.stat_result, request: S3Reques
     }
     for name in STORED_HEADERS:
         if (override := request.query.get(f"response-{name}")) is not None:
+            # A line end here would let a link add headers of its own to the answer.
             if not override.isprintable() or not override.isascii():
                 raise ServiceError("InvalidArgument", f"response-{name} cannot be sent as a header")
             headers[name] = override
     return headers
 
 
-def _marker(metadata: ObjectMetadata, status: os.stat_result, request: S3Request) -> Answer:
-    return Answer(200, _headers(metadata, status, request) | {"content-length": "0"})
-
-
 async def _stream(file: int, start: int, stop: int) -> AsyncGenerator[bytes]:
     try:
         while start < stop:
             piece = await asyncio.to_thread(os.pread, file, min(PIECE, stop - start), start)
+            # Content-Length is out already: only a broken connection can still tell the client.
             if not piece:
                 raise OSError(f"an object became shorter while it was read, at byte {start}")
             start += len(piece)

@@ -40,6 +40,7 @@ class RemoteStore:
         return True
 
     def list(self, bucket: str, prefix: str = "") -> Iterator[Object]:
+        # The first page is fetched at once, so that a missing bucket is an error here and not when somebody iterates.
         pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
         with self._errors(bucket):
             first = next(iter(pages), None)
@@ -60,6 +61,7 @@ class RemoteStore:
                         shutil.copyfileobj(body, file, 1 << 20)
                 if answer["ContentLength"] > WHOLE:
                     self._client.download_fileobj(bucket, key, file)
+            # mkstemp makes it 0600, which a job of another user could not read.
             os.chmod(name, 0o644)
             os.replace(name, path)
         finally:
@@ -94,7 +96,9 @@ class RemoteStore:
         config = Config(
             max_pool_connections=CONNECTIONS,
             retries={"mode": "standard", "total_max_attempts": 4},
+            # A bucket in the host name needs a name server that knows every bucket.
             s3={"addressing_style": "path"},
+            # Servers older than 2025 refuse the checksums botocore adds since 1.36.
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
             **options,

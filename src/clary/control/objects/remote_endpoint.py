@@ -40,6 +40,7 @@ class RemoteEndpoint:
                 name = f"{family}_{'SECRET_ACCESS_KEY' if key else 'ACCESS_KEY_ID'}"
                 raise UsageError("is missing beside the other half of the pair", where=name, hint="set both or none")
             if key:
+                # A session token belongs to the keys it was issued with: AWS's would break a signature with others.
                 token = values.get("AWS_SESSION_TOKEN", "") if family == "AWS" else ""
                 return cls(url.rstrip("/"), values.get("CLARY_S3_REGION") or region, key, secret, token)
         return cls(url.rstrip("/"), values.get("CLARY_S3_REGION") or region)

@@ -15,6 +15,7 @@ from clary.control.wire.errors import ServiceError
 __all__ = ["Body", "S3Request", "parse"]
 
 
+# More is not worth the time: the connection is closed, and the client sees that instead of the answer.
 DRAINED = 8 << 20  # bytes
 
 
@@ -39,12 +40,15 @@ class S3Request:
     async def receive(self) -> Message:
         self.asked_for_body = True
         message = await self._receive()
+        # Asking once more after the end would wait for the client to go away: the server has nothing else to say.
         self.body_ended = message["type"] != "http.request" or not message.get("more_body", False)
         return message
 
     @property
     def holds_body_back(self) -> bool:
         """Whether the client waits to hear that its body is wanted, and nobody wanted it."""
+        # The server sends "100 Continue" when the application first asks for the body. Whoever refuses before that
+        # leaves the client with a body it never sends, and the connection out of step.
         return not self.asked_for_body and self.headers.get("expect", "").lower() == "100-continue"
 
     async def drain(self) -> None:
@@ -78,6 +82,7 @@ class Body:
         self._receive = request.receive
         headers = request.headers
         self._framing = ChunkedDecoder() if _is_chunked(headers) else None
+        # With aws-chunked framing Content-Length counts the framing too; only this header tells the size of the object.
         length = headers.get("x-amz-decoded-content-length" if self._framing else "content-length")
         if length is not None and not (length.isascii() and length.isdigit()):
             raise ServiceError("InvalidArgument", f"{length!r} is no length")
@@ -114,10 +119,12 @@ class Body:
 
 def parse(scope: Scope, receive: Receive) -> S3Request:
     """Raises ServiceError InvalidURI for a path that is no UTF-8."""
+    # The decoded path would lose the difference between a/b and a%2Fb; both are keys of S3.
     raw = scope.get("raw_path") or scope["path"].encode()
     bucket, _, key = raw.partition(b"?")[0].removeprefix(b"/").partition(b"/")
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
     try:
+        # A sub-resource such as ?acl has no value at all: without keep_blank_values it would vanish.
         query = dict(parse_qsl(scope["query_string"].decode(), keep_blank_values=True, errors="strict"))
         names = unquote_to_bytes(bucket).decode(), unquote_to_bytes(key).decode()
     except ValueError as error:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 
 from clary.control.objects import buckets, listing, multipart, reading, writing
 from clary.control.objects.access import check_access
@@ -50,6 +50,7 @@ class S3App:
             try:
                 request = parse(scope, receive)
                 answer = await self._answer(request)
+            # A client that sends its body before it looks for an answer would see a broken connection, not the error.
             except ServiceError as error:
                 await request.drain()
                 answer = error_answer(error, request)
@@ -62,6 +63,7 @@ class S3App:
 
     async def _answer(self, request: S3Request) -> Answer:
         check_access(request, self._account)
+        # A bucket that never had versions has one of each object, whose id is the word "null": SDKs may name it.
         if request.query.get("versionId", "null") not in ("null", ""):
             raise ServiceError("NoSuchVersion", "The specified version does not exist: objects have none", status=404)
         reply = _handler(request)(self, request)
@@ -70,20 +72,17 @@ class S3App:
 
 def _handler(request: S3Request) -> Handler:
     level = "object" if request.key else "bucket" if request.bucket else "service"
-    choosing = sorted(_choosing(request.query))
+    choosing = sorted(name for name in request.query if name not in _PLAIN and not name.lower().startswith("x-"))
     handler = _OPERATIONS.get((request.method, level, " ".join(choosing)))
     if handler is not None:
         return handler
+    # Taken for the object itself, PUT ?acl would overwrite it and DELETE ?tagging delete it.
     if choosing:
         what = f"?{'&'.join(choosing)} of {'an' if level == 'object' else 'a'} {level}"
         text = f"A header or query you provided requests functionality that is not implemented: {request.method} {what}"
         raise ServiceError("NotImplemented", text, status=501)
     text = "The specified method is not allowed against this resource."
     raise ServiceError("MethodNotAllowed", text, status=405)
-
-
-def _choosing(names: Iterable[str]) -> Iterable[str]:
-    return (name for name in names if name not in _PLAIN and not name.lower().startswith("x-"))
 
 
 def _put_object(app: S3App, request: S3Request) -> Reply:
@@ -102,6 +101,7 @@ def _get_object(app: S3App, request: S3Request) -> Reply:
 
 def _versioning(app: S3App, request: S3Request) -> Reply:
     app.store.region(request.bucket)
+    # Empty means: never switched on. boto3 and the SageMaker SDK ask; NotImplemented would end them.
     return xml_answer("VersioningConfiguration", [])
 
 
@@ -109,6 +109,7 @@ def _acl(app: S3App, request: S3Request) -> Reply:
     if request.key:
         app.store.locate(request.bucket, request.key)
     app.store.region(request.bucket)
+    # One owner with every right is what S3 answers for a private bucket; tools compare just that.
     grant: list[Node] = [("Grantee", [("ID", "clary")]), ("Permission", "FULL_CONTROL")]
     return xml_answer("AccessControlPolicy", [_OWNER, ("AccessControlList", [("Grant", grant)])])
 
@@ -119,6 +120,7 @@ def _tagging(app: S3App, request: S3Request) -> Reply:
 
 
 async def _list(app: S3App, request: S3Request) -> Answer:
+    # Version 1 has no list-type; old SDKs and s3fs still ask so.
     version = request.query.get("list-type", "1")
     return await asyncio.to_thread(
         listing.list_objects_v2 if version == "2" else listing.list_objects, app.store, request

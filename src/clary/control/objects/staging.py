@@ -16,6 +16,7 @@ from clary.control.wire.errors import ServiceError
 __all__ = ["Staged", "stage"]
 
 BATCH = 1 << 20  # bytes handed to a thread at a time
+# A hop to a thread costs more than writing so little.
 AT_ONCE = 128 << 10  # bodies up to this length are written on the event loop
 OBJECT_LIMIT = 5 << 30  # bytes of one PUT, as on S3
 
@@ -34,6 +35,7 @@ async def stage(store: LocalStore, body: Body) -> Staged:
 
     Raises ServiceError for a body without length or above 5 GiB, for a wrong one and for a full disk.
     """
+    # S3 refuses it as well: without a length, a body that was cut off looks whole.
     if body.length is None:
         raise ServiceError("MissingContentLength", "You must provide the Content-Length HTTP header.", status=411)
     if body.length > OBJECT_LIMIT:
@@ -55,6 +57,7 @@ async def _write(path: Path, body: Body, length: int) -> Staged:
         def write(data: bytes) -> None:
             digest.update(data)
             view = memoryview(data)
+            # os.write may take less than it was given (signals, a nearly full disk).
             while view:
                 view = view[os.write(file, view) :]
 

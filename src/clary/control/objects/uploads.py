@@ -40,6 +40,8 @@ __all__ = [
 ]
 
 SMALLEST = 5 << 20  # bytes of every part but the last
+# S3 keeps them for ever and charges; here they would only fill the disk. The time of the folder is that of its last new
+# part.
 ABANDONED = 7 * 86_400.0  # seconds an upload may rest
 ID = re.compile(r"[0-9a-f]{32}")
 NOTE = "upload.json"
@@ -76,6 +78,7 @@ def create(store: LocalStore, bucket: str, key: str, headers: Mapping[str, str])
     with store.dropping():
         hidden.mkdir()
         (hidden / NOTE).write_text(json.dumps(note))
+        # An upload whose note is half written must not be found by its id.
         hidden.rename(folder)
     return Upload(name, folder, bucket, key, dict(headers), created)
 
@@ -120,6 +123,7 @@ def keep(upload: Upload, part: int, md5: str, staged: Path) -> None:
         staged.rename(upload.folder / name)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise unknown() from error
+    # Only after the new one is there: killed between the two, the upload has both, and completing says which counts.
     for other in upload.folder.glob(f"{part:05}.*"):
         if other.name != name:
             other.unlink(missing_ok=True)
@@ -149,6 +153,7 @@ def choose(upload: Upload, asked: Sequence[tuple[int, str]]) -> list[Part]:
         text = f"One or more of the specified parts could not be found, or its ETag is another: part {missing[0]}"
         raise ServiceError("InvalidPart", text)
     parts = [there[each] for each in asked]
+    # S3 would refuse too, and programs must not learn here what fails there.
     if any(part.size < SMALLEST for part in parts[:-1]):
         raise ServiceError("EntityTooSmall", f"Every part but the last must have {SMALLEST} bytes at least")
     return parts
@@ -157,6 +162,7 @@ def choose(upload: Upload, asked: Sequence[tuple[int, str]]) -> list[Part]:
 def join(parts: Sequence[Part], staged: Path) -> None:
     """Write the parts one after another to ``staged``, on the disk when it returns. Raises FileNotFoundError."""
     if len(parts) == 1:
+        # A link, so a part of any size costs nothing. The file is not written to again.
         link_or_clone(parts[0].path, staged)
         return
     with staged.open("wb") as writer:

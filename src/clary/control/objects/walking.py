@@ -61,12 +61,15 @@ def _children(folder: bytes) -> list[tuple[bytes, os.DirEntry[bytes]]]:
     found = []
     with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
         for entry in entries:
+            # Keys are UTF-8 in every answer; a file named otherwise could be listed but never asked for.
             if entry.name.startswith(TEMPORARY) or not _is_text(entry.name):
                 continue
             if entry.is_dir(follow_symlinks=False):
                 found.append((entry.name + b"/", entry))
             elif entry.is_file(follow_symlinks=False):
                 found.append((entry.name, entry))
+    # S3 sorts whole keys by their bytes: "a-b" before "a/b" before "a0". With its slash a folder stands where its keys
+    # do.
     found.sort(key=lambda pair: pair[0])
     return found
 

@@ -35,6 +35,7 @@ __all__ = [
 
 DELETE_LIMIT = 1000
 _CONDITIONAL = threading.Lock()  # between the look at the old object and the rename
+# Answering 200 to these would promise a lock or a tag that nobody keeps.
 _PROMISES = ("x-amz-tagging", "x-amz-object-lock-mode", "x-amz-object-lock-legal-hold")
 
 
@@ -46,6 +47,7 @@ async def put_object(store: LocalStore, request: S3Request) -> Answer:
     body = request.body()
     staged = await stage(store, body)
     with store.dropping(staged.path):
+        # Before the rename: an object that can be seen has its ETag, also where we are killed here.
         store.metadata.write(staged.path, ObjectMetadata(etag=staged.md5, headers=headers))
         await adopt(store, request, staged.path)
     return Answer(200, {"etag": f'"{staged.md5}"', **body.checksums.announced})
@@ -59,6 +61,7 @@ async def copy_object(store: LocalStore, request: S3Request) -> Answer:
     metadata = store.metadata.read(path, status)
     check_conditions(request.headers, metadata.etag, status.st_mtime, prefix="x-amz-copy-source-")
     replace = request.headers.get("x-amz-metadata-directive", "COPY").upper() == "REPLACE"
+    # S3 refuses this too; a copy onto itself with REPLACE is how metadata are changed.
     if (bucket, key) == (request.bucket, request.key) and not replace:
         raise ServiceError("InvalidRequest", "This copy request is illegal: it changes nothing about the object.")
     kept = stored_headers(request.headers) if replace else dict(metadata.headers)
@@ -67,7 +70,10 @@ async def copy_object(store: LocalStore, request: S3Request) -> Answer:
         if stat.S_ISDIR(status.st_mode):
             staged.touch()
         else:
-            await _clone(path, staged, NoSuchKey(bucket, key))
+            try:
+                await asyncio.to_thread(clone, path, staged)
+            except FileNotFoundError as error:
+                raise NoSuchKey(bucket, key) from error
         store.metadata.write(staged, ObjectMetadata(etag=metadata.etag, headers=kept))
         await adopt(store, request, staged)
     changed = store.locate(request.bucket, request.key)[1].st_mtime
@@ -126,16 +132,14 @@ async def adopt(store: LocalStore, request: S3Request, staged: Path) -> None:
 
 
 def _adopt(store: LocalStore, request: S3Request, staged: Path) -> None:
+    # Only If-Match needs the lock: two writers that saw the same ETag must not both win. If-None-Match is decided by
+    # the file system, which links a name once.
     with _CONDITIONAL if "if-match" in request.headers else nullcontext():
         check_overwrite(store, request)
-        _rename(store, request, staged)
-
-
-def _rename(store: LocalStore, request: S3Request, staged: Path) -> None:
-    try:
-        store.adopt(staged, request.bucket, request.key, new="if-none-match" in request.headers)
-    except FileExistsError as error:
-        raise _taken() from error
+        try:
+            store.adopt(staged, request.bucket, request.key, new="if-none-match" in request.headers)
+        except FileExistsError as error:
+            raise _taken() from error
 
 
 def copy_source(request: S3Request) -> tuple[str, str]:
@@ -151,6 +155,7 @@ def copy_source(request: S3Request) -> tuple[str, str]:
 
 def parse_xml(text: bytes, root: str) -> ElementTree.Element:
     """Raises ServiceError MalformedXML."""
+    # Entities of a document type can be nested until a small text fills the memory; S3 bodies have none.
     if b"<!DOCTYPE" in text:
         raise malformed("it holds a document type")
     try:
@@ -173,13 +178,6 @@ def malformed(why: str) -> ServiceError:
 
 def _local_name(element: ElementTree.Element) -> str:
     return element.tag.rpartition("}")[2]
-
-
-async def _clone(source: Path, staged: Path, missing: NoSuchKey) -> None:
-    try:
-        await asyncio.to_thread(clone, source, staged)
-    except FileNotFoundError as error:
-        raise missing from error
 
 
 def _delete_each(store: LocalStore, bucket: str, keys: list[str]) -> list[Node]:
