@@ -38,6 +38,7 @@ __all__ = ["BODY_LIMIT", "create_app"]
 
 logger = logging.getLogger(__name__)
 
+# InvokeEndpoint takes 25 MB; the rest is room for a form or JSON around it.
 BODY_LIMIT = (25 << 20) + (1 << 16)  # bytes of a call that is no S3 request
 HEALTH = "/clary/health"
 
@@ -76,12 +77,15 @@ class _App:
         elif scope["type"] == "http":
             await self._http(scope, receive, send)
         else:
+            # 1003: a kind of data that is not accepted (RFC 6455, 7.4.1).
             await send({"type": "websocket.close", "code": 1003})
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         head, request_id = Head.of(scope), str(uuid.uuid4())
         try:
             found = read_header(head)
+            # Without signatures the address on loopback is all that guards the store, and any page a browser shows can
+            # reach that. Signed requests a page cannot make.
             if self.credentials is None and refusals.from_foreign_page(head):
                 raise Refused("AccessDenied", "Web pages of another origin may not call this server")
         except Refused as refused:
@@ -155,6 +159,8 @@ class _App:
             outgoing = way.protocol.error(error, request_id)
         except CustomerError as error:
             outgoing = way.protocol.error(ServiceError(_code(way), str(error)), request_id)
+        # The last net: a client must get an answer in its protocol, with a request id that the log has too. 500 is
+        # tried again by every SDK, so a fault of the moment heals.
         except Exception:
             logger.exception("%s %s failed, request %s", way.service, way.asked, request_id)
             text = f"Clary failed while answering {way.asked}; its log says why, under request {request_id}"
@@ -166,6 +172,8 @@ class _App:
         self, way: Route, head: Head, found: SigV4Header | None, body: bytes | None, request_id: str
     ) -> Outgoing:
         operation, handler = _handler(way)
+        # A payload (the picture of InvokeEndpoint) goes to the container as it came; what it is packed in is between
+        # those two.
         if body is not None and not _payload(operation):
             body = decoded(body, head.headers.get("content-encoding", ""), BODY_LIMIT)
         if body is None:
@@ -189,6 +197,7 @@ def _handler(way: Route) -> tuple[Operation, Handler]:
     """Raises ServiceError, which clients do not try again, for what nobody wrote a function for."""
     handler = OPERATIONS.get((way.service, way.asked))
     if way.operation is None or handler is None:
+        # Not a code of the 5xx: SDKs would ask again and again for what will never be there.
         code = "InvalidAction" if "query" in describe(way.service).protocols[:1] else "UnknownOperationException"
         raise ServiceError(code, f"Clary does not answer {way.asked or 'this operation'} of {way.service}")
     return way.operation, handler

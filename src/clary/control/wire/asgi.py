@@ -50,8 +50,10 @@ class Head:
     def of(cls, scope: Scope) -> Head:
         headers: dict[str, str] = {}
         for key, value in scope["headers"]:
+            # HTTP headers are bytes; latin-1 loses none of them, so that a signature over them still holds.
             name, text = key.decode("latin-1"), value.decode("latin-1").strip()
             headers[name] = f"{headers[name]},{text}" if name in headers else text
+        # The signature is over the path as it was sent; scope["path"] is decoded.
         path = scope.get("raw_path") or scope["path"].encode()
         return cls(
             scope["method"], path.decode("latin-1").partition("?")[0], scope["query_string"].decode("latin-1"), headers
@@ -100,6 +102,7 @@ def decoded(body: bytes, encoding: str, limit: int) -> bytes | None:
         raise ServiceError("SerializationException", f"Content-Encoding {encoding!r} is not known here; send gzip")
     inflater = zlib.decompressobj(GZIP)
     try:
+        # A few kilobytes can unpack to gigabytes: no more is unpacked than shows that it is too much.
         plain = inflater.decompress(body, limit + 1)
     except zlib.error:
         raise ServiceError("SerializationException", "the body is no valid gzip data") from None

@@ -40,6 +40,7 @@ class CheckedBody:
             following = await self._next()
             if following["type"] != "http.request":
                 message = following
+            # Never passed on with more_body and then nothing: the last piece that has bytes must be the one held back.
             elif following.get("body", b"") and message.get("body", b""):
                 self._held = following
                 return message
@@ -54,6 +55,7 @@ class CheckedBody:
         return message
 
     async def send(self, message: Message) -> None:
+        # An answer that has begun cannot be taken back; then the broken connection says it.
         if self.wrong and not self.answered:
             return
         self.answered = True

@@ -34,9 +34,13 @@ class JsonProtocol:
     def error(self, error: ServiceError, request_id: str) -> Outgoing:
         modelled = self._description.error(error.code)
         name = modelled[0] if modelled else error.code
+        # SDKs look for the error here, in x-amzn-errortype, or in "code", each in another order; for JSON 1.0 and 1.1
+        # this is the one they all know.
         body = {"__type": name, **error_body(self._description, self._writer, error)}
         headers = self._headers
         status = error_status(self._description, error)
+        # CloudWatch moved from the query protocol to JSON: SDKs read its old codes from this header, so that programs
+        # which match on them go on working.
         if self._description.query_compatible:
             code = modelled[1].get("error", {}).get("code", name) if modelled else name
             fault = "Receiver" if status >= 500 else "Sender"

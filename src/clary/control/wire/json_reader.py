@@ -36,10 +36,13 @@ def loaded(body: bytes) -> dict[str, Any]:
     try:
         text = body.decode()
         value = json.loads(text, parse_constant=_refuse_constant)
+        # json takes half a pair without a word; SQLite and files refuse it much later, where nobody knows whence it
+        # came.
         if "\\ud" in text or "\\uD" in text:
             json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair is no text
     except (ValueError, RecursionError) as error:
-        raise ServiceError("SerializationException", f"the body is no valid JSON: {_reason(error)}") from None
+        why = "it is nested too deeply" if isinstance(error, RecursionError) else error
+        raise ServiceError("SerializationException", f"the body is no valid JSON: {why}") from None
     if not isinstance(value, dict):
         raise ServiceError("SerializationException", f"{_token(value)} found where a structure was expected")
     return value
@@ -65,7 +68,11 @@ class JsonReader:
         if found is None:
             shape = self._shapes[name]
             make = {"structure": self._structure, "list": self._list, "map": self._map}.get(shape["type"])
-            found = make(name, shape) if make else _SCALARS.get(shape["type"]) or _number(shape["type"])
+            if make is not None:
+                found = make(name, shape)
+            else:
+                kind = shape["type"]
+                found = _SCALARS.get(kind) or (_integer(kind) if kind in BITS else _real(kind))
             self._readers[name] = found
         return found
 
@@ -143,19 +150,17 @@ def _string(value: Any) -> str:
 
 
 def _boolean(value: Any) -> bool:
+    # Not isinstance: a bool is an int to Python and not to AWS, and this is the hot path.
     if value.__class__ is not bool:
         _fail(f"{_token(value)} can not be converted to a Boolean")
     return value
-
-
-def _number(kind: str) -> Read:
-    return _integer(kind) if kind in BITS else _real(kind)
 
 
 def _integer(kind: str) -> Read:
     limit = 1 << BITS[kind]
 
     def read(value: Any) -> int:
+        # 3.0 is what some JSON libraries make of 3.
         if value.__class__ is float and value.is_integer():
             value = int(value)
         if value.__class__ is not int or not -limit <= value < limit:
@@ -226,7 +231,3 @@ def _token(value: Any) -> str:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON number")
-
-
-def _reason(error: Exception) -> str:
-    return "it is nested too deeply" if isinstance(error, RecursionError) else str(error)

@@ -29,16 +29,13 @@ class JsonWriter:
 
     def write(self, name: str, value: dict[str, Any]) -> dict[str, Any]:
         """A structure; members that travel in headers are left out."""
-        written: dict[str, Any] = self._structure_of(name)(value)
+        written: dict[str, Any] = self.value(name, value)
         return written
 
     def value(self, name: str, value: Any) -> Any:
         """A value of any shape."""
         write = self._writer(name, "")
         return value if write is None else write(value)
-
-    def _structure_of(self, name: str) -> Write:
-        return self._writer(name, "") or _same
 
     def _writer(self, name: str, format: str) -> Write | None:
         """None for values that are written as they are."""
@@ -65,6 +62,7 @@ class JsonWriter:
 
         self._writers[key] = write
         for member, reference in shape.get("members", {}).items():
+            # What has a location travels in a header, the path or the status, not in the body.
             if "location" not in reference:
                 inner = self._writer(reference["shape"], reference.get("timestampFormat", ""))
                 members[member] = reference.get("locationName", member), inner
@@ -112,7 +110,3 @@ def _finite(value: float) -> float | str:
 
 
 _TIMES: dict[str, Write] = {"iso8601": timestamps.format_iso, "rfc822": timestamps.format_http}
-
-
-def _same(value: Any) -> Any:
-    return value

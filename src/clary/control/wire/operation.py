@@ -49,6 +49,7 @@ class Call:
     headers: dict[str, str] = field(default_factory=dict)
 
 
+# A variable of the context, not an argument: most operations need none of it, and it follows into asyncio.to_thread.
 _current: ContextVar[Call] = ContextVar("call")
 
 

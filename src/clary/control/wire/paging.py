@@ -14,6 +14,8 @@ __all__ = ["decode", "encode"]
 
 def encode(listing: str, position: Any) -> str:
     """A token for ``position`` (plain JSON values) of a listing; the same position gives the same token."""
+    # A check sum, no signature: it finds tokens of another list and mistakes, and a forged one shows nothing that its
+    # forger may not list.
     text = json.dumps([listing, position], separators=(",", ":")).encode()
     return base64.urlsafe_b64encode(zlib.crc32(text).to_bytes(4, "big") + text).decode().rstrip("=")
 

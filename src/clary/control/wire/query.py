@@ -15,6 +15,7 @@ from clary.control.wire.texts import from_text, to_text
 
 __all__ = ["QueryProtocol", "escaped", "form"]
 
+# A form of a million fields would hold the event loop for seconds.
 FIELDS = 10_000  # of one form
 CONTENT_TYPE = [(b"content-type", b"text/xml")]
 # What XML 1.0 cannot hold at all.
@@ -28,6 +29,7 @@ Write = Callable[[Any, list[str]], None]
 def form(head: Head, body: bytes) -> dict[str, str]:
     """The fields of the query string and of the body. Raises ServiceError (MalformedQueryString)."""
     try:
+        # Both places may hold fields: SDKs use the body, links the query string.
         text = f"{head.query}&{body.decode('ascii')}" if head.query else body.decode("ascii")
         pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=FIELDS, errors="strict")
     except ValueError as error:
@@ -206,6 +208,7 @@ def _tree(fields: dict[str, str]) -> Node:
         node = root
         for part in filter(None, key.split(".")):
             node = node.setdefault(part, {})
+        # A key may be both a value and the beginning of others: "Tags" and "Tags.member.1".
         if node is not root:
             node[""] = text
     return root
@@ -214,6 +217,7 @@ def _tree(fields: dict[str, str]) -> Node:
 def _numbered(node: Node) -> list[tuple[int, Node]]:
     """The items of a list in the order of their numbers."""
     return sorted(
+        # Numbers say the order only: a client that leaves a gap means a list all the same.
         ((int(key), item) for key, item in node.items() if key.isascii() and key.isdigit() and len(key) < 10),
         key=lambda pair: pair[0],
     )

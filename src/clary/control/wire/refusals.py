@@ -65,6 +65,7 @@ def from_foreign_page(head: Head) -> bool:
         return False
     try:
         parts = urlsplit(origin)
+        # Its host alone would not do: after DNS rebinding a foreign page's Origin and Host are the same foreign name.
         return parts.netloc != head.headers.get("host") or not _is_here(parts.hostname or "")
     except ValueError:
         return True

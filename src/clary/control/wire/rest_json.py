@@ -81,6 +81,7 @@ class RestJsonProtocol:
                 return texts
             if shape["type"] == "list":
                 inner = self._shapes[shape["member"]["shape"]]
+                # Of a header several values come as one with commas, of a query string as several.
                 texts = texts[0].split(",") if reference.get("location") == "header" else texts
                 return [from_text(inner, text.strip()) for text in texts]
             return from_text(shape, texts[0])
@@ -143,4 +144,5 @@ def _typed(headers: list[tuple[bytes, bytes]], content_type: bytes) -> list[tupl
 
 def _header(text: str) -> bytes:
     """A value that stays one line; what latin-1 cannot write becomes a question mark."""
+    # A line end in a value (CustomAttributes comes from a model) would begin a header of its own.
     return text.translate(CONTROLS).encode("latin-1", "replace")

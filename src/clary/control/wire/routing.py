@@ -89,6 +89,7 @@ def is_s3(head: Head, read_header: SigV4Header | None) -> bool:
         return read_header.service == "s3"
     if "x-amz-target" in head.headers:
         return False
+    # A form to a bucket would be a browser's upload (POST policy); to "/" only the query protocol sends one.
     if head.path == "/" and ((head.content_type == FORM and head.method == "POST") or "Action=" in head.query):
         return False
     return not any(describe(service).find(head.method, head.path) for service in UNSIGNED)
@@ -97,6 +98,7 @@ def is_s3(head: Head, read_header: SigV4Header | None) -> bool:
 def route(head: Head, read_header: SigV4Header | None, body: bytes) -> Route:
     """Raises ServiceError when no service can be made out."""
     services = of_signing_name(read_header.service) if read_header else ()
+    # Before the path: JSON services all live at "/".
     target = head.headers.get("x-amz-target", "")
     if target:
         return _by_target(target, services)
@@ -105,7 +107,9 @@ def route(head: Head, read_header: SigV4Header | None, body: bytes) -> Route:
     if head.path == "/" and (head.content_type == FORM or "Action=" in head.query):
         return _by_action(form(head, body), services)
     if head.path.startswith("/service/"):
-        return _by_cbor(head, services)
+        # AWS's newer SDKs prefer CBOR where a service lists it; what they fall back to is up to their settings.
+        text = f"Clary does not speak smithy-rpc-v2-cbor ({head.path}); let the client use JSON or the query protocol"
+        raise ServiceError("UnknownOperationException", text)
     return _by_path(head, services or UNSIGNED)
 
 
@@ -125,13 +129,9 @@ def _by_action(fields: dict[str, str], services: tuple[str, ...]) -> Route:
     return Route(service, speaking(service, "query"), describe(service).operations.get(name), name, {})
 
 
-def _by_cbor(head: Head, services: tuple[str, ...]) -> Route:
-    text = f"Clary does not speak smithy-rpc-v2-cbor ({head.path}); let the client use JSON or the query protocol"
-    raise ServiceError("UnknownOperationException", text)
-
-
 def _by_path(head: Head, services: Iterable[str]) -> Route:
     candidates = [service for service in services if "rest-json" in describe(service).protocols]
+    # Several services sign as "sagemaker" (services.SIGNING_NAMES); only the path tells them apart.
     for service in candidates:
         found = describe(service).find(head.method, head.path)
         if found:

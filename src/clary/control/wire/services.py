@@ -80,6 +80,7 @@ class Description:
     def _errors(self) -> dict[str, str]:
         """Names of error shapes by their name and by their code."""
         names = {name: shape for name, shape in self.shapes.items() if shape.get("exception")}
+        # The query protocol has codes of its own (NoSuchEntity) for shapes of another name (NoSuchEntityException).
         codes = {shape["error"]["code"]: name for name, shape in names.items() if shape.get("error", {}).get("code")}
         return codes | {name: name for name in names}
 
@@ -134,6 +135,7 @@ def _operation(service: str, raw: Shape) -> Operation:
 
 
 def _read(service: str) -> Shape:
+    # Folders are API versions, dates that sort as text; botocore keeps old ones beside new ones.
     newest = max(folder for folder in (DATA / service).iterdir() if folder.is_dir())
     packed = newest / "service-2.json.gz"
     raw = gzip.decompress(packed.read_bytes()) if packed.exists() else (newest / "service-2.json").read_bytes()

@@ -25,6 +25,7 @@ from clary.control.wire.sigv4_header import ALGORITHM, Refused, SigV4Header, inc
 
 __all__ = ["digest_mismatch", "known", "verify", "verify_body"]
 
+# AWS's own: a recorded request cannot be sent again later, a clock that is a little off still works.
 SKEW = timedelta(minutes=15)
 EMPTY = hashlib.sha256(b"").hexdigest()
 HEX = re.compile(r"[0-9a-f]{64}")
@@ -88,7 +89,10 @@ class _Verification:
         stamp = self._stamp()
         declared = self._declared(digest)
         self._check_signed_headers()
-        expected = _hex(self._key(), self._string_to_sign(stamp, declared))
+        claim = self.claim
+        key = _signing_key(self.secrets[claim.key], claim.date, claim.region, claim.service)
+        expected = hmac.digest(key, self._string_to_sign(stamp, declared).encode(), "sha256").hex()
+        # In a time that does not tell how many characters were right.
         if not hmac.compare_digest(expected, self.claim.signature):
             raise _wrong_signature()
         return declared if HEX.fullmatch(declared) else ""
@@ -113,6 +117,7 @@ class _Verification:
             stamp = self.head.headers.get("x-amz-date", "") or _from_date(self.head.headers.get("date", ""))
             if abs(self.now - _moment(stamp)) > SKEW:
                 raise self._skewed(stamp)
+        # The key is derived from the credential's date: an old key must not sign for today.
         if not stamp.startswith(self.claim.date):
             raise incomplete("the date of the credential is not that of the request")
         return stamp
@@ -127,6 +132,7 @@ class _Verification:
 
     def _declared(self, digest: str | None) -> str:
         """What stands for the body in what was signed."""
+        # Only S3 says in this header what stands for the body; the others sign the digest of the body itself.
         declared = self.head.headers.get("x-amz-content-sha256", "")
         if self.claim.service == "s3":
             if self.claim.presigned:
@@ -144,6 +150,7 @@ class _Verification:
         signed = self.claim.signed
         if "host" not in signed:
             raise incomplete("the host header must be signed")
+        # A header that is not signed could be added by whoever passes the request on: x-amz-acl, x-amz-copy-source.
         loose = [name for name in self.head.headers if name.startswith("x-amz-") and name not in signed]
         if loose:
             text = f"There were headers present in the request which were not signed: {', '.join(sorted(loose))}"
@@ -151,6 +158,7 @@ class _Verification:
 
     def _string_to_sign(self, stamp: str, payload: str) -> str:
         headers = self.head.headers
+        # Some clients sign an empty Content-Length and then send none.
         if "content-length" in self.claim.signed and "content-length" not in headers:
             headers = {**headers, "content-length": ""}
         canonical = "\n".join(
@@ -171,21 +179,21 @@ class _Verification:
         path = self.head.path or "/"
         if self.claim.service == "s3":
             return path
+        # The specification: services other than S3 have their paths normalised, and each part quoted twice. S3 keys may
+        # hold "//" and "..", so theirs stay as they are.
         tidy = posixpath.normpath(path).replace("//", "/")
         if path.endswith("/") and not tidy.endswith("/"):
             tidy += "/"
         return quote(tidy, safe="/~")
 
     def _query(self) -> str:
+        # Decoded and encoded anew: clients differ in what they quote (+, ~, *), the canonical form has one way.
         pairs = []
         for pair in filter(None, self.head.query.split("&")):
             name, _, value = pair.partition("=")
             if name != "X-Amz-Signature":
                 pairs.append((_reencoded(name), _reencoded(value)))
         return "&".join(f"{name}={value}" for name, value in sorted(pairs))
-
-    def _key(self) -> bytes:
-        return _signing_key(self.secrets[self.claim.key], self.claim.date, self.claim.region, self.claim.service)
 
     def _check_version_2(self) -> None:
         query = dict(parse_qsl(self.head.query, keep_blank_values=True))
@@ -212,6 +220,7 @@ class _Verification:
         paths = [path, f"{path}/"] if path.count("/") == 1 else [path]
         secret = self.secrets[self.claim.key].encode()
         given = self.claim.signature.encode()
+        # Version 2 is what boto3 still makes for presigned addresses where no signature version is set.
         for resource in map(self._resource, paths):
             digest = hmac.new(secret, "\n".join([*lines, resource]).encode(), hashlib.sha1).digest()
             if hmac.compare_digest(base64.b64encode(digest), given):
@@ -235,10 +244,6 @@ def _signing_key(secret: str, date: str, region: str, service: str) -> bytes:
     for part in (date, region, service, "aws4_request"):
         key = hmac.digest(key, part.encode(), "sha256")
     return key
-
-
-def _hex(key: bytes, text: str) -> str:
-    return hmac.digest(key, text.encode(), "sha256").hex()
 
 
 def _reencoded(text: str) -> str:

@@ -44,6 +44,7 @@ def read_header(head: Head) -> SigV4Header | None:
         parts = dict(PART.findall(authorization))
         return _version_4(parts.get("Credential"), parts.get("SignedHeaders"), parts.get("Signature"), presigned=False)
     if authorization.startswith("AWS ") and ":" in authorization:
+        # From the right: an access key may hold a colon, base64 none.
         key, _, signature = authorization[4:].rpartition(":")
         return SigV4Header(2, key.strip(), "s3", "", signature=signature.strip())
     if authorization.startswith("AWS4-"):
@@ -72,6 +73,7 @@ def incomplete(message: str) -> Refused:
 
 
 def _version_4(credential: str | None, signed: str | None, signature: str | None, *, presigned: bool) -> SigV4Header:
+    # From the right: access keys of other systems hold slashes.
     parts = (credential or "").rsplit("/", 4)
     if len(parts) != 5 or parts[4] != "aws4_request" or not re.fullmatch("[0-9]{8}", parts[1]):
         raise incomplete("Credential must have the form key/date/region/service/aws4_request")

@@ -12,6 +12,7 @@ from clary.control.wire.services import Shape
 
 __all__ = ["from_text", "to_text"]
 
+# int() also takes "1_000" and digits of other scripts.
 INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
 BITS = {"integer": 31, "long": 63}
 

@@ -21,6 +21,7 @@ def from_epoch(seconds: float) -> datetime:
 def parse(text: str) -> datetime:
     """Epoch seconds, ISO 8601 (no offset: UTC) or an HTTP date. Raises ValueError."""
     try:
+        # Numbers first: fromisoformat takes eight digits for a date.
         return from_epoch(float(text))
     except ValueError:
         pass

@@ -24,6 +24,7 @@ Check = Callable[[Any, str, list[str]], None]
 Broken = Callable[[Any], list[str]]
 
 SHOWN = 1024  # characters of a value in a message
+# Some patterns take the square of the length; no name is that long.
 PATTERN_LIMIT = 65_536  # characters; a longer string is judged by its length alone
 
 
@@ -67,6 +68,7 @@ class Validator:
 
         def check(value: Any, path: str, mistakes: list[str]) -> None:
             prefix = f"{path}." if path else ""
+            # A member that is null counts as missing, as on AWS.
             for member, lowered in required:
                 if value.get(member) is None:
                     mistakes.append(_mistake("Value null", prefix + lowered, "Member must not be null"))
@@ -218,6 +220,7 @@ def _mistake(value: str, path: str, constraint: str) -> str:
 
 def _shown(value: Any, shape: Shape) -> str:
     """``Value 'x'``; without the value where it is secret or bytes."""
+    # The message ends up in logs.
     if shape.get("sensitive") or isinstance(value, bytes):
         return "Value"
     text = _plain(value)
