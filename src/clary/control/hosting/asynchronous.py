@@ -58,6 +58,7 @@ class AsyncInvocations:
             body = source if isinstance(source, bytes) else await asyncio.to_thread(self._get, source)
             invocation = await self._invoke(call, body)
         except ServiceError as error:
+            # Nobody waits for this call: the object is the only place where its client can learn what went wrong.
             return call.failure, error.message.encode()
         return (call.output if 200 <= invocation.status < 300 else call.failure), invocation.body
 

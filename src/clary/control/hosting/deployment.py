@@ -86,6 +86,7 @@ class Deployment:
         """Bring every variant into service, one after the other. Raises StartFailed; then nothing is left of it."""
         try:
             for variant in self.plan.variants:
+                # One after the other: two that compile at once take longer than in turn, and more memory.
                 await self._open(variant)
         except BaseException:
             await self.close()
@@ -151,6 +152,7 @@ class Deployment:
     async def _start(self, variant: Variant) -> Worker:
         """A worker that has made its first prediction."""
         folder = self._folder / variant.name
+        # monotonic: the wall clock may be set while a model loads.
         began = time.monotonic()
         await _finished(asyncio.to_thread(place, variant.data, folder, self._context.objects, archive=variant.archive))
         try:

@@ -125,6 +125,8 @@ class Instance:
             try:
                 reply = await worker.post(body, headers)
             except WorkerDied:
+                # A broken connection comes before the exit is seen; a worker that lives on (it closed an idle
+                # connection) is asked again.
                 if await _within(_MOMENT, worker.ended):
                     self._drop(worker)
                 continue
@@ -136,6 +138,7 @@ class Instance:
         while self._worker is None:
             if self._closed:
                 raise NotServing("the endpoint was changed or deleted under this request")
+            # Rather a reason now than a time-out after a minute.
             if self._failed_starts >= HOPELESS:
                 raise NotServing(self._reason)
             await self.settle()
@@ -152,6 +155,7 @@ class Instance:
 
     def _kept(self, keeper: asyncio.Task[None]) -> None:
         """A keeper ends with its instance. One that failed is a fault of ours: it is told, and another goes on."""
+        # close() takes the keeper away before it cancels it.
         if keeper is not self._keeper or keeper.cancelled():
             return
         log.error("whoever looked after a worker failed, another does", exc_info=keeper.exception())
@@ -184,6 +188,8 @@ class Instance:
                 await worker.stop()
                 return
         self._drop(worker)
+        # A worker that answered and died later is replaced at once; one that dies before its first answer would be
+        # started in a tight loop.
         self._failures += not self._proven
         self._note(f"{worker.exit_reason()}; another is started")
 

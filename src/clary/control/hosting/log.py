@@ -19,6 +19,7 @@ class VariantLog:
 
     def __init__(self, logs: LogStore, endpoint: str, variant: str) -> None:
         self._logs = logs
+        # The form of SageMaker's streams, whose instance ids have 17 hexadecimal digits.
         self._place = group(endpoint), f"{variant}/i-{secrets.token_hex(9)[:17]}"
         self._writer: LogWriter | None = None
         self._lost = 0

@@ -65,6 +65,7 @@ class Meter:
 
     async def flush(self) -> None:
         """Write what was counted. What the store refuses is dropped, and said."""
+        # Swapped before the first await: calls that come meanwhile are counted into the next point.
         counted, self._series = self._series, {}
         if not counted:
             return

@@ -14,6 +14,7 @@ from clary.vision.base.files import atomic_folder
 
 __all__ = ["place"]
 
+# An archive may come from anywhere; the limits are far above any model that is trained here.
 _LIMITS = tarsafe.Limits(members=10_000, file_bytes=8 << 30, total_bytes=16 << 30)
 _MANIFEST = "manifest.json"
 
@@ -28,6 +29,7 @@ def place(data: str, folder: Path, objects: ObjectStore, *, archive: bool) -> No
     try:
         with atomic_folder(folder) as temporary:
             (_unpack if archive else _copy)(S3Uri.parse(data), temporary, objects)
+            # Said here, where the URI is known; the worker would only find that a file is missing.
             if not (temporary / _MANIFEST).is_file():
                 raise StartFailed(
                     f'The model data at "{data}" holds no {_MANIFEST}, so it is no model that was trained here',

@@ -25,6 +25,7 @@ from clary.control.hosting.probe import CONTENT_TYPE, IMAGE
 __all__ = ["STOP_GRACE", "Reply", "Worker", "WorkerDied"]
 
 STOP_GRACE = 30.0  # seconds between SIGTERM and SIGKILL, as SageMaker's
+# Less than the server's, else a call could go out on a connection that is just being closed.
 _KEEP_ALIVE = 4.0  # seconds; the worker's server closes idle connections after 5
 _PING_PAUSE = 0.25
 _LAST_WORDS = 5.0  # seconds a worker that closed its socket has to say why
@@ -61,6 +62,8 @@ class Worker:
         self._path = path
         self._log: VariantLog | None = None
         self._lines: deque[str] = deque(maxlen=_LINES_KEPT)
+        # A socket file, no port: nobody else can be listening there, and only this user can connect. No limit: the
+        # worker itself says 503 when it holds enough.
         connector = aiohttp.UnixConnector(str(path), limit=0, keepalive_timeout=_KEEP_ALIVE)
         self._session = aiohttp.ClientSession(connector=connector, auto_decompress=False)
         self._watch = asyncio.create_task(self._watched())
@@ -111,12 +114,16 @@ class Worker:
         """
         try:
             async with asyncio.timeout(limit):
+                # A connection waits in the socket's queue until the worker accepts: the first ping is the wait.
                 while (await self._request("GET", "/ping")).status != 200:
                     await asyncio.sleep(_PING_PAUSE)
+                # The first prediction compiles and touches everything; the first client must not wait for that, nor be
+                # the one to find that the model cannot predict.
                 reply = await self.post(IMAGE, {"Content-Type": CONTENT_TYPE})
         except TimeoutError:
             raise StartFailed(f"did not pass the ping health check within {limit:g} seconds") from None
         except WorkerDied:
+            # Its last line of output says why, and may come after the socket broke.
             await self._gone(_LAST_WORDS)
             await self.kill()
             raise StartFailed(self.exit_reason()) from None
@@ -191,6 +198,7 @@ class Worker:
         """Log the output until the process is gone."""
         output = asyncio.create_task(self._pump())
         try:
+            # The exit first, then the rest of the output: the pipe ends only when every child has closed it.
             await self._process.wait()
             self._path.unlink(missing_ok=True)
             await asyncio.wait({output}, timeout=1)  # a child of the worker's may keep the pipe open
@@ -204,6 +212,7 @@ class Worker:
         rest = b""
         while chunk := await self._process.stdout.read(65536):
             *lines, rest = (rest + chunk).split(b"\n")
+            # A program that prints without line ends must not fill the gateway's memory.
             if len(rest) > 65536:
                 lines, rest = [*lines, rest], b""
             self._take([line.decode(errors="replace").rstrip("\r") for line in lines])

@@ -41,6 +41,7 @@ __all__ = ["CALL_LIMIT", "Hosting"]
 
 CALL_LIMIT = 60.0  # seconds until a call must be answered
 _REASON_LIMIT = 1024  # characters of a FailureReason
+# sun_path has 108 bytes with its NUL; a name such as /worker-0123456789ab.sock takes 26.
 _SOCKET_PATH = 107 - 26  # bytes of a folder that sockets fit in (unix(7))
 
 _STATUSES = ("Creating", "Updating", "InService")
@@ -74,6 +75,8 @@ class Hosting:
         """Bring back what was in service, and go on with what was being deployed. Returns before they are ready."""
         records = self._store.select("endpoint", _STATUSES)
         await asyncio.to_thread(_sweep, self._settings.endpoints_root, {one.name: _live_id(one) for one in records})
+        # Before the first request can come: a call to an endpoint that was in service waits for its worker, rather than
+        # hear that there is no such endpoint.
         returning = [deployment for record in records if (deployment := self._restore(record))]
         self._soon(self._wake(returning))
         self._soon(self._meter.run())
@@ -149,11 +152,14 @@ class Hosting:
         began = time.perf_counter()
         live = self._called(name)
         chosen = live.choose(variant)
-        sent = {one: value for one in HEADERS.values() if (value := _find(headers, one)) is not None}
+        given = {one.lower(): value for one, value in headers.items()}
+        sent = {one: given[one.lower()] for one in HEADERS.values() if one.lower() in given}
         try:
             async with asyncio.timeout(CALL_LIMIT if limit is None else limit):
                 reply = await live.instances()[chosen].call(body, sent)
         except TimeoutError:
+            # A model that takes long for one picture is no reason to kill it under the calls of others; one that does
+            # not even answer a ping is.
             self._soon(live.instances()[chosen].check())
             self._meter.add(name, chosen, status=504, model=time.perf_counter() - began, overhead=0.0)
             raise model_error(self._settings, name, 0, _TIMED_OUT) from None
@@ -189,6 +195,8 @@ class Hosting:
         except StartFailed as error:
             self._store.edit("endpoint", name, partial(_failed, reason=str(error)))
             return
+        # From here on calls go to the new workers; those inside the old ones are let end. No call is dropped by an
+        # update.
         old, endpoint.live = endpoint.live, deployment
         self._store.edit("endpoint", name, partial(_succeeded, plan=deployment.plan))
         if old is not None:
@@ -225,6 +233,7 @@ class Hosting:
         for deployment in deployments:
             for instance in deployment.instances().values():
                 await instance.settle()
+        # Last: until then every core is wanted by what is in service.
         self._warm_worker.prepare()
 
     def _soon(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -260,6 +269,7 @@ def _succeeded(record: Record, plan: Plan) -> tuple[dict[str, Any], str]:
 
 def _failed(record: Record, reason: str) -> tuple[dict[str, Any], str]:
     """Failed, or in service with what it had before."""
+    # As SageMaker: an update that fails leaves the endpoint in service with what it had.
     body = {**_settled(record), "FailureReason": reason[:_REASON_LIMIT]}
     return body, "InService" if "_deployment" in body else "Failed"
 
@@ -278,10 +288,6 @@ def _retained(variants: list[Variant], before: Plan, excluded: list[str]) -> lis
         replace(one, **{member: getattr(old[one.name], member) for member in kept}) if one.name in old else one
         for one in variants
     ]
-
-
-def _find(headers: Mapping[str, str], name: str) -> str | None:
-    return next((value for key, value in headers.items() if key.lower() == name.lower()), None)
 
 
 def _live_id(record: Record) -> str:

@@ -135,6 +135,8 @@ class Shares:
     def next(self) -> str:
         """The variant that takes the next call."""
         for name, weight in self._weights.items():
+            # Each turn everyone earns their share and the richest pays for the whole: over a round everyone is chosen
+            # as often as they weigh, spread out rather than in runs.
             self._credit[name] += weight
         chosen = max((name for name, weight in self._weights.items() if weight), key=self._credit.__getitem__)
         self._credit[chosen] -= 1

@@ -89,4 +89,5 @@ class WarmWorker:
 
 def _may_come_late(environment: Mapping[str, str]) -> bool:
     """Whether all of it can be set after the libraries are loaded: they read none of SageMaker's own variables."""
+    # OMP_NUM_THREADS and its like are read when the libraries are loaded, which has happened.
     return all(name.startswith("SAGEMAKER_") for name in environment)

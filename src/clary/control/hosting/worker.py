@@ -66,6 +66,7 @@ def _dies_with(parent: int) -> bool:
     """Have the kernel kill this process when ``parent`` ends. Returns False when that has happened already."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    # The parent may have died before prctl was called; then no signal comes any more.
     return os.getppid() == parent
 
 
@@ -102,6 +103,7 @@ def _read_line(file: int) -> bytes:
     """Bytes up to the first line end; empty when the file ends before it."""
     line = bytearray()
     while not line.endswith(b"\n"):
+        # Not sys.stdin: its buffer could take bytes that the thread at the other end waits for.
         byte = os.read(file, 65536)
         if not byte:
             return b""

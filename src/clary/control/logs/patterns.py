@@ -36,6 +36,7 @@ def compile_pattern(pattern: str) -> Callable[[str], bool]:
     def matches(message: str) -> bool:
         if any(term in message for term in excluded):
             return False
+        # CloudWatch's own rule: beside terms that must be there, optional ones decide nothing.
         if required:
             return all(term in message for term in required)
         return not optional or any(term in message for term in optional)

@@ -24,9 +24,9 @@ from clary.control.wire.errors import ServiceError
 
 __all__ = ["Event", "Group", "LogStore", "LogWriter", "Stream", "milliseconds"]
 
-MESSAGE_LIMIT = (
-    262_144  # bytes of one event (CloudWatch's own limit once was 256 KiB); what is longer goes on in another
-)
+# Bytes of one event; what is longer goes on in another. CloudWatch's own limit once was 256 KiB.
+MESSAGE_LIMIT = 262_144
+# A page of events costs reading this many lines too many at the most; the index of a million lines takes 64 kB.
 STRIDE = 256  # events between two remembered places
 SUFFIX = ".log"
 
@@ -73,6 +73,8 @@ class LogWriter:
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
+        # O_APPEND: the kernel finds the end for each write, also where another process wrote meanwhile. O_RDWR: the
+        # last time is read back.
         self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
         self._last, torn = _tail(self._file, os.fstat(self._file).st_size)
         self._torn = torn > 0  # a writer that was killed, or a full disk, left half a line
@@ -86,12 +88,14 @@ class LogWriter:
         """Append events of given times (milliseconds). A time before the stream's last one is moved up to it."""
         lines: list[bytes] = []
         for timestamp, message in events:
+            # Streams are searched by time (bisect): one line out of order would hide those around it.
             self._last = max(self._last, timestamp)
             stamp = b"%d " % self._last
             lines.extend(stamp + part + b"\n" for part in _parts(message))
         self._write(b"".join(lines))
 
     def _write(self, data: bytes) -> None:
+        # What was cut off becomes a line of its own; else our first event would be glued to it.
         rest = memoryview(b"\n" + data if self._torn else data)
         while rest:
             written = os.write(self._file, rest)
@@ -157,7 +161,8 @@ class LogStore:
         folder = self._existing_group(group)
         head, slash, _ = prefix.rpartition("/")
         start = folder / _encode(head) if head else folder
-        found = ((_decode(path.relative_to(folder)), path) for path in _files(start, head + slash, prefix))
+        paths = _files(start, head + slash, prefix)
+        found = ((unquote(path.relative_to(folder).as_posix().removesuffix(SUFFIX)), path) for path in paths)
         return [_describe(name, path) for name, path in sorted(found) if name.startswith(prefix)]
 
     def count(self, group: str, stream: str) -> int:
@@ -201,6 +206,7 @@ class LogStore:
             status = os.fstat(file.fileno())
             with self._lock:
                 index = self._indices.get(path)
+                # A log may be removed and begun again under the same name, by hand or by a rotation.
                 if index is None or index.inode != status.st_ino or index.end > status.st_size:
                     index = self._indices[path] = _Index(status.st_ino)  # new, or another file than before
             with index.lock:
@@ -214,6 +220,7 @@ def _extend(index: _Index, file: BinaryIO) -> None:
     file.seek(index.end)
     latest = index.stamps[-1] if index.stamps else 0
     for line in file:
+        # Its rest comes later; an event that was given out must never change.
         if not line.endswith(b"\n"):
             return
         if index.count % STRIDE == 0:
@@ -271,6 +278,7 @@ def _describe(name: str, path: Path) -> Stream:
 def _tail(descriptor: int, size: int) -> tuple[int, int]:
     """Time of the last whole event (0: none), and how many bytes of an unfinished line follow it."""
     data = b""
+    # Nearly always the last event is short; else the longest one that can be.
     for reach in (4096, 2 * MESSAGE_LIMIT + 4096):
         begin = max(0, size - reach)
         data = os.pread(descriptor, size - begin, begin)
@@ -312,10 +320,6 @@ def _part(text: str, name: str) -> str:
     if part in ("", ".", "..") or len(part) + len(SUFFIX) > 255:
         raise ServiceError("InvalidParameterException", f"the log name `{name}` cannot be used")
     return part
-
-
-def _decode(path: Path) -> str:
-    return unquote(path.as_posix().removesuffix(SUFFIX))
 
 
 def _missing(what: str, name: str) -> ServiceError:

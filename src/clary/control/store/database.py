@@ -82,10 +82,14 @@ def _sqlite(url: URL) -> Engine:
         Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"the folder cannot be made ({error})", where=url.database or "") from error
+    # No upper end: to SQLite a connection is an open file, and a full pool would make threads wait for each other.
     engine = create_engine(url, pool_size=8, max_overflow=-1)
 
     @event.listens_for(engine, "connect")
     def settle(connection: sqlite3.Connection, _: Any) -> None:
+        # Settings of a connection, not of the file: the pool makes new ones, so each is told. WAL: readers never wait
+        # for a writer. NORMAL with WAL loses nothing when a process dies; the machine's power may take the last
+        # transactions, never the file.
         connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT}")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
@@ -96,6 +100,7 @@ def _sqlite(url: URL) -> Engine:
 
 
 def _postgresql(url: URL) -> Engine:
+    # pre_ping: a server that was restarted has closed the connections in the pool.
     return create_engine(url, pool_size=8, max_overflow=16, pool_pre_ping=True)
 
 
@@ -119,6 +124,7 @@ def _version(connection: Connection, shown: str) -> str:
     if not inspect(connection).has_table(schema.version.name):
         return ""
     found = str(connection.execute(select(schema.version.c.version_num)).scalar() or "")
+    # Never touched: an older program does not know what the newer one promised about its rows.
     if found > schema.HEAD:
         raise UsageError(
             f"the store is of version {found}, written by a newer Clary; this one knows versions up to {schema.HEAD}",
@@ -131,6 +137,7 @@ def _version(connection: Connection, shown: str) -> str:
 def _lock(connection: Connection) -> None:
     """Until the end of the transaction nobody else creates or migrates; all of it happens or nothing."""
     if connection.dialect.name == "sqlite":
+        # Python's driver would begin a transaction only before the first write, after the version was read.
         connection.exec_driver_sql("BEGIN IMMEDIATE")
     else:
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_CREATION_LOCK})")

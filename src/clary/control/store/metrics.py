@@ -53,6 +53,7 @@ def add_points(connection: Connection, new: Sequence[Point], cursor: tuple[str, 
     if cursor and not _advance(connection, *cursor):
         return False
     identities: dict[tuple[str, str, str], int] = {}
+    # Sorted, so that two writers lock the same series in the same order.
     for key in sorted({_key(point.namespace, point.name, point.dimensions) for point in new}):
         identities[key] = _identity(connection, *key)
     rows = [_row(point, identities[_key(point.namespace, point.name, point.dimensions)]) for point in new]
@@ -95,11 +96,12 @@ def get_series(
         recent = select(points.c.id).where(points.c.series == series.c.id, points.c.time >= since)
         query = query.where(recent.exists())
     found = [Series(row.namespace, row.name, json.loads(row.dimensions)) for row in connection.execute(query)]
-    return [one for one in found if _has(one.dimensions, dimensions or {})]
-
-
-def _has(dimensions: Mapping[str, str], wanted: Mapping[str, str | None]) -> bool:
-    return all(key in dimensions and value in (None, dimensions[key]) for key, value in wanted.items())
+    wanted = (dimensions or {}).items()
+    return [
+        one
+        for one in found
+        if all(key in one.dimensions and value in (None, one.dimensions[key]) for key, value in wanted)
+    ]
 
 
 def _key(namespace: str, name: str, dimensions: Mapping[str, str]) -> tuple[str, str, str]:
@@ -127,6 +129,7 @@ def _identity(connection: Connection, namespace: str, name: str, dimensions: str
     found = connection.execute(_find(namespace, name, dimensions)).scalar()
     if found is None:
         values = {"namespace": namespace, "name": name, "dimensions": dimensions}
+        # Another process may make it between the look and here.
         connection.execute(_upsert(connection)(series).values(values).on_conflict_do_nothing())
         found = connection.execute(_find(namespace, name, dimensions)).scalar_one()
     return int(found)
@@ -134,6 +137,7 @@ def _identity(connection: Connection, namespace: str, name: str, dimensions: str
 
 def _advance(connection: Connection, name: str, position: int) -> bool:
     new = _upsert(connection)(cursors).values(name=name, position=position)
+    # Compare and set in one statement: of two that collect the same lines, one adds them.
     further = new.on_conflict_do_update(
         index_elements=[cursors.c.name],
         set_={"position": new.excluded.position},

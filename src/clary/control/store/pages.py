@@ -62,6 +62,7 @@ def select_page(connection: Connection, kind: str, query: Query) -> tuple[list[R
     found = select(*keys).where(_COLUMNS.kind == kind, *_filters(query, connection.dialect.name))
     if query.token:
         found = found.where(_beyond(keys, _place(query.token, listing, types), query.descending))
+    # Not left to SQLite's planner: without statistics of the table it may sort every record of the kind.
     found = found.with_hint(records, f"INDEXED BY {index}", "sqlite").order_by(*order).limit(query.limit + 1)
     places = connection.execute(found).all()  # from the index alone; the records themselves only then
     token = paging.encode(listing, list(places[query.limit - 1])) if len(places) > query.limit else None
@@ -84,6 +85,7 @@ def _filters(query: Query, dialect: str) -> list[ColumnElement[bool]]:
             conditions.append(_COLUMNS.name.contains(query.name_contains, autoescape=True))
     if query.name_prefix:
         conditions.append(_COLUMNS.name >= query.name_prefix)
+        # A range the index can use; LIKE it could not, and case would not count. Nothing sorts behind U+10FFFF.
         conditions.append(_COLUMNS.name < query.name_prefix + "\U0010ffff")
     if query.status:
         conditions.append(_COLUMNS.status == query.status)

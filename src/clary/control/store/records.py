@@ -71,6 +71,7 @@ _INSERT = insert(records)
 _UPDATE = (
     update(records)
     .where(records.c.kind == bindparam("k"), records.c.name == bindparam("n"))
+    # The time of creation as well: a record deleted and made again is at version 1 too.
     .where(records.c.version == bindparam("v"), records.c.created == bindparam("c"))
     .values(status=bindparam("s"), modified=bindparam("m"), body=bindparam("b"), version=records.c.version + 1)
 )
@@ -89,6 +90,7 @@ class Store:
         Raises UsageError for an address that cannot be used and for a store of a newer Clary.
         """
         self._engine = open_database(url)
+        # Reads are single statements (a page is two, and bears what changes between them): no transaction around them.
         self._reader = self._engine.execution_options(isolation_level="AUTOCOMMIT")
 
     def close(self) -> None:
@@ -114,6 +116,7 @@ class Store:
                 connection.execute(_INSERT, {**row, "created": now, "modified": now, "version": 1, "body": text})
                 _put_tags(connection, arn, tags or {})
         except StoreError as error:
+            # Asked by the constraint, not before: between a look and an insert another may come.
             if isinstance(error.__cause__, IntegrityError):
                 raise AlreadyExists(f"there is a {kind} `{name}` already") from error
             raise
@@ -133,6 +136,7 @@ class Store:
         """``record`` with another body and, unless None, status. Raises Changed when it is not as it was read."""
         text = _dump(body)
         status = record.status if status is None else status
+        # The clock may be set back; lists by LastModifiedTime must not go backwards.
         modified = max(_now(), record.modified)
         values = {"k": record.kind, "n": record.name, "v": record.version, "c": record.created}
         with self._writing() as connection:
@@ -187,6 +191,8 @@ class Store:
     def tag(self, arn: str, tags: Mapping[str, str]) -> None:
         """Add tags, replacing those of the same keys. Raises NoSuchRecord."""
         with self._writing() as connection:
+            # An update that changes nothing, first: it locks the row, so that the record cannot go before its tags are
+            # there.
             if connection.execute(_HOLD, {"a": arn}).rowcount != 1:
                 raise NoSuchRecord(f"there is no resource {arn}")
             _drop_tags(connection, arn, tags)
@@ -244,6 +250,7 @@ class Store:
 
 
 def _now() -> float:
+    # AWS answers milliseconds, and what was answered must be found again by CreationTimeAfter.
     return round(time.time(), 3)
 
 

@@ -24,6 +24,7 @@ __all__ = ["HEAD", "cursors", "metadata", "points", "records", "series", "tags",
 HEAD = "0002"  # the newest of migrations/versions
 
 metadata = MetaData()
+# SQLite compares bytes by default; PostgreSQL by the locale of its server unless told "C".
 _TEXT = Text().with_variant(Text(collation="C"), "postgresql")
 _ID = BigInteger().with_variant(Integer(), "sqlite")  # SQLite counts up only an INTEGER primary key
 

@@ -55,6 +55,7 @@ def _average(points: Sequence[Point]) -> float:
 
 
 def _percentile(percent: float, points: Sequence[Point]) -> float | None:
+    # Where only least, most and sum of several samples are known, any percentile would be made up.
     if any(low != high for low, high in map(_ends, points)):
         return None
     ranked = sorted(points, key=lambda point: point.value)
