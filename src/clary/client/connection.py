@@ -32,6 +32,7 @@ class Connection:
     def __init__(self, server: Server) -> None:
         place = urlsplit(server.url)
         self.server = server
+        # One connection for all pages, and no package that takes longer to import than the answer.
         self._http = http.client.HTTPConnection(place.hostname or "", place.port or 80, timeout=_TIMEOUT)
 
     def __enter__(self) -> Self:
@@ -52,6 +53,7 @@ class Connection:
             raise gateway.unreachable(self.server, str(error) or type(error).__name__) from error
         if response.status == 200:
             return answer
+        # Services differ in how they write it.
         message = answer.get("message") or answer.get("Message") or f"HTTP {response.status}"
         raise UsageError(str(message), where=operation)
 

@@ -79,6 +79,7 @@ def changes(server: Server, environ: Mapping[str, str]) -> Changes:
         "CLARY_ENDPOINT": server.url,
         "PYTHONPATH": _joined(str(HOOK), environ.get("PYTHONPATH", "").split(os.pathsep), os.pathsep),
     }
+    # Only where a proxy is set: NO_PROXY alone would change what other programs of the shell do.
     if any(_PROXY.fullmatch(name) and value for name, value in environ.items()):
         values |= _past_proxies(server.url, environ)
     found = (name for name in environ if _IN_THE_WAY.fullmatch(name))
@@ -95,6 +96,7 @@ def keys(folder: Path) -> tuple[str, str]:
 def _defaults(folder: Path) -> Path:
     path = folder / "run" / "sagemaker-defaults.yaml"
     text = _DEFAULTS.encode()
+    # Written only when it differs: `clary env` runs in every new shell, perhaps several at once.
     if not path.is_file() or path.read_bytes() != text:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(path, text)

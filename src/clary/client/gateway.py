@@ -33,6 +33,7 @@ class NotRunningError(UsageError):
 def running(folder: Path) -> Server:
     """The gateway that uses the home ``folder``. Raises NotRunningError when there is none."""
     server = home.read_server(folder)
+    # server.json of a gateway that was killed lies there until the next one has written its own.
     if server is not None and _holder(folder) == server.pid:
         return server
     if home.held(folder):
@@ -90,6 +91,7 @@ def start(folder: Path, options: Sequence[str] = (), *, timeout: float = STARTUP
     try:
         server = _started(folder, process, time.monotonic() + timeout)
     except BaseException:
+        # Ctrl-C while we wait: the session of its own keeps the key from reaching it.
         process.terminate()
         process.wait()
         raise
@@ -139,6 +141,7 @@ def _started(folder: Path, process: subprocess.Popen[bytes], deadline: float) ->
     _until(lambda: answers() or process.poll() is not None, deadline)
     if found:
         return found[0]
+    # What it said itself is better than that it did not come up.
     words = _last_line(log_file(folder))
     if process.poll() is None:
         raise UsageError("the platform did not come up in time", where=log_file(folder), hint=words)

@@ -38,6 +38,7 @@ def _platform(folder: Path, tell: Callable[[str], None]) -> Iterator[Server]:
         yield gateway.running(folder)
         return
     tell("no platform runs; starting one for the time of this command")
+    # A free port: the usual one may be another home's.
     server = gateway.start(folder, ["--port", "0"])
     try:
         yield server
@@ -58,6 +59,7 @@ def _run(command: Sequence[str], environ: dict[str, str]) -> int:
             raise UsageError(f"cannot be run ({error.strerror})", where=command[0]) from error
         children.append(child)
         code = child.wait()
+    # As shells say it: 128 + n of a process that signal n ended.
     return 128 - code if code < 0 else code
 
 
