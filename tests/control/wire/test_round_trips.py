@@ -49,13 +49,15 @@ def values(shape: Any, depth: int = 0, *, plain: bool = False) -> st.SearchStrat
     """Values of a shape; ``plain`` ones can stand in a header."""
     match shape.type_name:
         case "structure":
-            members = {name: m for name, m in shape.members.items() if depth < 4 or not hasattr(m, "members")}
+            deepest = 6 if shape.is_tagged_union else 4  # of a union exactly one member is set, so there must be one
+            members = {name: m for name, m in shape.members.items() if depth < deepest or not hasattr(m, "members")}
             members = {name: m for name, m in members.items() if not m.serialization.get("eventstream")}
             chosen = {
                 name: values(m, depth + 1, plain=bool(m.serialization.get("location"))) for name, m in members.items()
             }
             required = [name for name in shape.required_members if name in chosen and (depth == 0)]
-            optional = st.sets(st.sampled_from(sorted(chosen)), min_size=1, max_size=4) if chosen else st.just(set())
+            most = 1 if shape.is_tagged_union else 4
+            optional = st.sets(st.sampled_from(sorted(chosen)), min_size=1, max_size=most) if chosen else st.just(set())
             return optional.flatmap(
                 lambda names: st.fixed_dictionaries({name: chosen[name] for name in {*names, *required}})
             )
