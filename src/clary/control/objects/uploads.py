@@ -21,7 +21,7 @@ from pathlib import Path
 from clary.control.objects.base import NoSuchBucket
 from clary.control.objects.cloning import append
 from clary.control.objects.local import LocalStore
-from clary.control.objects.moving import link_or_clone
+from clary.control.objects.moving import link_or_clone, sync
 from clary.control.wire.errors import ServiceError
 
 __all__ = [
@@ -118,6 +118,7 @@ def uploads(store: LocalStore) -> Iterator[Upload]:
 
 def keep(upload: Upload, part: int, md5: str, staged: Path) -> None:
     """The staged file becomes the part, in place of another of its number. Raises ServiceError NoSuchUpload."""
+    # Five digits, so that names sort as numbers; the MD5 is the part's ETag, by which completing asks for it.
     name = f"{part:05}.{md5}"
     try:
         staged.rename(upload.folder / name)
@@ -139,6 +140,7 @@ def _parts(upload: Upload) -> Iterator[Part]:
 
 def latest(upload: Upload) -> list[Part]:
     """The parts in order of their numbers."""
+    # Two files of one number: a client sent the part again while the first was on its way. The later one counts.
     parts = sorted(_parts(upload), key=lambda part: (part.number, part.modified))
     return list({part.number: part for part in parts}.values())
 
@@ -164,6 +166,7 @@ def join(parts: Sequence[Part], staged: Path) -> None:
     if len(parts) == 1:
         # A link, so a part of any size costs nothing. The file is not written to again.
         link_or_clone(parts[0].path, staged)
+        sync(staged)
         return
     with staged.open("wb") as writer:
         for part in parts:
