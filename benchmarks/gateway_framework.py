@@ -170,9 +170,9 @@ def around(bare: Any, s3: Any, *, middleware: bool) -> Starlette:
     async def call(asked: Request) -> Response:
         head = Head.of(asked.scope)
         found = asked.state.signature if middleware else read_header(head)
-        outgoing = await bare._answer(head, found, await asked.body(), str(uuid.uuid4()))
-        headers = {name.decode(): value.decode() for name, value in outgoing.headers}
-        return Response(outgoing.body, outgoing.status, headers)
+        response = await bare._answer(head, found, await asked.body(), str(uuid.uuid4()))
+        headers = {name.decode(): value.decode() for name, value in response.headers}
+        return Response(response.body, response.status, headers)
 
     class Signed(BaseHTTPMiddleware):
         async def dispatch(self, asked: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:

@@ -12,12 +12,12 @@ import pytest
 import clary
 from clary.control.front_page import front_page
 from clary.control.settings import Settings
-from clary.control.wire.asgi import Head, Outgoing
+from clary.control.wire.asgi import Head, Response
 
 SETTINGS = Settings(port=4801, region="eu-west-1")
 
 
-def opened(host: str = "127.0.0.1:4801", *, signed: bool = False) -> Outgoing:
+def opened(host: str = "127.0.0.1:4801", *, signed: bool = False) -> Response:
     return front_page(SETTINGS, signed=signed)(Head("GET", "/", "", {"host": host} if host else {}))
 
 

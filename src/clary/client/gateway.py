@@ -86,6 +86,7 @@ def start(folder: Path, options: Sequence[str] = (), *, timeout: float = STARTUP
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
+            # Of its own, so that closing the terminal or Ctrl-C in it does not end the platform.
             start_new_session=True,
         )
     try:
@@ -114,6 +115,7 @@ def stop(folder: Path, *, timeout: float = SHUTDOWN) -> int:
         return holder
     except PermissionError as error:
         raise UsageError("the platform belongs to another user", where=f"process {holder}") from error
+    # The lock, not the process id: ids come again, and a lock goes with the process that holds it.
     if not _until(lambda: not home.held(folder), time.monotonic() + timeout):
         hint = f"`kill -9 {holder}` ends it; jobs go on"
         raise ClaryError(f"the platform has not stopped after {timeout:.0f} s", where=f"process {holder}", hint=hint)

@@ -17,7 +17,7 @@ from string import Template
 
 import clary
 from clary.control.settings import Settings
-from clary.control.wire.asgi import Head, Outgoing
+from clary.control.wire.asgi import Head, Response
 
 __all__ = ["front_page"]
 
@@ -29,10 +29,10 @@ _SIGNED = (
 )
 
 
-def front_page(settings: Settings, *, signed: bool) -> Callable[[Head], Outgoing]:
+def front_page(settings: Settings, *, signed: bool) -> Callable[[Head], Response]:
     """The answer to a browser's ``GET /``. ``signed`` says whether clients need the platform's own keys."""
 
-    def answer(head: Head) -> Outgoing:
+    def answer(head: Head) -> Response:
         template, style, headers = _parts()
         # The name the visitor came by works for their programs too, which ours need not (a forwarded port, another
         # machine). Whoever sends the request chooses it, so it is taken only where it can be nothing but a name.
@@ -47,7 +47,7 @@ def front_page(settings: Settings, *, signed: bool) -> Callable[[Head], Outgoing
             secret="..." if signed else "clary",
             keys=_SIGNED if signed else _ANY_KEYS,
         )
-        return Outgoing(200, list(headers), text.encode())
+        return Response(200, list(headers), text.encode())
 
     return answer
 

@@ -115,7 +115,7 @@ def program_of(image: str, kind: Kind, *, entrypoint: Sequence[str] = (), argume
     name, tag = repository(image)
     if framework := _framework(name, kind):
         # Before the entry point is looked at: to a framework's image SDK v3 sends one along with every script.
-        return Script(framework, kind, *_told_by(tag), tuple(entrypoint), tuple(arguments))
+        return Script(framework, kind, *_parse_tag(tag), tuple(entrypoint), tuple(arguments))
     if entrypoint or arguments:
         return Command(tuple(entrypoint), tuple(arguments))
     spec = next((spec for spec in SPECS if name == spec.name or name in spec.aliases), None)
@@ -153,7 +153,7 @@ def _framework(name: str, kind: Kind) -> str:
     return found["framework"] if found and found["kind"] == kind else ""
 
 
-def _told_by(tag: str) -> tuple[str, str, str]:
+def _parse_tag(tag: str) -> tuple[str, str, str]:
     """Version, Python and device of a tag such as ``2.0-transformers4.28-gpu-py310-cu118-ubuntu20.04``."""
     parts = tag.split("-")
     version = "-".join(takewhile(_VERSION.fullmatch, parts))  # of scikit-learn and XGBoost it has two parts: 1.2-1

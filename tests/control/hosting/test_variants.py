@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from clary.control.hosting.deployment import Plan
 from clary.control.hosting.failure import StartFailed
-from clary.control.hosting.variants import STARTUP_LIMIT, Shares, Variant, resolve
+from clary.control.hosting.variants import STARTUP_LIMIT, Variant, WeightedRoundRobin, resolve
 from clary.control.store.records import Store
 
 IMAGE = "1.dkr.ecr.eu-west-1.amazonaws.com/image-classification:1"
@@ -19,7 +19,7 @@ WEIGHTS = st.dictionaries(st.text("abc", min_size=1), st.integers(0, 9), min_siz
 
 
 def taken(weights: dict[str, float], calls: int) -> Counter[str]:
-    shares = Shares(weights)
+    shares = WeightedRoundRobin(weights)
     return Counter(shares.next() for _ in repeat(None, calls))
 
 
@@ -43,7 +43,7 @@ class TestShares:
         )
 
     def test_spread_not_in_runs(self):
-        shares = Shares({"a": 1, "b": 1, "c": 2})
+        shares = WeightedRoundRobin({"a": 1, "b": 1, "c": 2})
         assert "".join(islice(iter(shares.next, None), 8)) == "cabccabc"
 
     def test_fractions(self):

@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from clary.control.wire.app import BODY_LIMIT
-from clary.control.wire.asgi import Head, Outgoing
+from clary.control.wire.asgi import Head, Response
 from clary.control.wire.errors import ServiceError
 from clary.control.wire.operation import call
 from clary.errors import UsageError
@@ -513,8 +513,8 @@ def test_no_path_or_header_makes_the_server_fail(operations, make_app, path, met
 
 @pytest.mark.parametrize("credentials", [None, {"AKIDEXAMPLE": "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"}])
 def test_a_browser_gets_the_front_page_and_s3_clients_their_buckets(serving, make_app, client, credentials):
-    def front_page(head: Head) -> Outgoing:
-        return Outgoing(200, [(b"content-type", b"text/html")], head.headers["host"].encode())
+    def front_page(head: Head) -> Response:
+        return Response(200, [(b"content-type", b"text/html")], head.headers["host"].encode())
 
     url = serving(make_app(credentials=credentials, front_page=front_page))
     assert fetch(url + "/", Accept="text/html,*/*;q=0.8")[::2] == (200, urlsplit(url).netloc.encode())

@@ -36,6 +36,7 @@ def _to_gateway(builtins: dict[str, Any], **_: Any) -> None:
     if not endpoint:
         return
     named = builtins.get("SDK::Endpoint")
+    # What a program names and is not AWS's (another MinIO) stays where it is.
     if (named and _is_aws(_host(named))) or (not named and not _knows_variables()):
         builtins["SDK::Endpoint"] = endpoint
 
@@ -81,6 +82,7 @@ class _Loader:
         return getattr(self._loader, name)
 
     def exec_module(self, module: Any) -> None:
+        # Before it runs: inspect, pkgutil and importlib.reload ask for the loader.
         module.__spec__.loader = module.__loader__ = self._loader
         self._loader.exec_module(module)
         self._then(module)
@@ -95,6 +97,7 @@ class _Finder:
         if then is None:
             return None
         del _AFTER[name]
+        # Every import of the program asks each finder; one that has nothing left to find goes.
         if not _AFTER:
             sys.meta_path.remove(_Finder)
         for finder in sys.meta_path:

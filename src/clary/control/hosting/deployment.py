@@ -18,7 +18,7 @@ from clary.control.hosting.instance import Instance
 from clary.control.hosting.log import VariantLog
 from clary.control.hosting.model_data import place
 from clary.control.hosting.process import Worker
-from clary.control.hosting.variants import Shares, Variant
+from clary.control.hosting.variants import Variant, WeightedRoundRobin
 from clary.control.hosting.warm_worker import WarmWorker
 from clary.control.logs.streams import LogStore
 from clary.control.objects.base import ObjectStore
@@ -51,9 +51,9 @@ class Plan:
         variants = tuple(replace(one, **changes.get(one.name, {})) for one in self.variants)  # type: ignore[arg-type]
         return replace(self, variants=variants)
 
-    def shares(self) -> Shares:
+    def shares(self) -> WeightedRoundRobin:
         """Whose turn it is by the variants' weights."""
-        return Shares({one.name: one.weight for one in self.variants})
+        return WeightedRoundRobin({one.name: one.weight for one in self.variants})
 
     def summaries(self) -> list[dict[str, Any]]:
         """ProductionVariants as DescribeEndpoint answers them."""
@@ -122,6 +122,7 @@ class Deployment:
     async def close(self) -> None:
         """Stop the workers now; calls inside fail."""
         await asyncio.gather(*(one.close() for one in self._instances.values()))
+        # After the workers: their last lines belong in it.
         for log in self._logs.values():
             log.close()
 
@@ -176,5 +177,6 @@ async def _finished(work: Coroutine[Any, Any, None]) -> None:
     try:
         await asyncio.shield(task)
     except asyncio.CancelledError:
+        # The thread goes on writing whatever we do; the folder may be removed only when it has ended.
         await asyncio.gather(task, return_exceptions=True)
         raise

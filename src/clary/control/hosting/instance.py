@@ -135,6 +135,7 @@ class Instance:
         raise NotServing(f"{SENDINGS} workers in a row died under this request")
 
     async def _serving(self) -> Worker:
+        # A loop: what the wait brought may be gone again before this call's turn.
         while self._worker is None:
             if self._closed:
                 raise NotServing("the endpoint was changed or deleted under this request")
@@ -210,6 +211,7 @@ class Instance:
         """Seconds until the worker has been without calls for long enough; None: not for now."""
         if self._idle_after <= 0:
             return None
+        # Whatever takes long inside is no idleness; it is looked at again after as long a time.
         if self._calls:
             return self._idle_after
         return max(0.0, self._last_call + self._idle_after - asyncio.get_running_loop().time())

@@ -81,6 +81,7 @@ class Worker:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.STDOUT,
+                # The gateway's own environment below: PATH, proxies, CUDA_VISIBLE_DEVICES are the machine's.
                 env={**os.environ, **environment},
                 pass_fds=[listener.fileno()],
                 start_new_session=True,  # a Ctrl-C for the gateway is none for its workers
@@ -101,6 +102,7 @@ class Worker:
     def assign(self, assignment: Assignment, log: VariantLog) -> None:
         """Tell the worker what to serve and where its output goes. Raises StartFailed when it has ended."""
         self._log = log
+        # What it printed while it was nobody's belongs to the first who takes it.
         self._write_log(*self._lines)
         if not self.usable:
             raise StartFailed(self.exit_reason())
@@ -187,6 +189,7 @@ class Worker:
             ) as response:
                 answer = await response.read()
                 return Reply(response.status, answer, response.headers, time.perf_counter() - began)
+        # Nothing of an answer came, or half of one: the caller may send again, for predictions change nothing.
         except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError) as error:
             raise WorkerDied from error
 

@@ -117,6 +117,7 @@ class Hosting:
         if endpoint is None:
             return
         if endpoint.task is not None:
+            # Its workers are closed by the deployment itself, which ends with everything it had started.
             endpoint.task.cancel()
         if endpoint.live is not None:
             self._soon(endpoint.live.retire())
@@ -214,6 +215,7 @@ class Hosting:
         target = record.body["_target"]
         variants = resolve(self._store, target["config"])
         before = record.body.get("_deployment")
+        # RetainAllVariantProperties: an update of the model must not undo weights that were set meanwhile.
         if before is not None and target["retain"] is not None:
             variants = _retained(variants, Plan.read(before), target["retain"])
         return Plan(target["config"], tuple(variants))

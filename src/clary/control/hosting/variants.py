@@ -11,7 +11,7 @@ from clary.control.images import Builtin, program_of
 from clary.control.store.records import Store
 from clary.vision.algorithms.catalog import SPECS
 
-__all__ = ["STARTUP_LIMIT", "Shares", "Variant", "resolve"]
+__all__ = ["STARTUP_LIMIT", "Variant", "WeightedRoundRobin", "resolve"]
 
 STARTUP_LIMIT = 240.0  # seconds a container has to become healthy, unless the variant says otherwise
 
@@ -120,7 +120,7 @@ def _check_image(image: str, variant: str) -> None:
         )
 
 
-class Shares:
+class WeightedRoundRobin:
     """Whose turn it is, by weight: smooth weighted round robin, so that even few calls come in the right shares.
 
     Weights are 0 or more, 0: none at all, unless all are 0, which counts as all equal. Source: nginx,

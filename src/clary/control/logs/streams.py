@@ -209,6 +209,7 @@ class LogStore:
                 # A log may be removed and begun again under the same name, by hand or by a rotation.
                 if index is None or index.inode != status.st_ino or index.end > status.st_size:
                     index = self._indices[path] = _Index(status.st_ino)  # new, or another file than before
+            # Two requests may follow one stream; the file is read on by one of them.
             with index.lock:
                 if index.end < status.st_size:
                     _extend(index, file)
@@ -256,6 +257,7 @@ def _stamp(line: bytes) -> int:
 def _parts(message: str) -> Iterator[bytes]:
     """``message`` as lines of at most MESSAGE_LIMIT bytes; characters stay whole."""
     for line in message.split("\n"):
+        # A program may print bytes that were no UTF-8; Python has them as surrogates.
         data = line.encode(errors="backslashreplace")
         begin = 0
         while len(data) - begin > MESSAGE_LIMIT:

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from clary.control.objects.answers import Answer, Node, iso_date, xml_answer
 from clary.control.objects.base import NoSuchBucket
 from clary.control.objects.local import LocalStore
 from clary.control.objects.names import RESERVED, check_bucket_name
 from clary.control.objects.request import S3Request
+from clary.control.objects.responses import Node, S3Response, iso_date, xml_response
 from clary.control.objects.writing import parse_xml, text_of
 from clary.control.wire.errors import ServiceError
 
 __all__ = ["bucket_location", "create_bucket", "delete_bucket", "head_bucket", "list_buckets"]
 
 
-def list_buckets(store: LocalStore, request: S3Request) -> Answer:
+def list_buckets(store: LocalStore, request: S3Request) -> S3Response:
     prefix = request.query.get("prefix", "")
     found = ((name, created) for name, created in store.buckets() if name.startswith(prefix))
     nodes: list[Node] = [("Bucket", [("Name", name), ("CreationDate", iso_date(created))]) for name, created in found]
-    return xml_answer(
+    return xml_response(
         "ListAllMyBucketsResult", [("Owner", [("ID", "clary"), ("DisplayName", "clary")]), ("Buckets", nodes)]
     )
 
 
-async def create_bucket(store: LocalStore, request: S3Request, region: str) -> Answer:
+async def create_bucket(store: LocalStore, request: S3Request, region: str) -> S3Response:
     """Creating one's own bucket again changes nothing and succeeds. Raises ServiceError InvalidBucketName."""
     check_bucket_name(request.bucket)
     if request.bucket == RESERVED and not store.bucket_exists(RESERVED):
@@ -34,22 +34,22 @@ async def create_bucket(store: LocalStore, request: S3Request, region: str) -> A
     if body.strip():
         region = text_of(parse_xml(body, "CreateBucketConfiguration"), "LocationConstraint") or region
     store.create_bucket(request.bucket, region)
-    return Answer(200, {"location": f"/{request.bucket}"})
+    return S3Response(200, {"location": f"/{request.bucket}"})
 
 
-def head_bucket(store: LocalStore, request: S3Request, region: str) -> Answer:
-    return Answer(200, {"x-amz-bucket-region": _region(store, request, region), "content-type": "application/xml"})
+def head_bucket(store: LocalStore, request: S3Request, region: str) -> S3Response:
+    return S3Response(200, {"x-amz-bucket-region": _region(store, request, region), "content-type": "application/xml"})
 
 
-def delete_bucket(store: LocalStore, request: S3Request) -> Answer:
+def delete_bucket(store: LocalStore, request: S3Request) -> S3Response:
     store.delete_bucket(request.bucket)
-    return Answer(204)
+    return S3Response(204)
 
 
-def bucket_location(store: LocalStore, request: S3Request, region: str) -> Answer:
+def bucket_location(store: LocalStore, request: S3Request, region: str) -> S3Response:
     """The region; us-east-1 goes by no name."""
     found = _region(store, request, region)
-    answer = xml_answer("LocationConstraint", [])
+    answer = xml_response("LocationConstraint", [])
     assert isinstance(answer.body, bytes)
     # S3 answers an empty element for the oldest region, which is older than regions; boto3 gives None then.
     if found != "us-east-1":

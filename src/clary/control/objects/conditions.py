@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 
-from clary.control.objects.answers import http_date
+from clary.control.objects.responses import http_date
 from clary.control.wire.errors import ServiceError
 
 __all__ = ["check_conditions", "not_modified", "parse_range"]

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from clary.control.objects.access import check_access
-from clary.control.objects.answers import Answer, error_answer, send_answer
 from clary.control.objects.remote_endpoint import RemoteEndpoint
 from clary.control.objects.request import S3Request, parse
+from clary.control.objects.responses import S3Response, error_response, send_response
 from clary.control.wire.asgi import Disconnected, Receive, Scope, Send
 from clary.control.wire.errors import ServiceError
 
@@ -46,8 +46,8 @@ _SIGNATURE = frozenset({"AWSAccessKeyId", "Signature", "Expires"})
 class S3Forwarder:
     """An ASGI application. ``account`` is the one clients know: the endpoint's own is none of their business."""
 
-    def __init__(self, place: RemoteEndpoint, *, account: str) -> None:
-        self._place = place
+    def __init__(self, endpoint: RemoteEndpoint, *, account: str) -> None:
+        self._endpoint = endpoint
         self._account = account
         self._session: aiohttp.ClientSession | None = None
 
@@ -76,14 +76,16 @@ class S3Forwarder:
             check_access(request, self._account)
             await self._forward(scope, request, send)
         except ServiceError as error:
-            await send_answer(error_answer(error, request), request, send)
+            await send_response(error_response(error, request), request, send)
         except (aiohttp.ClientError, TimeoutError) as error:
+            # aiohttp reports a body that failed as its own error; ours, a wrong checksum, lies below it.
             if isinstance(error.__cause__, ServiceError):
-                await send_answer(error_answer(error.__cause__, request), request, send)
+                await send_response(error_response(error.__cause__, request), request, send)
                 return
             log.warning("%s %s: %r", request.method, request.resource, error)
-            text = f"The S3 server {self._place.url} cannot be reached: {error}"
-            await send_answer(error_answer(ServiceError("SlowDown", text, status=503), request), request, send)
+            # SlowDown, 503: every SDK tries that again, and a server that is being restarted is back by then.
+            text = f"The S3 server {self._endpoint.url} cannot be reached: {error}"
+            await send_response(error_response(ServiceError("SlowDown", text, status=503), request), request, send)
         except Disconnected:
             return
 
@@ -91,8 +93,9 @@ class S3Forwarder:
         from yarl import URL
 
         assert self._session is not None, "not started"
-        url = self._place.url + _target(scope)
+        url = self._endpoint.url + _target(scope)
         body = request.body()
+        # All others go on, metadata and conditions among them: the endpoint judges them.
         headers = {name: value for name, value in request.headers.items() if name not in _NOT_SENT}
         _drop_framing(headers)
         if body.length is not None:
@@ -100,8 +103,8 @@ class S3Forwarder:
         # S3 wants to know the length before the body.
         elif request.method in ("PUT", "POST"):
             raise ServiceError("MissingContentLength", "You must provide the Content-Length HTTP header.", status=411)
-        _sign(request.method, url, headers, self._place)
-        # aiohttp wraps what a body raises in an error of its own, at a place that depends on how far it was.
+        _sign(request.method, url, headers, self._endpoint)
+        # aiohttp wraps what a body raises in an error of its own, at a point that depends on how far it was.
         failure: list[BaseException] = []
         data = _pieces(body, failure) if body.length else None
         try:
@@ -115,7 +118,7 @@ class S3Forwarder:
             ) as reply:
                 if failure:
                     raise failure[0]
-                await send_answer(_answer(reply), request, send)
+                await send_response(_answer(reply), request, send)
         except Exception as error:
             if failure and error is not failure[0]:
                 raise failure[0] from error
@@ -132,7 +135,7 @@ async def _pieces(body: AsyncIterator[bytes] | Any, failure: list[BaseException]
         raise
 
 
-def _answer(reply: aiohttp.ClientResponse) -> Answer:
+def _answer(reply: aiohttp.ClientResponse) -> S3Response:
     headers = {name.lower(): value for name, value in reply.headers.items()}
     headers = {n: v for n, v in headers.items() if n not in _NOT_PASSED and not n.startswith("access-control-")}
     status = reply.status
@@ -140,7 +143,7 @@ def _answer(reply: aiohttp.ClientResponse) -> Answer:
         # Some servers answer a range with 200 and the checksum of the whole, which clients would hold against the part.
         headers = {n: v for n, v in headers.items() if not n.startswith("x-amz-checksum-")}
         status = 206
-    return Answer(status, headers, reply.content.iter_chunked(PIECE))
+    return S3Response(status, headers, reply.content.iter_chunked(PIECE))
 
 
 def _target(scope: Scope) -> str:
@@ -161,9 +164,9 @@ def _drop_framing(headers: dict[str, str]) -> None:
         headers["content-encoding"] = rest
 
 
-def _sign(method: str, url: str, headers: dict[str, str], place: RemoteEndpoint) -> None:
+def _sign(method: str, url: str, headers: dict[str, str], endpoint: RemoteEndpoint) -> None:
     """Signature version 4 over everything but the body, added to ``headers``."""
-    if not place.access_key:
+    if not endpoint.access_key:
         return
     from botocore.auth import S3SigV4Auth
     from botocore.awsrequest import AWSRequest
@@ -175,9 +178,9 @@ def _sign(method: str, url: str, headers: dict[str, str], place: RemoteEndpoint)
         def payload(self, request: Any) -> str:
             return "UNSIGNED-PAYLOAD"
 
-    credentials = Credentials(place.access_key, place.secret_key, place.token or None)
+    credentials = Credentials(endpoint.access_key, endpoint.secret_key, endpoint.token or None)
     request = AWSRequest(method=method, url=url, headers=dict(headers))
-    Unsigned(credentials, "s3", place.region).add_auth(request)
+    Unsigned(credentials, "s3", endpoint.region).add_auth(request)
     headers.clear()
     headers.update({name.lower(): value for name, value in request.headers.items()})
     headers["host"] = urlsplit(url).netloc

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
-from clary.control.objects.answers import Answer, Node, iso_date, xml_answer
 from clary.control.objects.local import LocalStore
 from clary.control.objects.request import S3Request
+from clary.control.objects.responses import Node, S3Response, iso_date, xml_response
 from clary.control.objects.walking import PAST, ListedObject
 from clary.control.wire.errors import ServiceError
 
@@ -26,7 +26,7 @@ class _Page:
     after: bytes = b""  # where the next page goes on
 
 
-def list_objects(store: LocalStore, request: S3Request) -> Answer:
+def list_objects(store: LocalStore, request: S3Request) -> S3Response:
     """ListObjects, the first version: pages by ``marker``."""
     query = request.query
     marker = query.get("marker", "").encode()
@@ -44,7 +44,7 @@ def list_objects(store: LocalStore, request: S3Request) -> Answer:
     return _answer(store, request, page, head, owner=True)
 
 
-def list_objects_v2(store: LocalStore, request: S3Request) -> Answer:
+def list_objects_v2(store: LocalStore, request: S3Request) -> S3Response:
     """ListObjectsV2: pages by ``continuation-token``."""
     query = request.query
     token = query.get("continuation-token")
@@ -96,7 +96,7 @@ def _grouped(found: Iterator[ListedObject], prefix: bytes, delimiter: bytes, aft
             yield ListedObject(common, entry.path, None)
 
 
-def _answer(store: LocalStore, request: S3Request, page: _Page, head: list[Node], *, owner: bool) -> Answer:
+def _answer(store: LocalStore, request: S3Request, page: _Page, head: list[Node], *, owner: bool) -> S3Response:
     query = request.query
     nodes: list[Node] = [("Name", request.bucket), ("Prefix", _encoded(request, query.get("prefix", "")))]
     nodes += head
@@ -111,7 +111,7 @@ def _answer(store: LocalStore, request: S3Request, page: _Page, head: list[Node]
             nodes.append(("Contents", _contents(store, request, entry, owner=owner)))
         else:
             nodes.append(("CommonPrefixes", [("Prefix", _encoded(request, entry.key.decode()))]))
-    return xml_answer("ListBucketResult", nodes)
+    return xml_response("ListBucketResult", nodes)
 
 
 def _contents(store: LocalStore, request: S3Request, entry: ListedObject, *, owner: bool) -> list[Node]:

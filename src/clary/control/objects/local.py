@@ -30,7 +30,9 @@ from clary.control.wire.errors import ServiceError
 
 __all__ = ["LocalStore"]
 
+# Inside the root, so that a rename stays on one disk; a name no bucket can have.
 STAGING = ".staging"
+# An upload of a large object over a slow line takes minutes, not an hour between two writes.
 LEFT_OVER = 3600.0  # seconds after which a staged file belongs to nobody
 RETRIES = 20  # of a rename whose folder another request is just removing
 
@@ -111,9 +113,10 @@ class LocalStore:
             elif _is_folder(path):
                 self.metadata.forget(path)
         with suppress(OSError):  # a folder that is not empty stays
+            # Folders are no objects: those that only held the deleted key go with it, as a prefix vanishes on S3.
             self._prune(path)
 
-    # what the S3 front needs beyond it
+    # what the S3 app needs beyond it
 
     def buckets(self) -> Iterator[tuple[str, float]]:
         """Names with the time of creation (epoch seconds), in name order."""
@@ -211,6 +214,8 @@ class LocalStore:
         """
         check_key(key)
         if key.endswith("/"):
+            # S3 would keep bytes under a key that ends in a slash; a folder has none, so they are refused rather than
+            # lost.
             status = staged.stat()
             if status.st_size:
                 text = f"The key {key!r} ends in a slash: such an object is a folder here and holds no bytes"
@@ -227,13 +232,15 @@ class LocalStore:
             except (NotADirectoryError, IsADirectoryError, FileExistsError) as error:
                 if isinstance(error, FileExistsError) and new and target.is_file():
                     raise
+                # The way is blocked by an object, not by an empty folder that a neighbour left: then no second try
+                # helps.
                 if self._is_below_file(target) or (_is_folder(target) and not self._drop_folder(target)):
                     raise _folder_and_file(bucket, key) from error
             except FileNotFoundError:
                 if not staged.exists():
                     raise
             # else a neighbour was just making or removing the folder
-        raise _restless(bucket, key)
+        raise _contended(bucket, key)
 
     def mark_folder(self, bucket: str, key: str, metadata: ObjectMetadata) -> None:
         """Make the folder that the empty object ``key``, ending in a slash, stands for. Raises as ``adopt``."""
@@ -249,7 +256,7 @@ class LocalStore:
                     raise _folder_and_file(bucket, key) from error
             except FileNotFoundError:
                 pass  # removed by the deletion of a neighbour
-        raise _restless(bucket, key)
+        raise _contended(bucket, key)
 
     def sweep(self) -> None:
         """Remove what killed processes left in the staging folder."""
@@ -325,5 +332,5 @@ def _folder_and_file(bucket: str, key: str) -> ServiceError:
     return ServiceError("InvalidArgument", f"s3://{bucket}/{key} cannot be stored beside the objects there: {what}")
 
 
-def _restless(bucket: str, key: str) -> ServiceError:
+def _contended(bucket: str, key: str) -> ServiceError:
     return ServiceError("OperationAborted", f"s3://{bucket}/{key} changes too often; try again", status=409)

@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 
 from clary.control.objects import uploads as on_disk
-from clary.control.objects.answers import Answer, Node, iso_date, xml_answer
 from clary.control.objects.base import NoSuchBucket, NoSuchKey
 from clary.control.objects.conditions import check_conditions, parse_range
 from clary.control.objects.listing import PAGE_LIMIT, number
@@ -16,6 +15,7 @@ from clary.control.objects.local import LocalStore
 from clary.control.objects.object_metadata import ObjectMetadata
 from clary.control.objects.reading import stored_headers
 from clary.control.objects.request import S3Request
+from clary.control.objects.responses import Node, S3Response, iso_date, xml_response
 from clary.control.objects.staging import stage
 from clary.control.objects.uploads import Part, Upload
 from clary.control.objects.writing import adopt, check_target, copy_source, malformed, parse_xml, text_of
@@ -34,25 +34,25 @@ __all__ = [
 PART_LIMIT = 10_000
 
 
-async def create_upload(store: LocalStore, request: S3Request) -> Answer:
+async def create_upload(store: LocalStore, request: S3Request) -> S3Response:
     check_target(store, request)
     if request.key.endswith("/"):
         raise ServiceError("InvalidArgument", f"The key {request.key!r} ends in a slash: such an object holds no bytes")
     upload = on_disk.create(store, request.bucket, request.key, stored_headers(request.headers))
     nodes: list[Node] = [("Bucket", request.bucket), ("Key", request.key), ("UploadId", upload.id)]
-    return xml_answer("InitiateMultipartUploadResult", nodes)
+    return xml_response("InitiateMultipartUploadResult", nodes)
 
 
-async def upload_part(store: LocalStore, request: S3Request) -> Answer:
+async def upload_part(store: LocalStore, request: S3Request) -> S3Response:
     upload, part = _find(store, request), _part_number(request)
     body = request.body()
     staged = await stage(store, body)
     with store.dropping(staged.path):
         on_disk.keep(upload, part, staged.md5, staged.path)
-    return Answer(200, {"etag": f'"{staged.md5}"', **body.checksums.announced})
+    return S3Response(200, {"etag": f'"{staged.md5}"', **body.checksums.announced})
 
 
-async def upload_part_copy(store: LocalStore, request: S3Request) -> Answer:
+async def upload_part_copy(store: LocalStore, request: S3Request) -> S3Response:
     """A part that is an object, or a range of one."""
     upload, part = _find(store, request), _part_number(request)
     bucket, key = copy_source(request)
@@ -68,10 +68,10 @@ async def upload_part_copy(store: LocalStore, request: S3Request) -> Answer:
         except FileNotFoundError as error:
             raise NoSuchKey(bucket, key) from error
         on_disk.keep(upload, part, md5, staged)
-    return xml_answer("CopyPartResult", [("LastModified", iso_date(time.time())), ("ETag", f'"{md5}"')])
+    return xml_response("CopyPartResult", [("LastModified", iso_date(time.time())), ("ETag", f'"{md5}"')])
 
 
-async def complete_upload(store: LocalStore, request: S3Request) -> Answer:
+async def complete_upload(store: LocalStore, request: S3Request) -> S3Response:
     """Join the parts named in the body. Asked again after it succeeded, it succeeds again."""
     document = parse_xml(await request.small_body(), "CompleteMultipartUpload")
     asked = [(text_of(each, "PartNumber"), text_of(each, "ETag").strip('"')) for each in document]
@@ -97,19 +97,20 @@ async def complete_upload(store: LocalStore, request: S3Request) -> Answer:
             if metadata := _completed(store, request):  # by the same request sent twice
                 return _result(request, metadata.etag)
             raise on_disk.unknown() from None
+        # The id stays with the object: by it a repeated completion is known for what it is.
         store.metadata.write(staged, ObjectMetadata(etag=etag, headers=upload.headers, upload=upload.id))
         await adopt(store, request, staged)
     await asyncio.to_thread(on_disk.remove, upload)
     return _result(request, etag)
 
 
-def abort_upload(store: LocalStore, request: S3Request) -> Answer:
+def abort_upload(store: LocalStore, request: S3Request) -> S3Response:
     upload = _find(store, request)
     on_disk.remove(upload)
-    return Answer(204)
+    return S3Response(204)
 
 
-def list_parts(store: LocalStore, request: S3Request) -> Answer:
+def list_parts(store: LocalStore, request: S3Request) -> S3Response:
     upload = _find(store, request)
     limit = min(number(request, "max-parts", PAGE_LIMIT), PAGE_LIMIT)
     marker = number(request, "part-number-marker", 0)
@@ -121,10 +122,10 @@ def list_parts(store: LocalStore, request: S3Request) -> Answer:
         nodes.append(("NextPartNumberMarker", str(parts[limit - 1].number)))
     nodes += [("StorageClass", "STANDARD"), ("Initiator", [("ID", "clary")]), ("Owner", [("ID", "clary")])]
     nodes += [("Part", _describe(part)) for part in parts[:limit]]
-    return xml_answer("ListPartsResult", nodes)
+    return xml_response("ListPartsResult", nodes)
 
 
-def list_uploads(store: LocalStore, request: S3Request) -> Answer:
+def list_uploads(store: LocalStore, request: S3Request) -> S3Response:
     if not store.bucket_exists(request.bucket):
         raise NoSuchBucket(request.bucket)
     limit = min(number(request, "max-uploads", PAGE_LIMIT), PAGE_LIMIT)
@@ -143,7 +144,7 @@ def list_uploads(store: LocalStore, request: S3Request) -> Answer:
     for each in uploads[:limit]:
         members = [("Key", each.key), ("UploadId", each.id), ("Initiated", iso_date(each.created))]
         nodes.append(("Upload", [*members, ("StorageClass", "STANDARD")]))
-    return xml_answer("ListMultipartUploadsResult", nodes)
+    return xml_response("ListMultipartUploadsResult", nodes)
 
 
 def _find(store: LocalStore, request: S3Request) -> Upload:
@@ -170,7 +171,7 @@ def _copy_range(source: Path, staged: Path, start: int, stop: int) -> str:
 
 
 def _completed(store: LocalStore, request: S3Request) -> ObjectMetadata | None:
-    """Facts of the object if this very upload made it."""
+    """The metadata of the object if this very upload made it."""
     try:
         path, status = store.locate(request.bucket, request.key)
     except NoSuchKey:
@@ -179,9 +180,9 @@ def _completed(store: LocalStore, request: S3Request) -> ObjectMetadata | None:
     return metadata if metadata.upload == request.query["uploadId"] else None
 
 
-def _result(request: S3Request, etag: str) -> Answer:
+def _result(request: S3Request, etag: str) -> S3Response:
     nodes: list[Node] = [("Location", request.resource), ("Bucket", request.bucket), ("Key", request.key)]
-    return xml_answer("CompleteMultipartUploadResult", [*nodes, ("ETag", f'"{etag}"')])
+    return xml_response("CompleteMultipartUploadResult", [*nodes, ("ETag", f'"{etag}"')])
 
 
 def _describe(part: Part) -> list[Node]:

@@ -45,7 +45,7 @@ class ObjectMetadata:
 
 
 class MetadataStore:
-    """Reads and writes Facts of files; thread-safe as far as one file is written by one thread."""
+    """Reads and writes the metadata of files; thread-safe as far as one file is written by one thread."""
 
     def __init__(self) -> None:
         self._memory: OrderedDict[tuple[int, int], dict[str, Any]] = OrderedDict()

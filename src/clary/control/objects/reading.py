@@ -7,13 +7,13 @@ import os
 import stat
 from collections.abc import AsyncGenerator, Mapping
 
-from clary.control.objects.answers import Answer, http_date
 from clary.control.objects.base import NoSuchKey
 from clary.control.objects.conditions import check_conditions, not_modified, parse_range
 from clary.control.objects.listing import number
 from clary.control.objects.local import LocalStore
 from clary.control.objects.object_metadata import ObjectMetadata
 from clary.control.objects.request import S3Request
+from clary.control.objects.responses import S3Response, http_date
 from clary.control.wire.errors import ServiceError
 
 __all__ = ["CONTENT_TYPE", "STORED_HEADERS", "get_object", "stored_headers"]
@@ -33,12 +33,12 @@ AT_ONCE = 64 << 10  # bytes read on the event loop; more are read in a thread
 PIECE = 1 << 20
 
 
-async def get_object(store: LocalStore, request: S3Request) -> Answer:
+async def get_object(store: LocalStore, request: S3Request) -> S3Response:
     """GetObject or HeadObject, by the method of the request."""
     path, status = store.locate(request.bucket, request.key)
     if stat.S_ISDIR(status.st_mode):
         headers = _headers(store.metadata.read(path, status), status, request)
-        return Answer(200, headers | {"content-length": "0"})
+        return S3Response(200, headers | {"content-length": "0"})
     try:
         # Opened before its metadata are read: from here on a PUT of the same key replaces the name, not this file.
         # NOFOLLOW: the name may have become a link since it was looked up.
@@ -74,14 +74,14 @@ def stored_headers(headers: Mapping[str, str]) -> dict[str, str]:
     return kept | meta
 
 
-def _describe(store: LocalStore, request: S3Request, file: int) -> tuple[Answer, int, int]:
+def _describe(store: LocalStore, request: S3Request, file: int) -> tuple[S3Response, int, int]:
     """The answer without body, and the range of bytes asked for."""
     status = os.fstat(file)
     metadata = store.metadata.read(file, status)
     check_conditions(request.headers, metadata.etag, status.st_mtime)
     headers = _headers(metadata, status, request)
     if not_modified(request.headers, metadata.etag, status.st_mtime):
-        return Answer(304, headers), 0, 0
+        return S3Response(304, headers), 0, 0
     size = status.st_size
     # Objects keep no borders of parts. Every object has a first part, which transfer managers ask for.
     if number(request, "partNumber", 1) != 1:
@@ -91,7 +91,7 @@ def _describe(store: LocalStore, request: S3Request, file: int) -> tuple[Answer,
     headers["content-length"] = str(stop - start)
     if asked:
         headers["content-range"] = f"bytes {start}-{stop - 1}/{size}"
-    return Answer(206 if asked else 200, headers), start, stop
+    return S3Response(206 if asked else 200, headers), start, stop
 
 
 def _headers(metadata: ObjectMetadata, status: os.stat_result, request: S3Request) -> dict[str, str]:

@@ -28,8 +28,8 @@ class RemoteStore:
 
     local = False
 
-    def __init__(self, place: RemoteEndpoint) -> None:
-        self._place = place
+    def __init__(self, endpoint: RemoteEndpoint) -> None:
+        self._endpoint = endpoint
 
     def bucket_exists(self, bucket: str) -> bool:
         try:
@@ -49,7 +49,7 @@ class RemoteStore:
     def open(self, bucket: str, key: str) -> BinaryIO:
         with self._errors(bucket, key):
             answer = self._client.get_object(Bucket=bucket, Key=key)
-        return io.BufferedReader(_Stream(answer["Body"], self._place.url), 1 << 20)
+        return io.BufferedReader(_Stream(answer["Body"], self._endpoint.url), 1 << 20)
 
     def fetch(self, bucket: str, key: str, path: Path) -> None:
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.")
@@ -91,8 +91,8 @@ class RemoteStore:
         from botocore import UNSIGNED
         from botocore.config import Config
 
-        place = self._place
-        options: dict[str, Any] = {} if place.access_key else {"signature_version": UNSIGNED}
+        endpoint = self._endpoint
+        options: dict[str, Any] = {} if endpoint.access_key else {"signature_version": UNSIGNED}
         config = Config(
             max_pool_connections=CONNECTIONS,
             retries={"mode": "standard", "total_max_attempts": 4},
@@ -105,11 +105,11 @@ class RemoteStore:
         )
         return boto3.session.Session().client(
             "s3",
-            endpoint_url=place.url,
-            region_name=place.region,
-            aws_access_key_id=place.access_key or None,
-            aws_secret_access_key=place.secret_key or None,
-            aws_session_token=place.token or None,
+            endpoint_url=endpoint.url,
+            region_name=endpoint.region,
+            aws_access_key_id=endpoint.access_key or None,
+            aws_secret_access_key=endpoint.secret_key or None,
+            aws_session_token=endpoint.token or None,
             config=config,
         )
 
@@ -122,9 +122,9 @@ class RemoteStore:
         try:
             yield
         except ClientError as error:
-            raise _translated(error, bucket, key, self._place.url) from error
+            raise _translated(error, bucket, key, self._endpoint.url) from error
         except (BotoCoreError, Boto3Error) as error:
-            text = f"The S3 server {self._place.url} does not answer as it should: {error}"
+            text = f"The S3 server {self._endpoint.url} does not answer as it should: {error}"
             raise ServiceError("ServiceUnavailable", text, status=503) from error
 
 

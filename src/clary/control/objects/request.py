@@ -31,6 +31,7 @@ class S3Request:
     _receive: Receive
     asked_for_body: bool = False
     body_ended: bool = False
+    # The form of S3's own ids.
     id: str = field(default_factory=lambda: uuid.uuid4().hex[:16].upper())
 
     @property
@@ -106,6 +107,7 @@ class Body:
                 if held:
                     yield held
                 held = piece
+        # Before the last piece goes out: see the class.
         self._check(total)
         if held:
             yield held

@@ -13,9 +13,9 @@ from xml.sax.saxutils import escape
 from clary.control.objects.request import S3Request
 from clary.control.wire.asgi import Disconnected, Send
 from clary.control.wire.errors import ServiceError
-from clary.control.wire.refusals import s3_error_xml
+from clary.control.wire.xml import s3_error
 
-__all__ = ["Answer", "Node", "error_answer", "http_date", "iso_date", "send_answer", "xml_answer"]
+__all__ = ["Node", "S3Response", "error_response", "http_date", "iso_date", "send_response", "xml_response"]
 
 NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 # A tree of elements: name and text, or name and children.
@@ -24,7 +24,7 @@ _ENTITIES = {'"': "&quot;"} | {chr(code): f"&#x{code:X};" for code in range(32)}
 
 
 @dataclass(slots=True)
-class Answer:
+class S3Response:
     """``body`` is streamed where it is an iterator; then ``headers`` must hold content-length."""
 
     status: int = 200
@@ -32,21 +32,21 @@ class Answer:
     body: bytes | AsyncIterator[bytes] = b""
 
 
-def xml_answer(name: str, children: Sequence[Node], *, status: int = 200) -> Answer:
+def xml_response(name: str, children: Sequence[Node], *, status: int = 200) -> S3Response:
     text = "".join(_render(child) for child in children)
     document = f'<?xml version="1.0" encoding="UTF-8"?>\n<{name} xmlns="{NAMESPACE}">{text}</{name}>'
-    return Answer(status, {"content-type": "application/xml"}, document.encode())
+    return S3Response(status, {"content-type": "application/xml"}, document.encode())
 
 
-def error_answer(error: ServiceError, request: S3Request) -> Answer:
+def error_response(error: ServiceError, request: S3Request) -> S3Response:
     """The error as S3 words it; a HEAD gets its status only."""
     headers = {"content-type": "application/xml"} | error.members.get("headers", {})
     if request.method == "HEAD":
-        return Answer(error.status, headers)
-    return Answer(error.status, headers, s3_error_xml(error, request.resource, request.id))
+        return S3Response(error.status, headers)
+    return S3Response(error.status, headers, s3_error(error, request.resource, request.id))
 
 
-async def send_answer(answer: Answer, request: S3Request, send: Send) -> None:
+async def send_response(answer: S3Response, request: S3Request, send: Send) -> None:
     """Write ``answer`` out; the answer to a HEAD goes without its body."""
     body = answer.body
     headers = answer.headers

@@ -13,15 +13,15 @@ from collections.abc import Awaitable, Callable
 
 from clary.control.objects import buckets, listing, multipart, reading, writing
 from clary.control.objects.access import check_access
-from clary.control.objects.answers import Answer, Node, error_answer, send_answer, xml_answer
 from clary.control.objects.local import LocalStore
 from clary.control.objects.request import S3Request, parse
+from clary.control.objects.responses import Node, S3Response, error_response, send_response, xml_response
 from clary.control.wire.asgi import Disconnected, Receive, Scope, Send
 from clary.control.wire.errors import ServiceError
 
 __all__ = ["S3App"]
 
-Reply = Answer | Awaitable[Answer]
+Reply = S3Response | Awaitable[S3Response]
 Handler = Callable[["S3App", S3Request], Reply]
 
 log = logging.getLogger(__name__)
@@ -53,15 +53,17 @@ class S3App:
             # A client that sends its body before it looks for an answer would see a broken connection, not the error.
             except ServiceError as error:
                 await request.drain()
-                answer = error_answer(error, request)
+                answer = error_response(error, request)
             except OSError as error:
                 log.exception("%s %s", request.method, request.resource)
-                answer = error_answer(ServiceError("InternalError", f"{error.strerror or error}", status=500), request)
-            await send_answer(answer, request, send)
+                answer = error_response(
+                    ServiceError("InternalError", f"{error.strerror or error}", status=500), request
+                )
+            await send_response(answer, request, send)
         except Disconnected:
             return
 
-    async def _answer(self, request: S3Request) -> Answer:
+    async def _answer(self, request: S3Request) -> S3Response:
         check_access(request, self._account)
         # A bucket that never had versions has one of each object, whose id is the word "null": SDKs may name it.
         if request.query.get("versionId", "null") not in ("null", ""):
@@ -102,7 +104,7 @@ def _get_object(app: S3App, request: S3Request) -> Reply:
 def _versioning(app: S3App, request: S3Request) -> Reply:
     app.store.region(request.bucket)
     # Empty means: never switched on. boto3 and the SageMaker SDK ask; NotImplemented would end them.
-    return xml_answer("VersioningConfiguration", [])
+    return xml_response("VersioningConfiguration", [])
 
 
 def _acl(app: S3App, request: S3Request) -> Reply:
@@ -111,15 +113,15 @@ def _acl(app: S3App, request: S3Request) -> Reply:
     app.store.region(request.bucket)
     # One owner with every right is what S3 answers for a private bucket; tools compare just that.
     grant: list[Node] = [("Grantee", [("ID", "clary")]), ("Permission", "FULL_CONTROL")]
-    return xml_answer("AccessControlPolicy", [_OWNER, ("AccessControlList", [("Grant", grant)])])
+    return xml_response("AccessControlPolicy", [_OWNER, ("AccessControlList", [("Grant", grant)])])
 
 
 def _tagging(app: S3App, request: S3Request) -> Reply:
     app.store.locate(request.bucket, request.key)
-    return xml_answer("Tagging", [("TagSet", [])])
+    return xml_response("Tagging", [("TagSet", [])])
 
 
-async def _list(app: S3App, request: S3Request) -> Answer:
+async def _list(app: S3App, request: S3Request) -> S3Response:
     # Version 1 has no list-type; old SDKs and s3fs still ask so.
     version = request.query.get("list-type", "1")
     return await asyncio.to_thread(

@@ -28,9 +28,9 @@ class ObjectService:
         self._local: LocalStore | None = None
         self._forwarder: S3Forwarder | None = None
         if settings.s3_endpoint:
-            place = RemoteEndpoint.from_environment(settings.s3_endpoint, settings.region)
-            self.store = RemoteStore(place)
-            self.app = self._forwarder = S3Forwarder(place, account=settings.account)
+            endpoint = RemoteEndpoint.from_environment(settings.s3_endpoint, settings.region)
+            self.store = RemoteStore(endpoint)
+            self.app = self._forwarder = S3Forwarder(endpoint, account=settings.account)
         else:
             self.store = self._local = LocalStore(settings.s3_root)
             self.app = S3App(self._local, account=settings.account, region=settings.region)

@@ -73,6 +73,7 @@ async def _in_batches(body: Body, write: Callable[[bytes], None], length: int) -
     async for piece in body:
         batch.append(piece)
         waiting += len(piece)
+        # One hop a megabyte: the server hands out 64 kB at a time.
         if waiting >= BATCH:
             await asyncio.to_thread(write, b"".join(batch))
             batch, waiting = [], 0

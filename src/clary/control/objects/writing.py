@@ -10,7 +10,6 @@ from pathlib import Path
 from urllib.parse import unquote
 from xml.etree import ElementTree
 
-from clary.control.objects.answers import Answer, Node, iso_date, xml_answer
 from clary.control.objects.base import NoSuchBucket, NoSuchKey
 from clary.control.objects.cloning import clone
 from clary.control.objects.conditions import check_conditions
@@ -19,6 +18,7 @@ from clary.control.objects.names import check_key
 from clary.control.objects.object_metadata import ObjectMetadata
 from clary.control.objects.reading import stored_headers
 from clary.control.objects.request import S3Request
+from clary.control.objects.responses import Node, S3Response, iso_date, xml_response
 from clary.control.objects.staging import stage
 from clary.control.wire.errors import ServiceError
 
@@ -39,7 +39,7 @@ _CONDITIONAL = threading.Lock()  # between the look at the old object and the re
 _PROMISES = ("x-amz-tagging", "x-amz-object-lock-mode", "x-amz-object-lock-legal-hold")
 
 
-async def put_object(store: LocalStore, request: S3Request) -> Answer:
+async def put_object(store: LocalStore, request: S3Request) -> S3Response:
     """Store the body under the key: all of it, or nothing and the old object stays."""
     check_target(store, request)
     check_overwrite(store, request)
@@ -50,10 +50,10 @@ async def put_object(store: LocalStore, request: S3Request) -> Answer:
         # Before the rename: an object that can be seen has its ETag, also where we are killed here.
         store.metadata.write(staged.path, ObjectMetadata(etag=staged.md5, headers=headers))
         await adopt(store, request, staged.path)
-    return Answer(200, {"etag": f'"{staged.md5}"', **body.checksums.announced})
+    return S3Response(200, {"etag": f'"{staged.md5}"', **body.checksums.announced})
 
 
-async def copy_object(store: LocalStore, request: S3Request) -> Answer:
+async def copy_object(store: LocalStore, request: S3Request) -> S3Response:
     """A copy of the object named by ``x-amz-copy-source``, with its headers or those of the request."""
     check_target(store, request)
     bucket, key = copy_source(request)
@@ -77,15 +77,15 @@ async def copy_object(store: LocalStore, request: S3Request) -> Answer:
         store.metadata.write(staged, ObjectMetadata(etag=metadata.etag, headers=kept))
         await adopt(store, request, staged)
     changed = store.locate(request.bucket, request.key)[1].st_mtime
-    return xml_answer("CopyObjectResult", [("LastModified", iso_date(changed)), ("ETag", f'"{metadata.etag}"')])
+    return xml_response("CopyObjectResult", [("LastModified", iso_date(changed)), ("ETag", f'"{metadata.etag}"')])
 
 
-def delete_object(store: LocalStore, request: S3Request) -> Answer:
+def delete_object(store: LocalStore, request: S3Request) -> S3Response:
     store.delete(request.bucket, request.key)
-    return Answer(204)
+    return S3Response(204)
 
 
-async def delete_objects(store: LocalStore, request: S3Request) -> Answer:
+async def delete_objects(store: LocalStore, request: S3Request) -> S3Response:
     """Up to 1000 keys, each reported on its own."""
     if not store.bucket_exists(request.bucket):
         raise NoSuchBucket(request.bucket)
@@ -95,7 +95,7 @@ async def delete_objects(store: LocalStore, request: S3Request) -> Answer:
         raise malformed(f"it must name 1 to {DELETE_LIMIT} keys")
     quiet = text_of(document, "Quiet").lower() == "true"
     nodes = await asyncio.to_thread(_delete_each, store, request.bucket, keys)
-    return xml_answer("DeleteResult", [node for node in nodes if not (quiet and node[0] == "Deleted")])
+    return xml_response("DeleteResult", [node for node in nodes if not (quiet and node[0] == "Deleted")])
 
 
 def check_target(store: LocalStore, request: S3Request) -> None:

@@ -32,6 +32,7 @@ def open_database(text: str) -> Engine:
     try:
         engine = _sqlite(url) if url.get_backend_name() == "sqlite" else _postgresql(url)
         try:
+            # Without this an error on the way would leave the pool's connections, and with SQLite the file, open.
             _bring_up(engine, shown)
         except BaseException:
             engine.dispose()
@@ -64,9 +65,11 @@ def _address(text: str) -> URL:
     except (ArgumentError, ValueError) as error:
         raise _unusable(text) from error
     if url.drivername in ("postgres", "postgresql"):
+        # SQLAlchemy would take psycopg2 for it; psycopg 3 comes with wheels for every Python here.
         url = url.set(drivername="postgresql+psycopg")
     if url.drivername not in ("sqlite", "sqlite+pysqlite", "postgresql+psycopg"):
         raise _unusable(url.drivername)
+    # Each connection of the pool would have its own.
     if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
         raise UsageError("a store in memory would be lost", where="--store", hint="write sqlite:////path/to/clary.db")
     return url

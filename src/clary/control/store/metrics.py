@@ -50,6 +50,7 @@ def add_points(connection: Connection, new: Sequence[Point], cursor: tuple[str, 
     A value that is not finite (the loss of a run that diverged) is left out: CloudWatch knows none either.
     """
     new = [point for point in new if math.isfinite(point.value)]
+    # First: the cursor's row is the lock under which the points are added.
     if cursor and not _advance(connection, *cursor):
         return False
     identities: dict[tuple[str, str, str], int] = {}

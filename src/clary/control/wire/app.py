@@ -15,8 +15,8 @@ from clary.control.wire.asgi import (
     ASGIApp,
     Disconnected,
     Head,
-    Outgoing,
     Receive,
+    Response,
     Scope,
     Send,
     answer,
@@ -50,7 +50,7 @@ def create_app(
     account: str,
     s3: ASGIApp,
     credentials: Mapping[str, str] | None = None,
-    front_page: Callable[[Head], Outgoing] | None = None,
+    front_page: Callable[[Head], Response] | None = None,
 ) -> ASGIApp:
     """The application.
 
@@ -69,7 +69,7 @@ class _App:
     account: str
     s3: ASGIApp
     credentials: Mapping[str, str] | None
-    front_page: Callable[[Head], Outgoing] | None
+    front_page: Callable[[Head], Response] | None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -81,9 +81,10 @@ class _App:
             await send({"type": "websocket.close", "code": 1003})
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # Both names of the id are sent: botocore shows x-amzn-requestid, S3 clients x-amz-request-id.
         head, request_id = Head.of(scope), str(uuid.uuid4())
         try:
-            found = read_header(head)
+            auth = read_header(head)
             # Without signatures the address on loopback is all that guards the store, and any page a browser shows can
             # reach that. Signed requests a page cannot make.
             if self.credentials is None and refusals.from_foreign_page(head):
@@ -91,42 +92,45 @@ class _App:
         except Refused as refused:
             await self._refuse(head, refused, request_id, send, s3=_looks_like_s3(head))
             return
-        if found is None and head.path == HEALTH:
+        # Before S3: /clary/health would be the key "health" of a bucket.
+        if auth is None and head.path == HEALTH:
             await answer(send, self._health(request_id))
-        elif found is None and self.front_page is not None and is_browser(head):
+        elif auth is None and self.front_page is not None and is_browser(head):
             await answer(send, self.front_page(head))
-        elif is_s3(head, found):
-            await self._object(head, found, request_id, scope, receive, send)
+        elif is_s3(head, auth):
+            await self._object(head, auth, request_id, scope, receive, send)
         else:
-            await self._call(head, found, request_id, receive, send)
+            await self._call(head, auth, request_id, receive, send)
 
     async def _object(
-        self, head: Head, found: SigV4Header | None, request_id: str, scope: Scope, receive: Receive, send: Send
+        self, head: Head, auth: SigV4Header | None, request_id: str, scope: Scope, receive: Receive, send: Send
     ) -> None:
         if self.credentials is None:
             await self.s3(scope, receive, send)
             return
         try:
-            digest = verify(head, found, self.credentials)
+            digest = verify(head, auth, self.credentials)
         except Refused as refused:
             await self._refuse(head, refused, request_id, send, s3=True)
             return
         if not digest:
             await self.s3(scope, receive, send)
             return
+        # The digest is known before the body and true of it only at its end; S3's bodies are too large to be read
+        # first.
         body = CheckedBody(receive, send, digest)
         await body.pass_to(self.s3, scope)
         if body.wrong and not body.answered:
             await self._refuse(head, digest_mismatch(), request_id, send, s3=True)
 
-    async def _call(self, head: Head, found: SigV4Header | None, request_id: str, receive: Receive, send: Send) -> None:
+    async def _call(self, head: Head, auth: SigV4Header | None, request_id: str, receive: Receive, send: Send) -> None:
         try:
             if self.credentials is not None:
-                known(found, self.credentials)  # a stranger's body is not even read
+                known(auth, self.credentials)  # a stranger's body is not even read
             body = await read_body(receive, BODY_LIMIT)
             if self.credentials is not None and body is not None:  # one too large reaches no operation
-                verify_body(head, found, body, self.credentials)
-            outgoing = await self._answer(head, found, body, request_id)
+                verify_body(head, auth, body, self.credentials)
+            response = await self._answer(head, auth, body, request_id)
         except Refused as refused:
             await self._refuse(head, refused, request_id, send, s3=False)
         except ServiceError as error:
@@ -134,58 +138,59 @@ class _App:
         except Disconnected:
             return
         else:
-            await answer(send, outgoing)
+            await answer(send, response)
 
-    def _health(self, request_id: str) -> Outgoing:
+    def _health(self, request_id: str) -> Response:
         health = {"status": "ok", "version": clary.__version__, "region": self.region, "account": self.account}
-        return _identified(Outgoing(200, [(b"content-type", b"application/json")], dumped(health)), request_id)
+        return _identified(Response(200, [(b"content-type", b"application/json")], dumped(health)), request_id)
 
     async def _refuse(self, head: Head, refused: Refused, request_id: str, send: Send, *, s3: bool) -> None:
         logger.info("%s %s refused: %s", head.method, head.path, refused.message)
         if s3:
-            outgoing = refusals.s3_error(head, refused, request_id)
+            response = refusals.s3_error(head, refused, request_id)
         else:
-            outgoing = refusals.plain_error(head, refusals.for_calls(refused, head), request_id)
+            response = refusals.plain_error(head, refusals.for_calls(refused, head), request_id)
         if "expect" in head.headers:  # a body that is held back never comes now: nothing else can either
-            outgoing.headers.append((b"connection", b"close"))
-        await answer(send, _identified(outgoing, request_id))
+            response.headers.append((b"connection", b"close"))
+        await answer(send, _identified(response, request_id))
 
-    async def _answer(self, head: Head, found: SigV4Header | None, body: bytes | None, request_id: str) -> Outgoing:
+    async def _answer(self, head: Head, auth: SigV4Header | None, body: bytes | None, request_id: str) -> Response:
         """Raises ServiceError where no service can be made out; every other error is answered in its protocol."""
-        way = route(head, found, body or b"")
+        matched = route(head, auth, body or b"")
         try:
-            outgoing = await self._perform(way, head, found, body, request_id)
+            response = await self._perform(matched, head, auth, body, request_id)
         except ServiceError as error:
-            outgoing = way.protocol.error(error, request_id)
+            response = matched.protocol.error(error, request_id)
         except CustomerError as error:
-            outgoing = way.protocol.error(ServiceError(_code(way), str(error)), request_id)
+            # What Clary's own code says of a wrong input is, to a client, a request that breaks a constraint.
+            response = matched.protocol.error(ServiceError(_code(matched), str(error)), request_id)
         # The last net: a client must get an answer in its protocol, with a request id that the log has too. 500 is
         # tried again by every SDK, so a fault of the moment heals.
         except Exception:
-            logger.exception("%s %s failed, request %s", way.service, way.asked, request_id)
-            text = f"Clary failed while answering {way.asked}; its log says why, under request {request_id}"
-            outgoing = way.protocol.error(ServiceError("InternalFailure", text, status=500), request_id)
-        logger.debug("%s %s: %d", way.service, way.asked, outgoing.status)
-        return _identified(outgoing, request_id)
+            logger.exception("%s %s failed, request %s", matched.service, matched.asked, request_id)
+            text = f"Clary failed while answering {matched.asked}; its log says why, under request {request_id}"
+            response = matched.protocol.error(ServiceError("InternalFailure", text, status=500), request_id)
+        logger.debug("%s %s: %d", matched.service, matched.asked, response.status)
+        return _identified(response, request_id)
 
     async def _perform(
-        self, way: Route, head: Head, found: SigV4Header | None, body: bytes | None, request_id: str
-    ) -> Outgoing:
-        operation, handler = _handler(way)
+        self, matched: Route, head: Head, auth: SigV4Header | None, body: bytes | None, request_id: str
+    ) -> Response:
+        operation, handler = _handler(matched)
         # A payload (the picture of InvokeEndpoint) goes to the container as it came; what it is packed in is between
         # those two.
         if body is not None and not _payload(operation):
             body = decoded(body, head.headers.get("content-encoding", ""), BODY_LIMIT)
         if body is None:
             raise _too_large(operation)
-        request = way.protocol.read(operation, head, body, way.labels)
-        _validator(way.service).check(operation, request)
-        region = found.region if found else ""
-        with calling(Call(way.service, operation.name, region or self.region, request_id, head.headers)):
+        request = matched.protocol.read(operation, head, body, matched.labels)
+        _validator(matched.service).check(operation, request)
+        region = auth.region if auth else ""
+        with calling(Call(matched.service, operation.name, region or self.region, request_id, head.headers)):
             result = handler(self.context, request)
             if inspect.isawaitable(result):
                 result = await result
-        return way.protocol.write(operation, result, request_id)
+        return matched.protocol.write(operation, result, request_id)
 
 
 @cache
@@ -193,18 +198,19 @@ def _validator(service: str) -> Validator:
     return Validator(describe(service))
 
 
-def _handler(way: Route) -> tuple[Operation, Handler]:
+def _handler(matched: Route) -> tuple[Operation, Handler]:
     """Raises ServiceError, which clients do not try again, for what nobody wrote a function for."""
-    handler = OPERATIONS.get((way.service, way.asked))
-    if way.operation is None or handler is None:
+    handler = OPERATIONS.get((matched.service, matched.asked))
+    # The description knows some 400 operations; those nobody wrote a function for are refused by name.
+    if matched.operation is None or handler is None:
         # Not a code of the 5xx: SDKs would ask again and again for what will never be there.
-        code = "InvalidAction" if "query" in describe(way.service).protocols[:1] else "UnknownOperationException"
-        raise ServiceError(code, f"Clary does not answer {way.asked or 'this operation'} of {way.service}")
-    return way.operation, handler
+        code = "InvalidAction" if "query" in describe(matched.service).protocols[:1] else "UnknownOperationException"
+        raise ServiceError(code, f"Clary does not answer {matched.asked or 'this operation'} of {matched.service}")
+    return matched.operation, handler
 
 
-def _code(way: Route) -> str:
-    return validation_code(describe(way.service), way.operation) if way.operation else "ValidationException"
+def _code(matched: Route) -> str:
+    return validation_code(describe(matched.service), matched.operation) if matched.operation else "ValidationException"
 
 
 def _payload(operation: Operation) -> str:
@@ -221,10 +227,10 @@ def _too_large(operation: Operation) -> ServiceError:
     return ServiceError(validation_code(description, operation), text)
 
 
-def _identified(outgoing: Outgoing, request_id: str) -> Outgoing:
+def _identified(response: Response, request_id: str) -> Response:
     identity = request_id.encode()
-    headers = [*outgoing.headers, (b"x-amzn-requestid", identity), (b"x-amz-request-id", identity)]
-    return Outgoing(outgoing.status, headers, outgoing.body)
+    headers = [*response.headers, (b"x-amzn-requestid", identity), (b"x-amz-request-id", identity)]
+    return Response(response.status, headers, response.body)
 
 
 def _looks_like_s3(head: Head) -> bool:

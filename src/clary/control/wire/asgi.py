@@ -15,8 +15,8 @@ __all__ = [
     "Disconnected",
     "Head",
     "Message",
-    "Outgoing",
     "Receive",
+    "Response",
     "Scope",
     "Send",
     "answer",
@@ -30,6 +30,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+# zlib's way to ask for the gzip format; botocore packs CloudWatch's PutMetricData so from 10 kB on.
 GZIP = zlib.MAX_WBITS | 16
 
 
@@ -66,7 +67,7 @@ class Head:
 
 
 @dataclass(frozen=True, slots=True)
-class Outgoing:
+class Response:
     """A whole answer."""
 
     status: int
@@ -84,6 +85,7 @@ async def read_body(receive: Receive, limit: int) -> bytes | None:
             raise Disconnected
         chunk = message.get("body", b"")
         size += len(chunk)
+        # None, not an error: only the operation can say in its own words that a body is too large.
         if size > limit:
             return None
         chunks.append(chunk)
@@ -113,7 +115,7 @@ def decoded(body: bytes, encoding: str, limit: int) -> bytes | None:
     return plain
 
 
-async def answer(send: Send, outgoing: Outgoing) -> None:
-    headers = [*outgoing.headers, (b"content-length", b"%d" % len(outgoing.body))]
-    await send({"type": "http.response.start", "status": outgoing.status, "headers": headers})
-    await send({"type": "http.response.body", "body": outgoing.body})
+async def answer(send: Send, response: Response) -> None:
+    headers = [*response.headers, (b"content-length", b"%d" % len(response.body))]
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    await send({"type": "http.response.body", "body": response.body})

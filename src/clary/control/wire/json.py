@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from clary.control.wire.asgi import Head, Outgoing
+from clary.control.wire.asgi import Head, Response
 from clary.control.wire.errors import ServiceError
 from clary.control.wire.json_reader import JsonReader, loaded
 from clary.control.wire.json_writer import JsonWriter, dumped
@@ -27,11 +27,11 @@ class JsonProtocol:
         request: dict[str, Any] = self._reader.read(operation.input, value) if operation.input else {}
         return request
 
-    def write(self, operation: Operation, answer: dict[str, Any] | None, request_id: str) -> Outgoing:
+    def write(self, operation: Operation, answer: dict[str, Any] | None, request_id: str) -> Response:
         body = dumped(self._writer.write(operation.output, answer or {})) if operation.output else b""
-        return Outgoing(operation.status, self._headers, body)
+        return Response(operation.status, self._headers, body)
 
-    def error(self, error: ServiceError, request_id: str) -> Outgoing:
+    def error(self, error: ServiceError, request_id: str) -> Response:
         modelled = self._description.error(error.code)
         name = modelled[0] if modelled else error.code
         # SDKs look for the error here, in x-amzn-errortype, or in "code", each in another order; for JSON 1.0 and 1.1
@@ -45,7 +45,7 @@ class JsonProtocol:
             code = modelled[1].get("error", {}).get("code", name) if modelled else name
             fault = "Receiver" if status >= 500 else "Sender"
             headers = [*headers, (b"x-amzn-query-error", f"{code};{fault}".encode())]
-        return Outgoing(status, headers, dumped(body))
+        return Response(status, headers, dumped(body))
 
 
 def error_status(description: Description, error: ServiceError) -> int:

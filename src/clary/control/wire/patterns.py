@@ -36,6 +36,7 @@ def _translated(pattern: str) -> str:
         if name:
             ranges = POSIX.get(name) or _category(name)
             piece = ranges if inside else f"[{ranges}]"
+        # Java's end of text; Python has it as \Z (and \z only from 3.14).
         elif piece == r"\z":
             piece = r"\Z"
         elif piece == "${" and not inside:
@@ -48,6 +49,7 @@ def _translated(pattern: str) -> str:
 
 
 def _bracket(piece: str, inside: bool) -> tuple[str, bool]:
+    # Java takes a bracket inside a class for a union of classes, Python for a letter (with a warning).
     if piece == "[" and inside:
         return r"\[", True
     return piece, piece == "["

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qsl
 
-from clary.control.wire.asgi import Head, Outgoing
+from clary.control.wire.asgi import Head, Response
 from clary.control.wire.errors import ServiceError
 from clary.control.wire.json import error_status
 from clary.control.wire.services import Description, Operation, Shape
 from clary.control.wire.texts import from_text, to_text
+from clary.control.wire.xml import escaped
 
-__all__ = ["QueryProtocol", "escaped", "form"]
+__all__ = ["QueryProtocol", "form"]
 
 # A form of a million fields would hold the event loop for seconds.
 FIELDS = 10_000  # of one form
 CONTENT_TYPE = [(b"content-type", b"text/xml")]
-# What XML 1.0 cannot hold at all.
-IMPOSSIBLE = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-
 # A form's dotted keys as a tree; the text of a key itself stands under "".
 Node = dict[str, Any]
 Write = Callable[[Any, list[str]], None]
@@ -35,12 +32,6 @@ def form(head: Head, body: bytes) -> dict[str, str]:
     except ValueError as error:
         raise ServiceError("MalformedQueryString", f"the form cannot be read: {error}") from None
     return dict(pairs)
-
-
-def escaped(text: str) -> str:
-    """``text`` as the content of an element; what XML cannot hold becomes U+FFFD."""
-    text = IMPOSSIBLE.sub("\ufffd", text)
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\r", "&#13;")
 
 
 class QueryProtocol:
@@ -58,7 +49,7 @@ class QueryProtocol:
         request: dict[str, Any] = self._read(operation.input, _tree(form(head, body)), "")
         return request
 
-    def write(self, operation: Operation, answer: dict[str, Any] | None, request_id: str) -> Outgoing:
+    def write(self, operation: Operation, answer: dict[str, Any] | None, request_id: str) -> Response:
         out = [f'<{operation.name}Response xmlns="{self._description.namespace}">']
         if operation.output:
             out.append(f"<{operation.wrapper}>")
@@ -66,9 +57,9 @@ class QueryProtocol:
             out.append(f"</{operation.wrapper}>")
         out.append(f"<ResponseMetadata><RequestId>{request_id}</RequestId></ResponseMetadata>")
         out.append(f"</{operation.name}Response>")
-        return Outgoing(operation.status, CONTENT_TYPE, "".join(out).encode())
+        return Response(operation.status, CONTENT_TYPE, "".join(out).encode())
 
-    def error(self, error: ServiceError, request_id: str) -> Outgoing:
+    def error(self, error: ServiceError, request_id: str) -> Response:
         modelled = self._description.error(error.code)
         status = error_status(self._description, error)
         code = modelled[1].get("error", {}).get("code", modelled[0]) if modelled else error.code
@@ -78,7 +69,7 @@ class QueryProtocol:
         if modelled:
             self._writer(modelled[0])({k: v for k, v in error.members.items() if k.lower() != "message"}, out)
         out.append(f"</Error><RequestId>{request_id}</RequestId></ErrorResponse>")
-        return Outgoing(status, CONTENT_TYPE, "".join(out).encode())
+        return Response(status, CONTENT_TYPE, "".join(out).encode())
 
     def _read(self, name: str, node: Node, path: str) -> Any:
         shape = self._shapes[name]
@@ -155,6 +146,7 @@ class QueryProtocol:
             key = self._key(member, reference)
             inner = self._shapes[reference["shape"]]
             tags = ("", "") if inner.get("flattened") else (f"<{key}>", f"</{key}>")
+            # A flattened list has no element around its items, which carry the name of the member.
             members[member] = *tags, self._writer(reference["shape"])
             if inner.get("flattened"):
                 members[member] = "", "", self._flattened(key, inner)

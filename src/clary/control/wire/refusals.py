@@ -5,14 +5,15 @@ from __future__ import annotations
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from clary.control.wire.asgi import Head, Outgoing
+from clary.control.wire import xml
+from clary.control.wire.asgi import Head, Response
 from clary.control.wire.errors import ServiceError
 from clary.control.wire.json_writer import dumped
-from clary.control.wire.query import escaped
 from clary.control.wire.routing import FORM
 from clary.control.wire.sigv4_header import Refused
+from clary.control.wire.xml import escaped
 
-__all__ = ["for_calls", "from_foreign_page", "plain_error", "s3_error", "s3_error_xml"]
+__all__ = ["for_calls", "from_foreign_page", "plain_error", "s3_error"]
 
 XML = [(b"content-type", b"application/xml")]
 # The query services have other names for the same refusals.
@@ -30,32 +31,23 @@ def for_calls(refused: Refused, head: Head) -> ServiceError:
     return ServiceError(code, refused.message, status=refused.status)
 
 
-def plain_error(head: Head, error: ServiceError, request_id: str) -> Outgoing:
+def plain_error(head: Head, error: ServiceError, request_id: str) -> Response:
     """An error where the service, and so its protocol, is not known: XML for forms, else JSON."""
     if _is_form(head):
         text = (
             f"<ErrorResponse><Error><Type>Sender</Type><Code>{escaped(error.code)}</Code>"
             f"<Message>{escaped(error.message)}</Message></Error><RequestId>{request_id}</RequestId></ErrorResponse>"
         )
-        return Outgoing(error.status, [(b"content-type", b"text/xml")], text.encode())
+        return Response(error.status, [(b"content-type", b"text/xml")], text.encode())
     headers = [(b"content-type", b"application/json"), (b"x-amzn-errortype", error.code.encode("ascii", "replace"))]
-    return Outgoing(error.status, headers, dumped({"__type": error.code, "message": error.message}))
+    return Response(error.status, headers, dumped({"__type": error.code, "message": error.message}))
 
 
-def s3_error(head: Head, error: ServiceError, request_id: str) -> Outgoing:
+def s3_error(head: Head, error: ServiceError, request_id: str) -> Response:
     """An error as S3 writes it; without a body where the request was a HEAD."""
     if head.method == "HEAD":
-        return Outgoing(error.status, list(XML))
-    return Outgoing(error.status, list(XML), s3_error_xml(error, head.path, request_id))
-
-
-def s3_error_xml(error: ServiceError, resource: str, request_id: str) -> bytes:
-    """The document S3 answers with; ``resource`` is the path that was asked for."""
-    return (
-        f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{escaped(error.code)}</Code>'
-        f"<Message>{escaped(error.message)}</Message><Resource>{escaped(resource)}</Resource>"
-        f"<RequestId>{request_id}</RequestId></Error>"
-    ).encode()
+        return Response(error.status, list(XML))
+    return Response(error.status, list(XML), xml.s3_error(error, head.path, request_id))
 
 
 def from_foreign_page(head: Head) -> bool:

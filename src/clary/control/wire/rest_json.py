@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import parse_qs
 
-from clary.control.wire.asgi import Head, Outgoing
+from clary.control.wire.asgi import Head, Response
 from clary.control.wire.errors import ServiceError
 from clary.control.wire.json import error_body, error_status
 from clary.control.wire.json_reader import JsonReader, loaded
@@ -40,14 +40,15 @@ class RestJsonProtocol:
                 request[member] = self._from_texts(member, reference, texts)
         payload = shape.get("payload")
         if payload:
+            # A payload is the body itself: a picture must not be looked at as JSON.
             request[payload] = self._payload(shape["members"][payload], body)
         else:
             request.update(self._reader.read(operation.input, loaded(body)))
         return request
 
-    def write(self, operation: Operation, answer: dict[str, Any] | None, request_id: str) -> Outgoing:
+    def write(self, operation: Operation, answer: dict[str, Any] | None, request_id: str) -> Response:
         if not operation.output:
-            return Outgoing(operation.status, [JSON])
+            return Response(operation.status, [JSON])
         shape = self._shapes[operation.output]
         values = {member: value for member, value in (answer or {}).items() if value is not None}
         headers, status = self._headers(shape, values), operation.status
@@ -57,20 +58,20 @@ class RestJsonProtocol:
         payload = shape.get("payload")
         if payload and self._shapes[shape["members"][payload]["shape"]]["type"] in ("blob", "string"):
             body = values.get(payload, b"")
-            return Outgoing(
+            return Response(
                 status, _typed(headers, b"application/octet-stream"), body.encode() if isinstance(body, str) else body
             )
         if payload:
             inner = self._writer.value(shape["members"][payload]["shape"], values.get(payload, {}))
         else:
             inner = self._writer.write(operation.output, values)
-        return Outgoing(status, _typed(headers, b"application/json"), dumped(inner))
+        return Response(status, _typed(headers, b"application/json"), dumped(inner))
 
-    def error(self, error: ServiceError, request_id: str) -> Outgoing:
+    def error(self, error: ServiceError, request_id: str) -> Response:
         modelled = self._description.error(error.code)
         name = modelled[0] if modelled else error.code
         headers = [JSON, (b"x-amzn-errortype", _header(name))]
-        return Outgoing(
+        return Response(
             error_status(self._description, error), headers, dumped(error_body(self._description, self._writer, error))
         )
 

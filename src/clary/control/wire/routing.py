@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Protocol
 
-from clary.control.wire.asgi import Head, Outgoing
+from clary.control.wire.asgi import Head, Response
 from clary.control.wire.errors import ServiceError
 from clary.control.wire.json import JsonProtocol
 from clary.control.wire.query import QueryProtocol, form
@@ -38,9 +38,9 @@ class WireProtocol(Protocol):
         """The members of a request, typed. Raises ServiceError for what cannot be read."""
         ...
 
-    def write(self, operation: Operation, answer: dict[str, Any] | None, request_id: str) -> Outgoing: ...
+    def write(self, operation: Operation, answer: dict[str, Any] | None, request_id: str) -> Response: ...
 
-    def error(self, error: ServiceError, request_id: str) -> Outgoing: ...
+    def error(self, error: ServiceError, request_id: str) -> Response: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +83,10 @@ def is_browser(head: Head) -> bool:
     )
 
 
-def is_s3(head: Head, read_header: SigV4Header | None) -> bool:
+def is_s3(head: Head, auth: SigV4Header | None) -> bool:
     """Whether the request belongs to the object store: signed for it, or unsigned and nobody else's."""
-    if read_header is not None:
-        return read_header.service == "s3"
+    if auth is not None:
+        return auth.service == "s3"
     if "x-amz-target" in head.headers:
         return False
     # A form to a bucket would be a browser's upload (POST policy); to "/" only the query protocol sends one.
@@ -95,15 +95,15 @@ def is_s3(head: Head, read_header: SigV4Header | None) -> bool:
     return not any(describe(service).find(head.method, head.path) for service in UNSIGNED)
 
 
-def route(head: Head, read_header: SigV4Header | None, body: bytes) -> Route:
+def route(head: Head, auth: SigV4Header | None, body: bytes) -> Route:
     """Raises ServiceError when no service can be made out."""
-    services = of_signing_name(read_header.service) if read_header else ()
+    services = of_signing_name(auth.service) if auth else ()
     # Before the path: JSON services all live at "/".
     target = head.headers.get("x-amz-target", "")
     if target:
         return _by_target(target, services)
-    if read_header and not services:
-        raise ServiceError("UnknownOperationException", f"Clary does not answer calls to {read_header.service}")
+    if auth and not services:
+        raise ServiceError("UnknownOperationException", f"Clary does not answer calls to {auth.service}")
     if head.path == "/" and (head.content_type == FORM or "Action=" in head.query):
         return _by_action(form(head, body), services)
     if head.path.startswith("/service/"):

@@ -24,6 +24,7 @@ Shape = dict[str, Any]
 DATA = Path(botocore.__file__).parent / "data"
 
 # Several services may sign as one. A signing name that is not here is the name of the description itself.
+# botocore's metadata say it service by service; to ask them all would mean reading 400 files.
 SIGNING_NAMES = {
     "sagemaker": ("sagemaker", "sagemaker-runtime", "sagemaker-metrics", "sagemaker-featurestore-runtime"),
     "monitoring": ("cloudwatch",),
@@ -31,6 +32,7 @@ SIGNING_NAMES = {
 # How an unsigned call tells its service: the prefix of its target, the version of its API, or its path.
 TARGETS = {"SageMaker": "sagemaker", "Logs_20140328": "logs", "GraniteServiceVersion20100801": "cloudwatch"}
 VERSIONS = {"2011-06-15": "sts", "2010-05-08": "iam", "2010-08-01": "cloudwatch"}
+# The rest services: without a signature only their paths tell them from a bucket and its keys.
 UNSIGNED = ("sagemaker-runtime", "sagemaker-metrics")
 
 

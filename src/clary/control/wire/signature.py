@@ -27,9 +27,12 @@ __all__ = ["digest_mismatch", "known", "verify", "verify_body"]
 
 # AWS's own: a recorded request cannot be sent again later, a clock that is a little off still works.
 SKEW = timedelta(minutes=15)
+# What stands for the body of a request without one.
 EMPTY = hashlib.sha256(b"").hexdigest()
 HEX = re.compile(r"[0-9a-f]{64}")
 # The sub-resources that S3's version 2 signs, beside those that begin with response-.
+# Any other parameter of the query is not part of what version 2 signs. Source: S3 developer guide, "Signing and
+# authenticating REST requests".
 SIGNED_V2 = frozenset(
     {
         *("accelerate", "acl", "analytics", "cors", "delete", "inventory", "lifecycle", "location", "logging"),
@@ -40,20 +43,20 @@ SIGNED_V2 = frozenset(
 )
 
 
-def verify(head: Head, found: SigV4Header | None, secrets: Mapping[str, str], *, now: datetime | None = None) -> str:
+def verify(head: Head, auth: SigV4Header | None, secrets: Mapping[str, str], *, now: datetime | None = None) -> str:
     """Check an S3 request before its body: the digest the body must have comes back, empty where none was declared.
 
     ``secrets`` maps access keys to their secrets. Raises Refused.
     """
-    return _Verification(head, known(found, secrets), secrets, now or datetime.now(UTC)).check(None)
+    return _Verification(head, known(auth, secrets), secrets, now or datetime.now(UTC)).check(None)
 
 
 def verify_body(
-    head: Head, found: SigV4Header | None, body: bytes, secrets: Mapping[str, str], *, now: datetime | None = None
+    head: Head, auth: SigV4Header | None, body: bytes, secrets: Mapping[str, str], *, now: datetime | None = None
 ) -> None:
     """Check a request of any service with its whole body. Raises Refused."""
     digest = hashlib.sha256(body).hexdigest()
-    expected = _Verification(head, known(found, secrets), secrets, now or datetime.now(UTC)).check(digest)
+    expected = _Verification(head, known(auth, secrets), secrets, now or datetime.now(UTC)).check(digest)
     if expected and not hmac.compare_digest(expected, digest):
         raise digest_mismatch()
 
@@ -64,46 +67,46 @@ def digest_mismatch() -> Refused:
     return Refused("XAmzContentSHA256Mismatch", text, calls="InvalidSignatureException", status=400)
 
 
-def known(found: SigV4Header | None, secrets: Mapping[str, str]) -> SigV4Header:
-    """The claim of a key we know, right or wrong. Raises Refused for others and for none."""
-    if found is None:
+def known(auth: SigV4Header | None, secrets: Mapping[str, str]) -> SigV4Header:
+    """The signature of a key we know, right or wrong. Raises Refused for others and for none."""
+    if auth is None:
         raise Refused("AccessDenied", "Missing Authentication Token", calls="MissingAuthenticationTokenException")
-    if found.key not in secrets:
+    if auth.key not in secrets:
         text = "The AWS Access Key Id you provided does not exist in our records."
         raise Refused("InvalidAccessKeyId", text, calls="UnrecognizedClientException")
-    return found
+    return auth
 
 
 @dataclass(frozen=True, slots=True)
 class _Verification:
     head: Head
-    claim: SigV4Header
+    auth: SigV4Header
     secrets: Mapping[str, str]
     now: datetime
 
     def check(self, digest: str | None) -> str:
         """``digest`` is that of the body where it is known already. Returns the declared one."""
-        if self.claim.version == 2:
+        if self.auth.version == 2:
             self._check_version_2()
             return ""
         stamp = self._stamp()
         declared = self._declared(digest)
         self._check_signed_headers()
-        claim = self.claim
-        key = _signing_key(self.secrets[claim.key], claim.date, claim.region, claim.service)
+        auth = self.auth
+        key = _signing_key(self.secrets[auth.key], auth.date, auth.region, auth.service)
         expected = hmac.digest(key, self._string_to_sign(stamp, declared).encode(), "sha256").hex()
         # In a time that does not tell how many characters were right.
-        if not hmac.compare_digest(expected, self.claim.signature):
+        if not hmac.compare_digest(expected, self.auth.signature):
             raise _wrong_signature()
         return declared if HEX.fullmatch(declared) else ""
 
     def _stamp(self) -> str:
         """The time of signing as it was sent, checked against the clock."""
-        if self.claim.presigned:
+        if self.auth.presigned:
             query = dict(parse_qsl(self.head.query, keep_blank_values=True))
             stamp = query.get("X-Amz-Date", "")
             moment = _moment(stamp)
-            if self.claim.service == "s3" and "X-Amz-Expires" not in query:
+            if self.auth.service == "s3" and "X-Amz-Expires" not in query:
                 raise incomplete("X-Amz-Expires must be there")
             try:
                 end = end_of(query, default="900")
@@ -111,6 +114,7 @@ class _Verification:
                 raise incomplete(str(error)) from None
             if end is None or self.now.timestamp() > end:
                 raise Refused("AccessDenied", "Request has expired", calls="InvalidSignatureException")
+            # An address may be signed for later than now only by as much as clocks differ.
             if moment > self.now + SKEW:
                 raise self._skewed(stamp)
         else:
@@ -118,12 +122,12 @@ class _Verification:
             if abs(self.now - _moment(stamp)) > SKEW:
                 raise self._skewed(stamp)
         # The key is derived from the credential's date: an old key must not sign for today.
-        if not stamp.startswith(self.claim.date):
+        if not stamp.startswith(self.auth.date):
             raise incomplete("the date of the credential is not that of the request")
         return stamp
 
     def _skewed(self, stamp: str) -> Refused:
-        if self.claim.service == "s3":
+        if self.auth.service == "s3":
             text = "The difference between the request time and the current time is too large."
             return Refused("RequestTimeTooSkewed", text)
         here = self.now.strftime(STAMP)
@@ -134,8 +138,8 @@ class _Verification:
         """What stands for the body in what was signed."""
         # Only S3 says in this header what stands for the body; the others sign the digest of the body itself.
         declared = self.head.headers.get("x-amz-content-sha256", "")
-        if self.claim.service == "s3":
-            if self.claim.presigned:
+        if self.auth.service == "s3":
+            if self.auth.presigned:
                 query = dict(parse_qsl(self.head.query, keep_blank_values=True))
                 return declared or query.get("X-Amz-Content-Sha256", "UNSIGNED-PAYLOAD")
             if not declared:
@@ -147,7 +151,7 @@ class _Verification:
         return declared or (EMPTY if digest is None else digest)
 
     def _check_signed_headers(self) -> None:
-        signed = self.claim.signed
+        signed = self.auth.signed
         if "host" not in signed:
             raise incomplete("the host header must be signed")
         # A header that is not signed could be added by whoever passes the request on: x-amz-acl, x-amz-copy-source.
@@ -159,25 +163,27 @@ class _Verification:
     def _string_to_sign(self, stamp: str, payload: str) -> str:
         headers = self.head.headers
         # Some clients sign an empty Content-Length and then send none.
-        if "content-length" in self.claim.signed and "content-length" not in headers:
+        if "content-length" in self.auth.signed and "content-length" not in headers:
             headers = {**headers, "content-length": ""}
+        # The canonical request, line by line as the specification has it: method, path, query, signed headers, an empty
+        # line, their names, the digest of the body.
         canonical = "\n".join(
             [
                 self.head.method,
                 self._path(),
                 self._query(),
-                *(f"{name}:{' '.join(headers.get(name, '').split())}" for name in self.claim.signed),
+                *(f"{name}:{' '.join(headers.get(name, '').split())}" for name in self.auth.signed),
                 "",
-                ";".join(self.claim.signed),
+                ";".join(self.auth.signed),
                 payload,
             ]
         )
-        scope = f"{self.claim.date}/{self.claim.region}/{self.claim.service}/aws4_request"
+        scope = f"{self.auth.date}/{self.auth.region}/{self.auth.service}/aws4_request"
         return "\n".join([ALGORITHM, stamp, scope, hashlib.sha256(canonical.encode()).hexdigest()])
 
     def _path(self) -> str:
         path = self.head.path or "/"
-        if self.claim.service == "s3":
+        if self.auth.service == "s3":
             return path
         # The specification: services other than S3 have their paths normalised, and each part quoted twice. S3 keys may
         # hold "//" and "..", so theirs stay as they are.
@@ -198,10 +204,10 @@ class _Verification:
     def _check_version_2(self) -> None:
         query = dict(parse_qsl(self.head.query, keep_blank_values=True))
         headers = self.head.headers
-        if self.claim.presigned:
+        if self.auth.presigned:
             date = query.get("Expires", "")
             try:
-                end = end_of({"Expires": date, "Signature": self.claim.signature})
+                end = end_of({"Expires": date, "Signature": self.auth.signature})
             except ValueError:
                 end = None
             if end is None or self.now.timestamp() > end:
@@ -218,8 +224,8 @@ class _Verification:
         path = self.head.path
         # botocore signs a bucket by itself with a slash at the end, and then sends it without
         paths = [path, f"{path}/"] if path.count("/") == 1 else [path]
-        secret = self.secrets[self.claim.key].encode()
-        given = self.claim.signature.encode()
+        secret = self.secrets[self.auth.key].encode()
+        given = self.auth.signature.encode()
         # Version 2 is what boto3 still makes for presigned addresses where no signature version is set.
         for resource in map(self._resource, paths):
             digest = hmac.new(secret, "\n".join([*lines, resource]).encode(), hashlib.sha1).digest()
@@ -238,6 +244,7 @@ class _Verification:
         return f"{path}?{query}" if query else path
 
 
+# Four HMACs that come out the same all day.
 @lru_cache(maxsize=64)
 def _signing_key(secret: str, date: str, region: str, service: str) -> bytes:
     key = f"AWS4{secret}".encode()

@@ -71,6 +71,7 @@ class Validator:
             # A member that is null counts as missing, as on AWS.
             for member, lowered in required:
                 if value.get(member) is None:
+                    # AWS shows paths as its Java classes name members: trainingJobName, hyperParameters.epochs.member.
                     mistakes.append(_mistake("Value null", prefix + lowered, "Member must not be null"))
             for member, inner in value.items():
                 known = members.get(member)

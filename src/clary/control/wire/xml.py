@@ -1,0 +1,28 @@
+"""XML as the services write it, with nothing of their descriptions: the object store needs these words, too."""
+
+from __future__ import annotations
+
+import re
+
+from clary.control.wire.errors import ServiceError
+
+__all__ = ["escaped", "s3_error"]
+
+# What XML 1.0 cannot hold at all. Escaped or not: a parser must refuse a document that holds one of these.
+IMPOSSIBLE = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def escaped(text: str) -> str:
+    """``text`` as the content of an element; what XML cannot hold becomes U+FFFD."""
+    text = IMPOSSIBLE.sub("\ufffd", text)
+    # A parser reads CR LF, and CR alone, as LF (XML 1.0, 2.11) unless CR is written as a reference.
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\r", "&#13;")
+
+
+def s3_error(error: ServiceError, resource: str, request_id: str) -> bytes:
+    """The document of an error of S3; ``resource`` is the path that was asked for."""
+    return (
+        f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{escaped(error.code)}</Code>'
+        f"<Message>{escaped(error.message)}</Message><Resource>{escaped(resource)}</Resource>"
+        f"<RequestId>{request_id}</RequestId></Error>"
+    ).encode()
