@@ -8,7 +8,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
-import clary
 from clary.control import home, resources
 from clary.control.hosting.supervisor import Hosting
 from clary.control.jobs.supervisor import Jobs
@@ -18,6 +17,7 @@ from clary.control.platform import Platform
 from clary.control.settings import Settings
 from clary.control.store.records import Store
 from clary.control.wire.app import create_app
+from clary.version import __version__
 from clary.vision.inference import server
 
 __all__ = ["serve"]
@@ -50,7 +50,7 @@ async def _announced(
     settings: Settings, keys: dict[str, str] | None, ready: Callable[[Settings], None]
 ) -> AsyncIterator[App]:
     async with _open(settings, keys) as app:
-        home.write_server(settings.home, settings.url, region=settings.region, version=clary.__version__)
+        home.write_server(settings.home, settings.url, region=settings.region, version=__version__)
         ready(settings)
         yield app
 
