@@ -143,9 +143,7 @@ class Run:
     @property
     def main_metric(self) -> tuple[str, float] | None:
         """Name (``validation:accuracy``) and value of the number the run is judged by; None while there is none."""
-        numbers = self.metrics
-        named = [f"{split}:{name}" for split in ("validation", "train") for name in MAIN_METRICS]
-        return next(((name, numbers[name]) for name in named if isinstance(numbers.get(name), float)), None)
+        return _main_metric(self.metrics)
 
     @property
     def model(self) -> Path:
@@ -195,7 +193,8 @@ class Run:
 
     def to_json(self) -> JsonObject:
         """What a list of runs shows, for programs: numbers that were not measured are null."""
-        config, numbers, main = self.config, self.metrics, self.main_metric
+        config, numbers = self.config, self.metrics
+        main = _main_metric(numbers)
         return {
             "name": self.name,
             "path": str(self.path),
@@ -220,6 +219,11 @@ def list_runs(folder: Path | str) -> list[Run]:
         raise UsageError("there is no such folder", where=folder, hint="name one that holds runs of `clary train`")
     candidates = [Run(folder)] if Run(folder).is_run() else [Run(path) for path in folder.iterdir()]
     return sorted((run for run in candidates if run.is_run()), key=lambda run: (run.started, run.name), reverse=True)
+
+
+def _main_metric(numbers: Mapping[str, Any]) -> tuple[str, float] | None:
+    named = [f"{split}:{name}" for split in ("validation", "train") for name in MAIN_METRICS]
+    return next(((name, numbers[name]) for name in named if isinstance(numbers.get(name), float)), None)
 
 
 def _epochs(records: list[Record]) -> list[EpochRecord]:

@@ -149,7 +149,9 @@ def _step(run: Training, hear: Listeners, progress: Progress, images: Tensor, ta
     step = Step(*where, images, targets) if hear.steps else None
     hear.on_step_start(step)
     # After the hooks: one that draws a random number must not change what dropout draws.
+    # Times a prime above any number of steps: seed 1 does not draw at step 0 what seed 0 draws at step 1.
     torch.manual_seed(run.seed * 1_000_003 + progress.global_step)
+    # None, not zeros: an optimizer leaves alone what has no gradient, so frozen layers are not decayed either.
     run.optimizer.zero_grad(set_to_none=True)
     with hear.phase("forward", *where):
         outputs, loss = _forward(run, run.network, images, targets, progress.precision)
@@ -178,6 +180,7 @@ def _end_epoch(run: Training, hear: Listeners, progress: Progress, seconds: floa
     progress.history.append(validation)
     if best:
         progress.best_epoch = progress.epoch
+        # Cloned: on a CPU, cpu() gives the very tensor that the next step changes.
         progress.best = {name: value.detach().cpu().clone() for name, value in run.network.state_dict().items()}
     event = EpochEnd(
         epoch=progress.epoch,
