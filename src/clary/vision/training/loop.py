@@ -147,7 +147,8 @@ def _step(run: Training, hear: Listeners, progress: Progress, images: Tensor, ta
     run.network.train()
     where: tuple[Mode, int, int, int] = ("train", progress.epoch, progress.step, progress.global_step)
     step = Step(*where, images, targets) if hear.steps else None
-    hear.on_step_start(step)
+    if step:
+        hear.on_step_start(step)
     # After the hooks: one that draws a random number must not change what dropout draws.
     # Times a prime above any number of steps: seed 1 does not draw at step 0 what seed 0 draws at step 1.
     torch.manual_seed(run.seed * 1_000_003 + progress.global_step)
@@ -155,12 +156,14 @@ def _step(run: Training, hear: Listeners, progress: Progress, images: Tensor, ta
     run.optimizer.zero_grad(set_to_none=True)
     with hear.phase("forward", *where):
         outputs, loss = _forward(run, run.network, images, targets, progress.precision)
-    hear.on_forward(step, outputs)
-    hear.on_loss(step, loss)
+    if step:
+        hear.on_forward(step, outputs)
+        hear.on_loss(step, loss)
     with hear.phase("backward", *where):
         loss.backward()
         value = loss.item()
-    hear.on_backward(step)
+    if step:
+        hear.on_backward(step)
     _check_finite(value, f"epoch {progress.epoch}, step {progress.step}")  # after the hooks: they show why
     with hear.phase("optimizer", *where):
         run.optimizer.step()
