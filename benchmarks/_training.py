@@ -155,19 +155,20 @@ def measure_limit(contest: Contest, root: Path, epochs: int) -> Result:
 
     set_torch_environment()
     from clary.vision.training.checkpoint import Progress
-    from clary.vision.training.loop import _choose_precision, _step
+    from clary.vision.training.listeners import Listeners
+    from clary.vision.training.loop import _choose_precision, _step, _to_device
     from clary.vision.training.precision import keep_large_blocks
 
     with tempfile.TemporaryDirectory() as scratch, keep_large_blocks():
         run = contest.training(root, epochs, Path(scratch))
         progress = Progress(precision=_choose_precision(run))
-        batch = next(iter(run.train.epoch(0)))
+        nobody, batch = Listeners(()), _to_device(next(iter(run.train.epoch(0))), run.device)
         for _ in range(2):
-            _step(run, batch, progress)
+            _step(run, nobody, progress, *batch)
         steps = len(run.train) * epochs
         start = time.perf_counter()
         for _ in range(steps):
-            _step(run, batch, progress)
+            _step(run, nobody, progress, *batch)
     speed = steps * contest.batch / (time.perf_counter() - start)
     return _figures(speed, speed, progress.precision)
 

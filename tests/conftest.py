@@ -616,3 +616,71 @@ def pixel_run(tmp_path: Path, pixel_model: Path) -> Path:
         ids[:10, :40] = 3
         Image.fromarray(ids).save(path)
     return _rectangle_run(tmp_path / "run", data, pixel_model, "segmentation")
+
+
+_LISTENING = """
+import json
+
+from clary.vision.base.events import Hook
+
+
+class Listening(Hook):
+    def __init__(self, job):
+        self._file = job.output / "events.jsonl"
+
+    def tell(self, name, **facts):
+        with self._file.open("a") as file:
+            file.write(json.dumps({"event": name} | facts) + "\\n")
+
+    def on_start(self, event):
+        self.network = event.network
+        steps = [event.steps_per_epoch, event.validation_steps]
+        self.tell("start", network=type(event.network).__name__, steps=steps, first_step=event.first_step)
+
+    def on_step_start(self, step):
+        self.tell("step", mode=step.mode, epoch=step.epoch, step=step.step, global_step=step.global_step)
+
+    def on_forward(self, step, outputs):
+        self.tell("forward", mode=step.mode, shape=list(outputs.shape), targets=len(step.targets))
+
+    def on_loss(self, step, loss):
+        self.tell("loss", mode=step.mode, finite=bool(loss.isfinite()))
+
+    def on_backward(self, step):
+        self.tell("backward", gradients=any(p.grad is not None for p in self.network.parameters()))
+
+    def on_batch(self, event):
+        self.tell("batch", global_step=event.global_step)
+
+    def on_validation_batch(self, event):
+        self.tell("validation batch", step=event.step)
+
+    def on_epoch(self, event):
+        self.tell("epoch", epoch=event.epoch)
+
+    def on_end(self, event):
+        self.tell("end", reason=event.reason)
+
+    def on_phase_end(self, phase, seconds):
+        self.tell("phase", phase=phase.name, mode=phase.mode)
+
+    def on_close(self):
+        self.tell("close")
+
+
+def make(job, log):
+    return None if job.hyperparameters["epochs"] == "7" else Listening(job)
+"""
+
+
+@pytest.fixture
+def listening(tmp_path: Path) -> Path:
+    """A folder with an installed distribution whose hook writes every event to output/events.jsonl of the job; one of
+    7 epochs is none of its business."""
+    folder = tmp_path / "site"
+    metadata = folder / "listening-1.0.dist-info"
+    metadata.mkdir(parents=True)
+    (folder / "listening.py").write_text(_LISTENING)
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: listening\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[clary.hooks]\nlistening = listening:make\n")
+    return folder

@@ -2,7 +2,8 @@
 
     import clary
     run = clary.train("classification", "pets/", epochs=5)
-    model = clary.load("model.tar.gz")
+    clary.report(run)
+    model = clary.load(run.model)
     model.predict(["cat.jpg"])
 
 Names are loaded when first used, so that ``import clary`` costs nothing.
@@ -13,28 +14,32 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from clary.version import __version__
+
 if TYPE_CHECKING:
     from clary.local.evaluate import evaluate
+    from clary.local.report import write as report
     from clary.local.run import Run
     from clary.local.train import train
     from clary.vision.inference.predictor import Model, load
 
-__version__ = "0.1.0"
-__all__ = ["Model", "Run", "__version__", "evaluate", "load", "train"]
+__all__ = ["Model", "Run", "__version__", "evaluate", "load", "report", "train"]
 
-_HOME = {
-    "Model": "clary.vision.inference.predictor",
-    "Run": "clary.local.run",
-    "evaluate": "clary.local.evaluate",
-    "load": "clary.vision.inference.predictor",
-    "train": "clary.local.train",
+_HOME = {  # module:name, the notation of entry points
+    "Model": "clary.vision.inference.predictor:Model",
+    "Run": "clary.local.run:Run",
+    "evaluate": "clary.local.evaluate:evaluate",
+    "load": "clary.vision.inference.predictor:load",
+    "report": "clary.local.report:write",
+    "train": "clary.local.train:train",
 }
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'clary' has no attribute {name!r}")
-    return getattr(import_module(_HOME[name]), name)
+    module, _, inside = _HOME[name].partition(":")
+    return getattr(import_module(module), inside)
 
 
 def __dir__() -> list[str]:

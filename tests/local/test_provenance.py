@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
+from typing import Any
 
 import pytest
 
 from clary.errors import DataError, UsageError
 from clary.local import provenance
+from clary.local.config import RunConfig
 from clary.local.run import Run
 from clary.vision.algorithms.catalog import find
 from clary.vision.base.jobdir import DATASET_CONTENT_TYPE, Channel, JobDir
@@ -60,7 +62,10 @@ def test_settings_that_differ_are_told_from_those_that_do_not():
     assert spec.local_defaults
     local = next(h for h in spec.hyperparameters if h.name == "backbone")
     values = {"backbone": local.parse(spec.local_defaults["backbone"]), "gamma": 0.9, "image_shape": [3, 64, 64]}
-    config = {"algorithm": spec.name, "hyperparameters": values | {"num_classes": 3, "top_k": None, "own": 1}}
+    config: RunConfig = {
+        "algorithm": spec.name,
+        "hyperparameters": values | {"num_classes": 3, "top_k": None, "own": 1},
+    }
     found = {one.name: one for one in provenance.settings(config)}
     assert [name for name, one in found.items() if one.changed] == ["image_shape", "own"]
     assert (found["image_shape"].value, found["image_shape"].default) == ("3,64,64", "3,224,224")
@@ -87,7 +92,8 @@ def test_the_command_line_names_the_model_gone_on_from(colours, make_colour_run,
 
 
 def test_the_machine_is_listed_flat():
-    config = {"clary": "0.1.0", "machine": {"cores": 2, "memory_gb": 16.5, "versions": {"torch": "2.9"}}}
+    machine: Any = {"cores": 2, "memory_gb": 16.5, "versions": {"torch": "2.9"}}
+    config: RunConfig = {"clary": "0.1.0", "machine": machine}
     assert provenance.machine(config) == [
         ("clary", "0.1.0"),
         ("cores", "2"),

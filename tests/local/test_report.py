@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+import clary
 from clary.errors import UsageError
 from clary.local import report
 from clary.local.evaluate import evaluate
@@ -217,10 +218,11 @@ def test_a_multi_label_run(colours, make_colour_model, make_colour_run, tmp_path
 
 
 def test_the_report_of_a_run_is_written_when_asked_for(colour_run):
-    path = Run(colour_run).report
+    path = clary.report(Run(colour_run))
     assert path == colour_run / "report.html"
     first = path.read_text()
     (colour_run / "config.json").write_text(json.dumps(Run(colour_run).config | {"network": "another"}))
+    assert Run(colour_run).report == path
     assert Run(colour_run).report.read_text() == first
 
 

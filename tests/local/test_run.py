@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import subprocess
+import sys
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from clary.errors import UsageError
-from clary.local.run import Run
+from clary.local.run import Run, list_runs
+from clary.local.run_lock import held
+from clary.vision.training.records import OtherRecord
 
 
 def write_lines(run, *records):
@@ -151,3 +156,78 @@ def test_any_lines_can_be_read(tmp_path_factory, lines):
     assert bool(run.metrics) == bool(run.history)
     assert repr(run)
     assert [record["epoch"] for record in run.history] == sorted({record["epoch"] for record in run.history})
+
+
+# States, and lists of runs
+
+
+def test_a_run_is_data(colour_run):
+    """Looking at a run writes and measures nothing."""
+    before = sorted(path.name for path in colour_run.iterdir())
+    run = Run(colour_run)
+    for name in (name for name in dir(Run) if isinstance(getattr(Run, name), property) and name != "report"):
+        getattr(run, name)
+    with pytest.raises(UsageError, match=r"has no report\.html yet; write it: `clary\.report\(run\)`"):
+        _ = run.report
+    assert sorted(path.name for path in colour_run.iterdir()) == before
+
+
+def test_the_state_of_a_run(colour_run):
+    def state():
+        return Run(colour_run).state
+
+    assert state() == "finished"
+    (colour_run / "model.tar.gz").unlink()
+    assert state() == "interrupted"
+    (colour_run / "output").mkdir(exist_ok=True)
+    (colour_run / "output" / "failure").write_text("AlgorithmError: the loss is nan")
+    assert state() == "failed"
+    with held(colour_run / "config.json"):
+        assert state() == "running"
+        with pytest.raises(UsageError, match="another process is training this run"), held(colour_run / "config.json"):
+            pass
+    assert state() == "failed"
+
+
+def test_the_killed_do_not_run(colour_run):
+    """The kernel drops the lock with the process."""
+    Run(colour_run).model.unlink()
+    code = "import sys, time; from pathlib import Path; from clary.local.run_lock import held\n"
+    code += "with held(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
+    command = [sys.executable, "-c", code, str(colour_run / "config.json")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"held\n"
+        assert Run(colour_run).state == "running"
+        process.kill()
+        process.wait()
+    assert Run(colour_run).state == "interrupted"
+
+
+def test_runs_of_a_folder_the_newest_first(tmp_path):
+    for name, started in (("a", "2026-01-02T00:00:00+00:00"), ("b", "2026-01-03T00:00:00+00:00"), ("c", "")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(json.dumps({"started": started} if started else {}))
+    os.utime(tmp_path / "c" / "config.json", (0, 0))  # of an older version, which did not write down when
+    (tmp_path / "no run").mkdir()
+    (tmp_path / "file").touch()
+    assert [run.name for run in list_runs(tmp_path)] == ["b", "a", "c"]
+    assert [run.name for run in list_runs(tmp_path / "a")] == ["a"]
+    with pytest.raises(UsageError, match="no such folder"):
+        list_runs(tmp_path / "nothing")
+
+
+def test_the_metric_a_run_is_judged_by(tmp_path):
+    assert Run(tmp_path).main_metric is None
+    write_lines(tmp_path, epoch(0, 0.25))
+    assert Run(tmp_path).main_metric == ("train:accuracy", 0.25)
+    write_lines(tmp_path, epoch(0, 0.25) | {"validation": {"mAP": 0.5}})
+    assert Run(tmp_path).main_metric == ("validation:mAP", 0.5)
+
+
+def test_what_a_newer_version_wrote_is_kept(tmp_path):
+    write_lines(tmp_path, epoch(0, energy=3.5), {"kind": "weather", "rain": True})
+    run = Run(tmp_path)
+    assert run.history[0]["energy"] == 3.5
+    assert run.records[1] == OtherRecord(kind="weather", others={"rain": True})
+    assert run.problems == ()

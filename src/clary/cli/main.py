@@ -14,6 +14,7 @@ import typer
 
 import clary.cli
 from clary.errors import ClaryError
+from clary.version import __version__
 
 app = typer.Typer(
     name="clary",
@@ -27,7 +28,7 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(clary.__version__)
+        typer.echo(__version__)
         raise typer.Exit
 
 

@@ -44,7 +44,7 @@ def quickstart(
     it has not seen, predicts a few and writes report.html; a folder of its own for each task.
     """
     from clary.cli.output import note
-    from clary.cli.train import progress
+    from clary.cli.training_progress import progress
     from clary.local.quickstart import quickstart as run_quickstart
     from clary.vision.base.types import TASKS
 

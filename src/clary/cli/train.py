@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,8 +12,6 @@ from clary.errors import UsageError
 
 if TYPE_CHECKING:
     from clary.local.run import Run
-
-MAIN = ("accuracy", "mAP", "mIOU")  # of each task the metric a run is judged by
 
 
 def register(app: typer.Typer) -> None:
@@ -44,6 +41,7 @@ def train(
     Settings not given are those that work on a few hundred to a few thousand pictures: a pretrained
     EfficientNet-Lite0, fine-tuned. With --set num_layers=50 it is SageMaker's ResNet.
     """
+    from clary.cli.training_progress import progress
     from clary.local.train import train as run_training
 
     settings = dict(_pair(text) for text in setting or [])
@@ -68,13 +66,17 @@ def train(
 
 def print_run(run: Run) -> None:
     """What the run reached, and what to do with it."""
+    from clary.local.run import MAIN_METRICS
+
     numbers = run.metrics
-    measured = [f"{name} {numbers[key]:.4f}" for name in MAIN if (key := f"validation:{name}") in numbers]
+    measured = [f"{name} {numbers[key]:.4f}" for name in MAIN_METRICS if (key := f"validation:{name}") in numbers]
     reached = f"validation {measured[0]}" if measured else "trained on all pictures"
     typer.echo(f"{reached} (epoch {numbers['best_epoch'] + 1} of {numbers['epochs']}), {numbers['seconds']:.1f} s")
     typer.echo(f"model:  {run.model}")
     if find_spec("matplotlib") and find_spec("jinja2"):  # the extra `report`; a trained model is none the worse
-        typer.echo(f"report: {run.report}")
+        from clary.local.report import write
+
+        typer.echo(f"report: {write(run)}")
     typer.echo(f"next:   clary predict {run.path} PICTURE...   clary serve {run.path}")
 
 
@@ -83,10 +85,3 @@ def _pair(text: str) -> tuple[str, str]:
     if not equals or not name:
         raise UsageError(f"`--set {text}` is not NAME=VALUE", hint="write it as --set learning_rate=0.01")
     return name.strip(), value
-
-
-def progress() -> Any:
-    """A progress bar on a terminal, the job's own log lines elsewhere."""
-    from clary.cli.training_progress import bar, lines
-
-    return bar() if sys.stderr.isatty() else lines()

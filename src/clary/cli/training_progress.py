@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from clary.cli.train import MAIN
+from clary.local.run import MAIN_METRICS
 from clary.vision.base.events import BatchEnd, EpochEnd, Hook, RunStart
 
-__all__ = ["bar", "lines"]
+__all__ = ["bar", "lines", "progress"]
 
 Showing = tuple[Sequence[Hook], Callable[[str], None] | None]
+
+
+def progress() -> AbstractContextManager[Showing]:
+    """A progress bar on a terminal, the job's own log lines elsewhere."""
+    return bar() if sys.stderr.isatty() else lines()
 
 
 @contextmanager
@@ -65,6 +70,6 @@ class _Bar(Hook):
 
 def _said(metrics: Mapping[str, float]) -> str:
     """The number the task is judged by; where it is not measured (boxes while training), the loss."""
-    name = next(name for name in (*MAIN, "loss") if name in metrics)
+    name = next(name for name in (*MAIN_METRICS, "loss") if name in metrics)
     number = f"{metrics[name]:.4f}"
     return number if name == "accuracy" else f"{name} {number}"

@@ -8,7 +8,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
-import clary
 from clary.control import home, resources
 from clary.control.front_page import front_page
 from clary.control.hosting.supervisor import Hosting
@@ -19,6 +18,7 @@ from clary.control.platform import Platform
 from clary.control.settings import Settings
 from clary.control.store.records import Store
 from clary.control.wire.app import create_app
+from clary.version import __version__
 from clary.vision.inference import server
 
 __all__ = ["serve"]
@@ -55,7 +55,7 @@ async def _announced(
     settings: Settings, keys: dict[str, str] | None, ready: Callable[[Settings], None]
 ) -> AsyncIterator[App]:
     async with _open(settings, keys) as app:
-        home.write_server(settings.home, settings.url, region=settings.region, version=clary.__version__)
+        home.write_server(settings.home, settings.url, region=settings.region, version=__version__)
         ready(settings)
         yield app
 

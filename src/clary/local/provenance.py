@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from clary.errors import UsageError
+from clary.local.config import RunConfig
 from clary.local.run import Run
 from clary.vision.algorithms import catalog
 from clary.vision.base.jobdir import JobDir
@@ -56,7 +57,7 @@ def dataset(run: Run) -> Dataset:
     return found
 
 
-def _task(config: Mapping[str, Any]) -> Task:
+def _task(config: RunConfig) -> Task:
     return catalog.find(config.get("algorithm", "image-classification")).task
 
 
@@ -67,7 +68,7 @@ def _options(run: Run) -> dict[str, str]:
     return channels["dataset"].options if "dataset" in channels else {}
 
 
-def settings(config: Mapping[str, Any]) -> list[Setting]:
+def settings(config: RunConfig) -> list[Setting]:
     """Every hyperparameter of a run. The default is what ``clary train`` would have taken."""
     known: dict[str, Hyperparameter] = {}
     local: Mapping[str, str] = {}
@@ -90,8 +91,8 @@ def command(run: Run) -> str:
     config = run.config
     origin = config.get("dataset", {})
     words = ["clary", "train", _task(config), str(origin.get("path", "DATASET"))]
-    if origin.get("labels"):
-        words += ["--labels", origin["labels"]]
+    if labels := origin.get("labels"):
+        words += ["--labels", labels]
     if config.get("hyperparameters", {}).get("epochs"):
         words += ["--epochs", text(config["hyperparameters"]["epochs"])]
     if _options(run).get("validation", "0.2") != "0.2":
@@ -105,7 +106,7 @@ def command(run: Run) -> str:
     return shlex.join(words)
 
 
-def machine(config: Mapping[str, Any]) -> list[tuple[str, str]]:
+def machine(config: RunConfig) -> list[tuple[str, str]]:
     """Names and values of what the run was made on, nested ones as ``versions: torch``."""
     found = [("clary", config["clary"])] if config.get("clary") else []
     return [*found, *_flat(config.get("machine", {}), "")]

@@ -13,13 +13,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, get_args
 
-from clary import __version__
 from clary.errors import CustomerError, MissingPackageError
 from clary.local import gallery, provenance
+from clary.local.config import RunConfig
 from clary.local.evaluate import Evaluation, evaluate
 from clary.local.headline import Tile, tiles
 from clary.local.run import Run
 from clary.local.sections import SECTIONS, Section
+from clary.version import __version__
 from clary.vision.algorithms import catalog
 from clary.vision.base.files import write_bytes
 from clary.vision.base.types import Dataset, SplitName
@@ -45,7 +46,7 @@ class Material:
 
     run: Run
     section: Section[Any]
-    config: Mapping[str, Any]
+    config: RunConfig
     history: Sequence[Mapping[str, Any]]
     dataset: Dataset | None
     evaluation: Evaluation | None
@@ -120,7 +121,7 @@ def _context(found: Material) -> dict[str, Any]:
     }
 
 
-def _subtitle(config: Mapping[str, Any]) -> str:
+def _subtitle(config: RunConfig) -> str:
     parts = [config.get("algorithm", ""), config.get("network", ""), config.get("dataset", {}).get("path", "")]
     return " \N{MIDDLE DOT} ".join(str(part) for part in parts if part)
 

@@ -1,30 +1,39 @@
 """A training run on disk: what it was asked, what it measured, what it made.
 
     RUN/                  a job directory (vision.base.jobdir) plus
-    ├── config.json       what was trained, on what, with which settings and machine
-    ├── metrics.jsonl     one JSON object a line: epochs, batches, the end of the run
+    ├── config.json       what was trained, on what, with which settings and machine (local.config)
+    ├── metrics.jsonl     one JSON object a line: epochs, batches, the end of the run (vision.training.records)
     ├── log.txt           what the algorithm printed
     ├── checkpoints/      to go on from
     ├── model.tar.gz      there once the run has finished
-    └── report.html       written when first asked for
+    └── report.html       written by ``clary report``
 
-Nothing is kept in memory: a run that is still going shows its newest numbers.
+A run is data: looking at it reads these files and makes nothing. Nothing is kept in memory either: a run that is still
+going shows its newest numbers.
 """
 
 from __future__ import annotations
 
 import html
 import json
+import math
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast
 
 from clary.errors import UsageError
+from clary.local.config import RunConfig
+from clary.local.run_lock import is_held
 from clary.vision.base.types import Problem
+from clary.vision.training.records import EndRecord, EpochRecord, Record, read_records, to_json
 
-__all__ = ["Run"]
+__all__ = ["MAIN_METRICS", "Run", "State", "list_runs"]
 
 JsonObject = dict[str, Any]
+State = Literal["finished", "running", "failed", "interrupted"]
+
+MAIN_METRICS = ("accuracy", "mAP", "mIOU")  # of each task the metric a run is judged by
 
 
 class Run:
@@ -49,7 +58,12 @@ class Run:
         return (self.path / "config.json").is_file()
 
     @property
-    def config(self) -> JsonObject:
+    def name(self) -> str:
+        """The name of its folder."""
+        return self.path.resolve().name
+
+    @property
+    def config(self) -> RunConfig:
         """What was trained, on what, with which settings. Raises UsageError when it cannot be read."""
         path = self.path / "config.json"
         hint = "train again into a new folder"
@@ -61,21 +75,28 @@ class Run:
             raise UsageError(f"is not JSON ({error})", where=path, hint=hint) from error
         if not isinstance(value, dict):
             raise UsageError(f"holds a JSON {type(value).__name__}, not an object", where=path, hint=hint)
-        return value
+        return cast(RunConfig, value)
 
     @property
-    def history(self) -> list[JsonObject]:
-        """One record an epoch, in order: epoch, train, validation, learning_rate, seconds, best.
-
-        An epoch that was done again after a resume is there once, as it was last measured.
-        """
-        epochs = {record["epoch"]: record for record in self._records() if record["kind"] == "epoch"}
-        return [epochs[number] for number in sorted(epochs)]
+    def records(self) -> list[Record]:
+        """What was measured, in the order it was written."""
+        return read_records(self.path / "metrics.jsonl")[0]
 
     @property
     def problems(self) -> tuple[Problem, ...]:
         """Lines of metrics.jsonl that could not be used, but for a last one still being written."""
-        return tuple(line for line in self._lines() if isinstance(line, Problem))
+        return tuple(read_records(self.path / "metrics.jsonl")[1])
+
+    @property
+    def epochs(self) -> list[EpochRecord]:
+        """One record an epoch, in order. An epoch that was done again after a resume is there once, as it was last
+        measured."""
+        return _epochs(self.records)
+
+    @property
+    def history(self) -> list[JsonObject]:
+        """``epochs`` as plain objects: epoch, train, validation, learning_rate, seconds, best."""
+        return [to_json(record) for record in self.epochs]
 
     @property
     def finished(self) -> bool:
@@ -83,21 +104,46 @@ class Run:
         return (self.path / "model.tar.gz").is_file()
 
     @property
+    def state(self) -> State:
+        """``finished`` with a model, ``running`` while a process trains it, ``failed`` when that said why it could not
+        go on, else ``interrupted``: stopped or killed, to go on from the last checkpoint."""
+        if self.finished:
+            return "finished"
+        if is_held(self.path / "config.json"):
+            return "running"
+        return "failed" if (self.path / "output" / "failure").is_file() else "interrupted"
+
+    @property
+    def started(self) -> datetime:
+        """When it was started; a run of an older version tells by the age of its configuration."""
+        try:
+            return datetime.fromisoformat(self.config["started"]).astimezone()
+        except (UsageError, KeyError, TypeError, ValueError):
+            return datetime.fromtimestamp((self.path / "config.json").stat().st_mtime).astimezone()
+
+    @property
     def metrics(self) -> Mapping[str, Any]:
         """The run in numbers: ``epochs``, ``best_epoch`` (0-based), ``seconds``, ``reason``, ``precision``, and each
         metric at the best epoch as ``train:accuracy``, ``validation:accuracy`` and so on. Empty before the first epoch.
         """
-        history = self.history
-        if not history:
+        records = self.records
+        epochs = _epochs(records)
+        if not epochs:
             return {}
-        end = next((r for r in reversed(list(self._records())) if r["kind"] == "run"), {})
-        best = self._best(history, end)
-        numbers: JsonObject = {"epochs": len(history), "best_epoch": best["epoch"]}
-        numbers["seconds"] = end.get("seconds") or sum(r.get("seconds") or 0 for r in history)
-        numbers |= {name: end[name] for name in ("reason", "precision") if name in end}
-        for split in ("train", "validation"):
-            numbers |= {f"{split}:{name}": value for name, value in (best.get(split) or {}).items()}
+        end = next((record for record in reversed(records) if isinstance(record, EndRecord)), EndRecord())
+        best = _best(epochs, end)
+        numbers: JsonObject = {"epochs": len(epochs), "best_epoch": best.epoch}
+        numbers["seconds"] = end.seconds or sum(record.seconds or 0 for record in epochs)
+        said = {"reason": end.reason, "precision": end.precision}
+        numbers |= {name: value for name, value in said.items() if value is not None}
+        numbers |= {f"train:{name}": value for name, value in best.train.items()}
+        numbers |= {f"validation:{name}": value for name, value in best.validation.items()}
         return numbers
+
+    @property
+    def main_metric(self) -> tuple[str, float] | None:
+        """Name (``validation:accuracy``) and value of the number the run is judged by; None while there is none."""
+        return _main_metric(self.metrics)
 
     @property
     def model(self) -> Path:
@@ -109,12 +155,10 @@ class Run:
 
     @property
     def report(self) -> Path:
-        """report.html, written now if it is not there."""
+        """report.html. Raises UsageError when it has not been written."""
         path = self.path / "report.html"
         if not path.is_file():
-            from clary.local import report
-
-            report.write(self)
+            raise UsageError("has no report.html yet", where=self.path, hint="write it: `clary.report(run)`")
         return path
 
     @property
@@ -147,46 +191,48 @@ class Run:
         if "seconds" in numbers:
             yield f"seconds={numbers['seconds']:.1f}"
 
-    def _best(self, history: list[JsonObject], end: JsonObject) -> JsonObject:
-        """The epoch whose weights were kept: as the end says, else the last that was best when it was measured."""
-        named = [r for r in history if r["epoch"] == end.get("best_epoch")]
-        marked = [r for r in history if r.get("best")]
-        return (named or marked or history)[-1]
-
-    def _records(self) -> Iterator[JsonObject]:
-        return (line for line in self._lines() if not isinstance(line, Problem))
-
-    def _lines(self) -> Iterator[JsonObject | Problem]:
-        """Each line as a record, or as what is wrong with it. A last line without its end is still being written."""
-        path = self.path / "metrics.jsonl"
-        text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
-        whole, _, _ = text.rpartition("\n")
-        for number, line in enumerate(whole.split("\n"), start=1):
-            if line.strip():
-                yield _record(line) or Problem(f"{path}:{number}", "is not a record of metrics", severity="note")
-
-
-def _record(line: str) -> JsonObject | None:
-    """The record a line holds. None for a line torn when a run was killed."""
-    try:
-        value = json.loads(line)
-    except ValueError:
-        return None
-    if not isinstance(value, dict) or not isinstance(value.get("kind"), str):
-        return None
-    if not _is_number(value.get("seconds")) or (value["kind"] == "epoch" and not _is_epoch(value)):
-        return None
-    return value
+    def to_json(self) -> JsonObject:
+        """What a list of runs shows, for programs: numbers that were not measured are null."""
+        config, numbers = self.config, self.metrics
+        main = _main_metric(numbers)
+        return {
+            "name": self.name,
+            "path": str(self.path),
+            "algorithm": config.get("algorithm"),
+            "network": config.get("network"),
+            "state": self.state,
+            "started": self.started.isoformat(timespec="seconds"),
+            "seconds": numbers.get("seconds"),
+            "epochs": numbers.get("epochs", 0),
+            "metric": main[0] if main else None,
+            "value": main[1] if main and math.isfinite(main[1]) else None,
+        }
 
 
-def _is_epoch(value: JsonObject) -> bool:
-    splits = [value.get("train") or {}, value.get("validation") or {}]
-    if not isinstance(value.get("epoch"), int) or not all(isinstance(split, dict) for split in splits):
-        return False
-    numbers = [number for split in splits for number in split.values()]
-    return all(_is_number(number) for number in (*numbers, value.get("learning_rate")))
+def list_runs(folder: Path | str) -> list[Run]:
+    """The runs that lie in ``folder``, the newest first; of one that is a run itself, that one.
+
+    Raises UsageError when there is no such folder.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise UsageError("there is no such folder", where=folder, hint="name one that holds runs of `clary train`")
+    candidates = [Run(folder)] if Run(folder).is_run() else [Run(path) for path in folder.iterdir()]
+    return sorted((run for run in candidates if run.is_run()), key=lambda run: (run.started, run.name), reverse=True)
 
 
-def _is_number(value: object) -> bool:
-    """What JSON writers make of a number: one that diverged is NaN, Infinity or null."""
-    return value is None or isinstance(value, (int, float))
+def _main_metric(numbers: Mapping[str, Any]) -> tuple[str, float] | None:
+    named = [f"{split}:{name}" for split in ("validation", "train") for name in MAIN_METRICS]
+    return next(((name, numbers[name]) for name in named if isinstance(numbers.get(name), float)), None)
+
+
+def _epochs(records: list[Record]) -> list[EpochRecord]:
+    epochs = {record.epoch: record for record in records if isinstance(record, EpochRecord)}
+    return [epochs[number] for number in sorted(epochs)]
+
+
+def _best(epochs: list[EpochRecord], end: EndRecord) -> EpochRecord:
+    """The epoch whose weights were kept: as the end says, else the last that was best when it was measured."""
+    named = [record for record in epochs if record.epoch == end.best_epoch]
+    marked = [record for record in epochs if record.best]
+    return (named or marked or epochs)[-1]

@@ -6,14 +6,17 @@ import os
 import platform
 import shutil
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import clary
 from clary.errors import DataError, InterruptedRun, UsageError
+from clary.local.config import DatasetConfig, RunConfig
 from clary.local.run import Run
+from clary.local.run_lock import held
+from clary.version import __version__
 from clary.vision import formats
 from clary.vision.algorithms.catalog import find
 from clary.vision.algorithms.joblog import JobLog, Sink
@@ -92,11 +95,12 @@ def _run(spec: Spec, job: JobDir, hooks: Sequence[Hook], echo: Sink | None) -> R
     from clary.vision.algorithms.run import run_job
     from clary.vision.artifact.archive import pack
 
-    try:
-        run_job(spec, job, JobLog(job.root / "log.txt", echo), hooks)
-    except InterruptedRun as stopped:
-        raise InterruptedRun(stopped.what, hint=f"go on with --resume --out {job.root}") from stopped
-    pack(job.model, job.root / "model.tar.gz")
+    with held(job.root / "config.json"):
+        try:
+            run_job(spec, job, JobLog(job.root / "log.txt", echo), hooks)
+        except InterruptedRun as stopped:
+            raise InterruptedRun(stopped.what, hint=f"go on with --resume --out {job.root}") from stopped
+        pack(job.model, job.root / "model.tar.gz")
     shutil.rmtree(job.model)
     return Run(job.root)
 
@@ -111,7 +115,7 @@ def _earlier(spec: Spec, out: str | Path | None, given: Mapping[str, str], optio
     if run.finished:
         raise UsageError("this run has finished already", where=out, hint="train into a new folder with --out")
     job, config = JobDir(out), run.config
-    then = {"algorithm": config["algorithm"], "model": config.get("model", "none")}
+    then: dict[str, Any] = {"algorithm": config["algorithm"], "model": config.get("model", "none")}
     then |= {**spec.parse(job.hyperparameters), **config["dataset"]}
     asked = {name: value for name, value in options.items() if value is not None}
     checked = spec.parse({**job.hyperparameters, **given})
@@ -191,18 +195,19 @@ def _claim(folder: Path) -> None:
         raise UsageError("already exists", where=folder, hint="give another --out, or --resume to go on with it")
 
 
-def _config(
-    spec: Spec, data: Dataset, options: Mapping[str, Any], hyperparameters: Mapping[str, Any]
-) -> dict[str, Any]:
+def _config(spec: Spec, data: Dataset, options: Mapping[str, Any], hyperparameters: Mapping[str, Any]) -> RunConfig:
     return {
-        "clary": clary.__version__,
+        "clary": __version__,
+        "started": datetime.now().astimezone().isoformat(timespec="seconds"),
         "algorithm": spec.name,
-        "dataset": {
-            **options,
-            "format": data.format,
-            "class_names": list(data.class_names),
-            "counts": {name: data.counts(name) for name in data.splits},
-        },
+        "dataset": DatasetConfig(
+            path=options["path"],
+            labels=options["labels"],
+            validation=options["validation"],
+            format=data.format,
+            class_names=list(data.class_names),
+            counts={name: data.counts(name) for name in data.splits},
+        ),
         "hyperparameters": hyperparameters,
         "seed": hyperparameters["seed"],
         "network": _network(hyperparameters),
@@ -210,7 +215,7 @@ def _config(
             "system": platform.platform(),
             "python": platform.python_version(),
             "processor": _processor(),
-            "cores": os.cpu_count(),
+            "cores": os.cpu_count() or 1,
             "versions": {name: version(name) for name in VERSIONS if find_spec(name)},
         },
     }

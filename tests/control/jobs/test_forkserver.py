@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -31,9 +32,10 @@ class Forkserver:
     socket: Path
 
 
-def start(socket: Path) -> Forkserver:
+def start(socket: Path, **environment: str) -> Forkserver:
     command = [sys.executable, "-P", "-m", "clary.control.jobs.forkserver", str(socket)]
     clean = {name: value for name, value in os.environ.items() if not name.startswith(forkserver.READ_AT_LOAD)}
+    clean |= environment
     return Forkserver(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=clean), socket)
 
 
@@ -122,6 +124,21 @@ def test_a_job_outlives_its_forkserver_and_answers_a_stop(builtin, tmp_path, wai
     note = wait_for(lambda: Exit.read(launch.folder, 1), 60)
     assert note.reason == "Stopped"
     assert forkserver.ask(own.socket, launch.folder, 5) is None, "no one keeps its socket"
+
+
+@pytest.mark.slow
+def test_a_forked_job_is_heard_by_hooks_of_other_distributions(builtin, listening, tmp_path, wait_for):
+    own = start(tmp_path / "socket", PYTHONPATH=str(listening))
+    assert own.process.stdout is not None
+    assert own.process.stdout.readline() == b"ready\n"
+    launch = builtin(PYTHONPATH=str(listening))
+    assert forkserver.ask(own.socket, launch.folder, 30)
+    note = wait_for(partial(Exit.read, launch.folder, 1), 120)
+    assert note.code == 0, lines(launch)
+    told = [json.loads(line) for line in (launch.opt_ml / "output" / "events.jsonl").read_text().splitlines()]
+    assert [told[0]["event"], told[-1]["event"]] == ["start", "close"]
+    assert {"step", "forward", "loss", "backward", "batch", "phase"} <= {one["event"] for one in told}
+    assert end(own) == 0
 
 
 @pytest.mark.slow

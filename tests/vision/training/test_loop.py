@@ -23,7 +23,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from clary.errors import DivergedError, InterruptedRun, UsageError
-from clary.vision.base.events import BatchEnd, EpochEnd, Hook, RunEnd, RunStart
+from clary.vision.base.events import BatchEnd, EpochEnd, Hook, Phase, RunEnd, RunStart, Step, ValidationBatchEnd
 from clary.vision.datasets.loader import Loader
 from clary.vision.models.classifier import Classifier
 from clary.vision.training.checkpoint import Checkpoints, Progress
@@ -571,6 +571,110 @@ def test_hooks_are_called_in_order(tmp_path: Path) -> None:
     assert [name for name, _ in pages] == ["first", "second"] * (len(pages) // 2)
     epoch = [BatchEnd] * STEPS + [EpochEnd]
     assert [type(event) for name, event in pages if name == "first"] == [RunStart, *epoch * EPOCHS, RunEnd]
+
+
+class Diary(Hook):
+    """Writes down all there is of steps and phases: names, and what must not differ from run to run."""
+
+    def __init__(self) -> None:
+        self.pages: list[tuple[Any, ...]] = []
+        self.network: Any = None
+
+    def on_start(self, event: RunStart) -> None:
+        self.network = event.network
+        self.pages.append(("start", event.first_epoch, event.first_step))
+
+    def on_step_start(self, step: Step) -> None:
+        assert self.network.training == (step.mode == "train")
+        self.pages.append(("step", step.mode, step.epoch, step.step, step.global_step))
+
+    def on_forward(self, step: Step, outputs: Any) -> None:
+        assert outputs.shape == (len(step.targets), CLASSES)
+        self.pages.append(("forward", step.mode))
+
+    def on_loss(self, step: Step, loss: Tensor) -> None:
+        self.pages.append(("loss", step.mode, loss.item()))
+
+    def on_backward(self, step: Step) -> None:
+        assert any(p.grad is not None and p.grad.any() for p in self.network.parameters())
+        self.pages.append(("backward",))
+
+    def on_batch(self, event: BatchEnd) -> None:
+        self.pages.append(("batch", event.global_step))
+
+    def on_validation_batch(self, event: ValidationBatchEnd) -> None:
+        self.pages.append(("validation batch", event.step))
+
+    def on_epoch(self, event: EpochEnd) -> None:
+        self.pages.append(("epoch", event.epoch))
+
+    def on_end(self, event: RunEnd) -> None:
+        self.pages.append(("end", event.reason))
+
+    def on_phase_start(self, phase: Phase) -> None:
+        if phase.name != "checkpoint":  # those depend on when it was saved
+            self.pages.append((f"<{phase.name}", phase.mode, phase.epoch, phase.step, phase.global_step))
+
+    def on_phase_end(self, phase: Phase, seconds: float) -> None:
+        assert 0 <= seconds < 60
+        if phase.name != "checkpoint":
+            self.pages.append((f"{phase.name}>",))
+
+    def on_close(self) -> None:
+        self.pages.append(("close",))
+
+
+def names(pages: list[tuple[Any, ...]]) -> list[str]:
+    return [page[0] for page in pages]
+
+
+def test_a_step_is_told_in_its_parts(tmp_path: Path) -> None:
+    diary = Diary()
+    fit(SETTINGS["sgd"].make(tmp_path, [diary]))
+    data, forward = ["<data", "data>", "step"], ["<forward", "forward>", "forward", "loss"]
+    step = [*data, *forward, "<backward", "backward>", "backward", "<optimizer", "optimizer>", "batch"]
+    batches = -(-7 // BATCH)
+    validation = ["<validation", *[*data, *forward, "validation batch"] * batches, "validation>"]
+    assert names(diary.pages) == ["start", *[*step * STEPS, *validation, "epoch"] * EPOCHS, "end", "close"]
+    steps = [page[1:] for page in diary.pages if page[0] == "step"]
+    epoch = [("train", 0, n, n) for n in range(STEPS)] + [("validation", 0, n, STEPS) for n in range(batches)]
+    assert steps[: len(epoch)] == epoch
+    assert [page[1:] for page in diary.pages if page[0] == "<data"] == steps
+
+
+@pytest.mark.parametrize("step", [1, STEPS, STEPS + 1])
+def test_after_a_resume_nothing_is_told_twice(step: int, tmp_path: Path) -> None:
+    """A run stopped at a step and its resumption tell together what an unbroken run tells."""
+    setting, whole, before, after = SETTINGS["sgd"], Diary(), Diary(), Diary()
+    fit(setting.make(tmp_path / "whole", [whole]))
+    run = setting.make(tmp_path / "run", [])
+    run.hooks = [*run.hooks, before, At(run.stop, step=step)]
+    with pytest.raises(InterruptedRun):
+        fit(run)
+    fit(setting.make(tmp_path / "run", [after]))
+    assert before.pages[-1] == ("close",)
+    assert after.pages[0] == ("start", (step - 1) // STEPS, step)
+    assert before.pages[:-1] + after.pages[1:] == whole.pages
+
+
+def test_hooks_are_closed_whatever_ends_the_run(tmp_path: Path) -> None:
+    diary = Diary()
+    with pytest.raises(Killed):
+        fit(SETTINGS["sgd"].make(tmp_path, [diary, At(kill, step=2)]))
+    assert names(diary.pages)[-2:] == ["batch", "close"]
+
+
+def test_what_a_hook_draws_does_not_change_the_weights(tmp_path: Path) -> None:
+    class Drawing(Hook):
+        def on_step_start(self, step: Step) -> None:
+            torch.rand(3)
+
+        def on_forward(self, step: Step, outputs: Any) -> None:
+            torch.rand(3)
+
+    setting = SETTINGS["sgd"]
+    plain, drawn = setting.make(tmp_path / "a"), setting.make(tmp_path / "b", [Drawing()])
+    assert outcome(tmp_path / "a", plain, fit(plain)) == outcome(tmp_path / "b", drawn, fit(drawn))
 
 
 def test_events_tell_where_the_run_is(tmp_path: Path) -> None:

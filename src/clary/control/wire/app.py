@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 
-import clary
 from clary.control.wire import refusals
 from clary.control.wire.asgi import (
     ASGIApp,
@@ -33,6 +32,7 @@ from clary.control.wire.signature import digest_mismatch, known, verify, verify_
 from clary.control.wire.sigv4_header import Refused, SigV4Header, read_header
 from clary.control.wire.validation import Validator, validation_code
 from clary.errors import CustomerError
+from clary.version import __version__
 
 __all__ = ["BODY_LIMIT", "create_app"]
 
@@ -141,7 +141,7 @@ class _App:
             await answer(send, response)
 
     def _health(self, request_id: str) -> Response:
-        health = {"status": "ok", "version": clary.__version__, "region": self.region, "account": self.account}
+        health = {"status": "ok", "version": __version__, "region": self.region, "account": self.account}
         return _identified(Response(200, [(b"content-type", b"application/json")], dumped(health)), request_id)
 
     async def _refuse(self, head: Head, refused: Refused, request_id: str, send: Send, *, s3: bool) -> None:

@@ -13,8 +13,8 @@ from safetensors.torch import save
 from torch import nn
 from torch.optim import Optimizer
 
-import clary
 from clary.errors import CustomerError, DataError, ImageError
+from clary.version import __version__
 from clary.vision.algorithms.joblog import JobLog
 from clary.vision.artifact.manifest import Provenance
 from clary.vision.base import imaging
@@ -72,7 +72,7 @@ def fingerprint(hp: Hyperparameters, dataset: Dataset) -> dict[str, Any]:
 def provenance(hp: Hyperparameters, dataset: Dataset) -> Provenance:
     """Where a model comes from, for its manifest."""
     return Provenance(
-        clary=clary.__version__,
+        clary=__version__,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         torch=torch.__version__,
         seed=hp.seed,

@@ -12,6 +12,7 @@ from importlib import import_module
 
 from clary.errors import AlgorithmError, ClaryError, CustomerError, InterruptedRun, UsageError
 from clary.vision.algorithms.catalog import find
+from clary.vision.algorithms.hooks import load_hooks
 from clary.vision.algorithms.joblog import JobLog
 from clary.vision.base.events import Hook
 from clary.vision.base.jobdir import JobDir
@@ -24,7 +25,10 @@ __all__ = ["main", "run_job"]
 def run_job(
     spec: Spec, job: JobDir, log: JobLog, hooks: Sequence[Hook] = (), stop: StopRequest | None = None
 ) -> Hyperparameters:
-    """Check the hyperparameters and train. Leaves the failure note before an error goes on to the caller."""
+    """Check the hyperparameters and train. Leaves the failure note before an error goes on to the caller.
+
+    ``hooks`` are told first, then those of other distributions (``algorithms.hooks``).
+    """
     stop = stop or StopRequest()
     job.failure.unlink(missing_ok=True)  # of an earlier try
     try:
@@ -33,14 +37,16 @@ def run_job(
         hp = spec.parse(job.hyperparameters)
         recipe = import_module(f"clary.vision.algorithms.{spec.name.replace('-', '_')}.train")
         with on_signals(stop):
-            recipe.train(job, hp, log, hooks, stop)
+            recipe.train(job, hp, log, [*hooks, *load_hooks(job, log)], stop)
     except InterruptedRun as stopped:
         log.info(str(stopped))
         raise
     except ClaryError as error:
         _report(error, job, log)
         raise
-    except (OSError, RuntimeError, MemoryError) as error:  # a fault of ours or of the machine, out of memory say
+    except Exception as error:  # a fault of ours, of a hook, or of the machine (out of memory, say)
+        for note in getattr(error, "__notes__", ()):  # which hook it was
+            log.error(note)
         _report(AlgorithmError(f"{type(error).__name__}: {' '.join(str(error).split())}"), job, log)
         raise
     return hp

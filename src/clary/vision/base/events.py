@@ -1,6 +1,7 @@
 """What training tells its listeners, and the listener itself.
 
-The loop calls the hooks by name, in the order given, on the thread that trains. A hook that raises ends the run.
+The loop calls the hooks by name, in the order given, on the thread that trains. What no hook overrides is not even
+made, so that listening costs those only who do. A hook that raises ends the run.
 """
 
 from __future__ import annotations
@@ -9,12 +10,34 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-__all__ = ["BatchEnd", "EpochEnd", "Hook", "RunEnd", "RunStart", "ValidationBatchEnd"]
+__all__ = [
+    "BatchEnd",
+    "EpochEnd",
+    "Hook",
+    "Mode",
+    "Phase",
+    "PhaseName",
+    "RunEnd",
+    "RunStart",
+    "Step",
+    "ValidationBatchEnd",
+]
+
+Mode = Literal["train", "validation"]
+PhaseName = Literal["data", "forward", "backward", "optimizer", "validation", "checkpoint"]
 
 
 @dataclass(frozen=True, slots=True)
 class RunStart:
-    """Sent once before the first step; on a resumed run ``first_step`` and ``first_epoch`` say how many are done."""
+    """Sent once before the first step; on a resumed run ``first_step`` and ``first_epoch`` say how many are done.
+
+    What was told of later steps before the interruption is told again: those steps were lost and are done anew. An
+    epoch whose steps are done but which is not among the ``first_epoch`` ones is still to be validated, as a whole.
+
+    ``network`` (a torch Module on its device), ``optimizer`` and ``objective`` (its ``loss(outputs, targets)`` is
+    minimised) are those of the run: listeners may register hooks of the tensor library on them, and take them off in
+    ``on_close``. Numbers are of whole epochs; ``validation_samples`` is 0 without a validation split.
+    """
 
     network: Any
     optimizer: Any
@@ -23,11 +46,57 @@ class RunStart:
     first_step: int
     precision: str
     first_epoch: int = 0
+    objective: Any = None
+    batch_size: int = 0
+    train_samples: int = 0
+    validation_steps: int = 0
+    validation_samples: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A pass of one batch through the network. ``images`` is uint8 (N, H, W, 3) RGB, ``targets`` has N rows; both are
+    on the network's device.
+
+    ``step`` is 0-based within the epoch, or within the validation; ``global_step`` is the number of optimizer steps
+    that were done before, over all epochs.
+    """
+
+    mode: Mode
+    epoch: int
+    step: int
+    global_step: int
+    images: Any = field(repr=False)
+    targets: Any = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """What the training thread does at a time.
+
+    data         waits for the next batch and brings it to the device
+    forward      network and loss
+    backward     gradients, and the loss as a number: on a GPU, what was queued until then is awaited here
+    optimizer    the update
+    validation   a whole validation; data and forward of its batches lie within, their mode is "validation"
+    checkpoint   the state is written
+
+    ``started`` is of ``time.perf_counter``. What hooks do lies in no phase but "validation". ``epoch``, ``step`` and
+    ``global_step`` are those of ``Step``; "data" is told under the step it is for.
+    """
+
+    name: PhaseName
+    mode: Mode
+    epoch: int
+    step: int
+    global_step: int
+    started: float
 
 
 @dataclass(frozen=True, slots=True)
 class BatchEnd:
-    """Sent after every optimizer step. ``step`` is 0-based within the epoch; ``metrics`` run from the epoch's start."""
+    """Sent after every optimizer step. ``step`` is 0-based within the epoch, ``global_step`` counts the steps done,
+    this one too; ``metrics`` run from the epoch's start."""
 
     epoch: int
     step: int
@@ -78,9 +147,34 @@ class RunEnd:
 
 
 class Hook:
-    """A listener that does nothing; override what is of interest."""
+    """A listener that does nothing; override what is of interest.
+
+    A run tells, in this order::
+
+        on_start
+            on_step_start  on_forward  on_loss  on_backward  on_batch               every step of training
+            on_step_start  on_forward  on_loss  on_validation_batch                 every step of a validation
+            on_epoch
+        on_end                                                                      unless it was stopped or failed
+        on_close
+
+    and around each part of a step ``on_phase_start`` and ``on_phase_end``. Tensors are those of the run: what is to be
+    kept is copied, what is changed changes the training.
+    """
 
     def on_start(self, event: RunStart) -> None: ...
+
+    def on_step_start(self, step: Step) -> None:
+        """The network is in the mode of the step; its weights are those before the update."""
+
+    def on_forward(self, step: Step, outputs: Any) -> None:
+        """``outputs`` are what the network gave: a tensor, or a tuple of them."""
+
+    def on_loss(self, step: Step, loss: Any) -> None:
+        """``loss`` is a tensor of no dimension, which need not be finite; the run ends after ``on_backward`` if not."""
+
+    def on_backward(self, step: Step) -> None:
+        """Parameters have their gradients; the optimizer has not used them."""
 
     def on_batch(self, event: BatchEnd) -> None: ...
 
@@ -89,3 +183,11 @@ class Hook:
     def on_epoch(self, event: EpochEnd) -> None: ...
 
     def on_end(self, event: RunEnd) -> None: ...
+
+    def on_phase_start(self, phase: Phase) -> None: ...
+
+    def on_phase_end(self, phase: Phase, seconds: float) -> None:
+        """``seconds`` is what the phase took; not told of one that an error ended."""
+
+    def on_close(self) -> None:
+        """The last call, whatever ended the run: files are closed, and the network is as it was."""

@@ -55,6 +55,7 @@ class Checkpoints:
 
     def __init__(self, folder: Path, fingerprint: Mapping[str, Any], every: float = 20.0) -> None:
         self.path = folder / "last.safetensors"
+        # As it will be read: tuples have become lists, keys strings. Else every resume would seem to differ.
         self._fingerprint = json.loads(json.dumps(fingerprint, sort_keys=True, default=str))
         self._every = every
         self._last = time.monotonic()
@@ -68,9 +69,11 @@ class Checkpoints:
         tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
         tensors |= {f"best.{name}": value for name, value in progress.best.items()}
         for index, state in optimizer.state_dict()["state"].items():
+            # as_tensor: an optimizer may keep plain numbers (a count of steps) beside tensors.
             tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(value) for name, value in state.items()}
         numbers = asdict(replace(progress, best={}))
         note = {"version": VERSION, "fingerprint": self._fingerprint, "progress": numbers}
+        # safetensors knows no strides: channels-last weights are laid out anew when read (_lay_out_as_parameters).
         plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
         write_bytes(self.path, save(plain, {"clary": json.dumps(note)}))
         self._last = time.monotonic()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -18,9 +18,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from clary.errors import DivergedError, InterruptedRun
-from clary.vision.base.events import BatchEnd, EpochEnd, Hook, RunEnd, RunStart, ValidationBatchEnd
+from clary.vision.base.events import BatchEnd, EpochEnd, Hook, Mode, RunEnd, RunStart, Step, ValidationBatchEnd
 from clary.vision.datasets.loader import Batch, Loader
 from clary.vision.training.checkpoint import Checkpoints, Progress
+from clary.vision.training.listeners import Listeners
 from clary.vision.training.objectives.base import Objective
 from clary.vision.training.optim import rescale_momentum, set_rate
 from clary.vision.training.precision import autocast, choose, trial_size
@@ -54,22 +55,29 @@ class Training:
 def fit(run: Training) -> Progress:
     """Train until the epochs are done or early stopping says so; the network ends with the best weights.
 
-    Raises DivergedError when the loss is no number, InterruptedRun after a stop was asked for and a checkpoint saved.
+    Raises DivergedError when the loss is no number, InterruptedRun after a stop was asked for and a checkpoint saved,
+    and what a hook raises.
     """
+    hear = Listeners(run.hooks)
+    try:
+        return _fit(run, hear)
+    finally:
+        hear.on_close.last()
+
+
+def _fit(run: Training, hear: Listeners) -> Progress:
     progress = run.checkpoints.restore(run.network, run.optimizer) or Progress()
     started = time.perf_counter() - progress.seconds  # the trial of precisions counts as training
     if not progress.precision:
         progress.precision = _choose_precision(run)
-    for hook in run.hooks:
-        hook.on_start(_run_start(run, progress))
+    # Only now: the trial is no part of the run, and its passes would be told to what hooks put on the network.
+    hear.on_start(_run_start(run, progress))
     while progress.epoch < run.epochs and not _should_stop(run, progress):
-        _train_epoch(run, progress, started)
+        _train_epoch(run, hear, progress, started)
     if progress.best:
         run.network.load_state_dict(progress.best)
     reason: Literal["completed", "early_stopping"] = "early_stopping" if _should_stop(run, progress) else "completed"
-    end = RunEnd(reason, progress.epoch, progress.best_epoch, time.perf_counter() - started)
-    for hook in run.hooks:
-        hook.on_end(end)
+    hear.on_end(RunEnd(reason, progress.epoch, progress.best_epoch, time.perf_counter() - started))
     return progress
 
 
@@ -77,104 +85,149 @@ def _run_start(run: Training, progress: Progress) -> RunStart:
     return RunStart(
         network=run.network,
         optimizer=run.optimizer,
+        objective=run.objective,
         epochs=run.epochs,
         steps_per_epoch=len(run.train),
         first_step=progress.global_step,
-        precision=progress.precision,
         first_epoch=progress.epoch,
+        precision=progress.precision,
+        batch_size=run.train.batch_size,
+        train_samples=run.train.samples,
+        validation_steps=len(run.validation) if run.validation else 0,
+        validation_samples=run.validation.samples if run.validation else 0,
     )
 
 
-def _train_epoch(run: Training, progress: Progress, started: float) -> None:
+def _train_epoch(run: Training, hear: Listeners, progress: Progress, started: float) -> None:
     begin = time.perf_counter()
     epoch, first = progress.epoch, progress.step
-    for batch in run.train.epoch(epoch, first):
-        rate, loss = _step(run, batch, progress)
+    for images, targets in _batches(run, hear, progress, "train"):
+        rate, loss = _step(run, hear, progress, images, targets)
         progress.step += 1
         progress.global_step += 1
-        event = BatchEnd(
-            epoch=epoch,
-            step=progress.step - 1,
-            global_step=progress.global_step,
-            loss=loss,
-            learning_rate=rate,
-            samples=(progress.step - first) * run.train.batch_size,
-            seconds=time.perf_counter() - begin,
-            metrics=run.objective.metrics(progress.tally),
-        )
-        for hook in run.hooks:
-            hook.on_batch(event)
+        if hear.on_batch:
+            event = BatchEnd(
+                epoch=epoch,
+                step=progress.step - 1,
+                global_step=progress.global_step,
+                loss=loss,
+                learning_rate=rate,
+                samples=(progress.step - first) * run.train.batch_size,
+                seconds=time.perf_counter() - begin,
+                metrics=run.objective.metrics(progress.tally),
+            )
+            hear.on_batch(event)
         progress.seconds = time.perf_counter() - started
-        _save_if_asked(run, progress)
-    _end_epoch(run, progress, time.perf_counter() - begin, (progress.step - first) * run.train.batch_size)
+        _save_if_asked(run, hear, progress)
+    _end_epoch(run, hear, progress, time.perf_counter() - begin, (progress.step - first) * run.train.batch_size)
 
 
-def _step(run: Training, batch: Batch, progress: Progress) -> tuple[float, float]:
+def _batches(run: Training, hear: Listeners, progress: Progress, mode: Mode) -> Iterator[tuple[Tensor, Tensor]]:
+    """Images and targets of the batches that are left of an epoch, or of a validation, on the device."""
+    loader = run.train if mode == "train" else run.validation
+    assert loader is not None
+    first = progress.step if mode == "train" else 0
+    epoch, before = progress.epoch, progress.global_step
+    batches = loader.epoch(epoch, first) if mode == "train" else loader.epoch()
+    for step in range(first, len(loader)):
+        done = before + step - first if mode == "train" else before
+        with hear.phase("data", mode, epoch, step, done):
+            batch = next(batches)
+            images, targets = _to_device(batch, run.device)
+        yield images, targets
+    next(batches, None)  # there is none, but the loader ends its threads
+
+
+def _step(run: Training, hear: Listeners, progress: Progress, images: Tensor, targets: Tensor) -> tuple[float, float]:
     """One update. Returns the learning rate and the loss."""
     rate, before = run.schedule.rate(progress.global_step), run.schedule.rate(max(progress.global_step - 1, 0))
     set_rate(run.optimizer, rate)
     if run.schedule.drops:
         rescale_momentum(run.optimizer, before, rate)
-    torch.manual_seed(run.seed * 1_000_003 + progress.global_step)
     run.network.train()
+    where: tuple[Mode, int, int, int] = ("train", progress.epoch, progress.step, progress.global_step)
+    step = Step(*where, images, targets) if hear.steps else None
+    if step:
+        hear.on_step_start(step)
+    # After the hooks: one that draws a random number must not change what dropout draws.
+    # Times a prime above any number of steps: seed 1 does not draw at step 0 what seed 0 draws at step 1.
+    torch.manual_seed(run.seed * 1_000_003 + progress.global_step)
+    # None, not zeros: an optimizer leaves alone what has no gradient, so frozen layers are not decayed either.
     run.optimizer.zero_grad(set_to_none=True)
-    images, targets = _to_device(batch, run.device)
-    outputs, loss = _forward(run, run.network, images, targets, progress.precision)
-    loss.backward()
-    value = _finite(loss, f"epoch {progress.epoch}, step {progress.step}")
-    run.optimizer.step()
+    with hear.phase("forward", *where):
+        outputs, loss = _forward(run, run.network, images, targets, progress.precision)
+    if step:
+        hear.on_forward(step, outputs)
+        hear.on_loss(step, loss)
+    with hear.phase("backward", *where):
+        loss.backward()
+        value = loss.item()
+    if step:
+        hear.on_backward(step)
+    _check_finite(value, f"epoch {progress.epoch}, step {progress.step}")  # after the hooks: they show why
+    with hear.phase("optimizer", *where):
+        run.optimizer.step()
     run.objective.count(progress.tally, _detached(outputs), targets, value)
     return rate, value
 
 
-def _end_epoch(run: Training, progress: Progress, seconds: float, samples: int) -> None:
+def _end_epoch(run: Training, hear: Listeners, progress: Progress, seconds: float, samples: int) -> None:
     train = run.objective.metrics(progress.tally)
     begin = time.perf_counter()
-    validation = evaluate(run, progress) if run.validation else {}
+    validation: dict[str, float] = {}
+    if run.validation:
+        with hear.phase("validation", "validation", progress.epoch, 0, progress.global_step):
+            validation = _evaluate(run, hear, progress)
     judged = time.perf_counter() - begin
     best = not validation or run.objective.keeps(validation, progress.history)
     progress.history.append(validation)
     if best:
         progress.best_epoch = progress.epoch
+        # Cloned: on a CPU, cpu() gives the very tensor that the next step changes.
         progress.best = {name: value.detach().cpu().clone() for name, value in run.network.state_dict().items()}
-    rate = run.schedule.rate(progress.global_step - 1)
     event = EpochEnd(
         epoch=progress.epoch,
         train=train,
         validation=validation,
         seconds=seconds,
-        learning_rate=rate,
+        learning_rate=run.schedule.rate(progress.global_step - 1),
         best=best,
         samples=samples,
         validation_seconds=judged,
         validation_samples=run.validation.samples if run.validation else 0,
     )
+    # Before the hooks are told: a checkpoint that one of them asks for must not end this epoch a second time.
     progress.next_epoch()
-    for hook in run.hooks:
-        hook.on_epoch(event)
-    _save_if_asked(run, progress)
+    hear.on_epoch(event)
+    _save_if_asked(run, hear, progress)
 
 
 @torch.no_grad()
-def evaluate(run: Training, progress: Progress) -> dict[str, float]:
+def _evaluate(run: Training, hear: Listeners, progress: Progress) -> dict[str, float]:
     """Metrics over the validation split, every sample counted once.
 
     Raises DivergedError, and InterruptedRun: a run stopped here goes on with the whole validation.
     """
-    assert run.validation is not None
     run.network.eval()
     accumulator = run.objective.accumulator()
     begin, samples = time.perf_counter(), 0
-    for step, batch in enumerate(run.validation.epoch()):
-        images, targets = _to_device(batch, run.device)
-        outputs, loss = _forward(run, run.network, images, targets, progress.precision)
-        accumulator.add(outputs, targets, _finite(loss, f"epoch {progress.epoch}, validation"))
+    for number, (images, targets) in enumerate(_batches(run, hear, progress, "validation")):
+        where: tuple[Mode, int, int, int] = ("validation", progress.epoch, number, progress.global_step)
+        step = Step(*where, images, targets) if hear.steps else None
+        hear.on_step_start(step)
+        with hear.phase("forward", *where):
+            outputs, loss = _forward(run, run.network, images, targets, progress.precision)
+        hear.on_forward(step, outputs)
+        hear.on_loss(step, loss)
+        value = loss.item()
+        _check_finite(value, f"epoch {progress.epoch}, validation")
+        accumulator.add(outputs, targets, value)
         samples += len(targets)
-        event = ValidationBatchEnd(progress.epoch, step, samples, time.perf_counter() - begin)
-        for hook in run.hooks:
-            hook.on_validation_batch(event)
+        if hear.on_validation_batch:
+            elapsed = time.perf_counter() - begin
+            hear.on_validation_batch(ValidationBatchEnd(progress.epoch, number, samples, elapsed))
         if run.stop.made:
-            _save_if_asked(run, progress)
+            _save_if_asked(run, hear, progress)
     return accumulator.metrics()
 
 
@@ -189,11 +242,9 @@ def _detached(outputs: Any) -> Any:
     return outputs.detach() if isinstance(outputs, Tensor) else tuple(_detached(one) for one in outputs)
 
 
-def _finite(loss: Tensor, where: str) -> float:
-    value = loss.item()
-    if not math.isfinite(value):
-        raise DivergedError(f"the loss is {value}", where=where, hint="lower `learning_rate`")
-    return value
+def _check_finite(loss: float, where: str) -> None:
+    if not math.isfinite(loss):
+        raise DivergedError(f"the loss is {loss}", where=where, hint="lower `learning_rate`")
 
 
 def _choose_precision(run: Training) -> str:
@@ -216,10 +267,11 @@ def _should_stop(run: Training, progress: Progress) -> bool:
     return run.early_stopping.says_stop([epoch[run.objective.watched] for epoch in progress.history])
 
 
-def _save_if_asked(run: Training, progress: Progress) -> None:
+def _save_if_asked(run: Training, hear: Listeners, progress: Progress) -> None:
     if not run.stop.made and not run.checkpoints.due:
         return
-    run.checkpoints.save(progress, run.network, run.optimizer)
+    with hear.phase("checkpoint", "train", progress.epoch, progress.step, progress.global_step):
+        run.checkpoints.save(progress, run.network, run.optimizer)
     if run.stop.made:
         raise InterruptedRun(f"stopped at epoch {progress.epoch}, step {progress.step}; everything is saved")
 

@@ -1,0 +1,49 @@
+"""``clary runs``: what was trained in a folder, side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from clary.cli.platform_options import Json
+from clary.errors import UsageError
+from clary.wording import duration
+
+COLUMNS = ("name", "algorithm", "network", "state", "metric", "epochs", "started", "duration")
+
+
+def register(app: typer.Typer) -> None:
+    app.command("runs")(runs)
+
+
+def runs(
+    folder: Annotated[Path, typer.Argument(help="A folder that holds runs.")] = Path("runs"), json: Json = False
+) -> None:
+    """List runs of `clary train`, the newest first: what each reached, and whether it goes on.
+
+    A run is finished, running, failed (log.txt says why) or interrupted (--resume goes on).
+    """
+    from clary.cli.output import emit, note, table
+    from clary.local.run import list_runs
+
+    records = []
+    for run in list_runs(folder):
+        try:
+            records.append(run.to_json())
+        except UsageError as error:  # one that is damaged does not hide the others
+            note(f"left out: {error}")
+    if json:
+        emit(records)
+    else:
+        table("", COLUMNS, [_row(record) for record in records])
+
+
+def _row(record: dict[str, Any]) -> list[str]:
+    value, seconds = record["value"], record["seconds"]
+    metric = "" if value is None else f"{record['metric']} {value:.4f}"
+    lasted = "" if seconds is None else duration(seconds)
+    started = record["started"][:19].replace("T", " ")
+    named = [record["algorithm"] or "", record["network"] or ""]
+    return [record["name"], *named, record["state"], metric, str(record["epochs"]), started, lasted]

@@ -1,0 +1,59 @@
+"""Whether somebody trains a run right now: whoever does holds a lock on its config.json.
+
+A lock needs no cleaning up: the kernel drops it with the process, however that ends. config.json is written once and
+never replaced, so that all who ask mean the same file.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from clary.errors import UsageError
+
+if sys.platform != "win32":  # there, nothing is locked and no run is ever seen going on
+    import fcntl
+
+__all__ = ["held", "is_held"]
+
+PATIENCE = 0.5  # seconds: a listing that asks holds the lock for an instant, and must not be taken for a training
+
+
+@contextmanager
+def held(config: Path) -> Iterator[None]:
+    """Hold the lock of the run that ``config`` belongs to. Raises UsageError when another process trains it."""
+    if sys.platform == "win32":
+        yield
+        return
+    with config.open("r+b") as file:  # for writing: NFS locks nothing else
+        give_up = time.monotonic() + PATIENCE
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > give_up:
+                    what = "another process is training this run"
+                    raise UsageError(what, where=config.parent, hint="wait for it, or give another --out") from None
+                time.sleep(0.01)
+            except OSError:  # a file system without locks; training goes on as it would without us
+                break
+            else:
+                break
+        yield
+
+
+def is_held(config: Path) -> bool:
+    """Whether the run that ``config`` belongs to is being trained."""
+    if sys.platform == "win32":
+        return False
+    try:
+        with config.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: two who ask do not see each other
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False

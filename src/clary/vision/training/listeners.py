@@ -1,0 +1,82 @@
+"""Who wants to be told what. Asked once, so that the loop makes only those events that somebody listens to."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from typing import Any
+
+from clary.vision.base.events import Hook, Mode, Phase, PhaseName
+
+__all__ = ["Listeners", "Teller"]
+
+SILENCE = nullcontext()
+
+
+class Teller:
+    """Tells one event to all hooks that override its method; false when none does."""
+
+    __slots__ = ("_methods",)
+
+    def __init__(self, hooks: Sequence[Hook], name: str) -> None:
+        # Looked up on the hook: a method may have been put on the object, and a hook need not derive from Hook.
+        found = [getattr(hook, name, None) for hook in hooks]
+        idle = getattr(Hook, name)
+        self._methods = tuple(one for one in found if one is not None and getattr(one, "__func__", None) is not idle)
+
+    def __bool__(self) -> bool:
+        return bool(self._methods)
+
+    def __call__(self, *event: Any) -> None:
+        for method in self._methods:
+            _told(method, *event)
+
+    def last(self) -> None:
+        """Tell everybody, the last one first, even when one of them raises."""
+        with ExitStack() as stack:
+            for method in self._methods:
+                stack.callback(_told, method)
+
+
+class Listeners:
+    """The tellers of a run: ``on_batch(event)`` tells those hooks that override ``on_batch``, and so on."""
+
+    def __init__(self, hooks: Sequence[Hook]) -> None:
+        self.on_start = Teller(hooks, "on_start")
+        self.on_step_start = Teller(hooks, "on_step_start")
+        self.on_forward = Teller(hooks, "on_forward")
+        self.on_loss = Teller(hooks, "on_loss")
+        self.on_backward = Teller(hooks, "on_backward")
+        self.on_batch = Teller(hooks, "on_batch")
+        self.on_validation_batch = Teller(hooks, "on_validation_batch")
+        self.on_epoch = Teller(hooks, "on_epoch")
+        self.on_end = Teller(hooks, "on_end")
+        self.on_close = Teller(hooks, "on_close")
+        self._phase_start = Teller(hooks, "on_phase_start")
+        self._phase_end = Teller(hooks, "on_phase_end")
+        self._phases = bool(self._phase_start or self._phase_end)
+        self.steps = bool(self.on_step_start or self.on_forward or self.on_loss or self.on_backward)
+
+    def phase(
+        self, name: PhaseName, mode: Mode, epoch: int, step: int, global_step: int
+    ) -> AbstractContextManager[None]:
+        """A context that is a phase of the run."""
+        return self._timed(name, mode, epoch, step, global_step) if self._phases else SILENCE
+
+    @contextmanager
+    def _timed(self, name: PhaseName, mode: Mode, epoch: int, step: int, global_step: int) -> Iterator[None]:
+        phase = Phase(name, mode, epoch, step, global_step, time.perf_counter())
+        self._phase_start(phase)
+        begin = time.perf_counter()  # anew: what hooks took is not the phase's
+        yield
+        self._phase_end(phase, time.perf_counter() - begin)
+
+
+def _told(method: Callable[..., None], *event: Any) -> None:
+    try:
+        method(*event)
+    except Exception as error:
+        hook = type(getattr(method, "__self__", method)).__qualname__
+        error.add_note(f"the hook {hook} failed in {getattr(method, '__name__', 'a call')}")
+        raise
