@@ -26,8 +26,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from clary.client import gateway
 from clary.control import home as homes
-from clary.control.jobs.job_monitor import is_held
-from clary.control.jobs.orphans import holder
+from clary.control.jobs.launchers.local.lock import holder, is_held
 
 ROUNDS = int(os.environ.get("CLARY_KILL_ROUNDS", "10"))
 SEED = int(os.environ.get("CLARY_KILL_SEED", "0"))
@@ -159,14 +158,14 @@ def kill_worker(platform: Platform, jobs: list[str], shot: set[str], chance: ran
 
 
 def kill_forkserver(platform: Platform, jobs: list[str], shot: set[str], chance: random.Random) -> None:
-    for pid in of_gateway(platform, "jobs.forkserver"):
+    for pid in of_gateway(platform, "local.forkserver"):
         kill(pid)
 
 
 def running(platform: Platform, jobs: list[str]) -> dict[str, int]:
     """The monitors of jobs that run now."""
     folders = {name: platform.home / "jobs" / name for name in jobs}
-    return {name: holder(folder / "lock") for name, folder in folders.items() if is_held(folder)}
+    return {name: holder(folder) for name, folder in folders.items() if is_held(folder)}
 
 
 def of_gateway(platform: Platform, module: str) -> list[int]:

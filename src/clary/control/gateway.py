@@ -11,6 +11,7 @@ from typing import Any
 from clary.control import home, resources
 from clary.control.front_page import front_page
 from clary.control.hosting.supervisor import Hosting
+from clary.control.jobs.launchers.local.launcher import LocalLauncher
 from clary.control.jobs.supervisor import Jobs
 from clary.control.logs.streams import LogStore
 from clary.control.objects.service import ObjectService
@@ -73,7 +74,7 @@ async def _open(settings: Settings, keys: dict[str, str] | None) -> AsyncIterato
         stack.callback(store.close)
         logs = LogStore(settings.logs_root)
         await starting
-        jobs = Jobs(settings, store, objects.store, logs)
+        jobs = Jobs(settings, store, objects.store, logs, LocalLauncher(settings))
         hosting = Hosting(settings, store, objects.store, logs)
         for part in (jobs, hosting):
             stack.push_async_callback(part.close)

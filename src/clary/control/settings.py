@@ -6,7 +6,7 @@ HOME/                         ~/.clary, CLARY_HOME, or `clary up --home`
 ├── credentials.json          access key and secret, where requests must be signed
 ├── clary.db                  the store, unless --store names another
 ├── s3/<bucket>/<key>         objects are plain files
-├── jobs/<job>/               a directory a training job
+├── jobs/<job>/               a directory a training job; <kind>s/<job>/ one a job of another kind (jobs.folders)
 ├── endpoints/<endpoint>/     unpacked models
 ├── logs/<group>/<stream>.log log events
 └── run/                      sockets, and what the processes print

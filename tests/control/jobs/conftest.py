@@ -16,16 +16,17 @@ from typing import Any
 
 import pytest
 
-from clary.control.jobs import job_monitor, orphans, programs
-from clary.control.jobs.job_lifecycle import GROUP, KIND, stream_of
+from clary.control.jobs import programs
+from clary.control.jobs.launchers.local import lock, orphans
+from clary.control.jobs.launch import Command as LaunchedCommand
 from clary.control.jobs.launch import Exit, Launch
 from clary.control.jobs.programs import Command
-from clary.control.jobs.supervisor import Jobs
-from clary.control.logs.streams import LogStore
 from clary.control.objects.local import LocalStore
 from clary.control.objects.object_metadata import ObjectMetadata
 from clary.control.settings import Settings
-from clary.control.store.records import Record, Store
+
+from .launchers.memory import MemoryLauncher
+from .world import World
 
 
 class FarStore(LocalStore):
@@ -136,7 +137,8 @@ class Monitors:
     def prepare(self, *argv: str, name: str = "job", **members: Any) -> Launch:
         folder = self.root / f"{name}-{len(self.launches)}"
         (folder / "opt_ml").mkdir(parents=True)
-        given: dict[str, Any] = {"argv": argv, "environment": {"PATH": os.environ["PATH"]}, "grace": 10.0} | members
+        given: dict[str, Any] = {"environment": {"PATH": os.environ["PATH"]}, "grace": 10.0} | members
+        given = {"program": LaunchedCommand(argv)} | given
         launch = Launch(job=name, folder=folder, log=folder / "log", **given)
         launch.write()
         self.launches.append(launch)
@@ -144,7 +146,7 @@ class Monitors:
 
     def start(self, launch: Launch) -> str:
         """The monitor's answer."""
-        command = [sys.executable, "-P", "-m", "clary.control.jobs.job_monitor", str(launch.folder)]
+        command = [sys.executable, "-P", "-m", "clary.control.jobs.launchers.local.job_monitor", str(launch.folder)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
         return done.stdout
 
@@ -156,7 +158,7 @@ class Monitors:
 
     def end(self, launch: Launch) -> Exit:
         found: Exit = self.wait(lambda: Exit.read(launch.folder, launch.attempt))
-        self.wait(lambda: not job_monitor.is_held(launch.folder))
+        self.wait(lambda: not lock.is_held(launch.folder))
         return found
 
     def lines(self, launch: Launch) -> list[str]:
@@ -164,10 +166,10 @@ class Monitors:
 
     def close(self) -> None:
         for launch in self.launches:
-            process = orphans.holder(launch.lock)
-            if process and job_monitor.is_held(launch.folder):
+            process = lock.holder(launch.folder)
+            if process and lock.is_held(launch.folder):
                 os.kill(process, signal.SIGKILL)
-            self.wait(lambda folder=launch.folder: not job_monitor.is_held(folder))
+            self.wait(lambda folder=launch.folder: not lock.is_held(folder))
             orphans.kill_orphans(launch.folder, process)
 
 
@@ -179,99 +181,11 @@ def monitors(tmp_path: Path, wait_for: Callable[..., Any]) -> Iterator[Monitors]
     found.close()
 
 
-OK = "echo loss=0.5; echo loss=0.25; cat input/data/train/a.txt; echo made > model/made; echo more > output/data/more"
-
-
-class World:
-    """A platform's jobs without its gateway; ``program`` is what every job runs."""
-
-    def __init__(self, settings: Settings, objects: LocalStore, make_body: Callable[..., dict[str, Any]]) -> None:
-        self.settings = replace(settings, warm=False, max_jobs=2, stop_grace=5.0)
-        self.objects = objects
-        self.program = OK
-        self.logs = LogStore(settings.logs_root)
-        settings.home.mkdir(parents=True, exist_ok=True)
-        self.store = Store(settings.database)
-        self.jobs = Jobs(self.settings, self.store, objects, self.logs)
-        self._make_body = make_body
-
-    @asynccontextmanager
-    async def gateway(self) -> AsyncIterator[Jobs]:
-        """A gateway's life: what it leaves running runs on."""
-        self.jobs = Jobs(self.settings, self.store, self.objects, self.logs)
-        await self.jobs.start()
-        try:
-            yield self.jobs
-        finally:
-            await self.jobs.close()
-
-    def create(self, name: str, **members: Any) -> None:
-        body = self._make_body(name, CreationTime=time.time(), SecondaryStatusTransitions=[], **members)
-        body |= {"TrainingJobStatus": "InProgress", "SecondaryStatus": "Starting", "_phase": "queued", "_attempt": 0}
-        arn = self.settings.arn(f"training-job/{name}")
-        self.store.create(KIND, name, arn=arn, body=body, status="InProgress")
-
-    def submit(self, name: str, **members: Any) -> None:
-        self.create(name, **members)
-        self.jobs.submit(name)
-
-    def record(self, name: str) -> Record:
-        found = self.store.get(KIND, name)
-        assert found is not None
-        return found
-
-    def status(self, name: str) -> str:
-        return self.record(name).status
-
-    def secondary(self, name: str) -> str:
-        return str(self.record(name).body["SecondaryStatus"])
-
-    def history(self, name: str) -> list[str]:
-        return [one["Status"] for one in self.record(name).body["SecondaryStatusTransitions"]]
-
-    def folder(self, name: str) -> Path:
-        return self.settings.jobs_root / name
-
-    def lines(self, name: str) -> list[str]:
-        stream = stream_of(self.record(name))
-        if not self.logs.has_stream(GROUP, stream):
-            return []
-        return [event.message for event in self.logs.events(GROUP, stream)]
-
-    async def until(self, condition: Callable[[], Any], seconds: float = 20.0) -> Any:
-        deadline = time.monotonic() + seconds
-        while not (found := condition()):
-            assert time.monotonic() < deadline, {r.name: r.body for r in self.store.select(KIND)}
-            await asyncio.sleep(0.01)
-        return found
-
-    async def ended(self, *names: str) -> list[str]:
-        over = ("Completed", "Failed", "Stopped")
-        await self.until(lambda: all(self.status(name) in over for name in names), 40.0)
-        return [self.status(name) for name in names]
-
-    async def running(self, name: str) -> None:
-        await self.until(lambda: "up" in self.lines(name) and self.record(name).body.get("_launched"))
-
-    def job_monitor(self, name: str) -> int:
-        return orphans.holder(self.folder(name) / "lock")
-
-    def close(self) -> None:
-        for folder in self.settings.jobs_root.glob("*"):
-            process = orphans.holder(folder / "lock")
-            if process and job_monitor.is_held(folder):
-                os.kill(process, signal.SIGKILL)
-                while job_monitor.is_held(folder):
-                    time.sleep(0.01)
-                orphans.kill_orphans(folder, process)
-        self.store.close()
-
-
 @pytest.fixture
 def world(settings, objects, upload, make_body, monkeypatch):
-    """A ``World`` whose image is a shell script."""
+    """A ``World`` whose jobs run in memory; see tests/control/jobs/launchers/local for one with processes."""
     upload({"train/a.txt": b"data\n"})
-    found = World(settings, objects, make_body)
-    monkeypatch.setattr(programs, "resolve", lambda specification: Command(("sh", "-c", found.program)))
+    monkeypatch.setattr(programs, "resolve", lambda specification: Command(("program",)))
+    found = World(settings, objects, make_body, MemoryLauncher())
     yield found
-    found.close()
+    found.store.close()

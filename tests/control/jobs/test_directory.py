@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clary.control import home
-from clary.control.jobs.directory import checkpoint_folder, environment, prepare, remove_tree, resource_config
-from clary.control.jobs.launch import Launch
+from clary.control.jobs.directory import checkpoint_folder, environment, prepare, resource_config
+from clary.control.jobs.launch import Algorithm, Launch
 from clary.control.logs.streams import LogStore, LogWriter
 from clary.control.objects.local import LocalStore
 from clary.control.settings import Settings
@@ -96,7 +96,7 @@ def test_what_a_monitor_is_told(preparing, make_body, settings):
         job="job",
         folder=settings.jobs_root / "job",
         log=preparing.stream,
-        algorithm="image-classification",
+        program=Algorithm("image-classification"),
         environment=launch.environment,
         namespace=True,
         inputs=(preparing.opt_ml / "input/data/train",),
@@ -355,26 +355,6 @@ class TestRefused:
     def test_an_empty_channel(self, preparing, make_body, make_channel):
         with pytest.raises(CustomerError, match="the gone channel holds no object"):
             preparing(make_body(InputDataConfig=[make_channel("gone", "s3://bucket/gone/")]))
-
-
-class TestRemoveTree:
-    def test_folders_that_may_not_be_looked_into(self, tmp_path):
-        hidden = tmp_path / "job" / "work" / "work"
-        hidden.mkdir(parents=True)
-        (hidden / "file").touch()
-        hidden.chmod(0)
-        (tmp_path / "job" / "work").chmod(0o500)
-        remove_tree(tmp_path / "job")
-        assert list(tmp_path.iterdir()) == []
-
-    def test_links_are_not_followed(self, tmp_path):
-        (tmp_path / "kept").mkdir()
-        (tmp_path / "kept" / "file").touch()
-        (tmp_path / "job").mkdir()
-        (tmp_path / "job" / "link").symlink_to(tmp_path / "kept")
-        remove_tree(tmp_path / "job")
-        remove_tree(tmp_path / "job")
-        assert (tmp_path / "kept" / "file").exists()
 
 
 def test_a_server_that_listens_everywhere_is_called_on_this_machine(make_body, settings):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from clary.control.jobs.launch import Exit, Launch
+from clary.control.jobs.launch import Algorithm, Command, Exit, Launch
 from clary.errors import UsageError
 
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)
@@ -21,7 +22,7 @@ def test_a_launch_comes_back_as_it_was(tmp_path: Path, environment: dict[str, st
         job="job",
         folder=tmp_path,
         log=tmp_path / "log",
-        argv=tuple(argv),
+        program=Command(tuple(argv)),
         environment=environment,
         namespace=view,
         inputs=(tmp_path / "opt_ml" / "input" / "data" / "train",),
@@ -29,6 +30,32 @@ def test_a_launch_comes_back_as_it_was(tmp_path: Path, environment: dict[str, st
     )
     launch.write()
     assert Launch.read(tmp_path) == launch
+
+
+@pytest.mark.parametrize(
+    ("fields", "program"),
+    [
+        ({"algorithm": "image-classification", "argv": []}, Algorithm("image-classification")),
+        ({"algorithm": "", "argv": ["sh", "-c", "true"]}, Command(("sh", "-c", "true"))),
+    ],
+)
+def test_a_launch_written_before_programs_had_types(tmp_path: Path, fields: dict[str, object], program: object):
+    Launch(job="job", folder=tmp_path, log=tmp_path / "log").write()
+    written = json.loads((tmp_path / "launch.json").read_text())
+    for name in ("program", "kind", "host"):
+        del written[name]
+    (tmp_path / "launch.json").write_text(json.dumps(written | fields))
+    found = Launch.read(tmp_path)
+    assert (found.program, found.kind, found.host) == (program, "training-job", "algo-1")
+
+
+def test_a_launch_of_a_program_that_nobody_knows_is_named(tmp_path: Path):
+    Launch(job="job", folder=tmp_path, log=tmp_path / "log").write()
+    written = json.loads((tmp_path / "launch.json").read_text())
+    for program in ({"type": "container"}, "sh", {"type": "command", "argv": 3}):
+        (tmp_path / "launch.json").write_text(json.dumps(written | {"program": program}))
+        with pytest.raises(UsageError, match="no such program"):
+            Launch.read(tmp_path)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"job": 3}', "\x00", "[" * 5000])

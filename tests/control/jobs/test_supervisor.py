@@ -1,21 +1,49 @@
-"""Jobs from submission to their end, over real monitors and tiny programs; gateways that come and go."""
+"""Jobs from submission to their end, on the launcher in memory; gateways that come and go.
+
+What only real processes show is in tests/control/jobs/launchers/local/test_jobs.py.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
-import sys
 import tarfile
-import time
 from typing import Any
 
 import pytest
 
-from clary.control.jobs import capacity, channels, directory, job_lifecycle, job_monitor
-from clary.control.jobs.launch import Exit, Launch
+from clary.control.jobs import capacity, channels, directory, folders, job_lifecycle
+from clary.control.jobs.launch import Launch
+from clary.control.jobs.launchers.base import Running
+from clary.control.store.records import NoSuchRecord
 
-WAIT = "trap 'echo stopping; exit 0' TERM; echo up; while [ ! -e go ]; do sleep 0.02; done; echo went"
+from .launchers.memory import MemoryHost
+from .world import KIND
+
+
+def ok(host: MemoryHost) -> None:
+    host.write("loss=0.5", "loss=0.25", host.read("input/data/train/a.txt").strip())
+    host.put("model/made", "made\n")
+    host.put("output/data/more", "more\n")
+    host.exit(0)
+
+
+def waits(host: MemoryHost) -> None:
+    host.write("up")
+
+
+@pytest.fixture(autouse=True)
+def program(world) -> None:
+    world.launcher.program = ok
+
+
+def host_of(world, name: str, host: str = folders.FIRST_HOST) -> MemoryHost:
+    found: MemoryHost = world.launcher.hosts[KIND, name, host]
+    return found
+
+
+def go(world, name: str) -> None:
+    host_of(world, name).write("went")
+    host_of(world, name).exit(0)
 
 
 def test_a_job_from_its_submission_to_its_end(world):
@@ -42,21 +70,18 @@ def test_a_job_from_its_submission_to_its_end(world):
     with tarfile.open(world.settings.s3_root / "bucket/out/one/output/model.tar.gz") as archive:
         assert archive.getnames() == ["made"]
     assert (world.settings.s3_root / "bucket/out/one/output/output.tar.gz").exists()
-    left = sorted(path.relative_to(world.folder("one")).as_posix() for path in world.folder("one").rglob("*"))
-    assert "opt_ml/input/data" not in left
-    assert {"launch.json", "exit.json", "opt_ml/input/config/hyperparameters.json"} <= set(left)
 
 
 @pytest.mark.parametrize(
-    ("program", "reason"),
+    ("end", "reason"),
     [
-        ("exit 3", "AlgorithmError: , exit code: 3"),
-        ("echo 'no such column' > output/failure; exit 2", "ClientError: no such column, exit code: 2"),
-        ("kill -9 $$", "AlgorithmError: killed by signal 9 (SIGKILL), exit code: 137"),
+        ({"code": 3}, "AlgorithmError: , exit code: 3"),
+        ({"code": None, "signal": 9}, "AlgorithmError: killed by signal 9 (SIGKILL), exit code: 137"),
+        ({"code": None, "error": "ClientError: the program `x` cannot be started"}, "ClientError: the program `x`"),
     ],
 )
-def test_a_failing_program_gives_the_reason(world, program, reason):
-    world.program = program
+def test_a_failing_program_gives_the_reason(world, end, reason):
+    world.launcher.program = lambda host: host.exit(**end)
 
     async def live() -> None:
         async with world.gateway():
@@ -64,9 +89,25 @@ def test_a_failing_program_gives_the_reason(world, program, reason):
             assert await world.ended("bad") == ["Failed"]
 
     asyncio.run(live())
-    assert world.record("bad").body["FailureReason"] == reason
+    assert world.record("bad").body["FailureReason"].startswith(reason)
     assert world.record("bad").body["_attempt"] == 1
     assert not (world.settings.s3_root / "bucket/out/bad/output/model.tar.gz").exists()
+
+
+def test_a_program_says_itself_why_it_failed(world):
+    def program(host: MemoryHost) -> None:
+        host.put("output/failure", "no such column")
+        host.exit(2)
+
+    world.launcher.program = program
+
+    async def live() -> None:
+        async with world.gateway():
+            world.submit("bad")
+            assert await world.ended("bad") == ["Failed"]
+
+    asyncio.run(live())
+    assert world.record("bad").body["FailureReason"] == "ClientError: no such column, exit code: 2"
 
 
 def test_a_channel_that_is_gone_fails_the_job_by_name(world, make_channel):
@@ -80,18 +121,18 @@ def test_a_channel_that_is_gone_fails_the_job_by_name(world, make_channel):
 
 
 def test_those_that_find_no_place_wait_in_order(world):
-    world.program = WAIT
+    world.launcher.program = waits
 
     async def live() -> None:
         async with world.gateway():
             for name in ("a", "b", "c", "d"):
                 world.submit(name)
             await world.until(lambda: [world.secondary(n) for n in "abcd"] == ["Training"] * 2 + ["Pending"] * 2)
-            (world.folder("a") / "opt_ml/go").touch()
+            go(world, "a")
             await world.until(lambda: [world.secondary(n) for n in "bcd"] == ["Training", "Training", "Pending"])
             for name in ("b", "c", "d"):
                 await world.until(lambda name=name: world.secondary(name) == "Training")
-                (world.folder(name) / "opt_ml/go").touch()
+                go(world, name)
             assert await world.ended("a", "b", "c", "d") == ["Completed"] * 4
 
     asyncio.run(live())
@@ -99,15 +140,15 @@ def test_those_that_find_no_place_wait_in_order(world):
 
 
 def test_stop_while_running_lets_the_program_save(world):
-    world.program = WAIT + "; true"
+    world.launcher.program = waits
 
     async def live() -> None:
-        async with world.gateway() as jobs:
+        async with world.gateway():
             world.submit("one")
             await world.running("one")
-            jobs.stop("one")
+            world.stop("one")
             assert world.status("one") == "Stopping"
-            jobs.stop("one")
+            world.stop("one")
             assert await world.ended("one") == ["Stopped"]
 
     asyncio.run(live())
@@ -117,16 +158,16 @@ def test_stop_while_running_lets_the_program_save(world):
 
 
 def test_stop_while_waiting_ends_at_once(world):
-    world.program = WAIT
+    world.launcher.program = waits
 
     async def live() -> None:
-        async with world.gateway() as jobs:
+        async with world.gateway():
             for name in ("a", "b", "c"):
                 world.submit(name)
-            jobs.stop("c")
+            world.stop("c")
             assert world.status("c") == "Stopped"
             for name in ("a", "b"):
-                jobs.stop(name)
+                world.stop(name)
             assert await world.ended("a", "b", "c") == ["Stopped"] * 3
 
     asyncio.run(live())
@@ -148,22 +189,22 @@ def test_stop_while_data_are_fetched(world, monkeypatch):
             monkeypatch.setattr(channels, "fill", slowly)
             world.submit("one")
             await began.wait()
-            jobs.stop("one")
+            world.stop("one")
             assert await world.ended("one") == ["Stopped"]
             go_on.set()
             await world.until(lambda: not (world.folder("one") / "opt_ml/input/data").exists())
             await world.until(lambda: not jobs._lifecycles)
 
     asyncio.run(live())
-    assert not (world.folder("one") / "exit.json").exists()
+    assert world.launcher.starts == []
 
 
 def test_a_job_out_of_time(world):
-    world.program = WAIT
+    world.launcher.program = waits
 
     async def live() -> None:
         async with world.gateway():
-            world.submit("one", StoppingCondition={"MaxRuntimeInSeconds": 1})
+            world.submit("one", StoppingCondition={"MaxRuntimeInSeconds": 0.05})
             assert await world.ended("one") == ["Stopped"]
 
     asyncio.run(live())
@@ -171,7 +212,7 @@ def test_a_job_out_of_time(world):
 
 
 def test_a_running_job_is_found_again(world):
-    world.program = WAIT
+    world.launcher.program = waits
 
     async def first() -> None:
         async with world.gateway():
@@ -180,21 +221,19 @@ def test_a_running_job_is_found_again(world):
 
     async def second() -> None:
         async with world.gateway():
-            await world.until(lambda: world.jobs._lifecycles["one"]._watch is not None)
-            (world.folder("one") / "opt_ml/go").touch()
+            await world.until(lambda: world.jobs._lifecycles[KIND, "one"]._running)
+            go(world, "one")
             assert await world.ended("one") == ["Completed"]
 
     asyncio.run(first())
-    process = world.job_monitor("one")
-    assert job_monitor.is_held(world.folder("one"))
+    assert isinstance(host_of(world, "one").state, Running)
     asyncio.run(second())
-    assert world.job_monitor("one") == process
-    assert world.lines("one").count("up") == 1
+    assert world.lines("one").count("up") == len(world.launcher.starts) == 1
     assert world.record("one").body["_attempt"] == 1
 
 
-def test_a_job_that_ended_in_between_is_finished(world, wait_for):
-    world.program = WAIT
+def test_a_job_that_ended_in_between_is_finished(world):
+    world.launcher.program = waits
 
     async def first() -> None:
         async with world.gateway():
@@ -206,8 +245,7 @@ def test_a_job_that_ended_in_between_is_finished(world, wait_for):
             assert await world.ended("one") == ["Completed"]
 
     asyncio.run(first())
-    (world.folder("one") / "opt_ml/go").touch()
-    wait_for(lambda: Exit.read(world.folder("one"), 1))
+    go(world, "one")
     asyncio.run(second())
     assert world.lines("one")[-2:] == ["up", "went"]
 
@@ -220,28 +258,33 @@ def test_waiting_jobs_are_taken_up_in_their_order(world):
             assert await world.ended("a", "b") == ["Completed"] * 2
 
     asyncio.run(live())
+    assert [start.job for start in world.launcher.starts] == ["a", "b"]
 
 
 @pytest.mark.parametrize("alive", [True, False])
-def test_a_job_whose_monitor_was_killed_goes_on(world, alive):
-    world.program = "echo run $(cat checkpoints/at || echo 0); echo 1 > checkpoints/at; " + WAIT
+def test_a_job_that_is_lost_goes_on(world, alive):
+    def program(host: MemoryHost) -> None:
+        at = host.launch.opt_ml / "checkpoints/at"
+        host.write(f"run {at.read_text() if at.exists() else 0}", "up")
+        host.put("checkpoints/at", "1")
+
+    world.launcher.program = program
 
     async def live() -> None:
         async with world.gateway():
             world.submit("one", CheckpointConfig={"S3Uri": "s3://bucket/checkpoints"})
             await world.running("one")
             if alive:
-                os.kill(world.job_monitor("one"), signal.SIGKILL)
-                await world.until(lambda: world.lines("one").count("up") == 2)
+                host_of(world, "one").lose()
                 await finish()
         if not alive:
-            os.kill(world.job_monitor("one"), signal.SIGKILL)
+            host_of(world, "one").lose()
             async with world.gateway():
-                await world.until(lambda: world.lines("one").count("up") == 2)
                 await finish()
 
     async def finish() -> None:
-        (world.folder("one") / "opt_ml/go").touch()
+        await world.until(lambda: world.lines("one").count("up") == 2)
+        go(world, "one")
         assert await world.ended("one") == ["Completed"]
 
     asyncio.run(live())
@@ -251,8 +294,10 @@ def test_a_job_whose_monitor_was_killed_goes_on(world, alive):
     assert world.record("one").body["_attempt"] == 2
 
 
-def test_a_job_that_is_always_killed_fails_in_the_end(world):
-    world.program = "kill -9 $PPID; sleep 5"
+@pytest.mark.parametrize("refuses", [True, False])
+def test_a_job_that_is_always_lost_fails_in_the_end(world, refuses):
+    world.launcher.program = lambda host: host.lose()
+    world.launcher.refuses = refuses
 
     async def live() -> None:
         async with world.gateway():
@@ -263,10 +308,11 @@ def test_a_job_that_is_always_killed_fails_in_the_end(world):
     body = world.record("one").body
     assert body["FailureReason"].startswith("InternalServerError: the program was interrupted 5 times")
     assert body["_attempt"] == job_lifecycle.MOST_ATTEMPTS
+    assert [start.attempt for start in world.launcher.starts] == ([] if refuses else [1, 2, 3, 4, 5])
 
 
-def test_a_stop_of_a_job_whose_monitor_is_gone(world):
-    world.program = WAIT
+def test_a_stop_of_a_job_that_is_lost(world):
+    world.launcher.program = waits
 
     async def first() -> None:
         async with world.gateway():
@@ -278,10 +324,34 @@ def test_a_stop_of_a_job_whose_monitor_is_gone(world):
             assert await world.ended("one") == ["Stopped"]
 
     asyncio.run(first())
-    world.jobs.stop("one")  # the record only: nothing runs that could act on it
-    os.kill(world.job_monitor("one"), signal.SIGKILL)
+    world.stop("one")  # the record only: nothing runs that could act on it
+    host_of(world, "one").lose()
     asyncio.run(second())
     assert world.lines("one").count("up") == 1
+
+
+def test_a_gateway_that_is_killed_between_two_writes(world):
+    """Started, but not yet noted in the record: the launcher tells, and it is started no second time."""
+    world.launcher.program = waits
+
+    async def first() -> None:
+        async with world.gateway():
+            world.submit("one")
+            await world.running("one")
+
+    def forget(record):
+        return {**record.body, "_launched": 0}, record.status
+
+    async def second() -> None:
+        async with world.gateway():
+            await world.running("one")
+            go(world, "one")
+            assert await world.ended("one") == ["Completed"]
+
+    asyncio.run(first())
+    world.store.edit(KIND, "one", forget)
+    asyncio.run(second())
+    assert len(world.launcher.starts) == 1
 
 
 def test_a_full_disk_fails_the_job_and_not_the_next(world, monkeypatch):
@@ -307,7 +377,7 @@ def test_a_fault_of_ours_fails_the_job_and_not_the_next(world, monkeypatch, capl
     async def live() -> None:
         async with world.gateway():
             with monkeypatch.context() as broken:
-                broken.setattr(job_lifecycle, "stream_of", lambda record: 1 / 0)
+                broken.setattr(folders, "stream_name", lambda job, host, created: 1 / 0)
                 world.submit("lost")
                 assert await world.ended("lost") == ["Failed"]
             world.submit("next")
@@ -320,116 +390,77 @@ def test_a_fault_of_ours_fails_the_job_and_not_the_next(world, monkeypatch, capl
 
 def test_jobs_that_share_the_machine_share_its_threads(world, monkeypatch):
     monkeypatch.setattr(capacity, "cores", lambda: 8)
-    world.program = f"echo threads $OMP_NUM_THREADS; {WAIT}"
+    world.launcher.program = waits
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
 
     async def live() -> None:
-        async with world.gateway() as jobs:
-            world.submit("a")
-            await world.until(lambda: "up" in world.lines("a"))
-            world.submit("b")
-            await world.until(lambda: "up" in world.lines("b"))
-            jobs.stop("a")
-            jobs.stop("b")
+        async with world.gateway():
+            for name in ("a", "b"):
+                world.submit(name)
+                await world.running(name)
+                world.stop(name) if name == "b" else None
+            world.stop("a")
             await world.ended("a", "b")
 
     asyncio.run(live())
-    assert "threads" in world.lines("a")
-    assert "threads 4" in world.lines("b")
+    assert "OMP_NUM_THREADS" not in host_of(world, "a").launch.environment
+    assert host_of(world, "b").launch.environment["OMP_NUM_THREADS"] == "4"
 
 
-def test_a_python_of_many_lines_is_all_in_the_log_before_the_end(world):
-    world.program = f"exec {sys.executable} -c 'for i in range(5000): print(i)'"
+class TestEnded:
+    def test_many_wait_some_give_up_and_some_come_late(self, world):
+        world.launcher.program = waits
 
-    async def live() -> int:
-        async with world.gateway():
-            world.submit("one")
-            await world.ended("one")
-            return int(world.lines("one").count("4999"))
-
-    assert asyncio.run(live()) == 1
-
-
-def test_the_gateways_own_event_loop_will_do(world):
-    """A monitor's end is seen at once, not by the clock."""
-    uvloop = pytest.importorskip("uvloop")
-    world.program = WAIT
-
-    async def live() -> float:
-        async with world.gateway():
-            world.submit("one")
-            await world.running("one")
-            await world.until(lambda: world.jobs._lifecycles["one"]._watch is not None)
-            await asyncio.sleep(0)
-            (world.folder("one") / "opt_ml/go").touch()
-            began = time.monotonic()
-            assert await world.ended("one") == ["Completed"]
-            return time.monotonic() - began
-
-    assert uvloop.run(live()) < job_lifecycle.POLL - 1
-
-
-class TestPipes:
-    """Jobs whose channel is in Pipe mode; each keeps what it read beside the pipe, as the built-in algorithms do."""
-
-    READ = "cat input/data/train_0 > input/data/.train.rec; cat input/data/.train.rec"
-
-    @pytest.fixture
-    def submit(self, world, make_channel):
-        """``submit(program)``: one job in Pipe mode, not waited for."""
-
-        def submit(program: str) -> None:
-            world.program = program
-            world.submit("one", InputDataConfig=[make_channel("train", "s3://bucket/train/", InputMode="Pipe")])
-
-        return submit
-
-    @pytest.mark.parametrize(
-        ("end", "status", "reason"),
-        [
-            ("exit 0", "Completed", ""),
-            ("exit 3", "Failed", "AlgorithmError: , exit code: 3"),
-            ("kill -9 $$", "Failed", "AlgorithmError: killed by signal 9 (SIGKILL), exit code: 137"),
-        ],
-    )
-    def test_nothing_is_left_however_it_ends(self, world, submit, end, status, reason):
         async def live() -> None:
-            async with world.gateway():
-                submit(f"{self.READ}; {end}")
-                assert await world.ended("one") == [status]
-
-        asyncio.run(live())
-        assert world.record("one").body.get("FailureReason", "") == reason
-        assert world.lines("one")[-1] == "data"
-        assert not (world.folder("one") / "opt_ml/input/data").exists()
-        assert not (world.folder("one") / "pipes").exists()
-
-    def test_an_object_that_is_lost_is_the_reason(self, world, submit):
-        async def live() -> None:
-            async with world.gateway():
-                submit(f"rm {world.objects.root}/bucket/train/a.txt; {self.READ}; exit 0")
-                assert await world.ended("one") == ["Failed"]
-
-        asyncio.run(live())
-        assert world.record("one").body["FailureReason"] == (
-            "ClientError: s3://bucket/train/a.txt: an object of the train channel that does not exist; upload it, or "
-            "leave it out"
-        )
-        assert not (world.folder("one") / "opt_ml/input/data").exists()
-
-    def test_pipes_are_fed_while_there_is_no_gateway(self, world, submit):
-        async def first() -> None:
-            async with world.gateway():
-                submit(f"echo up; while [ ! -e go ]; do sleep 0.02; done; {self.READ}; echo read > input/read")
+            async with world.gateway() as jobs:
+                world.submit("one")
+                waiting = [asyncio.create_task(jobs.ended(KIND, "one")) for _ in range(4)]
                 await world.running("one")
+                waiting[0].cancel()
+                go(world, "one")
+                ends = await asyncio.gather(*waiting, return_exceptions=True)
+                assert isinstance(ends[0], asyncio.CancelledError)
+                assert [end.status for end in ends[1:]] == ["Completed"] * 3
+                assert (await jobs.ended(KIND, "one")).status == "Completed"
+                assert not jobs._endings
 
-        async def second() -> None:
-            async with world.gateway():
-                assert await world.ended("one") == ["Completed"]
+        asyncio.run(live())
 
-        asyncio.run(first())
-        (world.folder("one") / "opt_ml/go").touch()
-        read = world.folder("one") / "opt_ml/input/read"
-        asyncio.run(world.until(read.exists))
-        assert world.lines("one")[-1] == "data"
-        asyncio.run(second())
+    def test_a_job_that_is_stopped_in_the_queue(self, world):
+        world.launcher.program = waits
+
+        async def live() -> None:
+            async with world.gateway() as jobs:
+                for name in ("a", "b", "c"):
+                    world.submit(name)
+                waiting = asyncio.create_task(jobs.ended(KIND, "c"))
+                await asyncio.sleep(0)
+                world.stop("c")
+                assert (await waiting).status == "Stopped"
+                world.stop("a")
+                world.stop("b")
+                await world.ended("a", "b")
+
+        asyncio.run(live())
+
+    def test_a_name_that_nobody_has(self, world):
+        async def live() -> None:
+            async with world.gateway() as jobs:
+                for kind in (KIND, "no-kind"):
+                    with pytest.raises(NoSuchRecord, match="nobody"):
+                        await jobs.ended(kind, "nobody")
+
+        asyncio.run(live())
+
+    def test_who_waits_is_let_go_when_the_gateway_ends(self, world):
+        world.launcher.program = waits
+
+        async def live() -> None:
+            async with world.gateway() as jobs:
+                world.submit("one")
+                waiting = asyncio.create_task(jobs.ended(KIND, "one"))
+                await world.running("one")
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+
+        asyncio.run(live())

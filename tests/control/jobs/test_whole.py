@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from clary.control.jobs.directory import prepare
+from clary.control.jobs.launch import Algorithm
 from clary.control.jobs.outputs import collect
 from clary.control.jobs.reasons import of_exit, read_failure
 from clary.control.logs.streams import LogWriter
@@ -33,7 +34,8 @@ def run(settings, objects, colours, make_body, make_channel, tmp_path):
         log = LogWriter(stream)
         launch = prepare(body, settings=settings, objects=objects, log=log, stream=stream, isolated=False)
         log.close()
-        command = [sys.executable, "-m", "clary.vision.algorithms.run", launch.algorithm]
+        assert isinstance(launch.program, Algorithm)
+        command = [sys.executable, "-m", "clary.vision.algorithms.run", launch.program.name]
         return body, subprocess.run(command, env=dict(launch.environment), capture_output=True, text=True, timeout=300)
 
     return run

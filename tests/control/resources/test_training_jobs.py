@@ -11,7 +11,7 @@ import botocore.session
 import pytest
 from botocore.validate import ParamValidator
 
-from clary.control.jobs import status
+from clary.control.jobs.kinds.training import status
 from clary.control.logs.streams import LogStore
 from clary.control.objects.local import LocalStore
 from clary.control.platform import Platform
@@ -32,10 +32,12 @@ class Runner:
     submitted: list[str] = field(default_factory=list)
     stopped: list[str] = field(default_factory=list)
 
-    def submit(self, name: str) -> None:
+    def submit(self, kind: str, name: str) -> None:
+        assert kind == "training-job"
         self.submitted.append(name)
 
-    def stop(self, name: str) -> None:
+    def stop(self, kind: str, name: str) -> None:
+        assert kind == "training-job"
         self.stopped.append(name)
 
 

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from clary.control.settings import Settings
+from clary.vision.base.cores import cores
 
 __all__ = ["cores", "has_room", "oom_kills", "slots", "threads"]
 
 CORES_PER_JOB = 2
 JOB_MEMORY = 1536 << 20  # bytes a job is expected to need: tensor library, a ResNet-50 and its batch, the data cache
-
-
-def cores() -> int:
-    """Processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def slots(settings: Settings) -> int:
@@ -24,7 +19,8 @@ def slots(settings: Settings) -> int:
 
 
 def has_room(running: int, settings: Settings) -> bool:
-    """Whether one more job may start now. Where nothing runs one always may: waiting would not make more memory."""
+    """Whether one more job may start beside ``running`` hosts of others. Where nothing runs one always may: waiting
+    would not make more memory."""
     if running == 0:
         return True
     if running >= slots(settings):

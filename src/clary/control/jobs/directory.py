@@ -1,25 +1,21 @@
-"""A job's folder before its program starts: the /opt/ml tree with its configuration files, channels and checkpoints.
+"""A host's folder before its program starts: the /opt/ml tree with its configuration files, channels and checkpoints.
 
-HOME/jobs/<job>/
-├── created               which job of this name the folder belongs to
-├── pipes/                what channels in Pipe mode send (clary.control.jobs.pipe_plan)
-├── opt_ml/               the tree (vision.base.jobdir); checkpoints/ outlives an attempt, the rest does not
-└── launch.json ...       clary.control.jobs.launch
+Where it lies, and what else is there: clary.control.jobs.folders.
 """
 
 from __future__ import annotations
 
 import os
 import re
-import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from clary.control import home
-from clary.control.jobs import channels, namespace, pipe_plan, programs
-from clary.control.jobs.launch import Launch
+from clary.control.jobs import channels, folders, pipe_plan, programs
+from clary.control.jobs.folders import FIRST_HOST, remove_tree
+from clary.control.jobs.launch import Algorithm, Command, Launch
 from clary.control.jobs.pipe_plan import PipePlan
 from clary.control.jobs.programs import Builtin
 from clary.control.logs.streams import LogWriter
@@ -30,8 +26,9 @@ from clary.vision.algorithms.joblog import JobLog
 from clary.vision.base.files import write_json, write_text
 from clary.vision.base.jobdir import JobDir
 
-__all__ = ["checkpoint_folder", "environment", "job_folder", "prepare", "remove_tree", "resource_config"]
+__all__ = ["KIND", "checkpoint_folder", "environment", "prepare", "resource_config"]
 
+KIND = "training-job"  # of the records
 OPT_ML = PurePosixPath("/opt/ml")
 CHECKPOINTS = "/opt/ml/checkpoints"
 TENSORBOARD = "/opt/ml/output/tensorboard"
@@ -50,11 +47,6 @@ _KEY = "clary"  # where the gateway asks for no key
 Body = Mapping[str, Any]
 
 
-def job_folder(settings: Settings, name: str) -> Path:
-    """HOME/jobs/<name>, there or not."""
-    return settings.jobs_root / name
-
-
 def prepare(
     body: Body,
     *,
@@ -62,13 +54,15 @@ def prepare(
     objects: ObjectStore,
     log: LogWriter,
     stream: Path,
-    isolated: bool | None = None,
+    isolated: bool,
+    host: str = FIRST_HOST,
+    hosts: Sequence[str] = (FIRST_HOST,),
 ) -> Launch:
-    """Make the folder of a job ready for one attempt, and say how its program is started. Blocks.
+    """Make the folder of ``host``, one of the job's ``hosts``, ready, and say how its program is started. Blocks.
 
     ``body`` is the record's; ``log`` writes to the file ``stream``, which the program's output will go to.
-    ``isolated`` says whether the job gets its own absolute /opt/ml, None: where the kernel allows it. A second call
-    starts over: only checkpoints of the attempt before are kept.
+    ``isolated`` says whether hosts get their own absolute /opt/ml. A second call starts over: only checkpoints of the
+    attempt before are kept.
 
     Raises CustomerError or ServiceError for what the customer can mend (an image, a hyperparameter, a channel, a
     bucket), OSError or UsageError for what the machine lacks. ``clary.control.jobs.reasons.of_error`` words both.
@@ -76,26 +70,28 @@ def prepare(
     program = programs.resolve(body["AlgorithmSpecification"])
     _check_hyperparameters(body, log)
     _check_bucket(body, objects)
-    isolated = namespace.available() if isolated is None else isolated
-    folder = job_folder(settings, body["TrainingJobName"])
+    whole = folders.job_folder(settings, KIND, body["TrainingJobName"])
+    folder = folders.host_folder(whole, host)
     job = JobDir(folder / "opt_ml")
-    _start_over(folder, body)
+    _start_over(whole, folder, body)
     _fetch_checkpoints(body, job, objects, log)
-    inputs = _fetch_channels(body, job, objects, linked=isolated or isinstance(program, Builtin))
+    share = (hosts.index(host), len(hosts))
+    inputs = _fetch_channels(body, job, objects, share, linked=isolated or isinstance(program, Builtin))
     pipes = _plan_pipes(body, folder, objects)
-    _write_configuration(body, job, _hosts())
+    _write_configuration(body, job, list(hosts), host)
     _say(body, isolated, log)
     return Launch(
         job=body["TrainingJobName"],
+        kind=KIND,
+        host=host,
         folder=folder,
         log=stream,
-        algorithm=program.name if isinstance(program, Builtin) else "",
-        argv=() if isinstance(program, Builtin) else program.argv,
+        program=Algorithm(program.name) if isinstance(program, Builtin) else Command(program.argv),
         environment=environment(body, settings, opt_ml=None if isolated else job.root),
         cwd="",
         namespace=isolated,
         inputs=inputs,
-        hosts=tuple(_hosts()),
+        hosts=tuple(hosts),
         max_run=float(body.get("StoppingCondition", {}).get("MaxRuntimeInSeconds") or DAY),
         grace=settings.stop_grace,
         attempt=int(body.get("_attempt") or 1),
@@ -131,7 +127,7 @@ def environment(body: Body, settings: Settings, *, opt_ml: Path | None) -> dict[
     return variables | ({"SAGEMAKER_BASE_DIR": str(opt_ml)} if opt_ml else {})
 
 
-def resource_config(body: Body, hosts: list[str], current: str = "algo-1") -> dict[str, Any]:
+def resource_config(body: Body, hosts: list[str], current: str = FIRST_HOST) -> dict[str, Any]:
     """What resourceconfig.json says to the host ``current``. All hosts are this machine, so they meet on ``lo``."""
     config = body.get("ResourceConfig") or {}
     groups = config.get("InstanceGroups") or [{"InstanceType": config.get("InstanceType", "local")}]
@@ -166,19 +162,6 @@ def checkpoint_folder(body: Body, opt_ml: Path) -> Path | None:
     return opt_ml.joinpath(*inside)
 
 
-def remove_tree(folder: Path) -> None:
-    """Remove a folder a job wrote to, also where it took away the right to look into it. No error if there is none."""
-
-    if folder.is_symlink() or folder.is_file():
-        folder.unlink()
-    elif folder.exists():
-        for root, inner, _ in os.walk(folder):
-            for path in (os.path.join(root, name) for name in inner):
-                if not os.path.islink(path):
-                    os.chmod(path, 0o700)
-        shutil.rmtree(folder)
-
-
 def _check_hyperparameters(body: Body, log: LogWriter) -> None:
     """Before anything is fetched. The log says what the algorithm itself would have said."""
     spec = programs.spec_of(body["AlgorithmSpecification"])
@@ -198,12 +181,12 @@ def _check_bucket(body: Body, objects: ObjectStore) -> None:
         raise NoSuchBucket(uri.bucket)
 
 
-def _start_over(folder: Path, body: Body) -> None:
-    """An empty folder but for checkpoints of this very job."""
+def _start_over(job: Path, folder: Path, body: Body) -> None:
+    """An empty ``folder`` of a host but for checkpoints of this very job, whose own folder is ``job``."""
     mark = f"{body['TrainingJobArn']} {body.get('CreationTime', '')}\n"
-    note = folder / "created"
-    if folder.exists() and (not note.is_file() or note.read_text(errors="replace") != mark):
-        remove_tree(folder)  # of a job of the same name that was deleted
+    note = job / "created"
+    if job.exists() and (not note.is_file() or note.read_text(errors="replace") != mark):
+        remove_tree(job)  # of a job of the same name that was deleted
     for left in ("scratch", "pipes", "feeds", "opt_ml/input", "opt_ml/model", "opt_ml/output"):
         remove_tree(folder / left)
     folder.mkdir(parents=True, exist_ok=True)
@@ -228,14 +211,20 @@ def _fetch_checkpoints(body: Body, job: JobDir, objects: ObjectStore, log: LogWr
         log.write(f"Copied {count} checkpoint files from {uri}")
 
 
-def _fetch_channels(body: Body, job: JobDir, objects: ObjectStore, *, linked: bool) -> tuple[Path, ...]:
-    """Fill the folder of every channel that has one; those that hold links into the store."""
+def _fetch_channels(
+    body: Body, job: JobDir, objects: ObjectStore, share: tuple[int, int], *, linked: bool
+) -> tuple[Path, ...]:
+    """Fill the folder of every channel that has one; those that hold links into the store.
+
+    ``share`` is the number of the host, from 0, and that of all hosts.
+    """
+    host, hosts = share
     mode = _mode(body)
     shielded = []
     for channel in _channels(body, piped=False):
         name = channel["ChannelName"]
         link = linked and name not in CHANGED_BY_JOBS
-        channels.fill(channel, mode, job.data / name, objects, linked=link)
+        channels.fill(channel, mode, job.data / name, objects, host=host, hosts=hosts, linked=link)
         if link:
             shielded.append(job.data / name)
     return tuple(shielded)
@@ -254,11 +243,11 @@ def _mode(body: Body) -> str:
     return str(body["AlgorithmSpecification"]["TrainingInputMode"])
 
 
-def _write_configuration(body: Body, job: JobDir, hosts: list[str]) -> None:
+def _write_configuration(body: Body, job: JobDir, hosts: list[str], current: str) -> None:
     mode = _mode(body)
     given = body.get("InputDataConfig") or ()
     described = {c["ChannelName"]: channels.described(c, mode, job.data / c["ChannelName"]) for c in given}
-    JobDir.create(job.root, body.get("HyperParameters") or {}, described, resource_config(body, hosts))
+    JobDir.create(job.root, body.get("HyperParameters") or {}, described, resource_config(body, hosts, current))
     for name, value in _further_configuration(body).items():
         write_json(job.config / name, value)
 
@@ -279,11 +268,6 @@ def _further_configuration(body: Body) -> dict[str, dict[str, Any]]:
             "CollectionConfigurations": config.get("CollectionConfigurations") or [],
         }
     return files
-
-
-def _hosts() -> list[str]:
-    """Built-in algorithms run on one host, on all the data, whatever InstanceCount says."""
-    return ["algo-1"]
 
 
 def _instances(body: Body) -> int:

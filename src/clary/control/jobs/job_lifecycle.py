@@ -1,10 +1,10 @@
-"""The life cycle of one training job: from the queue to its end, phase by phase.
+"""The life cycle of one job of any kind: from the queue to its end, phase by phase.
 
     queued -> preparing -> running -> uploading -> ended
 
 The phase stands in the job's record. Each step does its work and then moves the record on, so a gateway that was killed
-takes a job up where its record says; every step may be done twice. What runs is told by the monitor's lock and
-exit.json, never by the record.
+takes a job up where its record says; every step may be done twice. How its hosts stand is told by the launcher, never
+by the record: a record cannot know of a machine that went away.
 """
 
 from __future__ import annotations
@@ -14,31 +14,24 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any
 
-from clary.control.jobs import capacity, directory, job_monitor, orphans, outputs, reasons, status
-from clary.control.jobs.launch import MAX_RUNTIME_EXCEEDED, STOPPED, Exit, Launch
-from clary.control.jobs.launcher import LocalLauncher
-from clary.control.jobs.metrics import Meter, final_metrics
-from clary.control.jobs.watch import Watch
-from clary.control.logs.streams import LogStore
-from clary.control.objects.base import ObjectStore
-from clary.control.settings import Settings
-from clary.control.store.records import Record, Store, StoreError
+from clary.control.jobs import capacity, folders, reasons
+from clary.control.jobs.job import Job, JobContext
+from clary.control.jobs.kind import JobKind
+from clary.control.jobs.launch import MAX_RUNTIME_EXCEEDED, STOPPED, Exit, HostAttempt, Launch
+from clary.control.jobs.launchers.base import Exited, HostState, Lost, NeverStarted, NotStarted
+from clary.control.jobs.status import ENDINGS, Stage
+from clary.control.store.records import Record, StoreError
 from clary.errors import ClaryError, UsageError
 from clary.vision.base.torch_environment import torch_environment
 
-__all__ = ["GROUP", "KIND", "JobContext", "JobLifecycle", "stream_of"]
+__all__ = ["JobLifecycle", "failed", "moved"]
 
-KIND = "training-job"
-GROUP = "/aws/sagemaker/TrainingJobs"
 MOST_ATTEMPTS = 5
-POLL = 5.0  # seconds between two looks at a running job: its metrics, its checkpoints, its monitor
-CHECKPOINT_PAUSE = 30.0  # seconds between two uploads of checkpoints
+POLL = 5.0  # seconds between two looks at a running job: its metrics, its checkpoints
 STORE_PAUSE = 2.0  # seconds until a store that refused is asked again
-INPUTS = ("opt_ml/input/data", "pipes", "feeds", "scratch", "hosts")
-RESULTS = ("opt_ml/model", "opt_ml/output/data", "opt_ml/checkpoints")
 
 _log = logging.getLogger(__name__)
 
@@ -46,96 +39,102 @@ Body = dict[str, Any]
 Change = Callable[[Record], tuple[Body, str] | None]
 
 
-@dataclass(frozen=True, slots=True)
-class JobContext:
-    """What every job uses."""
-
-    settings: Settings
-    store: Store
-    objects: ObjectStore
-    logs: LogStore
-    launcher: LocalLauncher
-    share: Callable[[], int]  # programs that share the machine now
-
-
-def stream_of(record: Record) -> str:
-    """The log stream of a job, of all its attempts."""
-    return f"{record.name}/algo-1-{int(record.created)}"
-
-
-def moved(body: Mapping[str, Any], phase: str, secondary: str = "", message: str = "", **more: Any) -> tuple[Body, str]:
+def moved(
+    kind: JobKind, body: Mapping[str, Any], phase: str, stage: Stage | None = None, **more: Any
+) -> tuple[Body, str]:
     """Body and status of a record after its job entered ``phase``; a job that is to stop keeps saying so."""
     new = {**body, **more, "_phase": phase}
-    stopping = new["TrainingJobStatus"] == "Stopping" and status.PRIMARY.get(secondary) == "InProgress"
-    if secondary and not stopping:
-        new = status.advance(new, secondary, message, now=time.time())
-    return new, new["TrainingJobStatus"]
+    if stage is not None and (stage in ENDINGS or not kind.status.stopping(new)):
+        new = kind.status.advance(new, stage, now=time.time())
+    return new, kind.status.word(new)
+
+
+def failed(kind: JobKind, body: Mapping[str, Any], reason: str) -> tuple[Body, str] | None:
+    """The same after a job failed for ``reason``, one that was to stop after it stopped; None when it has ended."""
+    if kind.status.ended(body):
+        return None
+    if kind.status.stopping(body):
+        return moved(kind, body, "ended", Stage.STOPPED)
+    return moved(kind, body, "ended", Stage.FAILED, FailureReason=reason)
 
 
 class JobLifecycle:
-    """One job. ``follow`` is its task; ``stop_asked`` is called when the record says Stopping."""
+    """One job. ``follow`` is its task; ``stop_asked`` is called when the record says that it is to stop.
 
-    def __init__(self, name: str, context: JobContext) -> None:
-        self.name = name
+    ``changed`` is told of the record after every change.
+    """
+
+    def __init__(self, kind: JobKind, record: Record, context: JobContext, changed: Callable[[Record], None]) -> None:
+        self.hosts = kind.hosts(record.body)
+        self._kind = kind
+        self._name = record.name
         self._context = context
-        self._folder = directory.job_folder(context.settings, name)
-        self._watch: Watch | None = None
+        self._folders = {host: self._job(record).host_folder(host) for host in self.hosts}
+        self._changed = changed
         self._stopping = asyncio.Event()
+        self._running: tuple[HostAttempt, ...] = ()
+        self._stops: set[asyncio.Task[None]] = set()
 
     def stop_asked(self) -> None:
         self._stopping.set()
-        if self._watch is not None:
-            self._watch.ask_to_stop()
+        self._stop_hosts(self._running)
 
     async def follow(self) -> None:
         """Take the job from where its record says to its end."""
         steps = {"queued": self._prepare, "preparing": self._prepare, "running": self._run, "uploading": self._upload}
         while (record := await self._edit(lambda found: None)) is not None:
             step = steps.get(record.body.get("_phase", ""))
-            if step is None or status.ended(record.body):
+            if step is None or self._kind.status.ended(record.body):
                 return
             await step(record)
 
     async def _prepare(self, record: Record) -> None:
-        """Make the job's folder ready. A stop ends the job at once, and what is being fetched is thrown away."""
-        begun = await self._edit(lambda found: _begun(found.body))
-        if begun is None or status.ended(begun.body):
+        """Make the hosts' folders ready. A stop ends the job at once, and what is being fetched is thrown away."""
+        begun = await self._edit(self._begun)
+        if begun is None or self._kind.status.ended(begun.body):
             return
-        work = asyncio.create_task(asyncio.to_thread(self._fill_folder, begun))
+        work = asyncio.create_task(asyncio.to_thread(self._fill_folders, self._job(begun)))
         stop = asyncio.create_task(self._stopping.wait())
         await asyncio.wait({work, stop}, return_when=asyncio.FIRST_COMPLETED)
         stop.cancel()
         if not work.done():
-            await self._edit(lambda found: moved(found.body, "ended", "Stopped"))
+            await self._move("ended", Stage.STOPPED)
         try:
             await work
         except (ClaryError, OSError) as error:
             reason = reasons.of_error(error)
-            await self._edit(lambda found: _failed(found.body, reason))
+            await self._edit(lambda found: failed(self._kind, found.body, reason))
         else:
-            ready = await self._edit(lambda found: _ready(found.body))
-            if ready is None or not status.ended(ready.body):
+            ready = await self._edit(self._ready)
+            if ready is None or not self._kind.status.ended(ready.body):
                 return
-        await asyncio.to_thread(self._clear, INPUTS)
+        await asyncio.to_thread(self._clear, self._kind.inputs)
 
-    def _fill_folder(self, record: Record) -> None:
-        stream = stream_of(record)
-        context = self._context
-        log = context.logs.writer(GROUP, stream)
-        try:
-            launch = directory.prepare(
-                record.body,
-                settings=context.settings,
-                objects=context.objects,
-                log=log,
-                stream=context.logs.path(GROUP, stream),
-            )
-        finally:
-            log.close()
-        replace(launch, environment=self._own_variables() | dict(launch.environment)).write()
+    def _begun(self, found: Record) -> tuple[Body, str] | None:
+        if self._kind.status.ended(found.body):
+            return None
+        if self._kind.status.stopping(found.body):
+            return moved(self._kind, found.body, "ended", Stage.STOPPED)
+        return moved(self._kind, found.body, "preparing", Stage.DOWNLOADING, _attempt=1, _launched=0)
+
+    def _ready(self, found: Record) -> tuple[Body, str] | None:
+        if self._kind.status.ended(found.body):
+            return None
+        if self._kind.status.stopping(found.body):
+            return moved(self._kind, found.body, "ended", Stage.STOPPED)
+        return moved(self._kind, found.body, "running")
+
+    def _fill_folders(self, job: Job) -> None:
+        for host in self.hosts:
+            log = job.context.logs.writer(job.group, job.stream(host))
+            try:
+                launch = self._kind.prepare(job, host, log)
+            finally:
+                log.close()
+            replace(launch, environment=self._own_variables() | dict(launch.environment)).write()
 
     def _own_variables(self) -> dict[str, str]:
-        """What this machine adds to a job's environment, unless that says otherwise."""
+        """What this machine adds to a host's environment, unless that says otherwise."""
         sharing = self._context.share()
         threads = {"OMP_NUM_THREADS": str(capacity.threads(sharing))} if sharing > 1 else {}
         return {**torch_environment(), **threads} | {
@@ -143,162 +142,186 @@ class JobLifecycle:
         }
 
     async def _run(self, record: Record) -> None:
-        """Start the program unless it runs or has run; wait for its end."""
+        """Start the hosts unless they run or have run; wait for their end."""
+        if not self.hosts:
+            await self._conduct(record)
+            return
         attempt = int(record.body["_attempt"])
-        if not job_monitor.is_held(self._folder) and Exit.read(self._folder, attempt) is None:
-            if await self._gone_for_good(record):
+        states = await self._probed(self._attempts(attempt))
+        lost = _is_lost(states, launched=record.body.get("_launched", 0) >= attempt)
+        if lost or any(isinstance(state, NeverStarted) for state in states):
+            if await self._gone_for_good(record, attempt, lost=lost):
                 return
-            if record.body.get("_launched", 0) >= attempt:
+            if lost:
                 attempt += 1
-                await self._edit(lambda found: moved(found.body, "running", "Interrupted", _attempt=attempt))
-                await self._edit(lambda found: moved(found.body, "running", "Restarting"))
+                await self._move("running", Stage.INTERRUPTED, _attempt=attempt)
+                await self._move("running", Stage.RESTARTING)
             if not await self._launch(attempt):
                 return
-        started = await self._edit(lambda found: moved(found.body, "running", "Training", _launched=attempt))
+        started = await self._move("running", Stage.RUNNING, _launched=attempt)
         if started is not None:
-            await self._watch_over(started)
-        if Exit.read(self._folder, attempt) is not None:
-            await self._edit(lambda found: moved(found.body, "uploading", "Uploading"))
+            await self._watch_over(started, self._attempts(attempt))
+        if all(isinstance(state, Exited) for state in await self._probed(self._attempts(attempt))):
+            await self._move("uploading", Stage.UPLOADING)
 
-    async def _gone_for_good(self, record: Record) -> bool:
-        """Whether a job without a process is not to be started (again): asked to stop, or interrupted too often."""
-        if record.status == "Stopping" and not record.body.get("_launched"):
-            await self._edit(lambda found: moved(found.body, "ended", "Stopped"))
+    async def _gone_for_good(self, record: Record, attempt: int, *, lost: bool) -> bool:
+        """Whether hosts that do not run are not to be started (again): asked to stop, or interrupted too often."""
+        tries = attempt if lost else int(record.body.get("_launched", 0))
+        stopping = self._kind.status.stopping(record.body)
+        if stopping and not tries:
+            await self._move("ended", Stage.STOPPED)
             return True
-        if record.status == "Stopping":
-            await asyncio.to_thread(orphans.kill_orphans, self._folder, orphans.holder(self._folder / "lock"))
-            await self._edit(lambda found: moved(found.body, "uploading"))
+        if lost:  # of several hosts some may run on, which alone can come to nothing
+            await self._kill(self._attempts(attempt))
+        if stopping:
+            await self._move("uploading")
             return True
-        if int(record.body.get("_launched", 0)) < MOST_ATTEMPTS:
+        if tries < MOST_ATTEMPTS:
             return False
-        await asyncio.to_thread(orphans.kill_orphans, self._folder, orphans.holder(self._folder / "lock"))
         reason = f"InternalServerError: the program was interrupted {MOST_ATTEMPTS} times without coming to its end"
-        await self._edit(lambda found: _failed(found.body, reason))
-        await asyncio.to_thread(self._clear, INPUTS)
+        await self._edit(lambda found: failed(self._kind, found.body, reason))
+        await asyncio.to_thread(self._clear, self._kind.inputs)
         return True
 
     async def _launch(self, attempt: int) -> bool:
-        """Start a monitor in the folder as it is, so that training goes on from its checkpoint."""
+        """Start every host in its folder as it is, so that training goes on from its checkpoint."""
         try:
-            launch = Launch.read(self._folder)
-            if launch.attempt != attempt:
-                launch = replace(launch, attempt=attempt)
-                launch.write()
+            for host in self.hosts:
+                launch = Launch.read(self._folders[host])
+                await self._context.launcher.start(replace(launch, attempt=attempt))
         except UsageError as error:
             reason = reasons.of_error(error)
-            await self._edit(lambda found: _failed(found.body, reason))
+            await self._edit(lambda found: failed(self._kind, found.body, reason))
             return False
-        if not await self._context.launcher.start(launch):
-            _log.warning("the monitor of %s did not start, see %s", self.name, self._folder / "monitor.log")
-            await self._edit(lambda found: moved(found.body, "running", _launched=attempt))
+        except NotStarted as error:
+            _log.warning("%s does not start: %s", self._name, error)
+            await self._move("running", _launched=attempt)
             return False
         return True
 
-    async def _watch_over(self, record: Record) -> None:
-        """Until the monitor is gone: count metrics, upload checkpoints, pass on the wish to stop."""
-        meter = self._meter(record)
-        checkpoints = self._checkpoints(record.body)
-        last = time.monotonic()
-        with Watch(self._folder) as self._watch:
-            if record.status == "Stopping" or self._stopping.is_set():
-                self._watch.ask_to_stop()
-            while await self._watch.wait(POLL):
-                await self._scan(meter)
-                if checkpoints and time.monotonic() - last >= CHECKPOINT_PAUSE:
-                    await self._upload_checkpoints(checkpoints)
-                    last = time.monotonic()
-        self._watch = None
+    async def _watch_over(self, record: Record, hosts: tuple[HostAttempt, ...]) -> None:
+        """Until no host runs: look at the job now and then, pass on the wish to stop, end all with one that failed."""
+        observe = self._kind.observer(self._job(record))
+        waiting = {asyncio.create_task(self._context.launcher.ended(host)) for host in hosts}
+        self._running = hosts
+        try:
+            if self._kind.status.stopping(record.body) or self._stopping.is_set():
+                self._stop_hosts(hosts)
+            while waiting:
+                over, waiting = await asyncio.wait(waiting, timeout=POLL, return_when=asyncio.FIRST_COMPLETED)
+                ends = [task.result() for task in over]
+                if waiting and not all(_is_clean(end) for end in ends):
+                    self._stop_hosts(hosts)  # which wait for it in their next collective call, and could only fail there
+                if not over:
+                    await asyncio.to_thread(observe)
+        finally:
+            self._running = ()
+            for task in waiting:
+                task.cancel()
+
+    async def _conduct(self, record: Record) -> None:
+        """The work of a job without hosts. Its end is kept in the record, as that of a host in its folder."""
+        started = await self._move("running", Stage.RUNNING)
+        if started is None:
+            return
+        if self._kind.status.stopping(started.body):
+            self._stopping.set()
+        exit = await self._kind.conduct(self._job(started), self._stopping)
+        await self._move("uploading", Stage.UPLOADING, _exit=asdict(exit))
 
     async def _upload(self, record: Record) -> None:
-        """Put what the program left into the bucket, then say how the job ended."""
-        exit = Exit.read(self._folder, int(record.body["_attempt"]))
-        secondary, reason = self._outcome(record, exit)
+        """Put what the programs left into the bucket, then say how the job ended."""
+        job = self._job(record)
+        stage, reason = await self._outcome(job)
         try:
-            made = await asyncio.to_thread(self._collect, record.body, secondary != "Failed")
+            made = await asyncio.to_thread(self._kind.collect, job, failed=stage is Stage.FAILED)
         except (ClaryError, OSError) as error:
-            secondary, made = ("Failed" if secondary == "Completed" else secondary), outputs.Artifacts()
+            stage, made = (Stage.FAILED if stage is Stage.COMPLETED else stage), {}
             reason = reason or reasons.of_error(error)
-        await self._scan(self._meter(record))
-        await asyncio.to_thread(self._clear, INPUTS)
-        final = final_metrics(record.body, self._context.store)
-        more: Body = {"ModelArtifacts": {"S3ModelArtifacts": made.model}} if made.model else {}
-        more |= {"FinalMetricDataList": final} if final else {}
-        more |= {"FailureReason": reason} if reason else {}
-        await self._edit(lambda found: moved(found.body, "ended", secondary, **more))
-        await asyncio.to_thread(self._clear, RESULTS)
+        await asyncio.to_thread(self._kind.observer(job))
+        await asyncio.to_thread(self._clear, self._kind.inputs)
+        made = made | await asyncio.to_thread(self._kind.final, job) | ({"FailureReason": reason} if reason else {})
+        await self._move("ended", stage, **made)
+        await asyncio.to_thread(self._clear, self._kind.results)
 
-    def _outcome(self, record: Record, exit: Exit | None) -> tuple[str, str]:
-        """Final SecondaryStatus and FailureReason."""
-        if record.status == "Stopping" or exit is None or exit.reason == STOPPED:
-            return "Stopped", ""
+    async def _outcome(self, job: Job) -> tuple[Stage, str]:
+        """The last stage and FailureReason; of several hosts that of the first to fail decides."""
+        if self.hosts:
+            states = await self._probed(self._attempts(int(job.body["_attempt"])))
+            exits = [(host, s.exit) for host, s in zip(self.hosts, states, strict=True) if isinstance(s, Exited)]
+        else:
+            exits = [("", Exit(**job.body["_exit"]))]
+        if self._kind.status.stopping(job.body) or len(exits) < len(self.hosts):
+            return Stage.STOPPED, ""
+        host, exit = min(exits, key=lambda one: _weight(one[1]))
+        if exit.reason == STOPPED:
+            return Stage.STOPPED, ""
         if exit.reason == MAX_RUNTIME_EXCEEDED:
-            return "MaxRuntimeExceeded", ""
+            return Stage.OUT_OF_TIME, ""
         if exit.code == 0 and not exit.error:
-            return "Completed", ""
-        failure = reasons.read_failure(self._folder / "opt_ml" / "output" / "failure")
+            return Stage.COMPLETED, ""
+        failure = reasons.read_failure(self._folders[host] / self._kind.failure_note) if host else ""
         reason = reasons.of_exit(
             exit.code, exit.signal, out_of_memory=exit.out_of_memory, failure=failure, error=exit.error
         )
-        return "Failed", reason
-
-    def _collect(self, body: Body, model: bool) -> outputs.Artifacts:
-        if checkpoints := self._checkpoints(body):
-            checkpoints.upload()
-        return outputs.collect(body, settings=self._context.settings, objects=self._context.objects, model=model)
+        return Stage.FAILED, reason
 
     def _clear(self, names: Sequence[str]) -> None:
         """Links into the store, and what is in the bucket now, need not stay; what says how the job went does."""
-        for name in names:
-            with suppress(FileNotFoundError):  # the job was deleted meanwhile
-                directory.remove_tree(self._folder / name)
+        for folder in self._folders.values():
+            for name in names:
+                with suppress(FileNotFoundError):  # the job was deleted meanwhile
+                    folders.remove_tree(folder / name)
 
-    def _meter(self, record: Record) -> Meter:
-        return Meter(record.body, self._context.store, self._context.logs, GROUP, stream_of(record))
+    def _job(self, record: Record) -> Job:
+        return Job(record, self._kind.log_group, self._context)
 
-    def _checkpoints(self, body: Body) -> outputs.CheckpointUpload | None:
-        if not body.get("CheckpointConfig"):
-            return None
-        return outputs.CheckpointUpload(body, settings=self._context.settings, objects=self._context.objects)
+    def _attempts(self, attempt: int) -> tuple[HostAttempt, ...]:
+        return tuple(HostAttempt(self._kind.name, self._name, host, attempt) for host in self.hosts)
 
-    async def _upload_checkpoints(self, checkpoints: outputs.CheckpointUpload) -> None:
-        try:
-            await asyncio.to_thread(checkpoints.upload)
-        except (ClaryError, OSError) as error:  # it is tried again, and at the end it counts
-            _log.warning("checkpoints of %s are not uploaded: %s", self.name, error)
+    async def _probed(self, hosts: tuple[HostAttempt, ...]) -> list[HostState]:
+        return [await self._context.launcher.probe(host) for host in hosts]
 
-    async def _scan(self, meter: Meter) -> None:
-        try:
-            await asyncio.to_thread(meter.scan)
-        except StoreError as error:  # the next scan takes up where this one began
-            _log.warning("metrics of %s are not stored: %s", self.name, error)
+    def _stop_hosts(self, hosts: tuple[HostAttempt, ...]) -> None:
+        """Ask them all, in tasks of their own: who asks for a stop does not wait for machines to answer."""
+        for host in hosts:
+            task = asyncio.ensure_future(self._context.launcher.stop(host))
+            self._stops.add(task)
+            task.add_done_callback(self._stops.discard)
+
+    async def _kill(self, hosts: tuple[HostAttempt, ...]) -> None:
+        for host in hosts:
+            await self._context.launcher.kill(host)
+
+    async def _move(self, phase: str, stage: Stage | None = None, **more: Any) -> Record | None:
+        return await self._edit(lambda found: moved(self._kind, found.body, phase, stage, **more))
 
     async def _edit(self, change: Change) -> Record | None:
         """Change the record, as soon as the store lets it be: a full disk must not lose a job."""
         while True:
             try:
-                return self._context.store.edit(KIND, self.name, change)
+                record = self._context.store.edit(self._kind.name, self._name, change)
             except StoreError as error:
-                _log.warning("the store refuses a change to %s: %s", self.name, error)
+                _log.warning("the store refuses a change to %s: %s", self._name, error)
                 await asyncio.sleep(STORE_PAUSE)
+            else:
+                if record is not None:
+                    self._changed(record)
+                return record
 
 
-def _begun(body: Body) -> tuple[Body, str] | None:
-    if status.ended(body):
-        return None
-    if body["TrainingJobStatus"] == "Stopping":
-        return moved(body, "ended", "Stopped")
-    return moved(body, "preparing", "Downloading", _attempt=1, _launched=0)
+def _is_lost(states: Sequence[HostState], *, launched: bool) -> bool:
+    """Whether an attempt can come to nothing any more: a host is lost, or was to be started and never began."""
+    return any(isinstance(state, Lost) or (launched and isinstance(state, NeverStarted)) for state in states)
 
 
-def _ready(body: Body) -> tuple[Body, str] | None:
-    if status.ended(body):
-        return None
-    return moved(body, "ended", "Stopped") if body["TrainingJobStatus"] == "Stopping" else moved(body, "running")
+def _is_clean(state: HostState) -> bool:
+    return isinstance(state, Exited) and state.exit.code == 0 and not state.exit.error
 
 
-def _failed(body: Body, reason: str) -> tuple[Body, str] | None:
-    if status.ended(body):
-        return None
-    if body["TrainingJobStatus"] == "Stopping":
-        return moved(body, "ended", "Stopped")
-    return moved(body, "ended", "Failed", FailureReason=reason)
+def _weight(exit: Exit) -> tuple[int, float]:
+    """Which of several hosts' exits tells how the job ended, the least: one that failed by itself, then the time
+    limit, then a stop, which those get that wait for one that failed; among equals the first."""
+    if exit.reason:
+        return (1 if exit.reason == MAX_RUNTIME_EXCEEDED else 2), exit.ended
+    return (3 if exit.code == 0 and not exit.error else 0), exit.ended

@@ -1,12 +1,7 @@
-"""What a monitor is told and what it leaves: launch.json and exit.json in a job's folder.
+"""What a host's program is started with and how it ended: launch.json and exit.json in the host's folder (jobs.folders).
 
-HOME/jobs/<job>/
-├── launch.json     Launch: how the program is started; written by the gateway before each attempt
-├── lock            held (flock) by the live monitor, whose process id it contains
-├── exit.json       Exit: how the program ended; written by the monitor, whole or not at all
-├── scratch/        what a job writes over its inputs (upper layers of the overlay mounts)
-├── pipes/          what its channels in Pipe mode send (clary.control.jobs.pipe_plan)
-└── opt_ml/         the /opt/ml of the job (vision.base.jobdir)
+Both carry the number of the attempt, which only ever grows: who speaks for an earlier attempt than the newest is not
+listened to, wherever it runs.
 """
 
 from __future__ import annotations
@@ -17,25 +12,68 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from clary.control.jobs.folders import FIRST_HOST
 from clary.control.jobs.pipe_plan import PipePlan
-from clary.errors import UsageError
+from clary.errors import ClaryError, UsageError
 from clary.vision.base.files import write_json
 
-__all__ = ["MAX_RUNTIME_EXCEEDED", "STOPPED", "Exit", "Launch"]
+__all__ = [
+    "MAX_RUNTIME_EXCEEDED",
+    "STOPPED",
+    "Algorithm",
+    "Command",
+    "Exit",
+    "HostAttempt",
+    "Launch",
+    "OldAttempt",
+    "Program",
+]
 
 STOPPED = "Stopped"  # somebody asked
 MAX_RUNTIME_EXCEEDED = "MaxRuntimeExceeded"
 
 
+class OldAttempt(ClaryError):
+    """Somebody speaks for, or asks about, an attempt that a later one has taken the place of."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostAttempt:
+    """One attempt of one host of a job: what every word with a launcher is about. ``kind`` is that of the record."""
+
+    kind: str
+    job: str
+    host: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Algorithm:
+    """A built-in algorithm, by its name in the catalog; needs no process of its own where one is warm."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A program to execute, found on the PATH of the launch's environment."""
+
+    argv: tuple[str, ...]
+
+
+Program = Algorithm | Command
+
+
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """Everything a monitor needs to run one attempt of a job. Paths are absolute paths of the host."""
+    """Everything needed to run one attempt of a host. Paths are absolute paths of the machine it runs on."""
 
     job: str
-    folder: Path  # HOME/jobs/<job>
+    folder: Path  # of the host
     log: Path  # file of the log stream
-    algorithm: str = ""  # a built-in algorithm, run in the forked process; or
-    argv: tuple[str, ...] = ()  # a program to execute, found on the PATH of ``environment``
+    kind: str = "training-job"
+    host: str = FIRST_HOST
+    program: Program = Command(())
     environment: Mapping[str, str] = field(default_factory=dict)  # the whole of it: nothing is inherited
     cwd: str = ""  # as the program sees it, "/opt/ml/code" say; empty: opt_ml
     namespace: bool = True  # show opt_ml as /opt/ml in a mount namespace; else SAGEMAKER_BASE_DIR only
@@ -62,8 +100,8 @@ class Launch:
         return self.folder / "scratch"
 
     @property
-    def lock(self) -> Path:
-        return self.folder / "lock"
+    def subject(self) -> HostAttempt:
+        return HostAttempt(self.kind, self.job, self.host, self.attempt)
 
     def write(self) -> None:
         """Write launch.json. Raises UsageError when the disk is full or the folder cannot be written."""
@@ -75,7 +113,7 @@ class Launch:
         known = _read(folder / "launch.json")
         try:
             known |= {"folder": Path(folder), "log": Path(known["log"])}
-            known |= {"argv": tuple(known["argv"]), "hosts": tuple(known["hosts"])}
+            known |= {"program": _program(known), "hosts": tuple(known["hosts"])}
             known |= {"inputs": tuple(Path(path) for path in known["inputs"])}
             plans = known.pop("feeds", ()) or known.get("pipes", ())  # `feeds`: written before the word changed
             known |= {"pipes": tuple(map(PipePlan.from_json, plans))}
@@ -100,7 +138,10 @@ class Exit:
     peak_memory: int = 0
 
     def write(self, folder: Path) -> None:
-        """Write exit.json, synced and renamed. Raises UsageError when the disk is full."""
+        """Write exit.json, synced and renamed. Raises UsageError when the disk is full, OldAttempt when there is one of
+        a later attempt, which stays."""
+        if (folder / "exit.json").exists() and int(_read(folder / "exit.json").get("attempt", 0)) > self.attempt:
+            raise OldAttempt(f"attempt {self.attempt} ended after a later one", where=folder / "exit.json")
         write_json(folder / "exit.json", asdict(self))
 
     @classmethod
@@ -115,8 +156,21 @@ class Exit:
         return found if found.attempt == attempt else None
 
 
+def _program(known: dict[str, Any]) -> Program:
+    """Before 0.2 there were two fields of which one was empty: the algorithm's name, and the command."""
+    algorithm, argv = known.pop("algorithm", ""), known.pop("argv", ())
+    match known.get("program") or {"type": "algorithm" if algorithm else "command", "name": algorithm, "argv": argv}:
+        case {"type": "algorithm", "name": str(name)}:
+            return Algorithm(name)
+        case {"type": "command", "argv": [*words]}:
+            return Command(tuple(words))
+        case other:
+            raise TypeError(f"no such program is known: {other}")
+
+
 def _texts(launch: Launch) -> dict[str, Any]:
     return {
+        "program": {"type": type(launch.program).__name__.lower(), **asdict(launch.program)},
         "folder": str(launch.folder),
         "log": str(launch.log),
         "environment": dict(launch.environment),

@@ -1,105 +1,101 @@
-"""Where a training job is, as DescribeTrainingJob tells it: the two statuses, the transitions, the times.
+"""Where a job is, for jobs of every kind: the stages of the one life cycle, and how a kind tells them.
 
-    Starting -> Pending -> Starting -> Downloading -> Training -> Uploading -> Completed | Failed
+    Starting -> Pending -> Starting -> Downloading -> Running -> Uploading -> Completed | Failed
                                    any of them -> Stopping -> Uploading -> Stopped | MaxRuntimeExceeded
-    Training -> Interrupted -> Restarting -> Training        (the machine or the gateway went away)
+    Running -> Interrupted -> Restarting -> Running          (the machine or the launcher lost it)
 
-A body is the ``body`` of a "training-job" record; nothing here changes the one it is given.
+A body is the ``body`` of a job's record; nothing here changes the one it is given.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
-__all__ = ["ENDED", "MESSAGES", "PRIMARY", "advance", "ended"]
+__all__ = ["ENDINGS", "JobStatus", "Stage", "WORDS"]
 
 Body = dict[str, Any]
 
-# TrainingJobStatus of each SecondaryStatus. Source: the API reference of DescribeTrainingJob.
-PRIMARY: Mapping[str, str] = {
-    "Starting": "InProgress",
-    "Pending": "InProgress",
-    "Downloading": "InProgress",
-    "Training": "InProgress",
-    "Uploading": "InProgress",
-    "Interrupted": "InProgress",
-    "Restarting": "InProgress",
-    "Updating": "InProgress",
-    "Stopping": "Stopping",
-    "Completed": "Completed",
-    "Failed": "Failed",
-    "Stopped": "Stopped",
-    "MaxRuntimeExceeded": "Stopped",
-    "MaxWaitTimeExceeded": "Stopped",
+
+class Stage(StrEnum):
+    """The life cycle's stages. The values are SecondaryStatus of a training job but for RUNNING, its ``Training``."""
+
+    STARTING = "Starting"
+    PENDING = "Pending"
+    DOWNLOADING = "Downloading"
+    RUNNING = "Running"
+    UPLOADING = "Uploading"
+    INTERRUPTED = "Interrupted"
+    RESTARTING = "Restarting"
+    STOPPING = "Stopping"
+    COMPLETED = "Completed"
+    FAILED = "Failed"
+    STOPPED = "Stopped"
+    OUT_OF_TIME = "MaxRuntimeExceeded"
+
+
+ENDINGS = frozenset({Stage.COMPLETED, Stage.FAILED, Stage.STOPPED, Stage.OUT_OF_TIME})
+
+# The status word of each stage. Source: TrainingJobStatus, ProcessingJobStatus, TransformJobStatus and
+# HyperParameterTuningJobStatus of the API reference, which agree in these five.
+_WORDS = {stage: "InProgress" for stage in Stage} | {
+    Stage.STOPPING: "Stopping",
+    Stage.COMPLETED: "Completed",
+    Stage.FAILED: "Failed",
+    Stage.STOPPED: "Stopped",
+    Stage.OUT_OF_TIME: "Stopped",
 }
-
-ENDED = frozenset({"Completed", "Failed", "Stopped"})
-
-# What SDK v2 prints beside the status; it prints a transition only when its message differs from the one before.
-MESSAGES: Mapping[str, str] = {
-    "Starting": "Starting the training job",
-    "Pending": "Waiting for a free place on this machine",
-    "Downloading": "Downloading input data",
-    "Training": "Training image download completed. Training in progress.",
-    "Uploading": "Uploading generated training model",
-    "Interrupted": "Training was interrupted",
-    "Restarting": "Restarting the training job",
-    "Updating": "Updating the training job",
-    "Stopping": "Stopping the training job",
-    "Completed": "Training job completed",
-    "Failed": "Training job failed",
-    "Stopped": "Training job stopped",
-    "MaxRuntimeExceeded": "Training job runtime exceeded MaxRuntimeInSeconds provided",
-    "MaxWaitTimeExceeded": "Training job wait time exceeded MaxWaitTimeInSeconds provided",
-}
-
-_BILLED_FROM = frozenset({"Downloading", "Training"})
+WORDS: Mapping[Stage, str] = _WORDS
 
 
-def ended(body: Mapping[str, Any]) -> bool:
-    """Whether the job is Completed, Failed or Stopped: nothing changes it any more."""
-    return body.get("TrainingJobStatus") in ENDED
+@dataclass(frozen=True, slots=True)
+class JobStatus:
+    """How the jobs of a kind say where they are: a status member, and the times of start and end.
 
-
-def advance(body: Mapping[str, Any], secondary: str, message: str = "", now: float = 0.0) -> Body:
-    """``body`` with the job in ``secondary``: a transition appended, the one before it ended, both statuses set.
-
-    ``message`` is the transition's, by default that of MESSAGES; ``now`` in epoch seconds, never taken as earlier
-    than what the body already says. A job that has ended stays as it is; the status it is in already only gets the
-    new message. TrainingStartTime, TrainingEndTime and the seconds between them are kept. Raises KeyError for a
-    status SageMaker does not have.
+    A kind that tells more (transitions, a second status) overrides ``advance``. ``start_member`` is when the job began
+    to work, which those that end in the queue never do; empty names are left out.
     """
-    primary = PRIMARY[secondary]
-    if ended(body):
-        return dict(body)
-    now = max(now, body.get("LastModifiedTime", 0.0))
-    said = {"SecondaryStatus": secondary, "TrainingJobStatus": primary, "LastModifiedTime": now}
-    transitions = _appended(body.get("SecondaryStatusTransitions", ()), secondary, message, now)
-    changed: Body = {**body, **said, "SecondaryStatusTransitions": transitions}
-    if secondary in _BILLED_FROM:
-        changed.setdefault("TrainingStartTime", now)
-    if primary in ENDED:
-        changed |= _times(changed, now)
-    return changed
 
+    member: str  # ProcessingJobStatus, say
+    start_member: str = ""
+    end_member: str = ""
+    words: Mapping[Stage, str] = field(default_factory=lambda: WORDS)
 
-def _appended(transitions: Any, secondary: str, message: str, now: float) -> list[Body]:
-    kept = [dict(one) for one in transitions]
-    if kept and kept[-1]["Status"] == secondary:
-        kept[-1]["StatusMessage"] = message or kept[-1]["StatusMessage"]
-        return kept
-    if kept:
-        kept[-1].setdefault("EndTime", now)
-    new: Body = {"Status": secondary, "StartTime": now, "StatusMessage": message or MESSAGES[secondary]}
-    if PRIMARY[secondary] in ENDED:
-        new["EndTime"] = now
-    return [*kept, new]
+    @property
+    def open(self) -> frozenset[str]:
+        """The words of jobs that have not ended."""
+        return frozenset(self.words.values()) - self._ended
 
+    @property
+    def _ended(self) -> frozenset[str]:
+        return frozenset(self.words[stage] for stage in ENDINGS)
 
-def _times(body: Body, now: float) -> Body:
-    """TrainingEndTime and, for a job that got as far as its data, the seconds since then."""
-    if "TrainingStartTime" not in body:
-        return {"TrainingEndTime": now}
-    seconds = max(1, round(now - body["TrainingStartTime"]))
-    return {"TrainingEndTime": now, "TrainingTimeInSeconds": seconds, "BillableTimeInSeconds": seconds}
+    def word(self, body: Mapping[str, Any]) -> str:
+        """The status of the job, as its record says it; empty for a record that does not."""
+        return str(body.get(self.member, ""))
+
+    def ended(self, body: Mapping[str, Any]) -> bool:
+        """Whether nothing changes the job any more."""
+        return self.word(body) in self._ended
+
+    def stopping(self, body: Mapping[str, Any]) -> bool:
+        """Whether the job was asked to stop and has not ended."""
+        return self.word(body) == self.words[Stage.STOPPING]
+
+    def advance(self, body: Mapping[str, Any], stage: Stage, message: str = "", now: float = 0.0) -> Body:
+        """``body`` with the job in ``stage``; one that has ended stays as it is.
+
+        ``message`` is for the user, where the kind has room for it; ``now`` in epoch seconds, never taken as earlier
+        than what the body already says.
+        """
+        if self.ended(body):
+            return dict(body)
+        now = max(now, body.get("LastModifiedTime", 0.0))
+        changed: Body = {**body, self.member: self.words[stage], "LastModifiedTime": now}
+        if self.start_member and stage in (Stage.DOWNLOADING, Stage.RUNNING):
+            changed.setdefault(self.start_member, now)
+        if self.end_member and stage in ENDINGS:
+            changed[self.end_member] = now
+        return changed

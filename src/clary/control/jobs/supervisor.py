@@ -1,4 +1,4 @@
-"""Training jobs: a queue, as many jobs as the machine bears, and the taking up of what an earlier gateway left."""
+"""Jobs of every kind: a queue, as many as the machine bears, the taking up of what an earlier gateway left, their ends."""
 
 from __future__ import annotations
 
@@ -6,15 +6,20 @@ import asyncio
 import logging
 import time
 from collections import deque
+from collections.abc import Iterable
 from functools import partial
 
-from clary.control.jobs import capacity, status
-from clary.control.jobs.job_lifecycle import KIND, JobContext, JobLifecycle, moved
-from clary.control.jobs.launcher import LocalLauncher
+from clary.control.jobs import capacity
+from clary.control.jobs.job import JobContext
+from clary.control.jobs.job_lifecycle import JobLifecycle, failed, moved
+from clary.control.jobs.kind import JobKind
+from clary.control.jobs.kinds import KINDS
+from clary.control.jobs.launchers.base import Launcher
+from clary.control.jobs.status import Stage
 from clary.control.logs.streams import LogStore
 from clary.control.objects.base import ObjectStore
 from clary.control.settings import Settings
-from clary.control.store.records import Record, Store
+from clary.control.store.records import NoSuchRecord, Record, Store
 from clary.errors import one_line
 
 __all__ = ["Jobs"]
@@ -24,18 +29,30 @@ WARM_PAUSE = 0.5  # seconds between the start and that of the forkserver
 
 _log = logging.getLogger(__name__)
 
+Name = tuple[str, str]  # of a job: its kind, and its name within that
+
 
 class Jobs:
-    """Runs the training jobs of the store. To be used from one event loop."""
+    """Runs the jobs of the store. To be used from one event loop."""
 
-    def __init__(self, settings: Settings, store: Store, objects: ObjectStore, logs: LogStore) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        objects: ObjectStore,
+        logs: LogStore,
+        launcher: Launcher,
+        kinds: Iterable[JobKind] = KINDS,
+    ) -> None:
         self._settings = settings
         self._store = store
-        self._launcher = LocalLauncher(settings)
-        self._context = JobContext(settings, store, objects, logs, self._launcher, self._sharing)
-        self._queue: deque[str] = deque()
-        self._lifecycles: dict[str, JobLifecycle] = {}
-        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._launcher = launcher
+        self._kinds = {kind.name: kind for kind in kinds}
+        self._context = JobContext(settings, store, objects, logs, launcher, self, self._sharing)
+        self._queue: deque[Name] = deque()
+        self._lifecycles: dict[Name, JobLifecycle] = {}
+        self._tasks: dict[Name, asyncio.Task[None]] = {}
+        self._endings: dict[Name, asyncio.Future[Record]] = {}  # of jobs whose end somebody waits for
         self._later: asyncio.TimerHandle | None = None
         self._opening: asyncio.Task[None] | None = None
         self._open = False
@@ -43,11 +60,12 @@ class Jobs:
     async def start(self) -> None:
         """Take up every job that has not ended: those that run are found again, the others go on in their order."""
         self._open = True
-        for record in self._store.select(KIND, {"InProgress", "Stopping"}):
+        left = [record for kind in self._kinds.values() for record in self._store.select(kind.name, kind.status.open)]
+        for record in sorted(left, key=lambda record: record.created):
             if record.body.get("_phase") in ("running", "uploading"):
-                self._begin(record.name)
+                self._begin(record)
             else:
-                self._queue.append(record.name)
+                self._enqueue(record)
         self._admit()
         self._opening = asyncio.create_task(self._open_launcher())
 
@@ -61,71 +79,119 @@ class Jobs:
         if self._opening is not None:
             self._opening.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        for ending in self._endings.values():
+            ending.cancel()
         await self._launcher.close()
 
-    def submit(self, name: str) -> None:
+    def submit(self, kind: str, name: str) -> None:
         """Queue a new job; its record is in the store."""
-        self._queue.append(name)
+        if (record := self._store.get(kind, name)) is not None:
+            self._enqueue(record)
         self._admit()
-        if name in self._queue:
-            self._store.edit(KIND, name, _waiting)
+        if (kind, name) in self._queue:
+            self._store.edit(kind, name, partial(_waiting, self._kinds[kind]))
 
-    def stop(self, name: str) -> None:
+    def stop(self, kind: str, name: str) -> None:
         """End a job: one that waits at once, one that runs after its program's answer to SIGTERM."""
-        record = self._store.edit(KIND, name, _stopping)
-        if name in self._queue and record is not None and status.ended(record.body):
-            self._queue.remove(name)
-        if name in self._lifecycles:
-            self._lifecycles[name].stop_asked()
+        record = self._store.edit(kind, name, partial(_stopping, self._kinds[kind]))
+        if record is None:
+            return
+        if (kind, name) in self._queue and self._kinds[kind].status.ended(record.body):
+            self._queue.remove((kind, name))
+        if (kind, name) in self._lifecycles:
+            self._lifecycles[kind, name].stop_asked()
+        self._announce(record)
+
+    async def ended(self, kind: str, name: str) -> Record:
+        """The job's record once it has ended, at once if it has. Raises NoSuchRecord.
+
+        Any number may wait, and give up waiting. The end is that of the job, not of the clearing up after it.
+        """
+        record = self._store.get(kind, name)
+        if record is None:
+            raise NoSuchRecord(f"there is no {kind} `{name}`")
+        if self._kinds[kind].status.ended(record.body):
+            return record
+        # Nothing ends between the look above and the line below: ends are announced by this event loop.
+        ending = self._endings.setdefault((kind, name), asyncio.get_running_loop().create_future())
+        return await asyncio.shield(ending)
 
     async def _open_launcher(self) -> None:
         """Loading libraries takes a processor for seconds, which a gateway that starts has better use for."""
         await asyncio.sleep(WARM_PAUSE)
         await self._launcher.open()
 
+    def _hosts(self) -> int:
+        """Hosts that run, or are made ready to."""
+        return sum(len(lifecycle.hosts) for lifecycle in self._lifecycles.values())
+
     def _sharing(self) -> int:
         """Programs the machine is to be shared between: those that run, and those that wait for a place."""
-        return min(len(self._lifecycles) + len(self._queue), max(capacity.slots(self._settings), len(self._lifecycles)))
+        running = self._hosts()
+        return min(running + len(self._queue), max(capacity.slots(self._settings), running))
+
+    def _enqueue(self, record: Record) -> None:
+        """A job without hosts takes no place, and those it makes would wait for the one it had."""
+        if self._open and not self._kinds[record.kind].hosts(record.body):
+            self._begin(record)
+        else:
+            self._queue.append((record.kind, record.name))
 
     def _admit(self) -> None:
         """Start as many of the queue as there is room for."""
-        while self._open and self._queue and capacity.has_room(len(self._lifecycles), self._settings):
-            self._begin(self._queue.popleft())
+        while self._open and self._queue and capacity.has_room(self._hosts(), self._settings):
+            kind, name = self._queue.popleft()
+            if (record := self._store.get(kind, name)) is not None:
+                self._begin(record)
         if self._later is not None:
             self._later.cancel()
             self._later = None
         if self._open and self._queue:  # memory may come free without a job's end
             self._later = asyncio.get_running_loop().call_later(ROOM_PAUSE, self._admit)
 
-    def _begin(self, name: str) -> None:
-        lifecycle = JobLifecycle(name, self._context)
-        task = asyncio.create_task(lifecycle.follow(), name=f"training job {name}")
+    def _begin(self, record: Record) -> None:
+        name = (record.kind, record.name)
+        lifecycle = JobLifecycle(self._kinds[record.kind], record, self._context, self._announce)
+        task = asyncio.create_task(lifecycle.follow(), name=f"{record.kind} {record.name}")
         self._lifecycles[name], self._tasks[name] = lifecycle, task
         task.add_done_callback(partial(self._over, name))
 
-    def _over(self, name: str, task: asyncio.Task[None]) -> None:
+    def _over(self, name: Name, task: asyncio.Task[None]) -> None:
         del self._lifecycles[name], self._tasks[name]
         if not task.cancelled() and (error := task.exception()) is not None:
-            _log.error("the life cycle of %s was left", name, exc_info=error)
+            _log.error("the life cycle of %s was left", name[1], exc_info=error)
             reason = f"InternalServerError: {type(error).__name__}: {one_line(str(error))}"[:1024]
-            asyncio.get_running_loop().call_soon(self._store.edit, KIND, name, lambda found: _lost(found, reason))
+            asyncio.get_running_loop().call_soon(self._give_up, name, reason)
         self._admit()
 
+    def _give_up(self, name: Name, reason: str) -> None:
+        record = self._store.edit(*name, partial(_lost, self._kinds[name[0]], reason))
+        if record is not None:
+            self._announce(record)
 
-def _waiting(record: Record) -> tuple[dict[str, object], str] | None:
-    if record.body["_phase"] != "queued" or record.body["SecondaryStatus"] == "Pending":
+    def _announce(self, record: Record) -> None:
+        """Tell those who wait for the job's end, if this is it."""
+        if not self._kinds[record.kind].status.ended(record.body):
+            return
+        ending = self._endings.pop((record.kind, record.name), None)
+        if ending is not None and not ending.done():
+            ending.set_result(record)
+
+
+def _waiting(kind: JobKind, record: Record) -> tuple[dict[str, object], str] | None:
+    return moved(kind, record.body, "queued", Stage.PENDING) if record.body["_phase"] == "queued" else None
+
+
+def _stopping(kind: JobKind, record: Record) -> tuple[dict[str, object], str] | None:
+    if kind.status.ended(record.body):
         return None
-    return moved(record.body, "queued", "Pending")
-
-
-def _stopping(record: Record) -> tuple[dict[str, object], str] | None:
-    if status.ended(record.body):
-        return None
-    stopping = status.advance(record.body, "Stopping", now=time.time())
+    stopping = kind.status.advance(record.body, Stage.STOPPING, now=time.time())
     if record.body["_phase"] == "queued":
-        return moved(stopping, "ended", "Stopped")
-    return stopping, stopping["TrainingJobStatus"]
+        return moved(kind, stopping, "ended", Stage.STOPPED)
+    return stopping, kind.status.word(stopping)
 
 
-def _lost(record: Record, reason: str) -> tuple[dict[str, object], str] | None:
-    return None if status.ended(record.body) else moved(record.body, "ended", "Failed", FailureReason=reason)
+def _lost(kind: JobKind, reason: str, record: Record) -> tuple[dict[str, object], str] | None:
+    if kind.status.ended(record.body):
+        return None
+    return moved(kind, record.body, "ended", Stage.FAILED, FailureReason=reason)

@@ -8,7 +8,8 @@ from clary.control.platform import Platform
 from clary.control.resources.listing import listing
 from clary.control.resources.models import existing_model
 from clary.control.resources.tags import tags_of
-from clary.control.store.records import AlreadyExists, Record
+from clary.control.store.records import Record
+from clary.control.store.unique import unique
 from clary.control.wire.errors import ValidationException
 from clary.control.wire.operation import Answer, Request, call, operation
 
@@ -28,16 +29,13 @@ def existing_endpoint_config(platform: Platform, name: str) -> Record:
 @operation("sagemaker", "CreateEndpointConfig")
 def create_endpoint_config(platform: Platform, request: Request) -> Answer:
     name, arn = request["EndpointConfigName"], _arn(platform, request["EndpointConfigName"])
-    if platform.store.by_arn(arn):
-        raise _taken(arn)
-    body = {**request, "ProductionVariants": _variants(platform, request["ProductionVariants"])}
-    if "ShadowProductionVariants" in body:
-        body["ShadowProductionVariants"] = _variants(platform, body["ShadowProductionVariants"])
-    body.pop("Tags", None)
-    try:
+    taken = ValidationException(f'Cannot create already existing endpoint configuration "{arn}".')
+    with unique(platform.store, KIND, name, arn, refusal=taken):
+        body = {**request, "ProductionVariants": _variants(platform, request["ProductionVariants"])}
+        if "ShadowProductionVariants" in body:
+            body["ShadowProductionVariants"] = _variants(platform, body["ShadowProductionVariants"])
+        body.pop("Tags", None)
         platform.store.create(KIND, name, arn=arn, body=body, tags=tags_of(request))
-    except AlreadyExists as error:
-        raise _taken(arn) from error
     return {"EndpointConfigArn": arn}
 
 
@@ -66,10 +64,6 @@ def _summary(record: Record) -> dict[str, Any]:
 
 def _arn(platform: Platform, name: str) -> str:
     return platform.settings.arn(f"endpoint-config/{name.lower()}", region=call().region)
-
-
-def _taken(arn: str) -> ValidationException:
-    return ValidationException(f'Cannot create already existing endpoint configuration "{arn}".')
 
 
 def _variants(platform: Platform, variants: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -8,7 +8,8 @@ from clary.control.platform import Platform
 from clary.control.resources.endpoint_configs import existing_endpoint_config
 from clary.control.resources.listing import listing
 from clary.control.resources.tags import tags_of
-from clary.control.store.records import AlreadyExists, Record
+from clary.control.store.records import Record
+from clary.control.store.unique import unique
 from clary.control.wire.errors import ValidationException
 from clary.control.wire.operation import Answer, Request, call, operation
 
@@ -30,14 +31,11 @@ def existing_endpoint(platform: Platform, name: str) -> Record:
 @operation("sagemaker", "CreateEndpoint")
 def create_endpoint(platform: Platform, request: Request) -> Answer:
     name, arn = request["EndpointName"], _arn(platform, request["EndpointName"])
-    if platform.store.by_arn(arn):
-        raise _taken(arn)
-    config = existing_endpoint_config(platform, request["EndpointConfigName"])
-    body = {"EndpointName": name, "EndpointConfigName": config.name, "_target": _target(config)}
-    try:
+    taken = ValidationException(f'Cannot create already existing endpoint "{arn}".')
+    with unique(platform.store, KIND, name, arn, refusal=taken):
+        config = existing_endpoint_config(platform, request["EndpointConfigName"])
+        body = {"EndpointName": name, "EndpointConfigName": config.name, "_target": _target(config)}
         platform.store.create(KIND, name, arn=arn, body=body, status="Creating", tags=tags_of(request))
-    except AlreadyExists as error:
-        raise _taken(arn) from error
     platform.hosting.deploy(name)
     return {"EndpointArn": arn}
 
@@ -128,5 +126,3 @@ def _arn(platform: Platform, name: str) -> str:
     return platform.settings.arn(f"endpoint/{name.lower()}", region=call().region)
 
 
-def _taken(arn: str) -> ValidationException:
-    return ValidationException(f'Cannot create already existing endpoint "{arn}".')

@@ -7,7 +7,8 @@ from typing import Any
 from clary.control.platform import Platform
 from clary.control.resources.listing import listing
 from clary.control.resources.tags import tags_of
-from clary.control.store.records import AlreadyExists, Query, Record
+from clary.control.store.records import Query, Record
+from clary.control.store.unique import unique
 from clary.control.wire.errors import ServiceError, ValidationException
 from clary.control.wire.operation import Answer, Request, call, operation
 
@@ -31,12 +32,9 @@ def create_model_package_group(platform: Platform, request: Request) -> Answer:
     name = request["ModelPackageGroupName"]
     arn = _arn(platform, name)
     body = {key: value for key, value in request.items() if key != "Tags"}
-    try:
-        if platform.store.by_arn(arn):
-            raise AlreadyExists(f"there is a {KIND} `{name}` already")
+    taken = ValidationException(f"Model Package Group already exists: {arn}")
+    with unique(platform.store, KIND, name, arn, refusal=taken):
         platform.store.create(KIND, name, arn=arn, body=body, status="Completed", tags=tags_of(request))
-    except AlreadyExists as error:
-        raise ValidationException(f"Model Package Group already exists: {arn}") from error
     return {"ModelPackageGroupArn": arn}
 
 

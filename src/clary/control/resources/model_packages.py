@@ -9,7 +9,8 @@ from clary.control.resources.listing import listing
 from clary.control.resources.model_package_groups import KIND as GROUP
 from clary.control.resources.model_package_groups import existing_group
 from clary.control.resources.tags import tags_of
-from clary.control.store.records import AlreadyExists, Record
+from clary.control.store.records import Record
+from clary.control.store.unique import unique
 from clary.control.wire.errors import ValidationException
 from clary.control.wire.operation import Answer, Request, call, operation
 
@@ -105,13 +106,10 @@ def delete_model_package(platform: Platform, request: Request) -> Answer:
 def _create(platform: Platform, name: str, body: dict[str, Any], request: Request) -> Answer:
     arn = _arn(platform, name)
     body = {"CertifyForMarketplace": False, **body}
-    try:
-        if platform.store.by_arn(arn):
-            raise AlreadyExists(f"there is a {KIND} `{name}` already")
+    taken = ValidationException(f"ModelPackage already exists: {arn}")
+    with unique(platform.store, KIND, name, arn, refusal=taken):
         status = body.get("ModelApprovalStatus", "")
         platform.store.create(KIND, name, arn=arn, body=body, status=status, tags=tags_of(request))
-    except AlreadyExists as error:
-        raise ValidationException(f"ModelPackage already exists: {arn}") from error
     return {"ModelPackageArn": arn}
 
 

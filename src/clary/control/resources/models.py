@@ -10,7 +10,8 @@ from clary.control.objects.base import NoSuchBucket, ObjectStore, S3Uri
 from clary.control.platform import Platform
 from clary.control.resources.listing import listing
 from clary.control.resources.tags import tags_of
-from clary.control.store.records import AlreadyExists, Record
+from clary.control.store.records import Record
+from clary.control.store.unique import unique
 from clary.control.wire.errors import ValidationException
 from clary.control.wire.operation import Answer, Request, call, operation
 
@@ -37,19 +38,16 @@ def existing_model(platform: Platform, name: str) -> Record:
 async def create_model(platform: Platform, request: Request) -> Answer:
     """Model data must exist by now; whether it is a usable archive is seen when an endpoint opens it."""
     name, arn = request["ModelName"], _arn(platform, request["ModelName"])
-    if platform.store.by_arn(arn):
-        raise _taken(arn)
-    tags = tags_of(request)
-    _check_containers(platform, request)
-    for container in containers_of(request):
-        for uri, whole in _model_data(container):
-            await asyncio.to_thread(_check_data, platform.objects, uri, whole)
-    body = {"EnableNetworkIsolation": False, **request}
-    body.pop("Tags", None)
-    try:
+    taken = ValidationException(f'Cannot create already existing model "{arn}".')
+    with unique(platform.store, KIND, name, arn, refusal=taken):
+        tags = tags_of(request)
+        _check_containers(platform, request)
+        for container in containers_of(request):
+            for uri, whole in _model_data(container):
+                await asyncio.to_thread(_check_data, platform.objects, uri, whole)
+        body = {"EnableNetworkIsolation": False, **request}
+        body.pop("Tags", None)
         platform.store.create(KIND, name, arn=arn, body=body, tags=tags)
-    except AlreadyExists as error:
-        raise _taken(arn) from error
     return {"ModelArn": arn}
 
 
@@ -78,10 +76,6 @@ def _summary(record: Record) -> dict[str, Any]:
 
 def _arn(platform: Platform, name: str) -> str:
     return platform.settings.arn(f"model/{name.lower()}", region=call().region)
-
-
-def _taken(arn: str) -> ValidationException:
-    return ValidationException(f'Cannot create already existing model "{arn}".')
 
 
 def _check_containers(platform: Platform, request: Request) -> None:

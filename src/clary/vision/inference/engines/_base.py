@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
@@ -15,7 +14,7 @@ import numpy as np
 from clary.errors import ArtifactError, MissingPackageError
 from clary.vision.artifact.manifest import Manifest
 
-__all__ = ["Engine", "Precision", "cores", "graph"]
+__all__ = ["Engine", "Precision", "graph"]
 
 Precision = Literal["fp32", "bf16"]
 
@@ -90,11 +89,6 @@ def _version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return ""
-
-
-def cores() -> int:
-    """Processor cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def graph(folder: Path) -> Path:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from clary.control.jobs import job_monitor, orphans, pipe_writer
+from clary.control.jobs.launchers.local import lock, pipe_writer
 from clary.control.jobs.launch import STOPPED, Exit
 from clary.control.jobs.pipe_plan import plan
 from clary.vision.base.recordio import frame
@@ -119,7 +119,7 @@ def test_a_job_that_waits_for_data_can_be_stopped(fed, monitors, wait_for, uploa
     launch = fed([make_channel("train", "s3://bucket/data/")], "sh", "-c", WAITING)
     monitors.start(launch)
     wait_for(lambda: monitors.lines(launch) == ["up"])
-    os.kill(orphans.holder(launch.lock), signal.SIGTERM)
+    os.kill(lock.holder(launch.folder), signal.SIGTERM)
     note = monitors.end(launch)
     assert (note.reason, note.error) == (STOPPED, "")
 
@@ -135,8 +135,8 @@ def test_a_killed_monitor_takes_its_feeder_along_and_the_next_begins_anew(
     monitors.start(launch)
     wait_for(lambda: monitors.lines(launch) == ["whole", "whole"] and (launch.opt_ml / "input/again").exists())
     [process] = feeders(launch)
-    os.kill(orphans.holder(launch.lock), signal.SIGKILL)
-    wait_for(lambda: not job_monitor.is_held(launch.folder))
+    os.kill(lock.holder(launch.folder), signal.SIGKILL)
+    wait_for(lambda: not lock.is_held(launch.folder))
     wait_for(lambda: not Path(f"/proc/{process}").exists() or state(process) == "Z")
     monitors.start(launch)
     assert monitors.end(launch).code == 0
@@ -171,7 +171,7 @@ def test_a_launch_without_pipes_has_no_feeder(monitors, wait_for):
 
 def feeders(launch) -> list[int]:
     """Children of the monitor that did not become the program."""
-    parent = orphans.holder(launch.lock)
+    parent = lock.holder(launch.folder)
     children = [int(p) for p in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
     return [child for child in children if os.getpgid(child) != child]
 

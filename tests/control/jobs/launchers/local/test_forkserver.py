@@ -15,9 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from clary.control.jobs import forkserver, job_monitor, orphans
+from clary.control.jobs.launchers.local import forkserver, lock, namespace
 from clary.control.jobs.directory import prepare
-from clary.control.jobs.job_lifecycle import stream_of
 from clary.control.jobs.launch import Exit, Launch
 from clary.control.jobs.supervisor import Jobs
 from clary.control.logs.streams import LogWriter
@@ -33,7 +32,7 @@ class Forkserver:
 
 
 def start(socket: Path, **environment: str) -> Forkserver:
-    command = [sys.executable, "-P", "-m", "clary.control.jobs.forkserver", str(socket)]
+    command = [sys.executable, "-P", "-m", "clary.control.jobs.launchers.local.forkserver", str(socket)]
     clean = {name: value for name, value in os.environ.items() if not name.startswith(forkserver.READ_AT_LOAD)}
     clean |= environment
     return Forkserver(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=clean), socket)
@@ -67,7 +66,10 @@ def builtin(settings, objects, colours, make_body, make_channel, tmp_path):
         body = make_body(name, InputDataConfig=given, HyperParameters=SETTINGS, Environment=environment)
         stream = tmp_path / name / "stream"
         log = LogWriter(stream)
-        launch = prepare(body, settings=settings, objects=objects, log=log, stream=stream)
+        isolated = namespace.available()
+        launch = prepare(
+            body, settings=settings, objects=objects, log=log, stream=stream, isolated=isolated
+        )
         log.close()
         kept = {
             n: v for n, v in launch.environment.items() if n in environment or not n.startswith(forkserver.READ_AT_LOAD)
@@ -88,7 +90,7 @@ def test_forked_jobs_train_with_several_threads(warm, builtin, wait_for):
     for name in ("first", "second"):
         launch = builtin(name, OMP_NUM_THREADS="2")
         answer = forkserver.ask(warm.socket, launch.folder, 30)
-        assert int(answer or 0) == orphans.holder(launch.lock)
+        assert int(answer or 0) == lock.holder(launch.folder)
         note = wait_for(partial(Exit.read, launch.folder, 1), 120)
         assert note.code == 0, lines(launch)
         assert any("Setting number of threads: 2" in line for line in lines(launch))
@@ -119,7 +121,7 @@ def test_a_job_outlives_its_forkserver_and_answers_a_stop(builtin, tmp_path, wai
     process = int(forkserver.ask(own.socket, launch.folder, 30) or 0)
     own.process.kill()
     end(own)
-    assert job_monitor.is_held(launch.folder)
+    assert lock.is_held(launch.folder)
     os.kill(process, signal.SIGTERM)
     note = wait_for(lambda: Exit.read(launch.folder, 1), 60)
     assert note.reason == "Stopped"
@@ -167,5 +169,5 @@ def test_a_warm_job_from_its_submission_to_its_end(world, colours, make_channel,
 
     asyncio.run(live())
     assert started == [True], "it was forked by the forkserver"
-    assert stream_of(world.record("one")).startswith("one/algo-1-")
+    assert world.stream("one").startswith("one/algo-1-")
     assert world.record("one").body["ModelArtifacts"]["S3ModelArtifacts"].endswith("/one/output/model.tar.gz")

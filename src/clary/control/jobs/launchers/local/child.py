@@ -11,9 +11,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn, TextIO
 
-from clary.control.jobs import forked, namespace
-from clary.control.jobs.launch import Launch
-from clary.control.jobs.orphans import MARK
+from clary.control.jobs.launchers.local import forked, namespace
+from clary.control.jobs.launch import Algorithm, Command, Launch
+from clary.control.jobs.launchers.local.orphans import MARK
+from clary.vision.base.cores import cores
 
 __all__ = ["start"]
 
@@ -47,12 +48,12 @@ def _become(launch: Launch, output: int, report: int, monitor: int) -> NoReturn:
     try:
         _leave_monitor(output, report, monitor)
         _set_up(launch)
-        if launch.argv:
+        if isinstance(launch.program, Command):
             for ignored in (signal.SIGPIPE, signal.SIGXFSZ):  # by Python, and exec would pass that on
                 signal.signal(ignored, signal.SIG_DFL)
-            os.execvpe(launch.argv[0], launch.argv, os.environ)
+            os.execvpe(launch.program.argv[0], launch.program.argv, os.environ)
         os.close(report)
-        code = _run_algorithm(launch.algorithm)
+        code = _run_algorithm(launch.program)
     except OSError as refused:
         with suppress(OSError):  # the report is closed once the program runs
             os.write(report, _explain(launch, refused).encode())
@@ -101,13 +102,13 @@ def _folder(launch: Launch) -> Path:
     return wanted
 
 
-def _run_algorithm(name: str) -> int:
+def _run_algorithm(algorithm: Algorithm) -> int:
     """Run a built-in algorithm as `python -m clary.vision.algorithms.run NAME` would; returns its exit code."""
     sys.stdout, sys.stderr = _stream(1), _stream(2)
-    sys.argv = ["clary.vision.algorithms.run", name]
+    sys.argv = ["clary.vision.algorithms.run", algorithm.name]
     _forget_what_was_inherited()
     run = importlib.import_module("clary.vision.algorithms.run")
-    return int(run.main([name]))
+    return int(run.main([algorithm.name]))
 
 
 def _stream(descriptor: int) -> TextIO:
@@ -121,15 +122,12 @@ def _forget_what_was_inherited() -> None:
         sys.modules["numpy"].random.seed()
     if "torch" in sys.modules:
         wanted = os.environ.get("OMP_NUM_THREADS", "")
-        sys.modules["torch"].set_num_threads(int(wanted) if wanted.isdigit() and int(wanted) else _cores())
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        sys.modules["torch"].set_num_threads(int(wanted) if wanted.isdigit() and int(wanted) else cores())
 
 
 def _explain(launch: Launch, refused: OSError) -> str:
-    if launch.argv and os.fsdecode(refused.filename or "").endswith(launch.argv[0]):
-        return f"ClientError: the program `{launch.argv[0]}` cannot be started: {refused.strerror}"
+    argv = launch.program.argv if isinstance(launch.program, Command) else ()
+    if argv and os.fsdecode(refused.filename or "").endswith(argv[0]):
+        return f"ClientError: the program `{argv[0]}` cannot be started: {refused.strerror}"
     where = f" ({os.fsdecode(refused.filename)})" if refused.filename else ""
     return f"the view of /opt/ml cannot be made: {refused.strerror or refused}{where}"

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from clary.control.jobs import capacity, job_monitor, orphans
-from clary.control.jobs.launch import MAX_RUNTIME_EXCEEDED, STOPPED, Exit
+from clary.control.jobs import capacity
+from clary.control.jobs.launchers.local import job_monitor, lock
+from clary.control.jobs.launch import MAX_RUNTIME_EXCEEDED, STOPPED, Command, Exit
 
 LINGER = "trap 'exit 0' TERM; echo up; while :; do sleep 0.05; done"  # ends when asked to
 DEAF = "trap '' TERM; echo up; while :; do sleep 0.05; done"
@@ -45,7 +46,7 @@ def test_the_log_is_written_while_the_program_runs(monitors, wait_for):
     monitors.start(launch)
     wait_for(lambda: monitors.lines(launch) == ["up"])
     assert Exit.read(launch.folder, 1) is None
-    os.kill(orphans.holder(launch.lock), signal.SIGTERM)
+    os.kill(lock.holder(launch.folder), signal.SIGTERM)
     assert monitors.end(launch).code == 0
 
 
@@ -84,7 +85,7 @@ def test_a_stop_is_passed_on_and_noted(monitors, wait_for):
     launch = monitors.prepare("sh", "-c", LINGER)
     monitors.start(launch)
     wait_for(lambda: monitors.lines(launch))
-    os.kill(orphans.holder(launch.lock), signal.SIGTERM)
+    os.kill(lock.holder(launch.folder), signal.SIGTERM)
     note = monitors.end(launch)
     assert (note.code, note.reason) == (0, STOPPED)
 
@@ -93,7 +94,7 @@ def test_who_does_not_hear_is_killed_after_the_grace(monitors, wait_for):
     launch = monitors.prepare("sh", "-c", DEAF, grace=0.3)
     monitors.start(launch)
     wait_for(lambda: monitors.lines(launch))
-    os.kill(orphans.holder(launch.lock), signal.SIGTERM)
+    os.kill(lock.holder(launch.folder), signal.SIGTERM)
     note = monitors.end(launch)
     assert (note.signal, note.reason, note.out_of_memory) == (9, STOPPED, False)
 
@@ -113,8 +114,8 @@ def test_the_program_dies_with_a_monitor_that_is_killed(monitors, wait_for):
     launch = monitors.prepare("sh", "-c", LINGER, name="orphan")
     monitors.start(launch)
     wait_for(lambda: monitors.lines(launch))
-    os.kill(orphans.holder(launch.lock), signal.SIGKILL)
-    wait_for(lambda: not job_monitor.is_held(launch.folder))
+    os.kill(lock.holder(launch.folder), signal.SIGKILL)
+    wait_for(lambda: not lock.is_held(launch.folder))
     wait_for(lambda: not [p for p in processes_with("CLARY_JOB_FOLDER=" + str(launch.folder)) if comm(p) == "sh"])
     assert Exit.read(launch.folder, 1) is None
 
@@ -131,10 +132,10 @@ def test_the_next_monitor_kills_what_a_killed_one_left(monitors, wait_for):
     monitors.start(launch)
     wait_for(lambda: monitors.lines(launch))
     wait_for(lambda: len([p for p in processes_with("left-0") if comm(p) == "sleep"]) == 2)
-    os.kill(orphans.holder(launch.lock), signal.SIGKILL)
-    wait_for(lambda: not job_monitor.is_held(launch.folder))
+    os.kill(lock.holder(launch.folder), signal.SIGKILL)
+    wait_for(lambda: not lock.is_held(launch.folder))
     assert processes_with("left-0")
-    again = replace(launch, attempt=2, argv=("true",))
+    again = replace(launch, attempt=2, program=Command(("true",)))
     again.write()
     monitors.start(again)
     assert monitors.end(again).code == 0
@@ -146,7 +147,7 @@ def test_a_second_monitor_leaves_a_running_job_alone(monitors, wait_for):
     first = monitors.start(launch)
     wait_for(lambda: monitors.lines(launch))
     assert monitors.start(launch) == "\n"
-    assert orphans.holder(launch.lock) == int(first)
+    assert lock.holder(launch.folder) == int(first)
     os.kill(int(first), signal.SIGTERM)
     monitors.end(launch)
     assert monitors.start(launch) == "\n", "the attempt is over"
@@ -193,5 +194,5 @@ def test_a_program_killed_for_want_of_memory(monitors, monkeypatch, command, kil
     job_monitor.start(launch.folder, write_end)
     os.close(write_end)
     with os.fdopen(read_end) as answer:
-        assert int(answer.read()) == orphans.holder(launch.lock)
+        assert int(answer.read()) == lock.holder(launch.folder)
     assert monitors.end(launch).out_of_memory is expected

@@ -1,15 +1,14 @@
-"""The one process that watches over a running job; it outlives the gateway.
+"""The one process that watches over a running host of a job; it outlives the gateway.
 
-It holds the job's lock, forks the program and what feeds its pipes, writes the program's output to the log line by
+It holds the host's lock, forks the program and what feeds its pipes, writes the program's output to the log line by
 line, ends it when it is asked to (SIGTERM), when its time is up or when its data cannot be had, and leaves exit.json.
 Should it be killed, the kernel kills the program.
 
-    python -m clary.control.jobs.job_monitor FOLDER        start one; returns when the program runs
+    python -m clary.control.jobs.launchers.local.job_monitor FOLDER        start one; returns when the program runs
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
 import resource
 import selectors
@@ -23,13 +22,14 @@ from functools import partial
 from pathlib import Path
 from types import FrameType
 
-from clary.control.jobs import capacity, child, mounts, orphans, pipe_writer
+from clary.control.jobs import capacity
 from clary.control.jobs.launch import MAX_RUNTIME_EXCEEDED, STOPPED, Exit, Launch
-from clary.control.jobs.pipe_writer import PipeWriter
+from clary.control.jobs.launchers.local import child, lock, mounts, orphans, pipe_writer
+from clary.control.jobs.launchers.local.pipe_writer import PipeWriter
 from clary.control.logs.streams import LogWriter
 from clary.errors import UsageError
 
-__all__ = ["is_held", "run", "start"]
+__all__ = ["run", "start"]
 
 CHUNK = 1 << 16
 LINE_LIMIT = 200_000  # bytes without a line end that make an event of their own
@@ -66,29 +66,17 @@ def run(folder: Path, answer: Callable[[str], None] = lambda line: None) -> None
     ``answer`` is called once: with this process's id when the program runs, with nothing when there is no more to do.
     """
     launch = Launch.read(folder)
-    lock = os.open(launch.lock, os.O_RDWR | os.O_CREAT, 0o644)
-    if not _lock(lock, LOCK_SECONDS) or Exit.read(folder, launch.attempt) is not None:
+    held = lock.open_lock(folder)
+    if not lock.take(held, LOCK_SECONDS) or Exit.read(folder, launch.attempt) is not None:
         answer("")
         return
-    if last := orphans.holder(launch.lock):
+    if last := lock.holder(folder):
         orphans.kill_orphans(folder, last)
-    orphans.note_holder(lock)
+    lock.note_holder(held, launch.attempt)
     if sys.platform == "linux":
         mounts.adopt_orphans()
     log = LogWriter(launch.log)
     _leave(_Monitor(launch, log).run(answer), folder)
-
-
-def is_held(folder: Path) -> bool:
-    """Whether a live monitor watches over the job in ``folder``."""
-    try:
-        lock = os.open(folder / "lock", os.O_RDWR)
-    except FileNotFoundError:
-        return False
-    try:
-        return not _lock(lock)
-    finally:
-        os.close(lock)
 
 
 class _Monitor:
@@ -246,20 +234,6 @@ def _leave(exit: Exit, folder: Path) -> None:
                 raise
             shutil.rmtree(folder / "scratch", ignore_errors=True)
             time.sleep(1)
-
-
-def _lock(descriptor: int, seconds: float = 0.0) -> bool:
-    """Whether the lock was to be had within ``seconds``."""
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() >= deadline:
-                return False
-            time.sleep(0.02)
-        else:
-            return True
 
 
 def _leave_caller(folder: Path, reply: int) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from clary.control.jobs import mounts, namespace
+from clary.control.jobs.launchers.local import mounts, namespace
 from clary.control.jobs.launch import Launch
 
 pytestmark = [

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["MARK", "holder", "kill_children", "kill_orphans", "note_holder"]
+__all__ = ["MARK", "kill_children", "kill_orphans"]
 
 MARK = "CLARY_JOB_FOLDER"  # in the environment of every program a job starts
 PATIENCE = 10.0  # seconds a killed process may take to go (it may wait for a disk)
@@ -21,21 +21,6 @@ class _Process:
     state: str
     parent: int
     session: int
-
-
-def note_holder(lock: int) -> None:
-    """Write this process, which holds the open file ``lock``, into it."""
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, f"{os.getpid()} {_boot()}\n".encode(), 0)
-
-
-def holder(path: Path) -> int:
-    """The process that last held the lock file ``path``; 0 when none did since the machine was started."""
-    try:
-        words = path.read_text().split()
-    except FileNotFoundError:
-        return 0
-    return int(words[0]) if len(words) == 2 and words[1] == _boot() else 0
 
 
 def kill_orphans(folder: Path, last: int) -> int:
@@ -116,11 +101,3 @@ def _environment(process: int) -> list[bytes]:
         return Path(f"/proc/{process}/environ").read_bytes().split(b"\0")
     except OSError:
         return []
-
-
-def _boot() -> str:
-    """An id that changes when the machine is started anew."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except FileNotFoundError:
-        return "-"

@@ -23,7 +23,8 @@ from itertools import count
 from pathlib import Path
 from typing import NoReturn
 
-from clary.control.jobs import forked, reasons
+from clary.control.jobs import reasons
+from clary.control.jobs.launchers.local import forked
 from clary.control.jobs.launch import Launch
 from clary.control.jobs.pipe_plan import PipePlan, Sender
 from clary.control.objects.base import ObjectStore

@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Collection, Iterable
 
-from clary.control.jobs import mounts
+from clary.control.jobs.launchers.local import mounts
 
 __all__ = ["part"]
 

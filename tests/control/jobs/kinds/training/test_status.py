@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clary.control.jobs.status import ENDED, MESSAGES, PRIMARY, advance, ended
+from clary.control.jobs.kinds.training.status import ENDED, MESSAGES, PRIMARY, advance, ended
 
 GOOD = ["Starting", "Pending", "Downloading", "Training", "Uploading", "Completed"]
 

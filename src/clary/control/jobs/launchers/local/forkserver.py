@@ -1,11 +1,11 @@
 """A process with the training libraries loaded, which forks the monitors of built-in algorithms.
 
-    python -m clary.control.jobs.forkserver SOCKET
+    python -m clary.control.jobs.launchers.local.forkserver SOCKET
 
 Started by the gateway once that is ready, and gone with it: its standard input is a pipe from the gateway, whose end
-it notices. Jobs live on. It prints one line when it takes requests. A request is a job's folder and a line end; the
-answer is the monitor's process id when the program runs, an empty line when that job is run or over already, no line
-at all when the job is better started cold.
+it notices. Jobs live on. It prints one line when it takes requests. A request is a host's folder and a line end; the
+answer is the monitor's process id when the program runs, an empty line when that host is run or over already, no line
+at all when it is better started cold.
 
 Nothing here may start a thread or run a parallel region: a forked child cannot use OpenMP threads that its parent
 started (libgomp waits for them forever).
@@ -23,8 +23,8 @@ from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
-from clary.control.jobs import job_monitor
-from clary.control.jobs.launch import Launch
+from clary.control.jobs.launch import Algorithm, Launch
+from clary.control.jobs.launchers.local import job_monitor
 from clary.errors import UsageError
 from clary.vision.algorithms.catalog import SPECS
 
@@ -93,7 +93,7 @@ def _answer(connection: socket.socket) -> None:
     except (OSError, UsageError) as error:
         sys.stderr.write(f"{error}\n")
         return
-    if launch.algorithm and _fits(launch.environment):
+    if isinstance(launch.program, Algorithm) and _fits(launch.environment):
         job_monitor.start(folder, connection.fileno())
 
 

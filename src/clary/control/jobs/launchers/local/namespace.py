@@ -19,7 +19,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from clary.control.jobs import mounts
+from clary.control.jobs.launchers.local import mounts
 from clary.control.jobs.launch import Launch
 
 __all__ = ["OPT_ML", "available", "enter"]
@@ -35,7 +35,7 @@ def available() -> bool:
     """Whether the kernel lets this user give a job its own /opt/ml. Tried once, in a process of its own."""
     if sys.platform != "linux":
         return False
-    probe = [sys.executable, "-P", "-m", "clary.control.jobs.namespace"]
+    probe = [sys.executable, "-P", "-m", "clary.control.jobs.launchers.local.namespace"]
     try:
         return (
             subprocess.run(probe, stdin=subprocess.DEVNULL, capture_output=True, timeout=PROBE_SECONDS).returncode == 0

@@ -12,7 +12,8 @@ from contextlib import suppress
 
 import pytest
 
-from clary.control.jobs import job_monitor, orphans, programs
+from clary.control.jobs import programs
+from clary.control.jobs.launchers.local import lock
 from clary.control.jobs.programs import Command
 
 ROUNDS = 10
@@ -48,9 +49,9 @@ def test_each_job_ends_once_whatever_is_killed(world, monkeypatch):
         async with world.gateway() as jobs:
             for _ in range(rng.randrange(1, 10)):
                 await asyncio.sleep(rng.random() * 0.1)
-                running = [name for name in names if job_monitor.is_held(world.folder(name))]
+                running = [name for name in names if lock.is_held(world.folder(name))]
                 if running and rng.random() < 0.4:
-                    kill(orphans.holder(world.folder(rng.choice(running)) / "lock"))
+                    kill(lock.holder(world.folder(rng.choice(running))))
             for task in list(jobs._tasks.values()):
                 task.cancel()
 

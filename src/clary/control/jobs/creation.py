@@ -1,0 +1,37 @@
+"""Creating a job of any kind: name, checks and defaults, record, queue. The API does it, and jobs that make jobs do."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from clary.control.jobs.kind import CreationContext, JobKind
+from clary.control.store.records import Record
+from clary.control.store.unique import unique
+
+__all__ = ["create"]
+
+
+async def create(
+    kind: JobKind,
+    request: Mapping[str, Any],
+    context: CreationContext,
+    *,
+    region: str,
+    tags: Mapping[str, str] | None = None,
+) -> Record:
+    """Check ``request``, keep the job and hand it to the queue; its record.
+
+    Raises ValidationException for what could never run (an image, a channel or a bucket that is not there) and the
+    kind's own refusal of a name that was used.
+    """
+    name = str(request[kind.name_member])
+    arn = kind.arn(context.settings, name, region)
+    with unique(context.store, kind.name, name, arn, refusal=kind.taken(arn)):
+        body = await asyncio.to_thread(kind.new_body, request, context, arn=arn, region=region)
+        record = context.store.create(
+            kind.name, name, arn=arn, body=body, status=kind.status.word(body), tags=dict(tags or {})
+        )
+    context.jobs.submit(kind.name, name)
+    return record

@@ -1,0 +1,69 @@
+"""What is kept of a job and what of each of its hosts, and where.
+
+Of the job, once: its record in the store (status, phase, attempt: the whole truth of where it stands), the file
+``created`` in its folder, its metrics, and what it puts into the bucket.
+
+Of each host: a folder, a log stream ``<job>/<host>-<epoch seconds of the job's creation>``, and in the folder
+
+    launch.json     how its program is started (jobs.launch); written before each attempt
+    exit.json       how its program ended (jobs.launch); whole or not at all
+    opt_ml/         its /opt/ml (vision.base.jobdir); checkpoints/ outlives an attempt, the rest does not
+    scratch/        what it writes over its inputs (upper layers of the overlay mounts)
+    pipes/          what its channels in Pipe mode send (jobs.pipe_plan); ``feeds/`` in homes made before 0.2
+    lock, hosts, monitor.log    the local launcher's own
+
+Folders of jobs lie in HOME/jobs for training jobs and in HOME/<kind>s for every other kind (HOME/processing-jobs, say):
+names are unique within a kind only. The first host's folder is the job's, so that a job of one host lies where it did
+when jobs had no hosts; the others' lie in it under their names:
+
+    HOME/jobs/<job>/            created, and all of algo-1
+    HOME/jobs/<job>/algo-2/     all of algo-2
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from clary.control.settings import Settings
+
+__all__ = ["FIRST_HOST", "INPUTS", "RESULTS", "host_folder", "host_names", "job_folder", "remove_tree", "stream_name"]
+
+FIRST_HOST = "algo-1"
+INPUTS = ("opt_ml/input/data", "pipes", "feeds", "scratch", "hosts")  # of a host: needed until its program has ended
+RESULTS = ("opt_ml/model", "opt_ml/output/data", "opt_ml/checkpoints")  # of a host: needed until they are in the bucket
+
+_TRAINING = "training-job"  # the kind that was there before there were kinds
+
+
+def job_folder(settings: Settings, kind: str, name: str) -> Path:
+    """The folder of a job, there or not. ``kind`` is that of its record."""
+    return (settings.jobs_root if kind == _TRAINING else settings.home / f"{kind}s") / name
+
+
+def host_folder(job: Path, host: str) -> Path:
+    """The folder of a host, there or not, of the job whose folder is ``job``."""
+    return job if host == FIRST_HOST else job / host
+
+
+def host_names(count: int) -> tuple[str, ...]:
+    """The names SageMaker gives ``count`` hosts: algo-1, algo-2, ..."""
+    return tuple(f"algo-{number}" for number in range(1, count + 1))
+
+
+def stream_name(job: str, host: str, created: float) -> str:
+    """The log stream of a host, of all its attempts. ``created`` is the job's creation in epoch seconds."""
+    return f"{job}/{host}-{int(created)}"
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove a folder a job wrote to, also where it took away the right to look into it. No error if there is none."""
+    if folder.is_symlink() or folder.is_file():
+        folder.unlink()
+    elif folder.exists():
+        for root, inner, _ in os.walk(folder):
+            for path in (os.path.join(root, name) for name in inner):
+                if not os.path.islink(path):
+                    os.chmod(path, 0o700)
+        shutil.rmtree(folder)

@@ -1,0 +1,1 @@
+"""Training jobs: an algorithm or a program on channels of data, which leaves a model."""

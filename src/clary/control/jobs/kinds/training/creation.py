@@ -1,0 +1,141 @@
+"""CreateTrainingJob's request: what could never run is refused, and what can becomes the record of a job."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from clary.control.jobs import channels, directory, programs
+from clary.control.jobs.kinds.training import status
+from clary.control.objects.base import ObjectStore, S3Uri
+from clary.control.wire.errors import ValidationException
+from clary.errors import CustomerError
+from clary.vision.base.spec import Spec
+
+__all__ = ["new_body"]
+
+DEFAULT_MAX_RUNTIME = 86_400  # seconds; the API's own default
+
+# Of a new job, where the request does not say otherwise: what SDK v2 reads by plain indexing, and the API's defaults.
+_DEFAULTS = {
+    "EnableNetworkIsolation": False,
+    "EnableInterContainerTrafficEncryption": False,
+    "EnableManagedSpotTraining": False,
+}
+
+Request = Mapping[str, Any]
+
+
+def new_body(request: Request, objects: ObjectStore, *, arn: str, region: str) -> dict[str, Any]:
+    """The record of a new job: the request with the API's defaults, and where it stands. Blocks.
+
+    Raises ValidationException for what could never run: an image, a channel or a bucket that is not there.
+    Hyperparameters are the algorithm's: wrong ones fail the job, as on AWS.
+    """
+    spec = _checked(request, objects, region)
+    now = time.time()
+    body: dict[str, Any] = {**_DEFAULTS, **{name: value for name, value in request.items() if name != "Tags"}}
+    body["TrainingJobArn"] = arn
+    body["AlgorithmSpecification"] = _with_metrics(request["AlgorithmSpecification"], spec)
+    body["OutputDataConfig"] = {"KmsKeyId": "", "CompressionType": "GZIP", **request["OutputDataConfig"]}
+    body["ResourceConfig"] = {"VolumeSizeInGB": 30, **request["ResourceConfig"]}
+    stopping = request.get("StoppingCondition") or {}
+    body["StoppingCondition"] = {"MaxRuntimeInSeconds": DEFAULT_MAX_RUNTIME, **stopping}
+    body["ModelArtifacts"] = {"S3ModelArtifacts": ""}
+    body["CreationTime"] = now
+    body |= {"_phase": "queued", "_attempt": 0}
+    return status.advance(body, "Starting", now=now)
+
+
+def _checked(request: Request, objects: ObjectStore, region: str) -> Spec | None:
+    """The built-in algorithm asked for. Raises ValidationException for a request that could never run. Blocks."""
+    _check_resources(request)
+    _check_texts(request)
+    _check_names(request.get("InputDataConfig") or ())
+    _check_metrics(request.get("AlgorithmSpecification", {}).get("MetricDefinitions") or ())
+    try:
+        spec = programs.spec_of(request.get("AlgorithmSpecification") or {})
+        directory.checkpoint_folder(request, Path())
+    except CustomerError as error:
+        raise ValidationException(str(error)) from error
+    _check_data(objects, request, region)
+    return spec
+
+
+def _check_resources(request: Request) -> None:
+    if request.get("ServerlessJobConfig"):
+        raise ValidationException("ServerlessJobConfig is not supported here; give AlgorithmSpecification")
+    config = request.get("ResourceConfig") or {}
+    groups = config.get("InstanceGroups") or [config]
+    if not all(group.get("InstanceType") and group.get("InstanceCount") for group in groups):
+        raise ValidationException("ResourceConfig must have InstanceType and an InstanceCount of 1 or more.")
+    stopping = request.get("StoppingCondition") or {}
+    longest = stopping.get("MaxRuntimeInSeconds") or DEFAULT_MAX_RUNTIME
+    if request.get("EnableManagedSpotTraining") and stopping.get("MaxWaitTimeInSeconds", 0) < longest:
+        raise ValidationException(
+            "Invalid MaxWaitTimeInSeconds. It must be present and be greater than or equal to MaxRuntimeInSeconds"
+        )
+
+
+def _check_texts(request: Request) -> None:
+    """Raises ValidationException for characters that no file or environment can hold."""
+    for member in ("HyperParameters", "Environment"):
+        for name, value in (request.get(member) or {}).items():
+            if "\0" in name + value or any("\ud800" <= letter <= "\udfff" for letter in name + value):
+                raise ValidationException(f"{member}: the value of `{name!a}` holds a character that cannot be stored.")
+
+
+def _check_names(given: Iterable[Mapping[str, Any]]) -> None:
+    names = [channel["ChannelName"] for channel in given]
+    for name in names:
+        if name.startswith("."):
+            raise ValidationException(f"The channel name {name} cannot be used; it begins with a dot.")
+        if names.count(name) > 1:
+            raise ValidationException(f"The channel name {name} is used twice; channel names must be unique.")
+
+
+def _check_pipes(given: Iterable[Mapping[str, Any]], mode: str) -> None:
+    """The pipes of a channel are called <channel>_<epoch>, so no other channel may be."""
+    modes = {channel["ChannelName"]: channels.input_mode(channel, mode) for channel in given}
+    for name in modes:
+        rival, _, epoch = name.rpartition("_")
+        if modes.get(rival) == "Pipe" and epoch.isdecimal():
+            raise ValidationException(f"The channel name {name} is that of a pipe of the channel {rival}; use another.")
+
+
+def _check_metrics(definitions: Iterable[Mapping[str, str]]) -> None:
+    for definition in definitions:
+        try:
+            re.compile(definition["Regex"])
+        except (re.error, RecursionError, OverflowError) as error:
+            what = f'The regex "{definition["Regex"]}" of the metric {definition["Name"]} cannot be used: {error}'
+            raise ValidationException(what) from error
+
+
+def _check_data(objects: ObjectStore, request: Request, region: str) -> None:
+    """Raises ValidationException for a channel without data and for a bucket that is not there."""
+    mode = request["AlgorithmSpecification"]["TrainingInputMode"]
+    _check_pipes(request.get("InputDataConfig") or (), mode)
+    for channel in request.get("InputDataConfig") or ():
+        channels.check(channel, mode, objects, role=request["RoleArn"], region=region)
+    targets = [request["OutputDataConfig"]["S3OutputPath"]]
+    if request.get("CheckpointConfig"):
+        targets.append(request["CheckpointConfig"]["S3Uri"])
+    for target in targets:
+        if not objects.bucket_exists(S3Uri.parse(target).bucket):
+            raise ValidationException(
+                f'The bucket of the S3 URL "{target}" does not exist. Please ensure that it exists in the selected '
+                f"region ({region})."
+            )
+
+
+def _with_metrics(specification: Mapping[str, Any], spec: Spec | None) -> dict[str, Any]:
+    """The specification with the algorithm's own metrics before those of the request; the SDK reads them."""
+    given = specification.get("MetricDefinitions") or []
+    own = [{"Name": metric.name, "Regex": metric.pattern} for metric in (spec.metrics if spec else ())]
+    names = {definition["Name"] for definition in given}
+    merged = [definition for definition in own if definition["Name"] not in names] + list(given)
+    return {**specification, **({"MetricDefinitions": merged} if merged else {})}

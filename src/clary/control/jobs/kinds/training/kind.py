@@ -1,0 +1,98 @@
+"""The kind of job that CreateTrainingJob makes."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+from clary.control.jobs import directory, outputs
+from clary.control.jobs.job import Job
+from clary.control.jobs.kind import CreationContext, JobKind
+from clary.control.jobs.kinds.training.creation import new_body
+from clary.control.jobs.kinds.training.status import TrainingStatus
+from clary.control.jobs.launch import Launch
+from clary.control.jobs.metrics import Meter, final_metrics
+from clary.control.jobs.status import JobStatus
+from clary.control.logs.streams import LogWriter
+from clary.control.store.records import StoreError
+from clary.errors import ClaryError
+
+__all__ = ["KIND", "TrainingJobs"]
+
+CHECKPOINT_PAUSE = 30.0  # seconds between two uploads of checkpoints
+
+_log = logging.getLogger(__name__)
+
+
+class TrainingJobs(JobKind):
+    """An algorithm or a program, run on channels of data, leaves a model."""
+
+    name: ClassVar[str] = directory.KIND
+    name_member: ClassVar[str] = "TrainingJobName"
+    status: ClassVar[JobStatus] = TrainingStatus()
+    log_group: ClassVar[str] = "/aws/sagemaker/TrainingJobs"
+
+    def new_body(
+        self, request: Mapping[str, Any], context: CreationContext, *, arn: str, region: str
+    ) -> dict[str, Any]:
+        return new_body(request, context.objects, arn=arn, region=region)
+
+    def prepare(self, job: Job, host: str, log: LogWriter) -> Launch:
+        return directory.prepare(
+            job.body,
+            settings=job.context.settings,
+            objects=job.context.objects,
+            log=log,
+            stream=job.log_file(host),
+            isolated=job.context.launcher.isolated(),
+            host=host,
+            hosts=self.hosts(job.body),
+        )
+
+    def observer(self, job: Job) -> Callable[[], None]:
+        """Count the metrics, and from time to time upload the checkpoints."""
+        meters = [
+            Meter(job.body, job.context.store, job.context.logs, job.group, job.stream(host))
+            for host in self.hosts(job.body)
+        ]
+        checkpoints = _checkpoints(job)
+        last = time.monotonic()
+
+        def observe() -> None:
+            nonlocal last
+            for meter in meters:
+                try:
+                    meter.scan()
+                except StoreError as error:  # the next scan takes up where this one began
+                    _log.warning("metrics of %s are not stored: %s", job.name, error)
+            if checkpoints and time.monotonic() - last >= CHECKPOINT_PAUSE:
+                last = time.monotonic()
+                try:
+                    checkpoints.upload()
+                except (ClaryError, OSError) as error:  # it is tried again, and at the end it counts
+                    _log.warning("checkpoints of %s are not uploaded: %s", job.name, error)
+
+        return observe
+
+    def collect(self, job: Job, *, failed: bool) -> dict[str, Any]:
+        """The model, unless the job failed, the other output and the last checkpoints."""
+        if checkpoints := _checkpoints(job):
+            checkpoints.upload()
+        settings, objects = job.context.settings, job.context.objects
+        made = outputs.collect(job.body, settings=settings, objects=objects, model=not failed)
+        return {"ModelArtifacts": {"S3ModelArtifacts": made.model}} if made.model else {}
+
+    def final(self, job: Job) -> dict[str, Any]:
+        metrics = final_metrics(job.body, job.context.store)
+        return {"FinalMetricDataList": metrics} if metrics else {}
+
+
+def _checkpoints(job: Job) -> outputs.CheckpointUpload | None:
+    if not job.body.get("CheckpointConfig"):
+        return None
+    return outputs.CheckpointUpload(job.body, settings=job.context.settings, objects=job.context.objects)
+
+
+KIND = TrainingJobs()

@@ -1,0 +1,1 @@
+"""Hosts as processes of this machine. Nobody outside this package knows of process ids, locks and mounts."""

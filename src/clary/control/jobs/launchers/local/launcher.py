@@ -1,0 +1,214 @@
+"""Hosts as processes of this machine, each under a monitor of its own that outlives the gateway.
+
+Monitors are forked by the forkserver where it is ready, by a fresh interpreter everywhere else. How a host stands is
+told by its folder: the monitor's lock and exit.json, never by what this process remembers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from clary.control.jobs import folders
+from clary.control.jobs.launch import Algorithm, Exit, HostAttempt, Launch, OldAttempt
+from clary.control.jobs.launchers.base import Exited, HostState, Launcher, Lost, NeverStarted, NotStarted, Running
+from clary.control.jobs.launchers.local import forkserver, lock, namespace, orphans
+from clary.control.settings import Settings
+from clary.errors import UsageError
+from clary.vision.base.torch_environment import torch_environment
+
+__all__ = ["LocalLauncher"]
+
+WARM_SECONDS = 20.0  # for the forkserver to answer
+COLD_SECONDS = 60.0
+FORKSERVER_PAUSE = 60.0  # between two starts of a forkserver that dies
+LOOK_AGAIN = 5.0  # seconds: the kernel tells of a monitor's end; this is for systems whose kernel does not
+NO_HOLDER_YET = 0.05  # seconds from a monitor's lock to its line in it, at the most
+
+
+class LocalLauncher(Launcher):
+    """Owns the forkserver. To be used from one event loop."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._socket = settings.run_root / "forkserver.sock"
+        self._forkserver: asyncio.subprocess.Process | None = None
+        self._ready: asyncio.Task[bytes] | None = None
+        self._forkserver_started = -FORKSERVER_PAUSE
+
+    async def open(self) -> None:
+        """Start loading the training libraries in the background; returns at once."""
+        if self._settings.warm:
+            await self._start_forkserver()
+
+    async def close(self) -> None:
+        """End the forkserver; what it forked lives on."""
+        if self._ready is not None:
+            self._ready.cancel()
+        if self._forkserver is not None:
+            await _end(self._forkserver)
+        self._ready = self._forkserver = None
+
+    def isolated(self) -> bool:
+        return namespace.available()
+
+    async def start(self, launch: Launch) -> None:
+        state = _state(launch.folder, launch.attempt)
+        if not isinstance(state, NeverStarted):
+            return
+        if lock.is_held(launch.folder):
+            raise NotStarted(f"an attempt before number {launch.attempt} still runs", where=launch.folder)
+        if _written(launch.folder) != launch:  # which the life cycle wrote, for the first attempt: a sync takes its time
+            launch.write()  # what the monitor runs, and from here on the newest attempt
+        if isinstance(launch.program, Algorithm) and self._settings.warm and await self._forkserver_is_ready():
+            answer = await asyncio.to_thread(forkserver.ask, self._socket, launch.folder, WARM_SECONDS)
+            if answer is not None:
+                return
+        if not await asyncio.to_thread(self._start_cold, launch.folder):
+            raise NotStarted("the monitor did not start", where=launch.folder, hint="see its monitor.log")
+
+    async def probe(self, of: HostAttempt) -> HostState:
+        return _state(self._folder(of), of.attempt)
+
+    async def ended(self, of: HostAttempt) -> HostState:
+        folder = self._folder(of)
+        while isinstance(state := _state(folder, of.attempt), Running):
+            await _end_of_holder(folder)
+        return state
+
+    async def stop(self, of: HostAttempt) -> None:
+        self._signal(of, signal.SIGTERM)
+
+    async def kill(self, of: HostAttempt) -> None:
+        folder = self._folder(of)
+        with suppress(OldAttempt):
+            if isinstance(_state(folder, of.attempt), Running):
+                self._signal(of, signal.SIGKILL)
+                await self.ended(of)
+            await asyncio.to_thread(orphans.kill_orphans, folder, lock.holder(folder))
+
+    def _signal(self, of: HostAttempt, number: int) -> None:
+        folder = self._folder(of)
+        with suppress(OldAttempt, ProcessLookupError):
+            # The lock is looked at last: only while it is held is the number surely that of the monitor.
+            process = lock.holder(folder)
+            if process and isinstance(_state(folder, of.attempt), Running):
+                os.kill(process, number)
+
+    def _folder(self, of: HostAttempt) -> Path:
+        return folders.host_folder(folders.job_folder(self._settings, of.kind, of.job), of.host)
+
+    def _start_cold(self, folder: Path) -> bool:
+        command = [sys.executable, "-P", "-m", "clary.control.jobs.launchers.local.job_monitor", str(folder)]
+        with _log_file(folder / "monitor.log") as log:
+            try:
+                done = subprocess.run(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=log,
+                    cwd=self._settings.home,
+                    timeout=COLD_SECONDS,
+                )
+            except subprocess.TimeoutExpired:
+                return False
+        return done.stdout.endswith(b"\n")
+
+    async def _forkserver_is_ready(self) -> bool:
+        """Waits while it loads the libraries: a cold start would load the same and has not begun yet."""
+        await self._start_forkserver()  # should it have died
+        if self._ready is None:
+            return False
+        with suppress(TimeoutError):
+            async with asyncio.timeout(WARM_SECONDS):
+                return bool(await asyncio.shield(self._ready))
+        return False
+
+    async def _start_forkserver(self) -> None:
+        """Not from a thread: asyncio starts the process from this one, with whose end the forkserver's input ends."""
+        alive = self._forkserver is not None and self._forkserver.returncode is None
+        if alive or time.monotonic() - self._forkserver_started < FORKSERVER_PAUSE:
+            return
+        self._forkserver_started = time.monotonic()
+        self._socket.parent.mkdir(parents=True, exist_ok=True)
+        self._socket.unlink(missing_ok=True)
+        with _log_file(self._socket.with_suffix(".log")) as log:
+            self._forkserver = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-P", "-m", "clary.control.jobs.launchers.local.forkserver", str(self._socket)),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=log,
+                env={**os.environ, **torch_environment()},
+                cwd=self._settings.home,
+            )
+        assert self._forkserver.stdout is not None
+        self._ready = asyncio.create_task(self._forkserver.stdout.readline())  # nothing when it ends before
+
+
+def _state(folder: Path, attempt: int) -> HostState:
+    """How an attempt of the host in ``folder`` stands. Raises OldAttempt."""
+    # launch.json is written before its monitor is started and by nobody while one lives: a held lock is its attempt's,
+    # also in the moment before the monitor has written its line.
+    newest = _launched(folder) or attempt
+    if attempt < newest:
+        raise OldAttempt(f"attempt {attempt} was followed by attempt {newest}", where=folder)
+    if lock.is_held(folder):
+        return Running() if attempt == newest else NeverStarted()
+    if (exit := Exit.read(folder, attempt)) is not None:
+        return Exited(exit)
+    begun = lock.begun(folder)
+    return Lost() if (newest if begun is None else begun) == attempt else NeverStarted()
+
+
+def _launched(folder: Path) -> int:
+    """The newest attempt that is or was to be started; 0 where nothing says."""
+    found = _written(folder)
+    return found.attempt if found else 0
+
+
+def _written(folder: Path) -> Launch | None:
+    try:
+        return Launch.read(folder)
+    except UsageError:
+        return None
+
+
+async def _end_of_holder(folder: Path) -> None:
+    """Return when the monitor that holds the lock has ended; now and then also when it has not."""
+    process = lock.holder(folder)
+    if not hasattr(os, "pidfd_open"):
+        await asyncio.sleep(LOOK_AGAIN)
+        return
+    try:
+        descriptor = os.pidfd_open(process)
+    except OSError:  # gone, or the line is still that of the monitor before
+        await asyncio.sleep(NO_HOLDER_YET)
+        return
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(descriptor, ended.set)
+    try:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LOOK_AGAIN):  # the number may have been another's, the holder's line a late one
+                await ended.wait()
+    finally:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        process.kill()
+        await process.wait()
+    if process.stdin is not None:
+        process.stdin.close()
+
+
+def _log_file(path: Path) -> BinaryIO:
+    return path.open("ab")

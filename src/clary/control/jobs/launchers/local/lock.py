@@ -1,0 +1,81 @@
+"""The lock in a host's folder: held (flock) by the live monitor of the host, so that no attempt is ever run twice.
+
+It holds one line: process id of the last monitor, boot id of the machine, number of the attempt (not in homes made
+before 0.2). The kernel gives the lock back however the monitor ends, so a held lock is a live monitor; a line without
+a held lock tells whom it was, and which attempt was begun.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from pathlib import Path
+
+__all__ = ["begun", "holder", "is_held", "note_holder", "open_lock", "take"]
+
+
+def open_lock(folder: Path) -> int:
+    """A descriptor of the lock, made where it is missing."""
+    return os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+
+
+def take(descriptor: int, seconds: float = 0.0) -> bool:
+    """Whether the lock was to be had within ``seconds``: it is this process's now."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.02)
+        else:
+            return True
+
+
+def is_held(folder: Path) -> bool:
+    """Whether a live monitor watches over the host in ``folder``."""
+    try:
+        descriptor = os.open(folder / "lock", os.O_RDWR)
+    except FileNotFoundError:
+        return False
+    try:
+        return not take(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def note_holder(descriptor: int, attempt: int) -> None:
+    """Write into the lock, which is held, that it is this process's and for which attempt."""
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"{os.getpid()} {_boot()} {attempt}\n".encode(), 0)
+
+
+def holder(folder: Path) -> int:
+    """The process that last held the lock; 0 when none did since the machine was started."""
+    words = _words(folder)
+    return int(words[0]) if len(words) >= 2 and words[1] == _boot() else 0
+
+
+def begun(folder: Path) -> int | None:
+    """The attempt whose monitor last held the lock; 0 when none ever did, None where the line does not say."""
+    words = _words(folder)
+    if not words:
+        return 0
+    return int(words[2]) if len(words) >= 3 else None
+
+
+def _words(folder: Path) -> list[str]:
+    try:
+        return (folder / "lock").read_text().split()
+    except FileNotFoundError:
+        return []
+
+
+def _boot() -> str:
+    """An id that changes when the machine is started anew: process numbers begin again then."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except FileNotFoundError:
+        return "-"

@@ -1,0 +1,39 @@
+"""Where jobs and their hosts keep their files."""
+
+from __future__ import annotations
+
+from clary.control.jobs.folders import host_folder, host_names, job_folder, remove_tree, stream_name
+
+
+def test_a_training_job_of_one_host_lies_where_it_always_did(settings):
+    folder = job_folder(settings, "training-job", "pets")
+    assert folder == settings.home / "jobs" / "pets"
+    assert host_folder(folder, "algo-1") == folder
+    assert stream_name("pets", "algo-1", 1_700_000_000.9) == "pets/algo-1-1700000000"
+
+
+def test_further_hosts_and_other_kinds_have_places_of_their_own(settings):
+    assert host_names(3) == ("algo-1", "algo-2", "algo-3")
+    folder = job_folder(settings, "processing-job", "pets")
+    assert folder == settings.home / "processing-jobs" / "pets"
+    assert host_folder(folder, "algo-2") == folder / "algo-2"
+
+
+class TestRemoveTree:
+    def test_folders_that_may_not_be_looked_into(self, tmp_path):
+        hidden = tmp_path / "job" / "work" / "work"
+        hidden.mkdir(parents=True)
+        (hidden / "file").touch()
+        hidden.chmod(0)
+        (tmp_path / "job" / "work").chmod(0o500)
+        remove_tree(tmp_path / "job")
+        assert list(tmp_path.iterdir()) == []
+
+    def test_links_are_not_followed(self, tmp_path):
+        (tmp_path / "kept").mkdir()
+        (tmp_path / "kept" / "file").touch()
+        (tmp_path / "job").mkdir()
+        (tmp_path / "job" / "link").symlink_to(tmp_path / "kept")
+        remove_tree(tmp_path / "job")
+        remove_tree(tmp_path / "job")
+        assert (tmp_path / "kept" / "file").exists()
