@@ -27,7 +27,7 @@ def serve(
         from clary.errors import MissingPackageError
 
         raise MissingPackageError(f"serving needs {error.name}", hint='pip install "clary[serve]"') from error
-    from clary.vision.inference.engines._base import cores
+    from clary.vision.base.cores import cores
     from clary.vision.inference.predictor import load
 
     with server.bind(host, port) as listener, load(model, engine, streams=cores()) as loaded:

@@ -63,7 +63,7 @@ def fill(client: Callable[[str], Any], folder: Path) -> None:
             for number in range(2):
                 body = conftest._colour_jpeg(colour, number)
                 s3.put_object(Bucket="bucket", Key=f"{split}/{colour}/{number}.jpg", Body=body)
-    s3.put_object(Bucket="bucket", Key="notes/read me.txt", Body=b"kept\n", Metadata={"who": "a test"})
+    s3.put_object(Bucket="bucket", Key="notes/read me.txt", Body=b"kept\n")
 
     s3.upload_file(str(conftest._colour_model(folder)), "bucket", "models/colours/model.tar.gz")
     container = {"Image": IMAGE, "ModelDataUrl": "s3://bucket/models/colours/model.tar.gz"}

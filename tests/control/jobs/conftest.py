@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from clary.control.jobs import programs
-from clary.control.jobs.launchers.local import lock, orphans
 from clary.control.jobs.launch import Command as LaunchedCommand
 from clary.control.jobs.launch import Exit, Launch
+from clary.control.jobs.launchers.local import lock, orphans
+from clary.control.jobs.launchers.local.launcher import LocalLauncher
 from clary.control.jobs.programs import Command
 from clary.control.objects.local import LocalStore
 from clary.control.objects.object_metadata import ObjectMetadata
 from clary.control.settings import Settings
 
 from .launchers.memory import MemoryLauncher
-from .world import World
+from .world import LocalWorld, World
 
 
 class FarStore(LocalStore):
@@ -189,3 +188,13 @@ def world(settings, objects, upload, make_body, monkeypatch):
     found = World(settings, objects, make_body, MemoryLauncher())
     yield found
     found.store.close()
+
+
+@pytest.fixture
+def local_world(settings, objects, upload, make_body, monkeypatch):
+    """The same with processes: every job runs the shell script ``local_world.program``."""
+    upload({"train/a.txt": b"data\n"})
+    found = LocalWorld(settings, objects, make_body, LocalLauncher(settings))
+    monkeypatch.setattr(programs, "resolve", lambda specification: Command(("sh", "-c", found.program)))
+    yield found
+    found.close()

@@ -1,8 +1,10 @@
-"""A platform's jobs without its gateway, and gateways that come and go."""
+"""A platform's jobs without its gateway, and gateways that come and go; in memory or with processes."""
 
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -15,6 +17,8 @@ from clary.control.jobs.kind import JobKind
 from clary.control.jobs.kinds import KINDS
 from clary.control.jobs.kinds.training.kind import KIND as TRAINING
 from clary.control.jobs.launchers.base import Launcher
+from clary.control.jobs.launchers.local import lock, orphans
+from clary.control.jobs.launchers.local.launcher import LocalLauncher
 from clary.control.jobs.supervisor import Jobs
 from clary.control.logs.streams import LogStore
 from clary.control.objects.local import LocalStore
@@ -112,3 +116,30 @@ class World:
 
     async def running(self, name: str) -> None:
         await self.until(lambda: "up" in self.lines(name) and self.record(name).body.get("_launched"))
+
+
+OK = "echo loss=0.5; echo loss=0.25; cat input/data/train/a.txt; echo made > model/made; echo more > output/data/more"
+
+
+class LocalWorld(World):
+    """``program`` is the shell script that every job runs; each gateway has a launcher of its own."""
+
+    program = OK
+
+    def next_launcher(self) -> Launcher:
+        self.launcher = LocalLauncher(self.settings)
+        launcher: Launcher = self.launcher
+        return launcher
+
+    def job_monitor(self, name: str) -> int:
+        return lock.holder(self.folder(name))
+
+    def close(self) -> None:
+        for folder in self.settings.jobs_root.glob("*"):
+            process = lock.holder(folder)
+            if process and lock.is_held(folder):
+                os.kill(process, signal.SIGKILL)
+                while lock.is_held(folder):
+                    time.sleep(0.01)
+                orphans.kill_orphans(folder, process)
+        self.store.close()

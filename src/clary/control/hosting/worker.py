@@ -87,9 +87,9 @@ def _load_libraries() -> None:
 
 
 def _serve(model: Path, listener: socket.socket) -> None:
+    from clary.vision.base.cores import cores
     from clary.vision.inference import server
     from clary.vision.inference.app import create_app
-    from clary.vision.inference.engines._base import cores
     from clary.vision.inference.predictor import load
     from clary.vision.inference.server_settings import ServerSettings
 

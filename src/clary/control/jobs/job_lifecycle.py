@@ -211,7 +211,9 @@ class JobLifecycle:
                 over, waiting = await asyncio.wait(waiting, timeout=POLL, return_when=asyncio.FIRST_COMPLETED)
                 ends = [task.result() for task in over]
                 if waiting and not all(_is_clean(end) for end in ends):
-                    self._stop_hosts(hosts)  # which wait for it in their next collective call, and could only fail there
+                    self._stop_hosts(
+                        hosts
+                    )  # which wait for it in their next collective call, and could only fail there
                 if not over:
                     await asyncio.to_thread(observe)
         finally:

@@ -3,9 +3,9 @@
 A kind is a folder ``control/jobs/kinds/<name>/`` whose ``kind.py`` has the object ``KIND``; other distributions add
 kinds through entry points of the group ``clary.job_kinds``. Its operations are functions in control/resources.
 
-What the life cycle does for every kind: queue, capacity, start of the hosts, watching, stop, time limit, new attempts of
-what was lost, taking up after a restart of the gateway, clearing up. What a kind says: its record, its status, how a
-host is prepared, what is looked at while it runs, what is collected, what is told in the end.
+What the life cycle does for every kind: queue, capacity, start of the hosts, watching, stop, time limit, new attempts
+of what was lost, taking up after a restart of the gateway, clearing up. What a kind says: its record, its status, how
+a host is prepared, what is looked at while it runs, what is collected, what is told in the end.
 
 A kind whose job has no host works in the gateway itself (``conduct``): a tuner that makes other jobs.
 """
@@ -78,8 +78,9 @@ class JobKind(ABC):
     def prepare(self, job: Job, host: str, log: LogWriter) -> Launch:
         """Make the folder of a host ready for its first attempt, and say how its program is started. Blocks.
 
-        May be called again for the same host after a gateway was killed. ``log`` writes to the host's log stream. Raises
-        CustomerError or ServiceError for what the customer can mend, OSError or UsageError for what the machine lacks.
+        May be called again for the same host after a gateway was killed. ``log`` writes to the host's log stream.
+        Raises CustomerError or ServiceError for what the customer can mend, OSError or UsageError for what the machine
+        lacks.
         """
         raise NotImplementedError(f"{self.name} has hosts but no prepare")
 

@@ -1,4 +1,4 @@
-"""What a host's program is started with and how it ended: launch.json and exit.json in the host's folder (jobs.folders).
+"""What a host's program is started with and how it ended: launch.json and exit.json in its folder (jobs.folders).
 
 Both carry the number of the attempt, which only ever grows: who speaks for an earlier attempt than the newest is not
 listened to, wherever it runs.

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-__all__ = ["ENDINGS", "JobStatus", "Stage", "WORDS"]
+__all__ = ["ENDINGS", "WORDS", "JobStatus", "Stage"]
 
 Body = dict[str, Any]
 
@@ -40,7 +40,7 @@ ENDINGS = frozenset({Stage.COMPLETED, Stage.FAILED, Stage.STOPPED, Stage.OUT_OF_
 
 # The status word of each stage. Source: TrainingJobStatus, ProcessingJobStatus, TransformJobStatus and
 # HyperParameterTuningJobStatus of the API reference, which agree in these five.
-_WORDS = {stage: "InProgress" for stage in Stage} | {
+_WORDS = dict.fromkeys(Stage, "InProgress") | {
     Stage.STOPPING: "Stopping",
     Stage.COMPLETED: "Completed",
     Stage.FAILED: "Failed",

@@ -1,4 +1,4 @@
-"""Jobs of every kind: a queue, as many as the machine bears, the taking up of what an earlier gateway left, their ends."""
+"""Jobs of every kind: a queue, as many as the machine bears, the taking up of what an earlier gateway left, ends."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from functools import partial
 
 from clary.control.jobs import capacity
 from clary.control.jobs.job import JobContext
-from clary.control.jobs.job_lifecycle import JobLifecycle, failed, moved
+from clary.control.jobs.job_lifecycle import JobLifecycle, moved
 from clary.control.jobs.kind import JobKind
 from clary.control.jobs.kinds import KINDS
 from clary.control.jobs.launchers.base import Launcher

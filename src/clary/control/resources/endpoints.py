@@ -124,5 +124,3 @@ def _check_settled(record: Record) -> None:
 
 def _arn(platform: Platform, name: str) -> str:
     return platform.settings.arn(f"endpoint/{name.lower()}", region=call().region)
-
-

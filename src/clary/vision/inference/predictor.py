@@ -16,9 +16,9 @@ from PIL import Image
 from clary.errors import ArtifactError, ImageError
 from clary.vision.artifact.archive import Artifact, open_model
 from clary.vision.artifact.manifest import Manifest
+from clary.vision.base.cores import cores
 from clary.vision.base.imaging import ImageLike
 from clary.vision.inference.engines import Engine, find
-from clary.vision.inference.engines._base import cores
 from clary.vision.inference.tasks import Prepared, task_of
 
 __all__ = ["BATCH_SIZE", "Model", "load"]

@@ -40,6 +40,7 @@ class Driver(ABC):
     def alive(self) -> int:
         """How many processes of the host there are, monitors left out."""
 
+    @abstractmethod
     async def up(self) -> None:
         """Until the program that was started last has come as far as it goes by itself."""
 

@@ -69,6 +69,12 @@ class MemoryLauncher(Launcher):
         self.hosts: dict[Key, MemoryHost] = {}
         self._waiting: dict[Key, set[asyncio.Future[None]]] = {}
 
+    async def open(self) -> None:
+        """Nothing makes it faster."""
+
+    async def close(self) -> None:
+        """The hosts are kept for the next gateway."""
+
     def isolated(self) -> bool:
         return False
 
@@ -81,9 +87,7 @@ class MemoryLauncher(Launcher):
             raise NotStarted("an attempt before it still runs, or the test says so", where=launch.folder)
         host = self.hosts[key] = MemoryHost(launch, lambda: self._wake(key))
         self.starts.append(of)
-        limit = asyncio.get_running_loop().call_later(
-            launch.max_run, lambda: host.exit(0, reason=MAX_RUNTIME_EXCEEDED)
-        )
+        limit = asyncio.get_running_loop().call_later(launch.max_run, lambda: host.exit(0, reason=MAX_RUNTIME_EXCEEDED))
         self.program(host)
         if not isinstance(host.state, Running):
             limit.cancel()
@@ -115,9 +119,7 @@ class MemoryLauncher(Launcher):
             host.write("stopping")
             host.exit(0, reason=STOPPED)
         else:
-            asyncio.get_running_loop().call_later(
-                host.launch.grace, lambda: host.exit(None, signal=9, reason=STOPPED)
-            )
+            asyncio.get_running_loop().call_later(host.launch.grace, lambda: host.exit(None, signal=9, reason=STOPPED))
 
     async def kill(self, of: HostAttempt) -> None:
         if host := self._current(of):

@@ -36,6 +36,9 @@ class MemoryDriver(Driver):
     def alive(self) -> int:
         return sum(isinstance(host.state, Running) for host in self.launcher.hosts.values())
 
+    async def up(self) -> None:
+        """It is, when its start returns."""
+
     def _host(self, of: HostAttempt) -> MemoryHost:
         return self.launcher.hosts[of.kind, of.job, of.host]
 

@@ -55,9 +55,11 @@ HostState = NeverStarted | Running | Exited | Lost
 class Launcher(ABC):
     """Runs hosts of jobs. ``of`` always names an attempt; where it is older than the newest, OldAttempt is raised."""
 
+    @abstractmethod
     async def open(self) -> None:
         """Make ready what makes starts fast; returns before it is. Starting works without."""
 
+    @abstractmethod
     async def close(self) -> None:
         """Let go. What runs runs on."""
 

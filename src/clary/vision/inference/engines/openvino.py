@@ -21,7 +21,8 @@ import numpy as np
 
 from clary.errors import ArtifactError
 from clary.vision.artifact.manifest import Manifest
-from clary.vision.inference.engines._base import Engine, cores, graph
+from clary.vision.base.cores import cores
+from clary.vision.inference.engines._base import Engine, graph
 
 __all__ = ["ENGINE", "OpenVino"]
 

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from clary.control.jobs.launchers.local import forkserver, lock, namespace
 from clary.control.jobs.directory import prepare
 from clary.control.jobs.launch import Exit, Launch
+from clary.control.jobs.launchers.local import forkserver, lock, namespace
 from clary.control.jobs.supervisor import Jobs
 from clary.control.logs.streams import LogWriter
 
@@ -67,9 +67,7 @@ def builtin(settings, objects, colours, make_body, make_channel, tmp_path):
         stream = tmp_path / name / "stream"
         log = LogWriter(stream)
         isolated = namespace.available()
-        launch = prepare(
-            body, settings=settings, objects=objects, log=log, stream=stream, isolated=isolated
-        )
+        launch = prepare(body, settings=settings, objects=objects, log=log, stream=stream, isolated=isolated)
         log.close()
         kept = {
             n: v for n, v in launch.environment.items() if n in environment or not n.startswith(forkserver.READ_AT_LOAD)

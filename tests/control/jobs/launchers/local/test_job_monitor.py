@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from clary.control.jobs import capacity
-from clary.control.jobs.launchers.local import job_monitor, lock
 from clary.control.jobs.launch import MAX_RUNTIME_EXCEEDED, STOPPED, Command, Exit
+from clary.control.jobs.launchers.local import job_monitor, lock
 
 LINGER = "trap 'exit 0' TERM; echo up; while :; do sleep 0.05; done"  # ends when asked to
 DEAF = "trap '' TERM; echo up; while :; do sleep 0.05; done"

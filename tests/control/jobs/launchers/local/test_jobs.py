@@ -18,8 +18,6 @@ from clary.control.jobs import capacity, job_lifecycle
 from clary.control.jobs.launch import Exit
 from clary.control.jobs.launchers.local import lock
 
-from ...world import KIND
-
 WAIT = "trap 'echo stopping; exit 0' TERM; echo up; while [ ! -e go ]; do sleep 0.02; done; echo went"
 
 
@@ -102,7 +100,7 @@ def test_a_running_job_is_found_again(world):
 
     async def second() -> None:
         async with world.gateway():
-            await world.until(lambda: world.jobs._lifecycles[KIND, "one"]._running)
+            await world.until(lambda: world.jobs._lifecycles["training-job", "one"]._running)
             (world.folder("one") / "opt_ml/go").touch()
             assert await world.ended("one") == ["Completed"]
 
@@ -237,7 +235,7 @@ def test_the_gateways_own_event_loop_will_do(world):
         async with world.gateway():
             world.submit("one")
             await world.running("one")
-            await world.until(lambda: world.jobs._lifecycles[KIND, "one"]._running)
+            await world.until(lambda: world.jobs._lifecycles["training-job", "one"]._running)
             await asyncio.sleep(0)
             (world.folder("one") / "opt_ml/go").touch()
             began = time.monotonic()

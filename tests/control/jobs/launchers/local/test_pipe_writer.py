@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from clary.control.jobs.launchers.local import lock, pipe_writer
 from clary.control.jobs.launch import STOPPED, Exit
+from clary.control.jobs.launchers.local import lock, pipe_writer
 from clary.control.jobs.pipe_plan import plan
 from clary.vision.base.recordio import frame
 

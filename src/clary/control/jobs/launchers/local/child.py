@@ -11,8 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn, TextIO
 
-from clary.control.jobs.launchers.local import forked, namespace
 from clary.control.jobs.launch import Algorithm, Command, Launch
+from clary.control.jobs.launchers.local import forked, namespace
 from clary.control.jobs.launchers.local.orphans import MARK
 from clary.vision.base.cores import cores
 

@@ -65,7 +65,9 @@ class LocalLauncher(Launcher):
             return
         if lock.is_held(launch.folder):
             raise NotStarted(f"an attempt before number {launch.attempt} still runs", where=launch.folder)
-        if _written(launch.folder) != launch:  # which the life cycle wrote, for the first attempt: a sync takes its time
+        if (
+            _written(launch.folder) != launch
+        ):  # which the life cycle wrote, for the first attempt: a sync takes its time
             launch.write()  # what the monitor runs, and from here on the newest attempt
         if isinstance(launch.program, Algorithm) and self._settings.warm and await self._forkserver_is_ready():
             answer = await asyncio.to_thread(forkserver.ask, self._socket, launch.folder, WARM_SECONDS)

@@ -19,8 +19,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from clary.control.jobs.launchers.local import mounts
 from clary.control.jobs.launch import Launch
+from clary.control.jobs.launchers.local import mounts
 
 __all__ = ["OPT_ML", "available", "enter"]
 

@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from clary.control.jobs import reasons
-from clary.control.jobs.launchers.local import forked
 from clary.control.jobs.launch import Launch
+from clary.control.jobs.launchers.local import forked
 from clary.control.jobs.pipe_plan import PipePlan, Sender
 from clary.control.objects.base import ObjectStore
 from clary.control.objects.local import LocalStore

@@ -19,8 +19,8 @@ from clary.control.jobs.launchers.local import lock, orphans
 from clary.control.jobs.launchers.local.launcher import LocalLauncher
 from clary.control.settings import Settings
 
-from ..contract import Driver, LauncherContract
-from ..memory import launch_in
+from .contract import Driver, LauncherContract
+from .memory import launch_in
 
 SCRIPTS = {
     # `wait` leaves a process in a session of its own behind when its monitor is killed
