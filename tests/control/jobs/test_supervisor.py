@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import tarfile
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -251,6 +252,8 @@ def test_a_job_that_ended_in_between_is_finished(world):
 
 
 def test_waiting_jobs_are_taken_up_in_their_order(world):
+    world.settings = replace(world.settings, max_jobs=1)
+
     async def live() -> None:
         world.create("a")
         world.create("b")
