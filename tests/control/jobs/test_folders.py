@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clary.control.jobs.folders import host_folder, host_names, job_folder, remove_tree, stream_name
+from clary.control.jobs.folders import claim, host_folder, host_names, job_folder, remove_tree, stream_name
 
 
 def test_a_training_job_of_one_host_lies_where_it_always_did(settings):
@@ -17,6 +17,16 @@ def test_further_hosts_and_other_kinds_have_places_of_their_own(settings):
     folder = job_folder(settings, "processing-job", "pets")
     assert folder == settings.home / "processing-jobs" / "pets"
     assert host_folder(folder, "algo-2") == folder / "algo-2"
+
+
+def test_the_folder_of_a_deleted_job_is_not_taken_for_its_own(tmp_path):
+    folder = tmp_path / "job"
+    claim(folder, "arn 1")
+    (folder / "exit.json").touch()
+    claim(folder, "arn 1")
+    assert (folder / "exit.json").exists()
+    claim(folder, "arn 2")
+    assert [path.name for path in folder.iterdir()] == ["created"]
 
 
 class TestRemoveTree:

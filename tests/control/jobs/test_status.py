@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +15,7 @@ PROCESSING = JobStatus("ProcessingJobStatus", "ProcessingStartTime", "Processing
 
 
 def test_a_job_from_start_to_end():
-    body = {}
+    body: dict[str, Any] = {}
     for second, stage in enumerate([Stage.STARTING, Stage.PENDING, Stage.DOWNLOADING, Stage.RUNNING, Stage.COMPLETED]):
         body = PROCESSING.advance(body, stage, now=1000.0 + second)
     assert body == {
@@ -46,7 +48,7 @@ def test_training_jobs_have_the_same_words():
 
 @given(st.lists(st.tuples(st.sampled_from(sorted(Stage)), st.floats(0, 1e10)), max_size=8))
 def test_times_run_forward(steps):
-    body = {}
+    body: dict[str, Any] = {}
     for stage, now in steps:
         after = PROCESSING.advance(body, stage, now=now)
         assert after["LastModifiedTime"] >= body.get("LastModifiedTime", 0.0)

@@ -32,9 +32,12 @@ def test_refused_before_anything_else_is_looked_at(store):
 
 
 def test_one_that_came_first_in_between(store):
-    with pytest.raises(Taken), unique(store, "model", "one", "arn:one", refusal=Taken()):
+    def twice() -> None:
         for _ in range(2):
             store.create("model", "one", arn="arn:one", body={})
+
+    with pytest.raises(Taken), unique(store, "model", "one", "arn:one", refusal=Taken()):
+        twice()
     assert len(store.select("model")) == 1
 
 

@@ -23,7 +23,7 @@ from clary.control.objects.base import NoSuchBucket, ObjectStore, S3Uri
 from clary.control.settings import Settings
 from clary.errors import CustomerError
 from clary.vision.algorithms.joblog import JobLog
-from clary.vision.base.files import write_json, write_text
+from clary.vision.base.files import write_json
 from clary.vision.base.jobdir import JobDir
 
 __all__ = ["KIND", "checkpoint_folder", "environment", "prepare", "resource_config"]
@@ -183,14 +183,10 @@ def _check_bucket(body: Body, objects: ObjectStore) -> None:
 
 def _start_over(job: Path, folder: Path, body: Body) -> None:
     """An empty ``folder`` of a host but for checkpoints of this very job, whose own folder is ``job``."""
-    mark = f"{body['TrainingJobArn']} {body.get('CreationTime', '')}\n"
-    note = job / "created"
-    if job.exists() and (not note.is_file() or note.read_text(errors="replace") != mark):
-        remove_tree(job)  # of a job of the same name that was deleted
+    folders.claim(job, f"{body['TrainingJobArn']} {body.get('CreationTime', '')}")
     for left in ("scratch", "pipes", "feeds", "opt_ml/input", "opt_ml/model", "opt_ml/output"):
         remove_tree(folder / left)
     folder.mkdir(parents=True, exist_ok=True)
-    write_text(note, mark)
 
 
 def _fetch_checkpoints(body: Body, job: JobDir, objects: ObjectStore, log: LogWriter) -> None:

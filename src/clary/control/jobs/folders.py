@@ -27,8 +27,19 @@ import shutil
 from pathlib import Path
 
 from clary.control.settings import Settings
+from clary.vision.base.files import write_text
 
-__all__ = ["FIRST_HOST", "INPUTS", "RESULTS", "host_folder", "host_names", "job_folder", "remove_tree", "stream_name"]
+__all__ = [
+    "FIRST_HOST",
+    "INPUTS",
+    "RESULTS",
+    "claim",
+    "host_folder",
+    "host_names",
+    "job_folder",
+    "remove_tree",
+    "stream_name",
+]
 
 FIRST_HOST = "algo-1"
 INPUTS = ("opt_ml/input/data", "pipes", "feeds", "scratch", "hosts")  # of a host: needed until its program has ended
@@ -40,6 +51,19 @@ _TRAINING = "training-job"  # the kind that was there before there were kinds
 def job_folder(settings: Settings, kind: str, name: str) -> Path:
     """The folder of a job, there or not. ``kind`` is that of its record."""
     return (settings.jobs_root if kind == _TRAINING else settings.home / f"{kind}s") / name
+
+
+def claim(folder: Path, mark: str) -> None:
+    """Make the folder of a job, which ``mark`` tells from all others; that of a deleted job of the same name goes.
+
+    Its exit.json would pass for this job's. Blocks.
+    """
+    note = folder / "created"
+    if note.is_file() and note.read_text(errors="replace") == f"{mark}\n":
+        return
+    remove_tree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(note, f"{mark}\n")
 
 
 def host_folder(job: Path, host: str) -> Path:

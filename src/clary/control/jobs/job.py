@@ -63,6 +63,11 @@ class Job:
     def folder(self) -> Path:
         return folders.job_folder(self.context.settings, self.record.kind, self.record.name)
 
+    @property
+    def mark(self) -> str:
+        """What tells it from a deleted job of the same name."""
+        return f"{self.record.arn} {self.body.get('CreationTime', self.record.created)}"
+
     def host_folder(self, host: str) -> Path:
         return folders.host_folder(self.folder, host)
 

@@ -27,9 +27,9 @@ from clary.control.store.records import Record, StoreError
 from clary.errors import ClaryError, UsageError
 from clary.vision.base.torch_environment import torch_environment
 
-__all__ = ["JobLifecycle", "failed", "moved"]
+__all__ = ["JobLifecycle", "moved"]
 
-MOST_ATTEMPTS = 5
+MOST_ATTEMPTS = 5  # so that a program that takes its monitor with it, every time, comes to an end
 POLL = 5.0  # seconds between two looks at a running job: its metrics, its checkpoints
 STORE_PAUSE = 2.0  # seconds until a store that refused is asked again
 
@@ -49,13 +49,15 @@ def moved(
     return new, kind.status.word(new)
 
 
-def failed(kind: JobKind, body: Mapping[str, Any], reason: str) -> tuple[Body, str] | None:
-    """The same after a job failed for ``reason``, one that was to stop after it stopped; None when it has ended."""
+def _unless_over(
+    kind: JobKind, body: Mapping[str, Any], phase: str, stage: Stage | None = None, **more: Any
+) -> tuple[Body, str] | None:
+    """The same for a job that goes on: one that is to stop has stopped, and one that has ended is left (None)."""
     if kind.status.ended(body):
         return None
     if kind.status.stopping(body):
         return moved(kind, body, "ended", Stage.STOPPED)
-    return moved(kind, body, "ended", Stage.FAILED, FailureReason=reason)
+    return moved(kind, body, phase, stage, **more)
 
 
 class JobLifecycle:
@@ -90,7 +92,7 @@ class JobLifecycle:
 
     async def _prepare(self, record: Record) -> None:
         """Make the hosts' folders ready. A stop ends the job at once, and what is being fetched is thrown away."""
-        begun = await self._edit(self._begun)
+        begun = await self._go_on("preparing", Stage.DOWNLOADING, _attempt=1, _launched=0)
         if begun is None or self._kind.status.ended(begun.body):
             return
         work = asyncio.create_task(asyncio.to_thread(self._fill_folders, self._job(begun)))
@@ -100,31 +102,17 @@ class JobLifecycle:
         if not work.done():
             await self._move("ended", Stage.STOPPED)
         try:
-            await work
+            await work  # a thread cannot be cancelled, and what it still writes is to be cleared away after it
         except (ClaryError, OSError) as error:
-            reason = reasons.of_error(error)
-            await self._edit(lambda found: failed(self._kind, found.body, reason))
+            await self._go_on("ended", Stage.FAILED, FailureReason=reasons.of_error(error))
         else:
-            ready = await self._edit(self._ready)
+            ready = await self._go_on("running")
             if ready is None or not self._kind.status.ended(ready.body):
                 return
         await asyncio.to_thread(self._clear, self._kind.inputs)
 
-    def _begun(self, found: Record) -> tuple[Body, str] | None:
-        if self._kind.status.ended(found.body):
-            return None
-        if self._kind.status.stopping(found.body):
-            return moved(self._kind, found.body, "ended", Stage.STOPPED)
-        return moved(self._kind, found.body, "preparing", Stage.DOWNLOADING, _attempt=1, _launched=0)
-
-    def _ready(self, found: Record) -> tuple[Body, str] | None:
-        if self._kind.status.ended(found.body):
-            return None
-        if self._kind.status.stopping(found.body):
-            return moved(self._kind, found.body, "ended", Stage.STOPPED)
-        return moved(self._kind, found.body, "running")
-
     def _fill_folders(self, job: Job) -> None:
+        folders.claim(job.folder, job.mark)
         for host in self.hosts:
             log = job.context.logs.writer(job.group, job.stream(host))
             try:
@@ -142,7 +130,11 @@ class JobLifecycle:
         }
 
     async def _run(self, record: Record) -> None:
-        """Start the hosts unless they run or have run; wait for their end."""
+        """Start the hosts unless they run or have run; wait for their end.
+
+        ``_launched`` in the record is the attempt that was started, as far as this gateway knows; it is written after
+        the start, so a gateway killed in between asks the launcher, and starts nothing twice.
+        """
         if not self.hosts:
             await self._conduct(record)
             return
@@ -153,7 +145,7 @@ class JobLifecycle:
             if await self._gone_for_good(record, attempt, lost=lost):
                 return
             if lost:
-                attempt += 1
+                attempt += 1  # written before it is started: from here on the one before is not listened to
                 await self._move("running", Stage.INTERRUPTED, _attempt=attempt)
                 await self._move("running", Stage.RESTARTING)
             if not await self._launch(attempt):
@@ -179,7 +171,7 @@ class JobLifecycle:
         if tries < MOST_ATTEMPTS:
             return False
         reason = f"InternalServerError: the program was interrupted {MOST_ATTEMPTS} times without coming to its end"
-        await self._edit(lambda found: failed(self._kind, found.body, reason))
+        await self._go_on("ended", Stage.FAILED, FailureReason=reason)
         await asyncio.to_thread(self._clear, self._kind.inputs)
         return True
 
@@ -190,8 +182,7 @@ class JobLifecycle:
                 launch = Launch.read(self._folders[host])
                 await self._context.launcher.start(replace(launch, attempt=attempt))
         except UsageError as error:
-            reason = reasons.of_error(error)
-            await self._edit(lambda found: failed(self._kind, found.body, reason))
+            await self._go_on("ended", Stage.FAILED, FailureReason=reasons.of_error(error))
             return False
         except NotStarted as error:
             _log.warning("%s does not start: %s", self._name, error)
@@ -211,9 +202,8 @@ class JobLifecycle:
                 over, waiting = await asyncio.wait(waiting, timeout=POLL, return_when=asyncio.FIRST_COMPLETED)
                 ends = [task.result() for task in over]
                 if waiting and not all(_is_clean(end) for end in ends):
-                    self._stop_hosts(
-                        hosts
-                    )  # which wait for it in their next collective call, and could only fail there
+                    # They wait for it in their next collective call, and could only fail there, minutes later.
+                    self._stop_hosts(hosts)
                 if not over:
                     await asyncio.to_thread(observe)
         finally:
@@ -241,6 +231,7 @@ class JobLifecycle:
             stage, made = (Stage.FAILED if stage is Stage.COMPLETED else stage), {}
             reason = reason or reasons.of_error(error)
         await asyncio.to_thread(self._kind.observer(job))
+        # Before the job is said to have ended: who sees that may delete the bucket's objects, or the job.
         await asyncio.to_thread(self._clear, self._kind.inputs)
         made = made | await asyncio.to_thread(self._kind.final, job) | ({"FailureReason": reason} if reason else {})
         await self._move("ended", stage, **made)
@@ -297,6 +288,9 @@ class JobLifecycle:
 
     async def _move(self, phase: str, stage: Stage | None = None, **more: Any) -> Record | None:
         return await self._edit(lambda found: moved(self._kind, found.body, phase, stage, **more))
+
+    async def _go_on(self, phase: str, stage: Stage | None = None, **more: Any) -> Record | None:
+        return await self._edit(lambda found: _unless_over(self._kind, found.body, phase, stage, **more))
 
     async def _edit(self, change: Change) -> Record | None:
         """Change the record, as soon as the store lets it be: a full disk must not lose a job."""
