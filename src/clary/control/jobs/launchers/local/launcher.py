@@ -65,10 +65,10 @@ class LocalLauncher(Launcher):
             return
         if lock.is_held(launch.folder):
             raise NotStarted(f"an attempt before number {launch.attempt} still runs", where=launch.folder)
-        if (
-            _written(launch.folder) != launch
-        ):  # which the life cycle wrote, for the first attempt: a sync takes its time
-            launch.write()  # what the monitor runs, and from here on the newest attempt
+        # The monitor runs what launch.json says, and from here on this is the newest attempt. The life cycle has written
+        # the first already; a second write, which waits for the disk, would stand between the call and the start.
+        if _written(launch.folder) != launch:
+            launch.write()
         if isinstance(launch.program, Algorithm) and self._settings.warm and await self._forkserver_is_ready():
             answer = await asyncio.to_thread(forkserver.ask, self._socket, launch.folder, WARM_SECONDS)
             if answer is not None:
@@ -86,23 +86,29 @@ class LocalLauncher(Launcher):
         return state
 
     async def stop(self, of: HostAttempt) -> None:
-        self._signal(of, signal.SIGTERM)
+        with suppress(OldAttempt):
+            while isinstance(await self.probe(of), Running) and not self._signal(of, signal.SIGTERM):
+                await asyncio.sleep(NO_HOLDER_YET)
 
     async def kill(self, of: HostAttempt) -> None:
         folder = self._folder(of)
         with suppress(OldAttempt):
-            if isinstance(_state(folder, of.attempt), Running):
+            while isinstance(await self.probe(of), Running):
                 self._signal(of, signal.SIGKILL)
-                await self.ended(of)
+                await _end_of_holder(folder)
             await asyncio.to_thread(orphans.kill_orphans, folder, lock.holder(folder))
 
-    def _signal(self, of: HostAttempt, number: int) -> None:
+    def _signal(self, of: HostAttempt, number: int) -> bool:
+        """Send a signal to the attempt's monitor. False when it is not known which process that is (yet)."""
         folder = self._folder(of)
-        with suppress(OldAttempt, ProcessLookupError):
-            # The lock is looked at last: only while it is held is the number surely that of the monitor.
-            process = lock.holder(folder)
-            if process and isinstance(_state(folder, of.attempt), Running):
-                os.kill(process, number)
+        process, attempt = lock.holder(folder), lock.begun(folder)
+        # The lock is looked at last: only while it is held is the number surely that of the monitor, and not one the
+        # kernel gave to somebody else's process since.
+        if not process or attempt not in (of.attempt, None) or not lock.is_held(folder):
+            return False
+        with suppress(ProcessLookupError):
+            os.kill(process, number)
+        return True
 
     def _folder(self, of: HostAttempt) -> Path:
         return folders.host_folder(folders.job_folder(self._settings, of.kind, of.job), of.host)
