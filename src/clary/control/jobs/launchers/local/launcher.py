@@ -65,8 +65,8 @@ class LocalLauncher(Launcher):
             return
         if lock.is_held(launch.folder):
             raise NotStarted(f"an attempt before number {launch.attempt} still runs", where=launch.folder)
-        # The monitor runs what launch.json says, and from here on this is the newest attempt. The life cycle has written
-        # the first already; a second write, which waits for the disk, would stand between the call and the start.
+        # The monitor runs what launch.json says, and from here on this is the newest attempt. The life cycle wrote the
+        # first already; a second write, which waits for the disk, would stand between the call and the start.
         if _written(launch.folder) != launch:
             launch.write()
         if isinstance(launch.program, Algorithm) and self._settings.warm and await self._forkserver_is_ready():
