@@ -61,6 +61,7 @@ class Jobs:
         """Take up every job that has not ended: those that run are found again, the others go on in their order."""
         self._open = True
         left = [record for kind in self._kinds.values() for record in self._store.select(kind.name, kind.status.open)]
+        # In the order of their creation over all kinds: the queue is one, and was so when they were put into it.
         for record in sorted(left, key=lambda record: record.created):
             if record.body.get("_phase") in ("running", "uploading"):
                 self._begin(record)
@@ -161,6 +162,7 @@ class Jobs:
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("the life cycle of %s was left", name[1], exc_info=error)
             reason = f"InternalServerError: {type(error).__name__}: {one_line(str(error))}"[:1024]
+            # Not here: a store that refuses would raise out of a callback, and the next job would not be admitted.
             asyncio.get_running_loop().call_soon(self._give_up, name, reason)
         self._admit()
 

@@ -57,6 +57,7 @@ MESSAGES: Mapping[str, str] = {
     "MaxWaitTimeExceeded": "Training job wait time exceeded MaxWaitTimeInSeconds provided",
 }
 
+# SageMaker bills from the download on; a job that waited or failed before has no TrainingStartTime.
 _BILLED_FROM = frozenset({"Downloading", "Training"})
 _SECONDARY = {stage: stage.value for stage in Stage} | {Stage.RUNNING: "Training"}
 

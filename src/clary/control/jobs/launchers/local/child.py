@@ -90,6 +90,7 @@ def _set_up(launch: Launch) -> None:
 
 
 def _environment(launch: Launch) -> dict[str, str]:
+    # MARK goes over everything: it is how a process that made a session of its own is found again (orphans).
     here = {} if launch.namespace else {"SAGEMAKER_BASE_DIR": str(launch.opt_ml)}
     return here | dict(launch.environment) | {MARK: str(launch.folder)}
 
@@ -120,7 +121,7 @@ def _forget_what_was_inherited() -> None:
     """A process forked from one that has the libraries loaded shares its random state and its thread count."""
     if "numpy" in sys.modules:
         sys.modules["numpy"].random.seed()
-    if "torch" in sys.modules:
+    if "torch" in sys.modules:  # the forkserver holds it at one thread, see there
         wanted = os.environ.get("OMP_NUM_THREADS", "")
         sys.modules["torch"].set_num_threads(int(wanted) if wanted.isdigit() and int(wanted) else cores())
 

@@ -73,7 +73,7 @@ def run(folder: Path, answer: Callable[[str], None] = lambda line: None) -> None
     if last := lock.holder(folder):
         orphans.kill_orphans(folder, last)
     lock.note_holder(held, launch.attempt)
-    if sys.platform == "linux":
+    if sys.platform == "linux":  # daemons of the program come to the monitor, which can then end and count them
         mounts.adopt_orphans()
     log = LogWriter(launch.log)
     _leave(_Monitor(launch, log).run(answer), folder)
