@@ -21,7 +21,7 @@ from clary.control.store.records import AlreadyExists, Record
 from clary.control.wire.errors import ServiceError, ValidationException
 from clary.control.wire.operation import Answer, Request, call, operation
 from clary.errors import CustomerError
-from clary.vision.base.spec import Spec
+from clary.vision.base.spec import AnySpec
 
 __all__ = ["create_training_job", "delete_training_job", "describe_training_job", "list_training_jobs"]
 
@@ -127,7 +127,7 @@ def _in_use(arn: str) -> ServiceError:
     )
 
 
-def _checked(platform: Platform, request: Request, region: str) -> Spec | None:
+def _checked(platform: Platform, request: Request, region: str) -> AnySpec | None:
     """The built-in algorithm asked for. Raises ValidationException for a request that could never run. Blocks."""
     _check_resources(request)
     _check_texts(request)
@@ -139,6 +139,8 @@ def _checked(platform: Platform, request: Request, region: str) -> Spec | None:
     except CustomerError as error:
         raise ValidationException(str(error)) from error
     _check_data(platform.objects, request, region)
+    if spec is not None:
+        _check_channels(spec, request)
     return spec
 
 
@@ -209,7 +211,20 @@ def _check_data(objects: ObjectStore, request: Request, region: str) -> None:
             )
 
 
-def _new_body(request: Request, arn: str, spec: Spec | None) -> dict[str, Any]:
+def _check_channels(spec: AnySpec, request: Request) -> None:
+    """Raises ValidationException for channels with which the algorithm could only fail, in the algorithm's words.
+
+    On AWS such a job is created and fails; a request that must fail is better told so at once.
+    """
+    mode = request["AlgorithmSpecification"]["TrainingInputMode"]
+    given = [channels.described(channel, mode, Path()) for channel in request.get("InputDataConfig") or ()]
+    try:
+        spec.check_channels({channel.name: channel for channel in given})
+    except CustomerError as error:
+        raise ValidationException(str(error)) from error
+
+
+def _new_body(request: Request, arn: str, spec: AnySpec | None) -> dict[str, Any]:
     """The record of a new job: the request with the API's defaults, and where it stands."""
     now = time.time()
     body: dict[str, Any] = {**_DEFAULTS, **{name: value for name, value in request.items() if name != "Tags"}}
@@ -225,7 +240,7 @@ def _new_body(request: Request, arn: str, spec: Spec | None) -> dict[str, Any]:
     return status.advance(body, "Starting", now=now)
 
 
-def _with_metrics(specification: Mapping[str, Any], spec: Spec | None) -> dict[str, Any]:
+def _with_metrics(specification: Mapping[str, Any], spec: AnySpec | None) -> dict[str, Any]:
     """The specification with the algorithm's own metrics before those of the request; the SDK reads them."""
     given = specification.get("MetricDefinitions") or []
     own = [{"Name": metric.name, "Regex": metric.pattern} for metric in (spec.metrics if spec else ())]

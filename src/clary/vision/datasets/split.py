@@ -10,10 +10,12 @@ import numpy as np
 from clary.errors import UsageError
 from clary.vision.base.types import Dataset, Sample, SplitName
 
-__all__ = ["split"]
+__all__ = ["SHARE", "split"]
+
+SHARE = 0.2  # of the training images, held out where nobody says how much
 
 
-def split(dataset: Dataset, *, validation: float = 0.2, seed: int = 0, replace: bool = False) -> Dataset:
+def split(dataset: Dataset, *, validation: float = SHARE, seed: int = 0, replace: bool = False) -> Dataset:
     """``dataset`` with ``validation`` (a fraction in [0, 1)) of each class moved from train to validation.
 
     A class keeps at least one picture in train, and gives at least one to validation where it has two; pictures of a

@@ -7,15 +7,15 @@ from datetime import timedelta
 from pathlib import Path
 
 from clary.vision.algorithms.joblog import JobLog, log_worker
+from clary.vision.algorithms.object_detection.spec import DetectionHyperparameters
 from clary.vision.base.events import BatchEnd, EpochEnd, Hook, RunEnd, RunStart
-from clary.vision.base.spec import Hyperparameters
 
 __all__ = ["DetectionLog", "log_start", "log_weights"]
 
 BATCHES_BETWEEN_LINES = 100
 
 
-def log_start(log: JobLog, hp: Hyperparameters, content_type: str, gpus: int) -> None:
+def log_start(log: JobLog, hp: DetectionHyperparameters, content_type: str, gpus: int) -> None:
     """What is printed before the network is made. ``content_type`` is that of the train channel."""
     log_worker(log, [content_type], gpus)
     for split in ("Training", "Validation"):
@@ -38,7 +38,9 @@ class DetectionLog(Hook):
     once more at the end, when the network holds the best weights again.
     """
 
-    def __init__(self, log: JobLog, hp: Hyperparameters, save: Callable[[], Path], *, host: str = "algo-1") -> None:
+    def __init__(
+        self, log: JobLog, hp: DetectionHyperparameters, save: Callable[[], Path], *, host: str = "algo-1"
+    ) -> None:
         self._log = log
         self._epochs = hp.epochs
         self._batch_size = hp.mini_batch_size
