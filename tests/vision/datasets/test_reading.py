@@ -69,9 +69,15 @@ def test_each_layout_is_asked_once_whether_a_folder_is_of_it(
 ) -> None:
     root = class_folders(tmp_path / "pets", {"a": 2, "b": 2})
     asked: list[str] = []
+
+    def noting(name: str, sniff: Callable[[Path], bool]) -> Callable[[Path], bool]:
+        def noted(path: Path) -> bool:
+            asked.append(name)
+            return sniff(path)
+
+        return noted
+
     for format in formats.FORMATS:
-        sniff = format.sniff
-        note = lambda path, name=format.name, sniff=sniff: (asked.append(name), sniff(path))[1]  # noqa: E731
-        monkeypatch.setattr(format, "sniff", note, raising=False)
+        monkeypatch.setattr(format, "sniff", noting(format.name, format.sniff))
     read(root, ReadingOptions(), task="classification")
     assert sorted(asked) == sorted(formats.FORMATS.names())
