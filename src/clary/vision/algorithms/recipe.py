@@ -119,6 +119,7 @@ def saver(network: nn.Module, path: Path) -> Callable[[], Path]:
 
     def keep() -> Path:
         state = network.state_dict()
+        # Contiguous: safetensors refuses channels-last tensors, which is how networks are trained on processors.
         write_bytes(path, save({name: value.detach().cpu().contiguous() for name, value in state.items()}))
         return path
 
@@ -134,7 +135,7 @@ def check_batch(dataset: Dataset, hp: TrainingHyperparameters) -> None:
 def cache_budgets(dataset: Dataset) -> tuple[int, int]:
     """Bytes for decoded pictures of the train and of the validation split: CACHE_BYTES, shared by their sizes."""
     train, validation = (len(dataset.splits.get(name, ())) for name in ("train", "validation"))
-    first = CACHE_BYTES * train // (train + validation)
+    first = CACHE_BYTES * train // (train + validation)  # each image is used once an epoch, in either split
     return first, CACHE_BYTES - first
 
 
@@ -170,6 +171,7 @@ def try_out(network: nn.Module, name: str, height: int, width: int, setting: str
     """Pass one picture through. Raises CustomerError: some backbones take one size only, others none so small."""
     try:
         with torch.inference_mode():
+            # In eval: one image alone has no variance, and batch normalisation of a 1 x 1 map would refuse it.
             network.eval()(torch.zeros(1, height, width, 3, dtype=torch.uint8))
     except (AssertionError, RuntimeError, ValueError) as error:
         raise CustomerError(

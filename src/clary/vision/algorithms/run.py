@@ -30,12 +30,13 @@ def run_job(
     ``hooks`` are told first, then those of other distributions (``algorithms.hooks``).
     """
     stop = stop or StopRequest()
-    job.failure.unlink(missing_ok=True)  # of an earlier try
+    job.failure.unlink(missing_ok=True)  # of an earlier try: who watches the job would take it for this one's
     try:
         _log_configuration(spec, job, log)
         _log_pipes(job, log)
         hp = spec.parse(job.hyperparameters)
         train = train_function(spec)
+        # Only now: a Ctrl-C during the seconds in which libraries are imported ends the process at once.
         with on_signals(stop):
             train(job, hp, log, [*hooks, *load_hooks(job, log)], stop)
     except InterruptedRun as stopped:
@@ -84,6 +85,7 @@ def _report(error: ClaryError, job: JobDir, log: JobLog) -> None:
 
 def _log_configuration(spec: AnySpec, job: JobDir, log: JobLog) -> None:
     """The three lines every container prints first, the maps in Python's notation."""
+    # Extensions are left out: this is the file that is packed with the original container.
     defaults = {h.name: as_text(h.default) for h in spec.hyperparameters if h.default is not None and not h.extension}
     given: Mapping[str, str] = job.hyperparameters
     log.info(f"Reading default configuration from {spec.name}/default-input.json: {defaults}")

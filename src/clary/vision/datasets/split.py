@@ -46,6 +46,7 @@ def _taken(samples: Sequence[Sample], fraction: float, seed: int) -> set[int]:
     random = np.random.Generator(np.random.PCG64(seed))
     taken: set[int] = set()
     for group in _groups(samples):
+        # Sorted doubles, not permutation(): NumPy may change how that draws from the same stream (NEP 19).
         order = np.argsort(random.random(len(group)), kind="stable")
         wanted = min(max(round(fraction * len(group)), 1), len(group) - 1)
         taken.update(group[i] for i in order[:wanted])

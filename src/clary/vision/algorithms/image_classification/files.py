@@ -30,7 +30,7 @@ class ModelFiles(Hook):
         if self._every:
             if (event.epoch + 1) % self._every == 0:
                 self._save(event.epoch)
-        elif event.best:
+        elif event.best:  # an equal accuracy does not store again, as in the original's logs
             if event.validation:
                 accuracy = event.validation["accuracy"]
                 self._log.info(f"Storing the best model with validation accuracy: {accuracy:.6f}")

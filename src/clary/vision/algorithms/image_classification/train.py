@@ -145,7 +145,8 @@ def _schedule(hp: ClassificationHyperparameters, steps_per_epoch: int) -> Schedu
         return cosine(hp.learning_rate, hp.epochs * steps_per_epoch)
     if hp.lr_schedule == "one-cycle":
         return one_cycle(hp.learning_rate, hp.epochs * steps_per_epoch)
-    counted = hp.num_training_samples // hp.mini_batch_size  # the documented count, even where it is wrong
+    # The documented count, even where it is wrong: programs written for SageMaker have their drops by it.
+    counted = hp.num_training_samples // hp.mini_batch_size
     return factor(hp.learning_rate, hp.lr_scheduler_step or (), hp.lr_scheduler_factor, max(counted, 1))
 
 
@@ -168,6 +169,8 @@ def _manifest(
     hp: ClassificationHyperparameters, dataset: Dataset, description: Mapping[str, Any], progress: Progress
 ) -> Manifest:
     transform = data.validation_transform(hp)
+    # SageMaker's container resizes straight to the input when it serves, and crops when it validates (developer guide):
+    # an accuracy of the log is then not that of the endpoint. The default keeps that, `center` mends it.
     serving = (
         transform if hp.inference_crop == "center" else Preprocess(transform.height, transform.width, None, "squash")
     )

@@ -89,12 +89,14 @@ class DetectionLog(Hook):
             self._log.info(f"Early stopping after {event.epochs} epochs, the best was epoch {event.best_epoch}")
         self._log.warning("wait_for_all_workers will not sync workers since the kv store is not running distributed")
         self._saved()
-        self._log.info("Test data is not provided.")
+        self._log.info("Test data is not provided.")  # always: what a test channel would be called is nowhere said
 
     def _saved(self) -> None:
         self._log.info(f'Saved checkpoint to "{self._save()}"')
 
     def _warn_of_count(self, epoch: int) -> None:
+        # The original fills its last batch with pictures of the next epoch, so that its number of batches alternates;
+        # here an incomplete one is left out and every epoch is the same: once is enough.
         if epoch == 0 and self._counted != self._batches:
             self._log.warning(
                 f"Expected number of batches: {self._counted}, did not match the number of batches processed: "

@@ -111,7 +111,7 @@ def _levels(
     grids = grids_of(architecture, (hp.image_shape, hp.image_shape), neck)
     if hp.anchors == "original":
         return ssd_levels(grids, hp.image_shape, hp.image_shape, vgg=architecture == VGG)
-    if earlier:
+    if earlier:  # its predictors have learned offsets from those anchors: fitted anew, all boxes would be off
         before = Anchors.from_description(earlier.network["anchors"]).levels
         return [Level.even(grid, level.sizes) for grid, level in zip(grids, before, strict=True)]
     return data.fitted_levels(dataset, hp, grids)
@@ -189,7 +189,7 @@ def _optimizer(detector: Detector, hp: DetectionHyperparameters) -> Optimizer:
         decayed=("sgd", "rmsprop", "adamw"),
     )
     optimizer = make_optimizer(detector, rule, detector.head)
-    if hp.neck == "ssd":
+    if hp.neck == "ssd":  # read from a symbol the original trained; the neck of our own has no such habit
         _double_biases(optimizer, detector)
     return optimizer
 
@@ -210,7 +210,8 @@ def _schedule(hp: DetectionHyperparameters, steps_per_epoch: int) -> Schedule:
         return cosine(hp.learning_rate, hp.epochs * steps_per_epoch)
     if hp.lr_schedule == "one-cycle":
         return one_cycle(hp.learning_rate, hp.epochs * steps_per_epoch, rise=0.15)
-    counted = hp.num_training_samples // hp.mini_batch_size  # the documented count, even where it is wrong
+    # The documented count, even where it is wrong: programs written for SageMaker have their drops by it.
+    counted = hp.num_training_samples // hp.mini_batch_size
     return factor(hp.learning_rate, hp.lr_scheduler_step, hp.lr_scheduler_factor, max(counted, 1))
 
 
