@@ -40,6 +40,7 @@ def training(folders: Path, epochs: int, scratch: Path) -> Training:
     from clary.vision import formats
     from clary.vision.algorithms.image_classification import data
     from clary.vision.algorithms.image_classification.spec import SPEC
+    from clary.vision.algorithms.image_classification.train import update_rule
     from clary.vision.models.classifier import build, describe
     from clary.vision.training.checkpoint import Checkpoints
     from clary.vision.training.loop import Training
@@ -63,7 +64,7 @@ def training(folders: Path, epochs: int, scratch: Path) -> Training:
     return Training(
         network=classifier,
         objective=ClassificationObjective(),
-        optimizer=make_optimizer(classifier, hp, classifier.head),
+        optimizer=make_optimizer(classifier, update_rule(hp), classifier.head),
         schedule=cosine(hp.learning_rate, epochs * len(train_loader)),
         train=train_loader,
         validation=None,

@@ -17,7 +17,8 @@ from clary.cli.main import app, load_verbs
 from clary.control import resources
 from clary.control.wire.operation import OPERATIONS
 from clary.vision.algorithms.catalog import SPECS
-from clary.vision.base.spec import Hyperparameter, Spec
+from clary.vision.base.hyperparameters import Hyperparameter
+from clary.vision.base.spec import AnySpec
 from clary.vision.formats import FORMATS
 
 FOLDER = Path(__file__).parent / "reference"
@@ -51,7 +52,7 @@ def main() -> int:
     return 0
 
 
-def _algorithm(spec: Spec) -> str:
+def _algorithm(spec: AnySpec) -> str:
     own = [h for h in spec.hyperparameters if not h.extension]
     ours = [h for h in spec.hyperparameters if h.extension]
     parts = [
@@ -82,7 +83,7 @@ def _algorithm(spec: Spec) -> str:
     return NOTICE + "\n".join(parts)
 
 
-def _table(hyperparameters: list[Hyperparameter], spec: Spec) -> str:
+def _table(hyperparameters: list[Hyperparameter], spec: AnySpec) -> str:
     local = spec.local_defaults or {}
     rows = [
         f"| `{h.name}` | {_allowed(h)} | {_default(h)} | {local.get(h.name, '')} | {h.meaning} |"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from clary.control.images import Builtin, Command, Script, Unavailable, program_of, repository
 from clary.registry import Registry
 from clary.vision.algorithms import catalog
-from clary.vision.base.spec import Spec
+from clary.vision.base.spec import AnySpec
 
 FRAMEWORKS = "763104351884.dkr.ecr.us-east-1.amazonaws.com/"
 
@@ -66,11 +66,12 @@ def test_an_algorithm_added_as_a_folder_is_found(tmp_path: Path, monkeypatch):
     for place in (folder.parent, folder):
         (place / "__init__.py").touch()
     (folder / "spec.py").write_text(
+        "from clary.vision.base.hyperparameters import Hyperparameters\n"
         "from clary.vision.base.spec import Spec\n"
-        "SPEC = Spec(name='edge-finding', task='segmentation', hyperparameters=(), channels=(), metrics=())\n"
+        "SPEC = Spec('edge-finding', 'segmentation', 'edges:train', Hyperparameters, channels=(), metrics=())\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    more: Registry[Spec] = Registry("algorithms", "more_algorithms", "SPEC", submodule="spec")
+    more: Registry[AnySpec] = Registry("algorithms", "more_algorithms", "SPEC", submodule="spec")
     monkeypatch.setattr("clary.control.images.SPECS", more)
     program = program_of("1.dkr.ecr.us-east-1.amazonaws.com/edge-finding:1", "training")
     assert isinstance(program, Builtin)

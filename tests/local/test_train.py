@@ -12,10 +12,10 @@ import pytest
 
 import clary
 from clary.errors import ClaryError, CustomerError, DataError, HyperparameterError, InterruptedRun, UsageError
-from clary.local.train import _defaults, _settings
+from clary.vision import formats
 from clary.vision.algorithms.catalog import find
 from clary.vision.base.events import BatchEnd, EpochEnd, Hook
-from clary.vision.formats import read
+from clary.vision.base.types import Dataset
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -164,75 +164,6 @@ def test_empty_folder_may_be_used(images: Path, tmp_path: Path) -> None:
 # Settings
 
 
-def settings(images: Path, **given: str) -> dict[str, str]:
-    data = read(images)
-    return _settings(SPEC, data, given)
-
-
-def test_defaults_are_our_own_where_nothing_is_given(images: Path) -> None:
-    found = settings(images)
-    assert {name: found[name] for name in SPEC.local_defaults or {}} == SPEC.local_defaults
-    assert (found["num_classes"], found["num_training_samples"]) == ("3", "15")
-    assert SPEC.parse(found).backbone == "tf_efficientnet_lite0"
-
-
-def test_what_is_given_goes_before_defaults_and_counts(images: Path) -> None:
-    found = settings(images, learning_rate="0.5", mini_batch_size="2", num_training_samples="7", backbone="resnet34")
-    assert found["learning_rate"] == "0.5"
-    assert (found["mini_batch_size"], found["num_training_samples"], found["backbone"]) == ("2", "7", "resnet34")
-
-
-@pytest.mark.parametrize(
-    ("count", "batch"),
-    [(1, 1), (3, 3), (15, 15), (31, 31), (32, 32), (40, 40), (47, 47), (48, 24), (64, 32), (237, 33)],
-)
-def test_batch_size_divides_a_small_set(count: int, batch: int, tmp_path: Path, colours: Callable[..., Path]) -> None:
-    data = read(colours(tmp_path / "colours", {"train": 1}))
-    sample = data.splits["train"][0]
-    found = _settings(SPEC, data.with_splits({"train": [sample] * count}), {})
-    assert found["mini_batch_size"] == str(batch)
-    assert count - count // batch * batch < batch / 4  # few are left out of an epoch
-
-
-def test_depth_asks_for_sagemakers_own_network() -> None:
-    found = _defaults(SPEC, {"num_layers": "50"})
-    assert not found.keys() & {"backbone", "use_pretrained_model", "freeze", "head_rate_factor"}
-    assert found["learning_rate"] == (SPEC.local_defaults or {})["learning_rate"]
-
-
-def test_pretrained_depth_is_frozen_as_our_own(images: Path) -> None:
-    found = _defaults(SPEC, {"num_layers": "50", "use_pretrained_model": "1"})
-    assert "backbone" not in found
-    assert found["freeze"] == (SPEC.local_defaults or {})["freeze"]
-    assert "backbone" in _defaults(SPEC, {"num_layers": "50", "backbone": "resnet18"})
-
-
-@pytest.mark.parametrize("task", ["detection", "segmentation"])
-def test_weights_are_pretrained_where_sagemaker_has_it_so(task: str) -> None:
-    spec = find(task)
-    assert _defaults(spec, {}) == spec.local_defaults
-    assert not _defaults(spec, {"use_pretrained_model": "0"}).keys() & {"freeze", "head_rate_factor"}
-
-
-def test_a_base_asks_for_sagemakers_own_network() -> None:
-    found = _defaults(find("detection"), {"base_network": "vgg-16"})
-    assert not found.keys() & {"backbone", "neck"}
-    assert found["anchors"] == (find("detection").local_defaults or {})["anchors"]
-    assert "neck" in _defaults(find("detection"), {"base_network": "resnet-50"})
-    assert "backbone" in _defaults(find("detection"), {"base_network": "vgg-16", "backbone": "resnet18"})
-
-
-def test_random_weights_are_not_frozen() -> None:
-    found = _defaults(SPEC, {"use_pretrained_model": "0"})
-    assert not found.keys() & {"freeze", "head_rate_factor"}
-    assert "backbone" in found
-
-
-def test_resize_goes_with_the_shape() -> None:
-    assert "resize" in _defaults(SPEC, {})
-    assert "resize" not in _defaults(SPEC, {"image_shape": "3,64,64"})
-
-
 @pytest.mark.slow
 def test_depth_trains_sagemakers_own_network(images: Path, tmp_path: Path) -> None:
     run = clary.train("classification", images, out=tmp_path / "run", epochs=1, num_layers=20, image_shape=(3, 28, 28))
@@ -320,6 +251,21 @@ def test_nothing_is_held_out_where_there_is_a_test_split(tmp_path: Path, colours
     run = clary.train("classification", images, out=tmp_path / "run", epochs=1, **QUICK)
     assert run.config["dataset"]["counts"] == {"train": [5, 5, 5], "test": [2, 2, 2]}
     assert run.config["dataset"]["validation"] == 0
+
+
+def test_folder_is_read_once(images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, times = formats.read, []
+
+    def counted(root: Path, **more: Any) -> Dataset:
+        times.append(root)
+        return read(root, **more)
+
+    monkeypatch.setattr(formats, "read", counted)
+    run = clary.train("classification", images, out=tmp_path / "run", epochs=1, **QUICK)
+    assert times == [images]
+    with clary.load(run.model) as model:  # who read it does not show
+        assert model.manifest.provenance is not None
+        assert model.manifest.provenance.dataset == "dataset"
 
 
 def test_validation_split_of_the_set_is_used(tmp_path: Path, colours: Callable[..., Path]) -> None:

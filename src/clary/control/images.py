@@ -17,7 +17,7 @@ from itertools import takewhile
 from typing import Literal
 
 from clary.vision.algorithms.catalog import SPECS
-from clary.vision.base.spec import Spec
+from clary.vision.base.spec import AnySpec
 
 __all__ = [
     "Builtin",
@@ -59,7 +59,7 @@ _VERSION, _PYTHON = re.compile(r"\d[\w.]*"), re.compile(r"py\d+")
 class Builtin:
     """An algorithm of the catalog: its ``spec`` trains, and its artifacts serve."""
 
-    spec: Spec
+    spec: AnySpec
 
     @property
     def name(self) -> str:

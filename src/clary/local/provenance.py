@@ -5,18 +5,19 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from clary.errors import UsageError
 from clary.local.config import RunConfig
 from clary.local.run import Run
 from clary.vision.algorithms import catalog
+from clary.vision.base.hyperparameters import Hyperparameter
+from clary.vision.base.hyperparameters import as_text as text
 from clary.vision.base.jobdir import JobDir
-from clary.vision.base.spec import Hyperparameter
-from clary.vision.base.spec import as_text as text
 from clary.vision.base.types import Dataset, Task
-from clary.vision.datasets.split import split
-from clary.vision.formats import read
+from clary.vision.datasets.reading import ReadingOptions, read
+from clary.vision.datasets.split import SHARE
 
 __all__ = ["Setting", "command", "dataset", "machine", "settings", "text"]
 
@@ -46,9 +47,7 @@ def dataset(run: Run) -> Dataset:
     origin = run.config.get("dataset", {})
     if not origin.get("path"):
         raise UsageError("does not say where the data set is", where=run.path / "config.json")
-    options = _options(run)
-    found = read(origin["path"], task=_task(run.config), labels=origin.get("labels"))
-    found = split(found, validation=float(options.get("validation", 0)), seed=int(options.get("seed", 0)))
+    found = read(Path(origin["path"]), _options(run), task=_task(run.config))
     for name, then in origin.get("counts", {}).items():
         now = found.counts(name) if name in found.splits else []
         if sum(now) != sum(then):
@@ -61,11 +60,13 @@ def _task(config: RunConfig) -> Task:
     return catalog.find(config.get("algorithm", "image-classification")).task
 
 
-def _options(run: Run) -> dict[str, str]:
-    """How the data set was read and split, as the job's own configuration has it."""
+def _options(run: Run) -> ReadingOptions:
+    """How the data set was read and split, as the job's own configuration has it, else as the run's has it."""
     job = JobDir(run.path)
     channels = job.channels if (job.config / "inputdataconfig.json").is_file() else {}
-    return channels["dataset"].options if "dataset" in channels else {}
+    if "dataset" in channels:
+        return ReadingOptions.of(channels["dataset"])
+    return ReadingOptions(run.config.get("dataset", {}).get("labels"), validation=0.0)  # all there is
 
 
 def settings(config: RunConfig) -> list[Setting]:
@@ -95,8 +96,8 @@ def command(run: Run) -> str:
         words += ["--labels", labels]
     if config.get("hyperparameters", {}).get("epochs"):
         words += ["--epochs", text(config["hyperparameters"]["epochs"])]
-    if _options(run).get("validation", "0.2") != "0.2":
-        words += ["--validation", _options(run)["validation"]]
+    if (share := _options(run).validation) not in (None, SHARE):
+        words += ["--validation", str(share)]
     words += ["--seed", text(config.get("seed", 0))]
     if config.get("model"):
         words += ["--model", config["model"]]

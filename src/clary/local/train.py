@@ -17,24 +17,21 @@ from clary.local.config import DatasetConfig, RunConfig
 from clary.local.run import Run
 from clary.local.run_lock import held
 from clary.version import __version__
-from clary.vision import formats
 from clary.vision.algorithms.catalog import find
 from clary.vision.algorithms.joblog import JobLog, Sink
 from clary.vision.base.events import Hook
 from clary.vision.base.files import write_json
-from clary.vision.base.jobdir import DATASET_CONTENT_TYPE, Channel, JobDir
-from clary.vision.base.spec import Spec, as_text
+from clary.vision.base.hyperparameters import Hyperparameters, as_text
+from clary.vision.base.jobdir import Channel, JobDir
+from clary.vision.base.spec import AnySpec
 from clary.vision.base.torch_environment import set_torch_environment
 from clary.vision.base.types import Dataset
-from clary.vision.datasets.split import split
+from clary.vision.datasets.reading import ReadingOptions, read
 
 __all__ = ["train"]
 
 MODEL_CONTENT_TYPE = "application/x-sagemaker-model"
-BATCH = 32  # about; made to divide the set, since an incomplete last batch is left out
 VERSIONS = ("torch", "timm", "openvino", "onnxruntime")
-OWN_NETWORK = ("num_layers", "base_network")  # settings that name a network SageMaker has
-VALIDATION = 0.2  # share of the training pictures held out where a data set brings nothing else to judge by
 
 
 def train(
@@ -71,26 +68,26 @@ def train(
     source = Path(dataset)
     named = [*(settings or {}).items(), *hyperparameters.items(), ("epochs", epochs), ("seed", seed)]
     given = {name: as_text(value) for name, value in named if value is not None}
-    options: dict[str, Any] = {"path": str(source.resolve()), "labels": labels, "validation": validation}
     start = {"model": str(_archive(model))} if model is not None else {}
     if resume:
-        return _run(spec, _earlier(spec, out, given, {**options, **start}), hooks, echo)
-    data = _read(spec, source, labels)
-    if validation is None:
-        options["validation"] = 0.0 if "test" in data.splits else VALIDATION
-    data = split(data, validation=options["validation"], seed=spec["seed"].parse(given.get("seed", "0")))
+        asked = {"path": str(source.resolve()), "labels": labels, "validation": validation, **start}
+        return _run(spec, _earlier(spec, out, given, asked), hooks, echo)
+    options = ReadingOptions(labels, validation, _seed(spec, given))
+    data = _refuse_errors(read(source, options, task=spec.task), source)
+    options = options.settled(data)
     folder = Path(out) if out else _next_folder(source)
     _claim(folder)
-    filled = _settings(spec, data, given)
+    filled = spec.settings_for(given, data)
     checked = spec.parse(filled)
-    channels = {"dataset": _channel(source, options, checked["seed"])}
+    channels = {"dataset": Channel("dataset", source, options.content_type)}
     channels |= {name: Channel(name, Path(path), MODEL_CONTENT_TYPE) for name, path in start.items()}
     job = JobDir.create(folder, filled, channels)
-    write_json(folder / "config.json", {**_config(spec, data, options, dict(checked)), **start})
+    job.dataset = data
+    write_json(folder / "config.json", {**_config(spec, source, data, options, checked), **start})
     return _run(spec, job, hooks, echo)
 
 
-def _run(spec: Spec, job: JobDir, hooks: Sequence[Hook], echo: Sink | None) -> Run:
+def _run(spec: AnySpec, job: JobDir, hooks: Sequence[Hook], echo: Sink | None) -> Run:
     # The tensor library is loaded only now: asking for a wrong setting costs nothing.
     from clary.vision.algorithms.run import run_job
     from clary.vision.artifact.archive import pack
@@ -105,7 +102,7 @@ def _run(spec: Spec, job: JobDir, hooks: Sequence[Hook], echo: Sink | None) -> R
     return Run(job.root)
 
 
-def _earlier(spec: Spec, out: str | Path | None, given: Mapping[str, str], options: Mapping[str, Any]) -> JobDir:
+def _earlier(spec: AnySpec, out: str | Path | None, given: Mapping[str, str], options: Mapping[str, Any]) -> JobDir:
     """The job directory of a run to go on with, untouched. Raises UsageError for anything given that differs."""
     if out is None:
         raise UsageError("a run to resume is not named", hint="give its folder with --out")
@@ -128,13 +125,6 @@ def _earlier(spec: Spec, out: str | Path | None, given: Mapping[str, str], optio
     return job
 
 
-def _channel(source: Path, options: Mapping[str, Any], seed: int) -> Channel:
-    """Our own channel, whose content type says how the data set is to be read."""
-    parameters = {"labels": options["labels"], "validation": options["validation"], "seed": seed}
-    text = "".join(f"; {name}={value}" for name, value in parameters.items() if value is not None)
-    return Channel("dataset", source, f"{DATASET_CONTENT_TYPE}{text}")
-
-
 def _archive(model: str | Path) -> Path:
     """The archive to go on from. Raises UsageError when there is none, or its run has not finished."""
     run = Run(model)
@@ -144,45 +134,18 @@ def _archive(model: str | Path) -> Path:
     return path.resolve()
 
 
-def _read(spec: Spec, source: Path, labels: str | None) -> Dataset:
-    data = formats.read(source, task=spec.task, labels=labels)
+def _seed(spec: AnySpec, given: Mapping[str, str]) -> int:
+    """The seed that also chooses what is held out; 0 for an algorithm without one."""
+    known = [one for one in spec.hyperparameters if one.name == "seed"]
+    return int(known[0].parse(given.get("seed", as_text(known[0].default)))) if known else 0
+
+
+def _refuse_errors(data: Dataset, source: Path) -> Dataset:
     errors = [problem for problem in data.problems if problem.severity == "error"]
     if errors:
         more = f" ({len(errors) - 1} more: `clary data check {source}`)" if len(errors) > 1 else ""
         raise DataError(errors[0].what + more, where=errors[0].where, hint=errors[0].hint)
     return data
-
-
-def _settings(spec: Spec, data: Dataset, given: Mapping[str, str]) -> dict[str, str]:
-    """The user's values over our local defaults over what the data says."""
-    count = len(data.splits["train"])
-    counted = {"num_classes": str(len(data.class_names)), "num_training_samples": str(count)}
-    counted |= {"multi_label": "1"} if data.multi_label else {}
-    defaults = _defaults(spec, given)
-    about = int(defaults.get("mini_batch_size", BATCH))
-    counted["mini_batch_size"] = str(count // max(1, round(count / about)))
-    return {**defaults, **counted, **given}
-
-
-def _defaults(spec: Spec, given: Mapping[str, str]) -> dict[str, str]:
-    """Our own defaults, but for those that do not go together with what is given."""
-    defaults = dict(spec.local_defaults or {})
-    unfit: list[str] = []
-    if "backbone" not in given and not given.keys().isdisjoint(OWN_NETWORK):  # asks for SageMaker's own network
-        unfit += ["backbone", "use_pretrained_model"]
-        unfit += ["neck"] if given.get("base_network") == "vgg-16" else []
-    if "image_shape" in given:  # it was chosen for the usual one
-        unfit += ["resize"]
-    fit = {name: value for name, value in defaults.items() if name not in unfit}
-    if not _pretrained(spec, {**fit, **given}):  # random weights have to be trained, all of them
-        fit = {name: value for name, value in fit.items() if name not in ("freeze", "head_rate_factor")}
-    return fit
-
-
-def _pretrained(spec: Spec, values: Mapping[str, str]) -> bool:
-    parameter = spec["use_pretrained_model"]
-    text = values.get(parameter.name)
-    return bool(parameter.default if text is None else parameter.parse(text))
 
 
 def _next_folder(source: Path) -> Path:
@@ -195,22 +158,24 @@ def _claim(folder: Path) -> None:
         raise UsageError("already exists", where=folder, hint="give another --out, or --resume to go on with it")
 
 
-def _config(spec: Spec, data: Dataset, options: Mapping[str, Any], hyperparameters: Mapping[str, Any]) -> RunConfig:
+def _config(
+    spec: AnySpec, source: Path, data: Dataset, options: ReadingOptions, hyperparameters: Hyperparameters
+) -> RunConfig:
     return {
         "clary": __version__,
         "started": datetime.now().astimezone().isoformat(timespec="seconds"),
         "algorithm": spec.name,
         "dataset": DatasetConfig(
-            path=options["path"],
-            labels=options["labels"],
-            validation=options["validation"],
+            path=str(source.resolve()),
+            labels=options.labels,
+            validation=options.validation,
             format=data.format,
             class_names=list(data.class_names),
             counts={name: data.counts(name) for name in data.splits},
         ),
-        "hyperparameters": hyperparameters,
-        "seed": hyperparameters["seed"],
-        "network": _network(hyperparameters),
+        "hyperparameters": dict(hyperparameters),
+        "seed": options.seed,
+        "network": hyperparameters.network_name(),
         "machine": {
             "system": platform.platform(),
             "python": platform.python_version(),
@@ -219,11 +184,6 @@ def _config(spec: Spec, data: Dataset, options: Mapping[str, Any], hyperparamete
             "versions": {name: version(name) for name in VERSIONS if find_spec(name)},
         },
     }
-
-
-def _network(hyperparameters: Mapping[str, Any]) -> str:
-    named = hyperparameters.get("backbone") or hyperparameters.get("base_network")
-    return str(named or f"resnet{hyperparameters.get('num_layers')}")
 
 
 def _processor() -> str:

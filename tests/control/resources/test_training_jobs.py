@@ -189,6 +189,21 @@ class TestCreate:
                 "The channel name train_0 is that of a pipe of the channel train",
             ),
             (("InputDataConfig",), [channel("..", "s3://bucket/train/")], "begins with a dot"),
+            (
+                ("InputDataConfig",),
+                [channel("train", ContentType="application/x-image")],
+                "^The validation channel is missing; this algorithm needs the channels train and validation$",
+            ),
+            (
+                ("InputDataConfig",),
+                [channel("train", ContentType="text/csv"), channel("validation", ContentType="text/csv")],
+                "^The train channel has the content type `text/csv`, which is not read here; use one of app",
+            ),
+            (
+                ("InputDataConfig",),
+                [channel(name, ContentType="image/png", InputMode="Pipe") for name in ("train", "validation")],
+                "^The train channel is in Pipe mode; image/png is read in File mode$",
+            ),
             (("EnableManagedSpotTraining",), True, "Invalid MaxWaitTimeInSeconds"),
             (("Tags",), [{"Key": "a", "Value": "b"}] * 2, "Duplicate tag keys"),
             (

@@ -21,7 +21,7 @@ from clary.vision.algorithms.joblog import JobLog
 from clary.vision.algorithms.run import main, run_job
 from clary.vision.base.events import BatchEnd, Hook
 from clary.vision.base.jobdir import JobDir
-from clary.vision.base.spec import Spec
+from clary.vision.base.spec import AnySpec
 from clary.vision.inference.predictor import load
 from clary.vision.training.stopping import StopRequest
 
@@ -58,7 +58,7 @@ class Finished:
         return (self.job.model / "model.safetensors").read_bytes()
 
 
-def run(spec: Spec, job: JobDir) -> Finished:
+def run(spec: AnySpec, job: JobDir) -> Finished:
     lines: list[str] = []
     run_job(spec, job, JobLog(echo=lines.append))
     return Finished(job, lines)
@@ -68,7 +68,7 @@ def run(spec: Spec, job: JobDir) -> Finished:
 class AlgorithmContract:
     """``spec`` and ``make_job`` are what a member gives; its job trains for four steps or so, within seconds."""
 
-    spec: ClassVar[Spec]
+    spec: ClassVar[AnySpec]
 
     @classmethod
     def make_job(cls, root: Path) -> JobDir:

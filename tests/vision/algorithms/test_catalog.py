@@ -7,8 +7,9 @@ import sys
 
 import pytest
 
-from clary.errors import UsageError
-from clary.vision.algorithms.catalog import SPECS, find
+from clary.errors import AlgorithmError, UsageError
+from clary.vision.algorithms.catalog import SPECS, find, train_function
+from clary.vision.base.hyperparameters import Hyperparameters
 from clary.vision.base.spec import Spec
 
 HEAVY = ("torch", "torchvision", "timm", "openvino", "onnx", "onnxruntime", "matplotlib", "jinja2", "starlette")
@@ -49,6 +50,19 @@ def test_unknown_algorithm_is_one_line(name: str) -> None:
     with pytest.raises(UsageError) as caught:
         find(name)
     assert str(caught.value).startswith(f"unknown algorithm `{name}`; choose one of `image-classification`")
+
+
+def test_what_trains_is_found_by_its_name() -> None:
+    from clary.vision.algorithms.image_classification.train import train
+
+    assert train_function(find("classification")) is train
+
+
+@pytest.mark.parametrize("name", ["clary.errors:nothing", "clary errors", "clary.errors:"])
+def test_a_spec_that_names_no_function_is_one_line(name: str) -> None:
+    spec = Spec("other", "classification", name, Hyperparameters, (), ())
+    with pytest.raises(AlgorithmError, match="which trains other, is not there"):
+        train_function(spec)
 
 
 def test_members_are_specs_of_different_names() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from clary.errors import HyperparameterError
 from clary.vision.algorithms.image_classification.spec import SPEC
-from clary.vision.base.spec import TunableRange
+from clary.vision.base.hyperparameters import TunableRange
 
 REQUIRED = {"num_classes": "10", "num_training_samples": "500"}
 UNIT = (["0", "1", "0.5", "1e-8", "1.0", ".25"], ["-0.1", "1.1", "nan", "inf", "", "a", "1_0", "0,5"])

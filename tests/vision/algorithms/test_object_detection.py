@@ -12,9 +12,9 @@ import torch
 from PIL import Image
 
 from clary.errors import CustomerError, DataError
-from clary.vision.algorithms.catalog import find
 from clary.vision.algorithms.joblog import JobLog
 from clary.vision.algorithms.object_detection import data
+from clary.vision.algorithms.object_detection.spec import SPEC
 from clary.vision.algorithms.object_detection.train import _optimizer
 from clary.vision.algorithms.run import run_job
 from clary.vision.base import imaging
@@ -25,7 +25,6 @@ from clary.vision.models.detector import build_detector, describe_detector, grid
 
 from .contract import AlgorithmContract, Finished, run
 
-SPEC = find("object-detection")
 SETTINGS = {
     "num_classes": "2",
     "num_training_samples": "9",

@@ -15,16 +15,15 @@ from clary.errors import CustomerError, DataError
 from clary.vision.algorithms import recipe
 from clary.vision.algorithms.joblog import JobLog
 from clary.vision.algorithms.object_detection import data
-from clary.vision.algorithms.object_detection.spec import SPEC
+from clary.vision.algorithms.object_detection.spec import SPEC, DetectionHyperparameters
 from clary.vision.base.jobdir import Channel, JobDir
-from clary.vision.base.spec import Hyperparameters
 from clary.vision.base.types import Blob, Box, Dataset, Sample
 from clary.vision.models.anchors import Anchors, Level
 
 GRIDS = [(8, 8), (4, 4), (2, 2)]
 
 
-def settings(**texts: str) -> Hyperparameters:
+def settings(**texts: str) -> DetectionHyperparameters:
     chosen = {"num_classes": "2", "num_training_samples": "4", "mini_batch_size": "2", "label_width": "12"}
     return SPEC.parse({**chosen, **texts})
 

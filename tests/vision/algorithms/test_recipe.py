@@ -15,16 +15,18 @@ import clary
 from clary.errors import CustomerError
 from clary.vision.algorithms import recipe
 from clary.vision.algorithms.catalog import find
+from clary.vision.algorithms.hyperparameters import TrainingHyperparameters
 from clary.vision.algorithms.joblog import JobLog
-from clary.vision.base.spec import Hyperparameters
 from clary.vision.base.types import Blob, Dataset, Problem, Sample
 
 REQUIRED = {"num_classes": "3", "num_training_samples": "10"}
 ALGORITHMS = ("image-classification", "object-detection", "semantic-segmentation")
 
 
-def settings(algorithm: str = "semantic-segmentation", **texts: str) -> Hyperparameters:
-    return find(algorithm).parse({**REQUIRED, **texts})
+def settings(algorithm: str = "semantic-segmentation", **texts: str) -> TrainingHyperparameters:
+    found = find(algorithm).parse({**REQUIRED, **texts})
+    assert isinstance(found, TrainingHyperparameters)
+    return found
 
 
 @pytest.fixture

@@ -17,9 +17,8 @@ from clary.errors import CustomerError, DataError
 from clary.vision.algorithms import recipe
 from clary.vision.algorithms.joblog import JobLog
 from clary.vision.algorithms.semantic_segmentation import data
-from clary.vision.algorithms.semantic_segmentation.spec import SPEC
+from clary.vision.algorithms.semantic_segmentation.spec import SPEC, SegmentationHyperparameters
 from clary.vision.base.jobdir import Channel, JobDir
-from clary.vision.base.spec import Hyperparameters
 from clary.vision.base.types import Blob, Dataset, Sample
 from clary.vision.formats._masks import mask_png, value_table
 
@@ -27,7 +26,7 @@ COLUMNS, ROWS = 64, 32
 CHANNELS = ("train", "train_annotation", "validation", "validation_annotation")
 
 
-def settings(**texts: str) -> Hyperparameters:
+def settings(**texts: str) -> SegmentationHyperparameters:
     """64 classes, so that a mask can number its columns; crops of 32, nothing random but place and mirror."""
     chosen = {
         "num_classes": "64",
@@ -73,14 +72,14 @@ def dataset(tmp_path: Path) -> Callable[..., Dataset]:
     return make
 
 
-def batches(dataset: Dataset, hp: Hyperparameters, place: int) -> list[tuple[np.ndarray, np.ndarray]]:
+def batches(dataset: Dataset, hp: SegmentationHyperparameters, place: int) -> list[tuple[np.ndarray, np.ndarray]]:
     """Pictures and masks of several epochs, of the train (0) or the validation (1) loader."""
     loader = data.loaders(dataset, hp)[place]
     assert loader is not None
     return [(batch.images, batch.targets) for epoch in range(3) for batch in loader.epoch(epoch)]
 
 
-def pairs(dataset: Dataset, hp: Hyperparameters, place: int = 0) -> list[tuple[np.ndarray, np.ndarray]]:
+def pairs(dataset: Dataset, hp: SegmentationHyperparameters, place: int = 0) -> list[tuple[np.ndarray, np.ndarray]]:
     return [pair for images, masks in batches(dataset, hp, place) for pair in zip(images, masks, strict=True)]
 
 
@@ -287,7 +286,7 @@ def without_map(job: JobDir) -> JobDir:
     return job
 
 
-def loaded(job: JobDir, hp: Hyperparameters) -> tuple[Dataset, list[str]]:
+def loaded(job: JobDir, hp: SegmentationHyperparameters) -> tuple[Dataset, list[str]]:
     lines: list[str] = []
     return data.load_dataset(job, hp, JobLog(echo=lines.append)), lines
 

@@ -8,7 +8,7 @@ import pytest
 
 from clary.errors import HyperparameterError
 from clary.vision.algorithms.semantic_segmentation.spec import SPEC
-from clary.vision.base.spec import TunableRange
+from clary.vision.base.hyperparameters import TunableRange
 
 REQUIRED = {"num_classes": "21", "num_training_samples": "1464"}
 UNIT = (["0", "1", "0.5", "1e-8", ".25"], ["-0.1", "1.1", "nan", "inf", "", "a"])

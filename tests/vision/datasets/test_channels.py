@@ -12,6 +12,7 @@ from clary.vision.base.jobdir import DATASET_CONTENT_TYPE, Channel, JobDir
 from clary.vision.base.recordio import frame
 from clary.vision.base.types import Blob, Box, Dataset, Sample, Task
 from clary.vision.datasets import channels
+from clary.vision.datasets.reading import ReadingOptions, read
 from clary.vision.formats import FORMATS, Format
 from clary.vision.formats._masks import mask_png
 
@@ -263,6 +264,16 @@ class TestOwnChannel:
         with pytest.raises(CustomerError) as caught:
             self.load(data / "train", options)
         assert said in str(caught.value)
+
+    def test_what_was_read_already_is_taken(self, data: Path) -> None:
+        channel = Channel("dataset", data / "train", DATASET_CONTENT_TYPE)
+        made = JobDir.create(data.parent / "job", {}, {"dataset": channel})
+        made.dataset = read(data / "train", ReadingOptions(validation=0.5), task="classification")
+        found = channels.load(made, num_classes=2)
+        assert found.splits == made.dataset.splits
+        assert found.root == made.data / "dataset"
+        with pytest.raises(CustomerError, match="num_classes is 3"):  # and looked at as closely
+            channels.load(made, num_classes=3)
 
     def test_a_folder_that_has_gone(self, tmp_path: Path) -> None:
         with pytest.raises(CustomerError, match="The dataset channel has no data"):

@@ -30,7 +30,7 @@ from clary.vision.training.checkpoint import Checkpoints, Progress
 from clary.vision.training.loop import Training, fit
 from clary.vision.training.objectives.base import MetricAccumulator, Objective, TallyAccumulator
 from clary.vision.training.objectives.classification import ClassificationObjective
-from clary.vision.training.optim import make_optimizer
+from clary.vision.training.optim import UpdateRule, make_optimizer
 from clary.vision.training.records import MetricsFile
 from clary.vision.training.schedules import Schedule, cosine, factor
 from clary.vision.training.stopping import EarlyStopping, StopRequest
@@ -171,7 +171,7 @@ class Setting:
         return Training(
             network=network,
             objective=ClassificationObjective(multi_label=self.multi_label),
-            optimizer=make_optimizer(network, self.hp, network.head),
+            optimizer=make_optimizer(network, UpdateRule(**self.hp), network.head),
             schedule=self.schedule or Schedule(lambda step: self.hp["learning_rate"]),
             train=self._loader(SAMPLES, shuffle=True, seed=self.seed),
             validation=self._loader(7, shuffle=False, seed=1) if self.validation else None,

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from clary.vision.training.optim import make_optimizer, rescale_momentum, set_rate
+from clary.vision.training.optim import UpdateRule, make_optimizer, rescale_momentum, set_rate
 from clary.vision.training.rmsprop import GravesRMSprop
 from clary.vision.training.schedules import Schedule, factor
 
@@ -49,7 +49,7 @@ def walked(hp: dict[str, Any], schedule: Schedule, name: str = "head.weight", fa
     """The path of one parameter, as the loop drives the optimizer, and the gradients it was given."""
     torch.manual_seed(0)
     net = Net().double()
-    optimizer = make_optimizer(net, hp, net.head)
+    optimizer = make_optimizer(net, UpdateRule(**hp), net.head)
     parameter = dict(net.named_parameters())[name]
     given = gradients(parameter.shape)
     path = [parameter.detach().numpy().copy()]
@@ -262,7 +262,7 @@ def test_head_has_its_own_rate_through_every_change() -> None:
 def test_frozen_parameters_are_left_out() -> None:
     net = Net()
     net.conv.requires_grad_(False)
-    optimizer = make_optimizer(net, HP, net.head)
+    optimizer = make_optimizer(net, UpdateRule(**HP), net.head)
     inside = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
     assert inside == {id(p) for p in (net.norm.weight, net.norm.bias, net.head.weight, net.head.bias)}
 
@@ -272,7 +272,7 @@ def test_frozen_parameters_are_left_out() -> None:
 def test_settings_at_their_limits_make_an_optimizer(optimizer: str, momentum: float) -> None:
     net = Net()
     hp = HP | {"optimizer": optimizer, "momentum": momentum, "eps": 0.0, "gamma": 1.0, "weight_decay": 1.0}
-    make_optimizer(net, hp | {"learning_rate": 0.0, "beta_1": 0.0, "beta_2": 0.0}, net.head)
+    make_optimizer(net, UpdateRule(**(hp | {"learning_rate": 0.0, "beta_1": 0.0, "beta_2": 0.0})), net.head)
 
 
 def test_velocity_is_left_alone_where_the_rate_ends_at_zero() -> None:
@@ -284,7 +284,7 @@ def test_velocity_is_left_alone_where_the_rate_ends_at_zero() -> None:
 
 def test_rescaling_concerns_momentum_of_sgd_only() -> None:
     net = Net()
-    optimizer = make_optimizer(net, HP | {"optimizer": "adam"}, net.head)
+    optimizer = make_optimizer(net, UpdateRule(**(HP | {"optimizer": "adam"})), net.head)
     net.head.weight.grad = torch.ones_like(net.head.weight)
     optimizer.step()
     before: Tensor = optimizer.state[net.head.weight]["exp_avg"].clone()

@@ -10,7 +10,7 @@ from typing import Any
 
 from clary.control.images import Builtin, Command, Script, Unavailable, built_in_images, program_of
 from clary.errors import CustomerError
-from clary.vision.base.spec import Spec
+from clary.vision.base.spec import AnySpec
 
 __all__ = ["Builtin", "Command", "resolve", "spec_of"]
 
@@ -41,7 +41,7 @@ def resolve(specification: Mapping[str, Any]) -> Builtin | Command:
     return program
 
 
-def spec_of(specification: Mapping[str, Any]) -> Spec | None:
+def spec_of(specification: Mapping[str, Any]) -> AnySpec | None:
     """The built-in algorithm an AlgorithmSpecification names, None for any other program. Raises CustomerError."""
     program = resolve(specification)
     return program.spec if isinstance(program, Builtin) else None

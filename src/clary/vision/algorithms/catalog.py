@@ -2,19 +2,53 @@
 
 from __future__ import annotations
 
-from clary.errors import UsageError
+from collections.abc import Sequence
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Any, Protocol
+
+from clary.errors import AlgorithmError, UsageError
 from clary.registry import Registry
-from clary.vision.base.spec import Spec
+from clary.vision.base.jobdir import JobDir
+from clary.vision.base.spec import AnySpec
 
-__all__ = ["SPECS", "find"]
+if TYPE_CHECKING:
+    from clary.vision.algorithms.joblog import JobLog
+    from clary.vision.base.events import Hook
+    from clary.vision.training.stopping import StopRequest
 
-SPECS: Registry[Spec] = Registry("algorithms", "clary.vision.algorithms", "SPEC", submodule="spec")
+__all__ = ["SPECS", "Train", "find", "train_function"]
+
+SPECS: Registry[AnySpec] = Registry("algorithms", "clary.vision.algorithms", "SPEC", submodule="spec")
 
 
-def find(name: str) -> Spec:
+class Train(Protocol):
+    """What a spec's ``train`` names: trains on the job's channels and leaves the model in ``job.model``.
+
+    ``hp`` is of the spec's class. Goes on from a checkpoint when there is one. Raises CustomerError for data or
+    settings that cannot be used, DivergedError, InterruptedRun after ``stop``.
+    """
+
+    def __call__(self, job: JobDir, hp: Any, log: JobLog, hooks: Sequence[Hook], stop: StopRequest) -> object: ...
+
+
+def find(name: str) -> AnySpec:
     """The spec called ``name`` or one of its aliases. Raises UsageError naming those that exist."""
     for spec in SPECS:
         if name == spec.name or name in spec.aliases:
             return spec
     known = ", ".join(f"`{spec.name}`" for spec in SPECS)
     raise UsageError(f"unknown algorithm `{name}`", hint=f"choose one of {known}")
+
+
+def train_function(spec: AnySpec) -> Train:
+    """The function that trains, with all it imports.
+
+    Raises ImportError where an extra is not installed, AlgorithmError where the spec names no function.
+    """
+    try:
+        train: Train = resolve_name(spec.train)
+    except (AttributeError, ValueError) as error:
+        raise AlgorithmError(f"`{spec.train}`, which trains {spec.name}, is not there ({error})") from error
+    if not callable(train):  # `package.module:` is the module
+        raise AlgorithmError(f"`{spec.train}`, which trains {spec.name}, is not there (it is no function)")
+    return train

@@ -48,6 +48,7 @@ class EarlierModel:
         own = network.state_dict()
         fitting = {name: t for name, t in self.state.items() if name in own and own[name].shape == t.shape}
         before = int(self.network["num_classes"])
+        # The guide asks for the same number of classes; to go on to others is ours, and worth a line in the log.
         if len(fitting) < len(own):
             if before == num_classes:
                 first = next(name for name in own if name not in fitting)
@@ -66,7 +67,7 @@ def earlier_model(job: JobDir, log: JobLog) -> EarlierModel | None:
     if channel is None:
         return None
     log.info("Start training from the model in the model channel.")
-    with open_model(_archive(channel.path)) as model:
+    with open_model(_archive(channel.path)) as model:  # a folder that goes with the block: weights are read in it
         return EarlierModel(model.manifest, load_file(model.folder / WEIGHTS))
 
 

@@ -18,7 +18,7 @@ Sink = Callable[[str], None]
 def print_line(line: str) -> None:
     """To standard output at once: whoever follows the job reads line by line."""
     sys.stdout.write(line + "\n")
-    sys.stdout.flush()
+    sys.stdout.flush()  # to a pipe Python writes in blocks of 8 KiB, minutes of a job's log
 
 
 class JobLog:

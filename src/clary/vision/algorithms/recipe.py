@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 
 from clary.errors import CustomerError, DataError, ImageError
 from clary.version import __version__
+from clary.vision.algorithms.hyperparameters import TrainingHyperparameters
 from clary.vision.algorithms.joblog import JobLog
 from clary.vision.artifact.manifest import Provenance
 from clary.vision.base import imaging
@@ -22,7 +23,6 @@ from clary.vision.base.events import Hook
 from clary.vision.base.files import write_bytes
 from clary.vision.base.imaging import Preprocess
 from clary.vision.base.jobdir import JobDir
-from clary.vision.base.spec import Hyperparameters
 from clary.vision.base.types import Blob, Dataset
 from clary.vision.datasets.loader import Loader
 from clary.vision.training.checkpoint import Checkpoints
@@ -52,24 +52,24 @@ EXAMPLES = 4  # pictures on which the engines are compared with eager torch
 Made = TypeVar("Made")
 
 
-def early_stopping(hp: Hyperparameters) -> EarlyStopping | None:
+def early_stopping(hp: TrainingHyperparameters) -> EarlyStopping | None:
     """The rule that the hyperparameters ask for, None without one."""
     if not hp.early_stopping:
         return None
     return EarlyStopping(hp.early_stopping_min_epochs, hp.early_stopping_patience, hp.early_stopping_tolerance)
 
 
-def precision(hp: Hyperparameters) -> str:
+def precision(hp: TrainingHyperparameters) -> str:
     """`precision_dtype=float16` asks for half precision; here that is bf16, which needs no loss scaling."""
-    return "bf16" if hp.get("precision_dtype") == "float16" and "precision" not in hp.given else str(hp.precision)
+    return "bf16" if hp.get("precision_dtype") == "float16" and "precision" not in hp.given else hp.precision
 
 
-def fingerprint(hp: Hyperparameters, dataset: Dataset) -> dict[str, Any]:
+def fingerprint(hp: TrainingHyperparameters, dataset: Dataset) -> dict[str, Any]:
     """What a resumed run must share with the one it goes on from."""
     return {**hp, "class_names": dataset.class_names, "pictures": _counts(dataset)}
 
 
-def provenance(hp: Hyperparameters, dataset: Dataset) -> Provenance:
+def provenance(hp: TrainingHyperparameters, dataset: Dataset) -> Provenance:
     """Where a model comes from, for its manifest."""
     return Provenance(
         clary=__version__,
@@ -83,7 +83,7 @@ def provenance(hp: Hyperparameters, dataset: Dataset) -> Provenance:
 
 def assemble(
     job: JobDir,
-    hp: Hyperparameters,
+    hp: TrainingHyperparameters,
     dataset: Dataset,
     *,
     network: nn.Module,
@@ -119,13 +119,14 @@ def saver(network: nn.Module, path: Path) -> Callable[[], Path]:
 
     def keep() -> Path:
         state = network.state_dict()
+        # Contiguous: safetensors refuses channels-last tensors, which is how networks are trained on processors.
         write_bytes(path, save({name: value.detach().cpu().contiguous() for name, value in state.items()}))
         return path
 
     return keep
 
 
-def check_batch(dataset: Dataset, hp: Hyperparameters) -> None:
+def check_batch(dataset: Dataset, hp: TrainingHyperparameters) -> None:
     """Raises CustomerError for fewer training pictures than a step takes."""
     if len(dataset.splits["train"]) < hp.mini_batch_size:
         raise CustomerError("The number of input images must be bigger or equal to the mini_batch_size.")
@@ -134,7 +135,7 @@ def check_batch(dataset: Dataset, hp: Hyperparameters) -> None:
 def cache_budgets(dataset: Dataset) -> tuple[int, int]:
     """Bytes for decoded pictures of the train and of the validation split: CACHE_BYTES, shared by their sizes."""
     train, validation = (len(dataset.splits.get(name, ())) for name in ("train", "validation"))
-    first = CACHE_BYTES * train // (train + validation)
+    first = CACHE_BYTES * train // (train + validation)  # each image is used once an epoch, in either split
     return first, CACHE_BYTES - first
 
 
@@ -170,6 +171,7 @@ def try_out(network: nn.Module, name: str, height: int, width: int, setting: str
     """Pass one picture through. Raises CustomerError: some backbones take one size only, others none so small."""
     try:
         with torch.inference_mode():
+            # In eval: one image alone has no variance, and batch normalisation of a 1 x 1 map would refuse it.
             network.eval()(torch.zeros(1, height, width, 3, dtype=torch.uint8))
     except (AssertionError, RuntimeError, ValueError) as error:
         raise CustomerError(

@@ -8,36 +8,37 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 
 from clary.errors import AlgorithmError, ClaryError, CustomerError, InterruptedRun, UsageError
-from clary.vision.algorithms.catalog import find
+from clary.vision.algorithms.catalog import find, train_function
 from clary.vision.algorithms.hooks import load_hooks
 from clary.vision.algorithms.joblog import JobLog
 from clary.vision.base.events import Hook
+from clary.vision.base.hyperparameters import Hyperparameters, as_text
 from clary.vision.base.jobdir import JobDir
-from clary.vision.base.spec import Hyperparameters, Spec, as_text
+from clary.vision.base.spec import AnySpec
 from clary.vision.training.stopping import StopRequest, on_signals
 
 __all__ = ["main", "run_job"]
 
 
 def run_job(
-    spec: Spec, job: JobDir, log: JobLog, hooks: Sequence[Hook] = (), stop: StopRequest | None = None
+    spec: AnySpec, job: JobDir, log: JobLog, hooks: Sequence[Hook] = (), stop: StopRequest | None = None
 ) -> Hyperparameters:
     """Check the hyperparameters and train. Leaves the failure note before an error goes on to the caller.
 
     ``hooks`` are told first, then those of other distributions (``algorithms.hooks``).
     """
     stop = stop or StopRequest()
-    job.failure.unlink(missing_ok=True)  # of an earlier try
+    job.failure.unlink(missing_ok=True)  # of an earlier try: who watches the job would take it for this one's
     try:
         _log_configuration(spec, job, log)
         _log_pipes(job, log)
         hp = spec.parse(job.hyperparameters)
-        recipe = import_module(f"clary.vision.algorithms.{spec.name.replace('-', '_')}.train")
+        train = train_function(spec)
+        # Only now: a Ctrl-C during the seconds in which libraries are imported ends the process at once.
         with on_signals(stop):
-            recipe.train(job, hp, log, [*hooks, *load_hooks(job, log)], stop)
+            train(job, hp, log, [*hooks, *load_hooks(job, log)], stop)
     except InterruptedRun as stopped:
         log.info(str(stopped))
         raise
@@ -67,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _named(arguments: Sequence[str]) -> Spec:
+def _named(arguments: Sequence[str]) -> AnySpec:
     if len(arguments) != 1:
         raise UsageError(f"{len(arguments)} arguments are given", hint="give one, the name of an algorithm")
     return find(arguments[0])
@@ -82,8 +83,9 @@ def _report(error: ClaryError, job: JobDir, log: JobLog) -> None:
         job.fail(f"AlgorithmError: {error}, exit code: {error.exit_code}")
 
 
-def _log_configuration(spec: Spec, job: JobDir, log: JobLog) -> None:
+def _log_configuration(spec: AnySpec, job: JobDir, log: JobLog) -> None:
     """The three lines every container prints first, the maps in Python's notation."""
+    # Extensions are left out: this is the file that is packed with the original container.
     defaults = {h.name: as_text(h.default) for h in spec.hyperparameters if h.default is not None and not h.extension}
     given: Mapping[str, str] = job.hyperparameters
     log.info(f"Reading default configuration from {spec.name}/default-input.json: {defaults}")

@@ -32,6 +32,7 @@ class Telemetry(Hook):
     def on_start(self, event: RunStart) -> None:
         self._setup = time.time() - self._started
         self._total = event.first_step
+        # Of a resumed job: its counters go on from what the earlier process did, as if there had been one.
         self._most = event.steps_per_epoch if event.first_epoch else 0
         self._batches = event.first_step - event.first_epoch * event.steps_per_epoch
         self._print({"Meta": "init_train_data_iter"}, self._counters(event.first_epoch))
@@ -70,4 +71,4 @@ class Telemetry(Hook):
         }
         self._mark = now
         self._log.raw(f"#metrics {json.dumps(told)}")
-        self._log.raw("")
+        self._log.raw("")  # seen in the logs of real jobs, after each of these lines

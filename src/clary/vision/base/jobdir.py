@@ -19,10 +19,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from clary.errors import CustomerError, UsageError
 from clary.vision.base.files import write_json, write_text
+
+if TYPE_CHECKING:
+    from clary.vision.base.types import Dataset
 
 __all__ = ["DATASET_CONTENT_TYPE", "Channel", "JobDir", "media_type"]
 
@@ -58,7 +61,11 @@ def media_type(text: str) -> tuple[str, dict[str, str]]:
 
 
 class JobDir:
-    """The paths of a job directory, and what its configuration files say."""
+    """The paths of a job directory, and what its configuration files say.
+
+    ``dataset`` is what our own channel holds, where whoever starts the job in this process has read it already: a
+    folder of 20,000 images takes half a second to read, COCO's annotations longer.
+    """
 
     def __init__(self, root: Path | str) -> None:
         self.root = Path(root)
@@ -69,6 +76,7 @@ class JobDir:
         self.output = self.root / "output"
         self.failure = self.output / "failure"
         self.metrics = self.root / "metrics.jsonl"
+        self.dataset: Dataset | None = None
 
     @classmethod
     def from_environment(cls) -> JobDir:

@@ -24,7 +24,7 @@ BOX_AUGMENTATIONS = ("ssd", "gentle")
 WHOLE = np.array([0.0, 0.0, 1.0, 1.0])
 
 MAX_PADDING = 4.0  # sides of the padded picture to those of the picture
-LEAST_PADDING = 1.05
+LEAST_PADDING = 1.05  # a narrower margin teaches nothing
 SAMPLERS = (0.1, 0.3, 0.5, 0.7, 0.9)  # least overlap of crop and object
 TRIALS = 25
 SCALES, ASPECTS = (0.3, 1.0), (0.5, 2.0)
@@ -156,6 +156,7 @@ def random_distortion(pixels: np.ndarray, random: np.random.Generator) -> np.nda
     contrast = 1 + (random.uniform(-CONTRAST, CONTRAST) if random.random() < 0.5 else 0.0)
     if any(offsets):
         hls = cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2HLS)
+        # OpenCV's hue of 8-bit pictures is in half degrees, 0 to 180.
         for channel, (offset, top) in enumerate(zip(offsets, (180, 255, 255), strict=True)):
             hls[..., channel] = cv2.LUT(hls[..., channel], np.clip(np.arange(256) + offset, 0, top).astype(np.uint8))
         pixels = cv2.cvtColor(hls, cv2.COLOR_HLS2RGB)

@@ -1,28 +1,24 @@
 """The input channels of a training job as one data set.
 
 Two ways in: our own channel (any name, content type DATASET_CONTENT_TYPE, conventionally ``dataset``) holds a data
-set in any layout of ``clary.vision.formats``, its reading options being parameters of the content type; otherwise
+set in any layout, its ``ReadingOptions`` being parameters of the content type; otherwise
 ``train``, ``validation`` and their companions are read by the format that declares their content type.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from clary.errors import CustomerError, DataError
-from clary.vision import formats
-from clary.vision.base.jobdir import DATASET_CONTENT_TYPE, Channel, JobDir, media_type
+from clary.vision.base.channels import MODEL, is_dataset, kind_of, not_in_this_mode, not_read, require
+from clary.vision.base.jobdir import Channel, JobDir
 from clary.vision.base.types import Dataset, Task
-from clary.vision.datasets.split import split
+from clary.vision.datasets.reading import ReadingOptions, read
 from clary.vision.formats import FORMATS, Format
 from clary.vision.formats._classes import names_up_to
 
 __all__ = ["load"]
-
-OPTIONS = ("labels", "seed", "validation")  # of our own channel
-VALIDATION = 0.2  # fraction taken from train where our own channel has no validation split and names none
 
 
 def load(
@@ -40,12 +36,13 @@ def load(
     the channels that must be there unless our own is. Raises CustomerError for a channel that is missing, empty or
     of a content type no format takes, and for data that no run can use.
     """
-    channels = {name: channel for name, channel in job.channels.items() if name != "model"}
-    own = [c for c in channels.values() if c.name == "dataset" or _kind(c) == DATASET_CONTENT_TYPE]
+    channels = {name: channel for name, channel in job.channels.items() if name != MODEL}
+    own = [channel for channel in channels.values() if is_dataset(channel)]
     if own:
-        dataset = _own(own[0], task)
+        # What was handed over keeps the channel's name: a manifest does not tell who read the folder.
+        dataset = replace(job.dataset, root=own[0].path) if job.dataset else _own(own[0], task)
     else:
-        _check_presence(channels, required)
+        require(channels, required)
         reader = _reader(channels, task)
         _check_modes(channels, reader)
         dataset = reader.read_channels(channels, task=task, num_classes=num_classes, multi_label=multi_label)
@@ -55,50 +52,19 @@ def load(
     return replace(dataset, class_names=names_up_to(num_classes, dataset.class_names))
 
 
-def _kind(channel: Channel) -> str:
-    return media_type(channel.content_type)[0]
-
-
 def _own(channel: Channel, task: Task) -> Dataset:
-    options = channel.options
-    unknown = sorted(options.keys() - set(OPTIONS))
-    if unknown:
-        what = f"The {channel.name} channel has the option `{unknown[0]}`, which is not known"
-        raise CustomerError(what, hint=f"use {', '.join(OPTIONS)}")
     if not channel.path.is_dir():
         raise CustomerError(f"The {channel.name} channel has no data", hint="point it at a folder")
-    dataset = formats.read(channel.path, task=task, labels=options.get("labels"))
-    fraction, seed = options.get("validation", str(VALIDATION)), options.get("seed", "0")
-    if not re.fullmatch(r"[0-9]{1,18}", seed):
-        raise _bad_option(channel, "seed", "a whole number from 0")
-    try:
-        return split(dataset, validation=float(fraction), seed=int(seed))
-    except ValueError:
-        raise _bad_option(channel, "validation", "a number") from None
-
-
-def _bad_option(channel: Channel, name: str, wanted: str) -> CustomerError:
-    found = f"is `{channel.options[name]}`, which is not {wanted}"
-    return CustomerError(f"The option `{name}` of the {channel.name} channel {found}")
-
-
-def _check_presence(channels: Mapping[str, Channel], required: Sequence[str]) -> None:
-    missing = [name for name in required if name not in channels]
-    if missing:
-        names = " and ".join(missing)
-        what = f"The {names} channel{'s are' if len(missing) > 1 else ' is'} missing"
-        raise CustomerError(what, hint=f"this algorithm needs the channels {' and '.join(required)}")
+    return read(channel.path, ReadingOptions.of(channel), task=task)
 
 
 def _reader(channels: Mapping[str, Channel], task: Task) -> Format:
     """The format for the task that takes the content types of all channels and the way they are laid out."""
     readers = [format for format in FORMATS if task in format.tasks]
     for channel in channels.values():
-        if _kind(channel) and not any(_kind(channel) in format.content_types for format in readers):
-            known = sorted({kind for format in readers for kind in format.content_types})
-            what = f"The {channel.name} channel has the content type `{_kind(channel)}`, which is not read here"
-            raise CustomerError(what, hint=f"use one of {', '.join([*known, DATASET_CONTENT_TYPE])}")
-    kinds = {_kind(channel) for channel in channels.values()} - {""}
+        if kind_of(channel) and not any(kind_of(channel) in format.content_types for format in readers):
+            raise not_read(channel, {kind for format in readers for kind in format.content_types})
+    kinds = {kind_of(channel) for channel in channels.values()} - {""}
     found = [f for f in readers if f.content_types and kinds <= set(f.content_types) and f.takes(channels)]
     if found:
         modes = {channel.input_mode for channel in channels.values()}
@@ -113,15 +79,14 @@ def _reader(channels: Mapping[str, Channel], task: Task) -> Format:
 
 
 def _described(channel: Channel) -> str:
-    kind = _kind(channel) or "(none)"
+    kind = kind_of(channel) or "(none)"
     return f"{kind} in Pipe mode, wrapper {channel.record_wrapper}" if channel.input_mode == "Pipe" else kind
 
 
 def _check_modes(channels: Mapping[str, Channel], reader: Format) -> None:
     for channel in channels.values():
         if channel.input_mode not in reader.input_modes:
-            what = f"The {channel.name} channel is in {channel.input_mode} mode"
-            raise CustomerError(what, hint=f"{_kind(channel) or reader.name} is read in {reader.input_modes[0]} mode")
+            raise not_in_this_mode(channel, kind_of(channel) or reader.name, reader.input_modes[0])
         if channel.input_mode != "Pipe" and not channel.path.is_dir():
             raise CustomerError(f"The {channel.name} channel has no data", hint="check what it points at")
 

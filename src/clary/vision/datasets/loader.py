@@ -64,6 +64,7 @@ class ImageCache:
         kept = self._kept[index]
         if kept is not None:
             return kept
+        # Outside the lock, so that threads decode at once; that two may decode the same picture costs once only.
         pixels = self._decode(self._samples[index])
         with self._lock:
             if self._kept[index] is None and pixels.nbytes <= self._room:
@@ -149,7 +150,7 @@ class Loader:
             try:
                 for number in numbers:
                     pending.append(threads.submit(self._batch, epoch, self._indices(order, number)))
-                    if len(pending) > PREFETCH:
+                    if len(pending) > PREFETCH:  # results in order of submission: threads must not change an epoch
                         yield pending.popleft().result()
                 while pending:
                     yield pending.popleft().result()
@@ -167,7 +168,9 @@ class Loader:
 
     def _batch(self, epoch: int, indices: np.ndarray) -> Batch:
         transformed = [
-            self._transform(self._images[i], self._targets[i], random_of(self._seed, epoch, int(i))) for i in indices
+            # A generator a picture: what is drawn then depends on neither the threads nor where a run was resumed.
+            self._transform(self._images[i], self._targets[i], random_of(self._seed, epoch, int(i)))
+            for i in indices
         ]
         images, targets = zip(*transformed, strict=True)
         return Batch(np.stack(images), np.stack(targets), indices)

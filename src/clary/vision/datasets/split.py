@@ -10,10 +10,12 @@ import numpy as np
 from clary.errors import UsageError
 from clary.vision.base.types import Dataset, Sample, SplitName
 
-__all__ = ["split"]
+__all__ = ["SHARE", "split"]
+
+SHARE = 0.2  # of the training images, held out where nobody says how much
 
 
-def split(dataset: Dataset, *, validation: float = 0.2, seed: int = 0, replace: bool = False) -> Dataset:
+def split(dataset: Dataset, *, validation: float = SHARE, seed: int = 0, replace: bool = False) -> Dataset:
     """``dataset`` with ``validation`` (a fraction in [0, 1)) of each class moved from train to validation.
 
     A class keeps at least one picture in train, and gives at least one to validation where it has two; pictures of a
@@ -44,6 +46,7 @@ def _taken(samples: Sequence[Sample], fraction: float, seed: int) -> set[int]:
     random = np.random.Generator(np.random.PCG64(seed))
     taken: set[int] = set()
     for group in _groups(samples):
+        # Sorted doubles, not permutation(): NumPy may change how that draws from the same stream (NEP 19).
         order = np.argsort(random.random(len(group)), kind="stable")
         wanted = min(max(round(fraction * len(group)), 1), len(group) - 1)
         taken.update(group[i] for i in order[:wanted])

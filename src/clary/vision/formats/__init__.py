@@ -41,7 +41,7 @@ def read(root: Path | str, *, task: Task | None = None, labels: str | None = Non
     A bad record raises nothing: see ``Dataset.problems``.
     """
     root = Path(root)
-    return detect(root).read(root, task=task, labels=labels)
+    return detect(root).read(root, task=task, labels=labels, sniffed=True)
 
 
 def _names_in(root: Path) -> list[str]:

@@ -63,15 +63,17 @@ class Format(ABC):
         """The choices of labels the data set at ``root`` offers; never raises."""
         return self.labels
 
-    def read(self, root: Path, *, task: Task | None = None, labels: str | None = None) -> Dataset:
-        """The data set at ``root``; ``task`` None means ``task_of``.
+    def read(
+        self, root: Path, *, task: Task | None = None, labels: str | None = None, sniffed: bool = False
+    ) -> Dataset:
+        """The data set at ``root``; ``task`` None means ``task_of``. ``sniffed``: ``sniff`` has said yes already.
 
         Raises UsageError for a task or labels the format does not have, DataError for a root that is no data set.
         """
         if task is not None and task not in self.tasks:
             known = " or ".join(sorted(self.tasks))
             raise UsageError(f"the {self.name} layout holds no {task} data", where=root, hint=f"use it for {known}")
-        if not self.sniff(root):
+        if not sniffed and not self.sniff(root):
             raise DataError(f"is no data set of the {self.name} layout", where=root, hint=f"it needs {self.layout}")
         offered = self.labels_of(root)
         if labels is not None and labels not in offered:

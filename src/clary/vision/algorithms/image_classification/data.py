@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from clary.vision.algorithms import recipe
+from clary.vision.algorithms.image_classification.spec import ClassificationHyperparameters
 from clary.vision.algorithms.joblog import JobLog
 from clary.vision.base.imaging import Preprocess
 from clary.vision.base.jobdir import JobDir
-from clary.vision.base.spec import Hyperparameters
 from clary.vision.base.types import Dataset, Sample
 from clary.vision.datasets import channels
 from clary.vision.datasets.augment import augment
@@ -19,7 +19,7 @@ from clary.vision.datasets.loader import ImageCache, Loader
 __all__ = ["load_dataset", "loaders", "targets_of", "validation_transform"]
 
 
-def load_dataset(job: JobDir, hp: Hyperparameters, log: JobLog) -> Dataset:
+def load_dataset(job: JobDir, hp: ClassificationHyperparameters, log: JobLog) -> Dataset:
     """The job's channels as a data set that fits the hyperparameters. Raises CustomerError in the original's words."""
     for name, channel in job.channels.items():
         if name.endswith("_lst"):
@@ -30,7 +30,7 @@ def load_dataset(job: JobDir, hp: Hyperparameters, log: JobLog) -> Dataset:
     return dataset
 
 
-def loaders(dataset: Dataset, hp: Hyperparameters) -> tuple[Loader, Loader | None]:
+def loaders(dataset: Dataset, hp: ClassificationHyperparameters) -> tuple[Loader, Loader | None]:
     """Loaders of the train and validation splits, sharing the room for decoded pictures by their sizes."""
     validation = dataset.splits.get("validation", ())
     budget, rest = recipe.cache_budgets(dataset)
@@ -38,13 +38,13 @@ def loaders(dataset: Dataset, hp: Hyperparameters) -> tuple[Loader, Loader | Non
     return train, _loader(validation, hp, None, rest, shuffle=False) if validation else None
 
 
-def validation_transform(hp: Hyperparameters) -> Preprocess:
+def validation_transform(hp: ClassificationHyperparameters) -> Preprocess:
     """How a validation picture becomes network input: shorter side to `resize`, then the centre."""
     _, height, width = hp.image_shape
     return Preprocess(height, width, hp.resize or max(height, width), "center")
 
 
-def targets_of(samples: Sequence[Sample], hp: Hyperparameters) -> np.ndarray:
+def targets_of(samples: Sequence[Sample], hp: ClassificationHyperparameters) -> np.ndarray:
     """Class ids int64 (N,), or for multi-label float32 (N, num_classes) of 0 and 1."""
     if not hp.multi_label:
         return np.array([sample.classes[0] for sample in samples], dtype=np.int64)
@@ -56,7 +56,7 @@ def targets_of(samples: Sequence[Sample], hp: Hyperparameters) -> np.ndarray:
 
 def _loader(
     samples: Sequence[Sample],
-    hp: Hyperparameters,
+    hp: ClassificationHyperparameters,
     kind: str | None,
     budget: int,
     shuffle: bool = True,

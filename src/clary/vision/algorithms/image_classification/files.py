@@ -5,11 +5,11 @@ from __future__ import annotations
 from safetensors.torch import save
 from torch import nn
 
+from clary.vision.algorithms.image_classification.spec import ClassificationHyperparameters
 from clary.vision.algorithms.joblog import JobLog
 from clary.vision.base.events import EpochEnd, Hook
 from clary.vision.base.files import write_bytes
 from clary.vision.base.jobdir import JobDir
-from clary.vision.base.spec import Hyperparameters
 
 __all__ = ["ModelFiles"]
 
@@ -20,7 +20,7 @@ class ModelFiles(Hook):
     The files have the original's names (1-based epoch); their bytes are safetensors, not MXNet's format.
     """
 
-    def __init__(self, job: JobDir, hp: Hyperparameters, network: nn.Module, log: JobLog) -> None:
+    def __init__(self, job: JobDir, hp: ClassificationHyperparameters, network: nn.Module, log: JobLog) -> None:
         self._folder = job.model
         self._every = hp.checkpoint_frequency
         self._network = network
@@ -30,7 +30,7 @@ class ModelFiles(Hook):
         if self._every:
             if (event.epoch + 1) % self._every == 0:
                 self._save(event.epoch)
-        elif event.best:
+        elif event.best:  # an equal accuracy does not store again, as in the original's logs
             if event.validation:
                 accuracy = event.validation["accuracy"]
                 self._log.info(f"Storing the best model with validation accuracy: {accuracy:.6f}")

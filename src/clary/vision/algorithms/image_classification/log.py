@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from clary.vision.algorithms.image_classification.spec import ClassificationHyperparameters
 from clary.vision.algorithms.joblog import JobLog
 from clary.vision.base.events import BatchEnd, EpochEnd, Hook, RunEnd, RunStart
-from clary.vision.base.spec import Hyperparameters
 
 __all__ = ["ClassificationLog", "log_parameters"]
 
 BATCHES_BETWEEN_LINES = 20
 
 
-def log_parameters(log: JobLog, hp: Hyperparameters) -> None:
+def log_parameters(log: JobLog, hp: ClassificationHyperparameters) -> None:
     """The block between ``---- Parameters ----`` and the dashed line."""
     start = "Using pretrained model for initializing weights and transfer learning."
     log.info(f"use_pretrained_model: {int(hp.use_pretrained_model)}")
@@ -23,7 +23,7 @@ def log_parameters(log: JobLog, hp: Hyperparameters) -> None:
     log.info("--------------------")
 
 
-def _parameters(hp: Hyperparameters) -> list[str]:
+def _parameters(hp: ClassificationHyperparameters) -> list[str]:
     optimizer = {
         "sgd": ["momentum", "weight_decay"],
         "nag": ["momentum", "weight_decay"],

@@ -3,158 +3,141 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from clary.vision.algorithms.extensions import FREEZE, PRECISION, SEED, head_rate_factor, lr_schedule
-from clary.vision.base.spec import (
-    ChannelSpec,
+from clary.vision.algorithms import hyperparameters as shared
+from clary.vision.algorithms.local_settings import counted, fitting
+from clary.vision.base.channels import ChannelSpec
+from clary.vision.base.hyperparameters import (
     Choice,
-    Flag,
     Float,
-    Hyperparameter,
-    Hyperparameters,
     Integer,
-    Metric,
-    Spec,
-    Text,
+    Parsed,
     TunableRange,
     as_text,
+    invalid,
+    optional,
+    required,
+    setting,
 )
+from clary.vision.base.spec import Metric, Spec
+
+if TYPE_CHECKING:
+    from clary.vision.base.types import Dataset
+
+__all__ = ["IMAGENET_DEPTHS", "SMALL_DEPTHS", "SPEC", "ClassificationHyperparameters"]
 
 RECORDS = "application/x-recordio"
 IMAGES = ("application/x-image", "image/jpeg", "image/png")
-IMAGENET_DEPTHS = ("18", "34", "50", "101", "152", "200")
-SMALL_DEPTHS = ("20", "32", "44", "56", "110")
-OPTIMIZERS = ("sgd", "adam", "rmsprop", "nag")
-OWN_OPTIMIZERS = ("adamw",)
-
-
-def _integers(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in text.split(","))
+IMAGENET_DEPTHS = (18, 34, 50, 101, 152, 200)
+SMALL_DEPTHS = (20, 32, 44, 56, 110)
 
 
 def _optional_name(text: str) -> str | None:
     return None if text.lower() == "none" else text
 
 
-HYPERPARAMETERS = (
-    Hyperparameter("num_classes", Integer(2), "number of classes; ids run from 0 to n-1", required=True),
-    Hyperparameter(
-        "num_training_samples",
-        Integer(1),
-        "pictures in the training set; places the steps of the learning-rate schedule",
-        required=True,
-    ),
-    Hyperparameter(
-        "augmentation_type",
+@dataclass(frozen=True, kw_only=True)
+class ClassificationHyperparameters(shared.TrainingHyperparameters):
+    """What image classification can be told."""
+
+    num_classes: int = required(Integer(2), "number of classes; ids run from 0 to n-1")
+    num_training_samples: int = shared.num_training_samples()
+    augmentation_type: str | None = optional(
         Choice(("crop", "crop_color", "crop_color_transform", "resized_crop")),
         "random crop and flip; with colour; with rotation, shear and aspect as well; ours: crop of random size",
-    ),
-    Hyperparameter(
-        "beta_1",
-        Float(),
-        "adam: decay of the mean of gradients",
-        0.9,
-        tunable=TunableRange(1e-6, 0.999, logarithmic=True),
-    ),
-    Hyperparameter(
-        "beta_2",
-        Float(),
-        "adam: decay of the mean of squares",
-        0.999,
-        tunable=TunableRange(1e-6, 0.999, logarithmic=True),
-    ),
-    Hyperparameter("checkpoint_frequency", Integer(1), "keep the weights of every k-th epoch; unset: the best only"),
-    Hyperparameter("early_stopping", Flag(), "stop when validation accuracy no longer improves", False),
-    Hyperparameter("early_stopping_min_epochs", Integer(1), "epochs to run before stopping is considered", 10),
-    Hyperparameter("early_stopping_patience", Integer(1), "epochs without improvement that are tolerated", 5),
-    Hyperparameter("early_stopping_tolerance", Float(), "relative gain below which an epoch is no improvement", 0.0),
-    Hyperparameter("epochs", Integer(1), "passes over the training set", 30),
-    Hyperparameter(
-        "eps",
-        Float(),
-        "adam, rmsprop: added to the denominator",
-        1e-8,
-        tunable=TunableRange(1e-8, 1.0, logarithmic=True),
-    ),
-    Hyperparameter(
-        "gamma",
-        Float(),
-        "rmsprop: decay of the squared gradient",
-        0.9,
-        tunable=TunableRange(1e-8, 0.999, logarithmic=True),
-    ),
-    Hyperparameter(
-        "image_shape",
-        Text(r"^([1-9][0-9]*)(,[1-9][0-9]*)(,[1-9][0-9]*)$", _integers),
+    )
+    beta_1: float = setting(
+        Float(), "adam: decay of the mean of gradients", 0.9, tunable=TunableRange(1e-6, 0.999, logarithmic=True)
+    )
+    beta_2: float = setting(
+        Float(), "adam: decay of the mean of squares", 0.999, tunable=TunableRange(1e-6, 0.999, logarithmic=True)
+    )
+    checkpoint_frequency: int | None = optional(
+        Integer(1), "keep the weights of every k-th epoch; unset: the best only"
+    )
+    early_stopping: bool = shared.early_stopping("accuracy")
+    early_stopping_min_epochs: int = shared.early_stopping_min_epochs(10)
+    early_stopping_patience: int = shared.early_stopping_patience(5)
+    early_stopping_tolerance: float = shared.early_stopping_tolerance()
+    epochs: int = shared.epochs(30)
+    eps: float = setting(
+        Float(), "adam, rmsprop: added to the denominator", 1e-8, tunable=TunableRange(1e-8, 1.0, logarithmic=True)
+    )
+    gamma: float = setting(
+        Float(), "rmsprop: decay of the squared gradient", 0.9, tunable=TunableRange(1e-8, 0.999, logarithmic=True)
+    )
+    image_shape: tuple[int, ...] = setting(
+        Parsed(r"^([1-9][0-9]*)(,[1-9][0-9]*)(,[1-9][0-9]*)$", shared.integers),
         "network input as channels,height,width",
         (3, 224, 224),
-    ),
-    Hyperparameter("kv_store", Choice(("dist_sync", "dist_async")), "how several machines combine gradients"),
-    Hyperparameter("learning_rate", Float(), "step size", 0.1, tunable=TunableRange(1e-6, 0.5, logarithmic=True)),
-    Hyperparameter("lr_scheduler_factor", Float(), "factor applied to the rate at each of `lr_scheduler_step`", 0.1),
-    Hyperparameter(
-        "lr_scheduler_step",
-        Text(r"^(([1-9][0-9]*)(,[1-9][0-9]*)*)$", _integers),
-        "epochs after which the rate is multiplied by `lr_scheduler_factor`, as 10,20",
-    ),
-    Hyperparameter("mini_batch_size", Integer(1), "pictures in a step", 32, tunable=TunableRange(8, 512)),
-    Hyperparameter("momentum", Float(), "sgd, nag: momentum", 0.9, tunable=TunableRange(0.0, 0.999)),
-    Hyperparameter(
-        "multi_label", Choice(("0", "1"), lambda t: t == "1"), "1: each class is yes or no on its own", False
-    ),
-    Hyperparameter(
-        "num_layers",
-        Choice(IMAGENET_DEPTHS + SMALL_DEPTHS, int),
+    )
+    kv_store: str | None = shared.kv_store()
+    learning_rate: float = shared.learning_rate(0.1, 1e-6, 0.5)
+    lr_scheduler_factor: float = shared.lr_scheduler_factor()
+    lr_scheduler_step: tuple[int, ...] | None = optional(
+        shared.epoch_list(), "epochs after which the rate is multiplied by `lr_scheduler_factor`, as 10,20"
+    )
+    mini_batch_size: int = shared.mini_batch_size(32, 8, 512)
+    momentum: float = shared.momentum("sgd, nag")
+    multi_label: bool = setting(Choice((False, True)), "1: each class is yes or no on its own", False)
+    num_layers: int = setting(
+        Choice(IMAGENET_DEPTHS + SMALL_DEPTHS),
         "depth of the ResNet; 20, 32, 44, 56, 110 are for pictures of about 28 pixels",
         152,
-    ),
-    Hyperparameter(
-        "optimizer",
-        Choice(OPTIMIZERS + OWN_OPTIMIZERS),
-        "update rule; adamw is ours",
-        "sgd",
-        tunable=TunableRange(values=OPTIMIZERS),
-    ),
-    Hyperparameter("precision_dtype", Choice(("float32", "float16")), "float16: half-precision arithmetic", "float32"),
-    Hyperparameter("resize", Integer(1), "shorter side in pixels before the crop"),
-    Hyperparameter("top_k", Integer(2), "also report top-k accuracy of training"),
-    Hyperparameter(
-        "use_pretrained_model", Choice(("0", "1"), lambda t: t == "1"), "1: start from ImageNet weights", False
-    ),
-    Hyperparameter(
-        "use_weighted_loss",
-        Choice(("0", "1"), lambda t: t == "1"),
+    )
+    optimizer: str = shared.optimizer(("sgd", "adam", "rmsprop", "nag"))
+    precision_dtype: str = shared.precision_dtype()
+    resize: int | None = optional(Integer(1), "shorter side in pixels before the crop")
+    top_k: int | None = optional(Integer(2), "also report top-k accuracy of training")
+    use_pretrained_model: bool = shared.use_pretrained_model(False)
+    use_weighted_loss: bool = setting(
+        Choice((False, True)),
         "1: weigh multi-label classes by how rare they are (negatives / positives)",
         False,
-    ),
-    Hyperparameter(
-        "weight_decay", Float(), "sgd, nag: L2 penalty on weights", 0.0001, tunable=TunableRange(0.0, 0.999)
-    ),
-    Hyperparameter(
-        "backbone",
-        Text(r"^\S+$", _optional_name),
-        "any timm network instead of the ResNet of `num_layers`",
-        extension=True,
-    ),
-    FREEZE,
-    PRECISION,
-    lr_schedule(),
-    head_rate_factor(1.0),
-    Hyperparameter("label_smoothing", Float(), "share of the target spread over all classes", 0.0, extension=True),
-    Hyperparameter(
-        "inference_crop",
+    )
+    weight_decay: float = shared.weight_decay("sgd, nag", 0.0001, TunableRange(0.0, 0.999))
+    backbone: str | None = optional(
+        Parsed(r"^\S+$", _optional_name), "any timm network instead of the ResNet of `num_layers`", extension=True
+    )
+    freeze: str = shared.freeze()
+    precision: str = shared.precision()
+    lr_schedule: str = shared.lr_schedule()
+    head_rate_factor: float = shared.head_rate_factor(1.0)
+    label_smoothing: float = setting(Float(), "share of the target spread over all classes", 0.0, extension=True)
+    inference_crop: str = setting(
         Choice(("squash", "center")),
         "picture to network input when serving: squash (SageMaker's) ignores aspect, center is as in validation",
         "squash",
         extension=True,
-    ),
-    SEED,
-)
+    )
+    seed: int = shared.seed()
+
+    def mistakes(self) -> Sequence[str]:
+        return [invalid(name, as_text(self[name]), why) for name, why in self._unfit()]
+
+    def _unfit(self) -> Iterator[tuple[str, str]]:
+        if self.checkpoint_frequency and self.checkpoint_frequency > self.epochs:
+            yield "checkpoint_frequency", f"must not be above 'epochs' ({self.epochs})"
+        if self.top_k and self.top_k > self.num_classes:
+            yield "top_k", f"must not be above 'num_classes' ({self.num_classes})"
+        if self.image_shape[0] != 3:
+            yield "image_shape", "must have 3 channels"
+        if self.optimizer in ("adam", "adamw"):
+            # At 1 a mean never moves from zero, and Adam divides by zero to correct for it.
+            for name, beta in (("beta_1", self.beta_1), ("beta_2", self.beta_2)):
+                if beta >= 1:
+                    yield name, f"must be below 1 for {self.optimizer}"
+
+    def network_name(self) -> str:
+        return self.backbone or f"resnet{self.num_layers}"
+
 
 CHANNELS = (
-    ChannelSpec("train", (RECORDS, *IMAGES), True, ("File", "Pipe"), "records, or a tree of pictures"),
-    ChannelSpec("validation", (RECORDS, *IMAGES), True, ("File", "Pipe"), "records, or a tree of pictures"),
+    ChannelSpec("train", (RECORDS, *IMAGES), True, (RECORDS,), "records, or a tree of pictures"),
+    ChannelSpec("validation", (RECORDS, *IMAGES), True, (RECORDS,), "records, or a tree of pictures"),
     ChannelSpec("train_lst", IMAGES[:1], meaning="one .lst: index, class id(s), path"),
     ChannelSpec("validation_lst", IMAGES[:1], meaning="one .lst: index, class id(s), path"),
     ChannelSpec("model", ("application/x-sagemaker-model",), meaning="model.tar.gz to go on from"),
@@ -183,40 +166,25 @@ LOCAL_DEFAULTS = {
 }
 
 
-def _checkpoints_fit(hp: Hyperparameters) -> Sequence[str]:
-    if hp.checkpoint_frequency and hp.checkpoint_frequency > hp.epochs:
-        return [_invalid("checkpoint_frequency", hp, f"must not be above 'epochs' ({hp.epochs})")]
-    return []
-
-
-def _top_k_fits(hp: Hyperparameters) -> Sequence[str]:
-    if hp.top_k and hp.top_k > hp.num_classes:
-        return [_invalid("top_k", hp, f"must not be above 'num_classes' ({hp.num_classes})")]
-    return []
-
-
-def _colours_fit(hp: Hyperparameters) -> Sequence[str]:
-    return [] if hp.image_shape[0] == 3 else [_invalid("image_shape", hp, "must have 3 channels")]
-
-
-def _betas_fit(hp: Hyperparameters) -> Sequence[str]:
-    """At 1 a mean never moves from zero, and Adam divides by zero to correct for it."""
-    names = ("beta_1", "beta_2") if hp.optimizer in ("adam", "adamw") else ()
-    return [_invalid(name, hp, f"must be below 1 for {hp.optimizer}") for name in names if hp[name] >= 1]
-
-
-def _invalid(name: str, hp: Hyperparameters, why: str) -> str:
-    sentence = f"The value '{as_text(hp[name])}' is not valid for the '{name}' hyperparameter which {why}"
-    return f"{sentence} (caused by ValidationError)"
+def _local_settings(given: Mapping[str, str], dataset: Dataset) -> Mapping[str, str]:
+    unfit: set[str] = set()
+    if "num_layers" in given and "backbone" not in given:  # asks for SageMaker's own network
+        unfit |= {"backbone", "use_pretrained_model"}
+    if "image_shape" in given:  # resize was chosen for the usual one
+        unfit |= {"resize"}
+    several = {"multi_label": "1"} if dataset.multi_label else {}
+    defaults = fitting(ClassificationHyperparameters, LOCAL_DEFAULTS, given, unfit)
+    return {**defaults, **counted(dataset, defaults), **several, **given}
 
 
 SPEC = Spec(
     name="image-classification",
     task="classification",
+    train="clary.vision.algorithms.image_classification.train:train",
+    schema=ClassificationHyperparameters,
     aliases=("classification",),
-    hyperparameters=HYPERPARAMETERS,
     channels=CHANNELS,
     metrics=METRICS,
     local_defaults=LOCAL_DEFAULTS,
-    rules=(_checkpoints_fit, _top_k_fits, _colours_fit, _betas_fit),
+    local_settings=_local_settings,
 )

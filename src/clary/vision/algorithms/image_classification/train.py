@@ -11,15 +11,15 @@ from clary.vision.algorithms import recipe
 from clary.vision.algorithms.image_classification import data
 from clary.vision.algorithms.image_classification.files import ModelFiles
 from clary.vision.algorithms.image_classification.log import ClassificationLog, log_parameters
-from clary.vision.algorithms.image_classification.spec import SMALL_DEPTHS
+from clary.vision.algorithms.image_classification.spec import SMALL_DEPTHS, ClassificationHyperparameters
 from clary.vision.algorithms.incremental import EarlierModel, check_agreement, earlier_model
 from clary.vision.algorithms.joblog import JobLog
 from clary.vision.artifact.export import write_model
 from clary.vision.artifact.manifest import Input, Manifest, Output
 from clary.vision.base.events import Hook
+from clary.vision.base.hyperparameters import as_text
 from clary.vision.base.imaging import Preprocess
 from clary.vision.base.jobdir import JobDir
-from clary.vision.base.spec import Hyperparameters, as_text
 from clary.vision.base.types import Dataset
 from clary.vision.inference.engines import installed
 from clary.vision.models.classifier import Scores, build, describe
@@ -27,16 +27,18 @@ from clary.vision.models.weights import Pretrained, load
 from clary.vision.training.checkpoint import Progress
 from clary.vision.training.loop import Training, fit
 from clary.vision.training.objectives.classification import ClassificationObjective, positive_weights
-from clary.vision.training.optim import make_optimizer
+from clary.vision.training.optim import UpdateRule, make_optimizer
 from clary.vision.training.precision import keep_large_blocks, pick_device
 from clary.vision.training.records import MetricsFile
 from clary.vision.training.schedules import Schedule, cosine, factor, one_cycle
 from clary.vision.training.stopping import StopRequest
 
-__all__ = ["train"]
+__all__ = ["train", "update_rule"]
 
 
-def train(job: JobDir, hp: Hyperparameters, log: JobLog, hooks: Sequence[Hook], stop: StopRequest) -> None:
+def train(
+    job: JobDir, hp: ClassificationHyperparameters, log: JobLog, hooks: Sequence[Hook], stop: StopRequest
+) -> None:
     """Train on the job's channels and leave the model in ``job.model``. Goes on from a checkpoint when there is one.
 
     Raises CustomerError for data or settings that cannot be used, DivergedError, InterruptedRun.
@@ -59,7 +61,7 @@ def train(job: JobDir, hp: Hyperparameters, log: JobLog, hooks: Sequence[Hook], 
     files.remove_best()
 
 
-def _make_network(job: JobDir, hp: Hyperparameters, log: JobLog) -> tuple[Scores, Mapping[str, Any]]:
+def _make_network(job: JobDir, hp: ClassificationHyperparameters, log: JobLog) -> tuple[Scores, Mapping[str, Any]]:
     """The network with its first weights: of the model channel, else pretrained if asked for, else random."""
     torch.manual_seed(hp.seed)
     earlier = earlier_model(job, log)
@@ -78,14 +80,19 @@ def _make_network(job: JobDir, hp: Hyperparameters, log: JobLog) -> tuple[Scores
     return network, description
 
 
-def _check_earlier(earlier: EarlierModel, hp: Hyperparameters) -> None:
+def _check_earlier(earlier: EarlierModel, hp: ClassificationHyperparameters) -> None:
     how = earlier.manifest.input.how
     there = {"network": earlier.network.get("architecture"), "image_shape": f"3,{how.height},{how.width}"}
     check_agreement(there, {"network": _architecture(hp), "image_shape": as_text(hp.image_shape)})
 
 
 def _assemble(
-    job: JobDir, hp: Hyperparameters, dataset: Dataset, network: Scores, hooks: Sequence[Hook], stop: StopRequest
+    job: JobDir,
+    hp: ClassificationHyperparameters,
+    dataset: Dataset,
+    network: Scores,
+    hooks: Sequence[Hook],
+    stop: StopRequest,
 ) -> Training:
     device = pick_device()
     classifier = network.classifier.to(device)
@@ -97,14 +104,14 @@ def _assemble(
         network=classifier,
         loaders=loaders,
         objective=_objective(hp, dataset, device),
-        optimizer=make_optimizer(classifier, hp, classifier.head),
+        optimizer=make_optimizer(classifier, update_rule(hp), classifier.head),
         schedule=_schedule(hp, len(loaders[0])),
         hooks=hooks,
         stop=stop,
     )
 
 
-def _objective(hp: Hyperparameters, dataset: Dataset, device: torch.device) -> ClassificationObjective:
+def _objective(hp: ClassificationHyperparameters, dataset: Dataset, device: torch.device) -> ClassificationObjective:
     weights = None
     if hp.multi_label and hp.use_weighted_loss:
         weights = positive_weights(torch.from_numpy(data.targets_of(dataset.splits["train"], hp))).to(device)
@@ -118,32 +125,52 @@ def _objective(hp: Hyperparameters, dataset: Dataset, device: torch.device) -> C
     )
 
 
-def _schedule(hp: Hyperparameters, steps_per_epoch: int) -> Schedule:
+def update_rule(hp: ClassificationHyperparameters) -> UpdateRule:
+    """How a step changes the weights."""
+    return UpdateRule(
+        optimizer=hp.optimizer,
+        learning_rate=hp.learning_rate,
+        weight_decay=hp.weight_decay,
+        momentum=hp.momentum,
+        beta_1=hp.beta_1,
+        beta_2=hp.beta_2,
+        eps=hp.eps,
+        gamma=hp.gamma,
+        head_rate_factor=hp.head_rate_factor,
+    )
+
+
+def _schedule(hp: ClassificationHyperparameters, steps_per_epoch: int) -> Schedule:
     if hp.lr_schedule == "cosine":
         return cosine(hp.learning_rate, hp.epochs * steps_per_epoch)
     if hp.lr_schedule == "one-cycle":
         return one_cycle(hp.learning_rate, hp.epochs * steps_per_epoch)
-    counted = hp.num_training_samples // hp.mini_batch_size  # the documented count, even where it is wrong
+    # The documented count, even where it is wrong: programs written for SageMaker have their drops by it.
+    counted = hp.num_training_samples // hp.mini_batch_size
     return factor(hp.learning_rate, hp.lr_scheduler_step or (), hp.lr_scheduler_factor, max(counted, 1))
 
 
-def _architecture(hp: Hyperparameters) -> str:
+def _architecture(hp: ClassificationHyperparameters) -> str:
     """The network's name in a description."""
-    small = not hp.backbone and str(hp.num_layers) in SMALL_DEPTHS
+    small = not hp.backbone and hp.num_layers in SMALL_DEPTHS
     return f"small:{hp.num_layers}" if small else f"timm:{_weights_name(hp)}"
 
 
-def _weights_name(hp: Hyperparameters) -> str:
+def _weights_name(hp: ClassificationHyperparameters) -> str:
     return hp.backbone or f"resnet{hp.num_layers}"
 
 
-def _describe(hp: Hyperparameters, trained: EarlierModel | Pretrained | None) -> dict[str, Any]:
+def _describe(hp: ClassificationHyperparameters, trained: EarlierModel | Pretrained | None) -> dict[str, Any]:
     how = {"mean": trained.mean, "std": trained.std} if trained else {}
     return describe(_architecture(hp), hp.num_classes, multi_label=hp.multi_label, **how)
 
 
-def _manifest(hp: Hyperparameters, dataset: Dataset, description: Mapping[str, Any], progress: Progress) -> Manifest:
+def _manifest(
+    hp: ClassificationHyperparameters, dataset: Dataset, description: Mapping[str, Any], progress: Progress
+) -> Manifest:
     transform = data.validation_transform(hp)
+    # SageMaker's container resizes straight to the input when it serves, and crops when it validates (developer guide):
+    # an accuracy of the log is then not that of the endpoint. The default keeps that, `center` mends it.
     serving = (
         transform if hp.inference_crop == "center" else Preprocess(transform.height, transform.width, None, "squash")
     )

@@ -9,10 +9,10 @@ import numpy as np
 from clary.errors import CustomerError, DataError
 from clary.vision.algorithms import recipe
 from clary.vision.algorithms.joblog import JobLog
+from clary.vision.algorithms.object_detection.spec import DetectionHyperparameters
 from clary.vision.base import imaging
 from clary.vision.base.imaging import Preprocess
 from clary.vision.base.jobdir import JobDir
-from clary.vision.base.spec import Hyperparameters
 from clary.vision.base.types import Dataset, Sample
 from clary.vision.datasets import channels
 from clary.vision.datasets.augment_boxes import GENTLE_PADDING, augment_boxes
@@ -29,7 +29,7 @@ HEADER, PER_OBJECT = 2, 5  # numbers of a label vector: in front, and of each ob
 BACKGROUND, BACKGROUND_OF_FITTED = 0.5, 0.4
 
 
-def load_dataset(job: JobDir, hp: Hyperparameters, log: JobLog) -> Dataset:
+def load_dataset(job: JobDir, hp: DetectionHyperparameters, log: JobLog) -> Dataset:
     """The job's channels as a data set that fits the hyperparameters. Raises CustomerError for one that does not."""
     dataset = channels.load(job, task="detection", num_classes=hp.num_classes)
     recipe.log_problems(dataset, log)
@@ -45,17 +45,17 @@ def load_dataset(job: JobDir, hp: Hyperparameters, log: JobLog) -> Dataset:
     return dataset
 
 
-def slots(hp: Hyperparameters) -> int:
+def slots(hp: DetectionHyperparameters) -> int:
     """Objects of a picture that there is room for."""
-    return int((hp.label_width - HEADER) // PER_OBJECT)
+    return (hp.label_width - HEADER) // PER_OBJECT
 
 
-def serving_transform(hp: Hyperparameters) -> Preprocess:
+def serving_transform(hp: DetectionHyperparameters) -> Preprocess:
     """How a picture becomes network input: a square, its aspect not kept."""
     return Preprocess(hp.image_shape, hp.image_shape, None, "squash")
 
 
-def fitted_levels(dataset: Dataset, hp: Hyperparameters, grids: Sequence[Grid]) -> list[Level]:
+def fitted_levels(dataset: Dataset, hp: DetectionHyperparameters, grids: Sequence[Grid]) -> list[Level]:
     """Anchors for the boxes of the training split, `anchors_per_cell` on each map.
 
     Raises CustomerError when there are no boxes, DataError naming a picture that cannot be read.
@@ -68,11 +68,11 @@ def fitted_levels(dataset: Dataset, hp: Hyperparameters, grids: Sequence[Grid]) 
     return spread(sizes, grids)
 
 
-def loaders(dataset: Dataset, hp: Hyperparameters, anchors: Anchors) -> tuple[Loader, Loader | None]:
+def loaders(dataset: Dataset, hp: DetectionHyperparameters, anchors: Anchors) -> tuple[Loader, Loader | None]:
     """Loaders of the train and validation splits, sharing the room for decoded pictures by their sizes."""
     validation = dataset.splits.get("validation", ())
     budget, rest = recipe.cache_budgets(dataset)
-    kind = None if hp.augmentation == "none" else str(hp.augmentation)
+    kind = None if hp.augmentation == "none" else hp.augmentation
     train = _loader(dataset.splits["train"], hp, _Transform(hp, anchors, kind), budget, shuffle=True)
     return train, _loader(validation, hp, _Transform(hp, anchors, None), rest, shuffle=False) if validation else None
 
@@ -90,7 +90,7 @@ class ObjectCache(TargetCache):
 class _Transform:
     """A picture at the network's size, and what its loss is told of the objects in it."""
 
-    def __init__(self, hp: Hyperparameters, anchors: Anchors, kind: str | None) -> None:
+    def __init__(self, hp: DetectionHyperparameters, anchors: Anchors, kind: str | None) -> None:
         self._side = hp.image_shape
         self._slots = slots(hp)
         self._anchors = anchors
@@ -106,7 +106,7 @@ class _Transform:
 
 
 def _loader(
-    samples: Sequence[Sample], hp: Hyperparameters, transform: _Transform, budget: int, *, shuffle: bool
+    samples: Sequence[Sample], hp: DetectionHyperparameters, transform: _Transform, budget: int, *, shuffle: bool
 ) -> Loader:
     # Crops enlarge: a training picture is kept at twice the size of the input.
     cache = ImageCache(samples, None, hp.image_shape * (2 if shuffle else 1), budget)

@@ -7,15 +7,15 @@ from datetime import timedelta
 from pathlib import Path
 
 from clary.vision.algorithms.joblog import JobLog, log_worker
+from clary.vision.algorithms.object_detection.spec import DetectionHyperparameters
 from clary.vision.base.events import BatchEnd, EpochEnd, Hook, RunEnd, RunStart
-from clary.vision.base.spec import Hyperparameters
 
 __all__ = ["DetectionLog", "log_start", "log_weights"]
 
 BATCHES_BETWEEN_LINES = 100
 
 
-def log_start(log: JobLog, hp: Hyperparameters, content_type: str, gpus: int) -> None:
+def log_start(log: JobLog, hp: DetectionHyperparameters, content_type: str, gpus: int) -> None:
     """What is printed before the network is made. ``content_type`` is that of the train channel."""
     log_worker(log, [content_type], gpus)
     for split in ("Training", "Validation"):
@@ -38,7 +38,9 @@ class DetectionLog(Hook):
     once more at the end, when the network holds the best weights again.
     """
 
-    def __init__(self, log: JobLog, hp: Hyperparameters, save: Callable[[], Path], *, host: str = "algo-1") -> None:
+    def __init__(
+        self, log: JobLog, hp: DetectionHyperparameters, save: Callable[[], Path], *, host: str = "algo-1"
+    ) -> None:
         self._log = log
         self._epochs = hp.epochs
         self._batch_size = hp.mini_batch_size
@@ -87,12 +89,14 @@ class DetectionLog(Hook):
             self._log.info(f"Early stopping after {event.epochs} epochs, the best was epoch {event.best_epoch}")
         self._log.warning("wait_for_all_workers will not sync workers since the kv store is not running distributed")
         self._saved()
-        self._log.info("Test data is not provided.")
+        self._log.info("Test data is not provided.")  # always: what a test channel would be called is nowhere said
 
     def _saved(self) -> None:
         self._log.info(f'Saved checkpoint to "{self._save()}"')
 
     def _warn_of_count(self, epoch: int) -> None:
+        # The original fills its last batch with pictures of the next epoch, so that its number of batches alternates;
+        # here an incomplete one is left out and every epoch is the same: once is enough.
         if epoch == 0 and self._counted != self._batches:
             self._log.warning(
                 f"Expected number of batches: {self._counted}, did not match the number of batches processed: "

@@ -14,12 +14,12 @@ from clary.vision.algorithms.incremental import EarlierModel, check_agreement, e
 from clary.vision.algorithms.joblog import JobLog
 from clary.vision.algorithms.object_detection import data
 from clary.vision.algorithms.object_detection.log import DetectionLog, log_start, log_weights
+from clary.vision.algorithms.object_detection.spec import DetectionHyperparameters
 from clary.vision.algorithms.telemetry import Telemetry
 from clary.vision.artifact.export import write_model
 from clary.vision.artifact.manifest import OUTPUTS, Input, Manifest
 from clary.vision.base.events import Hook
 from clary.vision.base.jobdir import JobDir
-from clary.vision.base.spec import Hyperparameters
 from clary.vision.base.types import Dataset
 from clary.vision.inference.engines import installed
 from clary.vision.models import vgg
@@ -40,7 +40,7 @@ from clary.vision.models.weights import Pretrained, load
 from clary.vision.training.checkpoint import Progress
 from clary.vision.training.loop import Training, fit
 from clary.vision.training.objectives.detection import DetectionObjective
-from clary.vision.training.optim import make_optimizer
+from clary.vision.training.optim import UpdateRule, make_optimizer
 from clary.vision.training.precision import keep_large_blocks, pick_device
 from clary.vision.training.records import MetricsFile
 from clary.vision.training.schedules import Schedule, cosine, factor, one_cycle
@@ -52,7 +52,7 @@ NETWORKS = {"vgg-16": VGG, "resnet-50": "timm:resnet50"}
 BEST = "model_algo_1-0000.params"  # the original's name; the bytes are safetensors, not MXNet's format
 
 
-def train(job: JobDir, hp: Hyperparameters, log: JobLog, hooks: Sequence[Hook], stop: StopRequest) -> None:
+def train(job: JobDir, hp: DetectionHyperparameters, log: JobLog, hooks: Sequence[Hook], stop: StopRequest) -> None:
     """Train on the job's channels and leave the model in ``job.model``. Goes on from a checkpoint when there is one.
 
     Raises CustomerError for data or settings that cannot be used, DivergedError, InterruptedRun.
@@ -74,7 +74,7 @@ def train(job: JobDir, hp: Hyperparameters, log: JobLog, hooks: Sequence[Hook], 
 
 
 def _make_network(
-    job: JobDir, hp: Hyperparameters, dataset: Dataset, log: JobLog
+    job: JobDir, hp: DetectionHyperparameters, dataset: Dataset, log: JobLog
 ) -> tuple[BoxScores, Mapping[str, Any]]:
     """The network with its first weights: of the model channel, else with a pretrained base, else random."""
     torch.manual_seed(hp.seed)
@@ -101,13 +101,17 @@ def _make_network(
 
 
 def _levels(
-    hp: Hyperparameters, dataset: Dataset, architecture: str, neck: Mapping[str, Any], earlier: EarlierModel | None
+    hp: DetectionHyperparameters,
+    dataset: Dataset,
+    architecture: str,
+    neck: Mapping[str, Any],
+    earlier: EarlierModel | None,
 ) -> list[Level]:
     """The anchors: SSD's, or fitted ones. A model that is gone on with keeps those it was trained with."""
     grids = grids_of(architecture, (hp.image_shape, hp.image_shape), neck)
     if hp.anchors == "original":
         return ssd_levels(grids, hp.image_shape, hp.image_shape, vgg=architecture == VGG)
-    if earlier:
+    if earlier:  # its predictors have learned offsets from those anchors: fitted anew, all boxes would be off
         before = Anchors.from_description(earlier.network["anchors"]).levels
         return [Level.even(grid, level.sizes) for grid, level in zip(grids, before, strict=True)]
     return data.fitted_levels(dataset, hp, grids)
@@ -128,7 +132,7 @@ def _put(pretrained: Pretrained, detector: Detector) -> None:
         pretrained.put_into(detector.features.body)
 
 
-def _freeze(detector: Detector, hp: Hyperparameters, log: JobLog) -> None:
+def _freeze(detector: Detector, hp: DetectionHyperparameters, log: JobLog) -> None:
     """Raises CustomerError when nothing is left to train."""
     detector.freeze(hp.freeze)
     if hp.freeze_layer_pattern:
@@ -139,7 +143,12 @@ def _freeze(detector: Detector, hp: Hyperparameters, log: JobLog) -> None:
 
 
 def _assemble(
-    job: JobDir, hp: Hyperparameters, dataset: Dataset, network: BoxScores, hooks: Sequence[Hook], stop: StopRequest
+    job: JobDir,
+    hp: DetectionHyperparameters,
+    dataset: Dataset,
+    network: BoxScores,
+    hooks: Sequence[Hook],
+    stop: StopRequest,
 ) -> Training:
     device = pick_device()
     detector = network.detector.to(device)
@@ -158,7 +167,7 @@ def _assemble(
     )
 
 
-def _objective(hp: Hyperparameters, anchors: Anchors) -> DetectionObjective:
+def _objective(hp: DetectionHyperparameters, anchors: Anchors) -> DetectionObjective:
     return DetectionObjective(
         anchors,
         hp.num_classes,
@@ -169,11 +178,18 @@ def _objective(hp: Hyperparameters, anchors: Anchors) -> DetectionObjective:
     )
 
 
-def _optimizer(detector: Detector, hp: Hyperparameters) -> Optimizer:
+def _optimizer(detector: Detector, hp: DetectionHyperparameters) -> Optimizer:
     """As the hyperparameters say; the algorithm offers none for Adam and RMSProp but the rate."""
-    rule = {**hp, "gamma": 0.9, "beta_1": 0.9, "beta_2": 0.999, "eps": 1e-8, "decayed": ("sgd", "rmsprop", "adamw")}
+    rule = UpdateRule(
+        optimizer=hp.optimizer,
+        learning_rate=hp.learning_rate,
+        weight_decay=hp.weight_decay,
+        momentum=hp.momentum,
+        head_rate_factor=hp.head_rate_factor,
+        decayed=("sgd", "rmsprop", "adamw"),
+    )
     optimizer = make_optimizer(detector, rule, detector.head)
-    if hp.neck == "ssd":
+    if hp.neck == "ssd":  # read from a symbol the original trained; the neck of our own has no such habit
         _double_biases(optimizer, detector)
     return optimizer
 
@@ -189,16 +205,17 @@ def _double_biases(optimizer: Optimizer, detector: Detector) -> None:
     optimizer.param_groups[:] = [group for group in optimizer.param_groups if group["params"]]
 
 
-def _schedule(hp: Hyperparameters, steps_per_epoch: int) -> Schedule:
+def _schedule(hp: DetectionHyperparameters, steps_per_epoch: int) -> Schedule:
     if hp.lr_schedule == "cosine":
         return cosine(hp.learning_rate, hp.epochs * steps_per_epoch)
     if hp.lr_schedule == "one-cycle":
         return one_cycle(hp.learning_rate, hp.epochs * steps_per_epoch, rise=0.15)
-    counted = hp.num_training_samples // hp.mini_batch_size  # the documented count, even where it is wrong
+    # The documented count, even where it is wrong: programs written for SageMaker have their drops by it.
+    counted = hp.num_training_samples // hp.mini_batch_size
     return factor(hp.learning_rate, hp.lr_scheduler_step, hp.lr_scheduler_factor, max(counted, 1))
 
 
-def _architecture(hp: Hyperparameters) -> str:
+def _architecture(hp: DetectionHyperparameters) -> str:
     """The network's name in a description."""
     return f"timm:{hp.backbone}" if hp.backbone else NETWORKS[hp.base_network]
 
@@ -208,7 +225,9 @@ def _content_type(job: JobDir) -> str:
     return channel.content_type if channel and channel.content_type else "application/x-image"
 
 
-def _manifest(hp: Hyperparameters, dataset: Dataset, description: Mapping[str, Any], progress: Progress) -> Manifest:
+def _manifest(
+    hp: DetectionHyperparameters, dataset: Dataset, description: Mapping[str, Any], progress: Progress
+) -> Manifest:
     best = progress.history[progress.best_epoch]
     return Manifest(
         task="detection",

@@ -10,10 +10,10 @@ import numpy as np
 from clary.errors import DataError
 from clary.vision.algorithms import recipe
 from clary.vision.algorithms.joblog import JobLog
+from clary.vision.algorithms.semantic_segmentation.spec import SegmentationHyperparameters
 from clary.vision.base import imaging
 from clary.vision.base.imaging import Preprocess
 from clary.vision.base.jobdir import JobDir
-from clary.vision.base.spec import Hyperparameters
 from clary.vision.base.types import IGNORED, Dataset, Sample
 from clary.vision.datasets import channels
 from clary.vision.datasets.augment import random_light
@@ -28,7 +28,7 @@ MULTIPLE = 8  # crop_size is rounded up to one of it; the output stride of all n
 COARSEST = 32  # stride of the deepest map of U-Net
 
 
-def load_dataset(job: JobDir, hp: Hyperparameters, log: JobLog) -> Dataset:
+def load_dataset(job: JobDir, hp: SegmentationHyperparameters, log: JobLog) -> Dataset:
     """The job's channels as a data set that fits the hyperparameters. Raises CustomerError for one that does not."""
     if "label_map" not in job.channels and "dataset" not in job.channels:
         log.warning("label maps not provided, using defaults.")
@@ -40,12 +40,12 @@ def load_dataset(job: JobDir, hp: Hyperparameters, log: JobLog) -> Dataset:
     return dataset
 
 
-def crop_side(hp: Hyperparameters) -> int:
+def crop_side(hp: SegmentationHyperparameters) -> int:
     """Side in pixels of the square that is trained on: `crop_size` rounded up to a multiple of 8."""
-    return -(-int(hp.crop_size) // MULTIPLE) * MULTIPLE
+    return -(-hp.crop_size // MULTIPLE) * MULTIPLE
 
 
-def serving_transform(hp: Hyperparameters) -> Preprocess:
+def serving_transform(hp: SegmentationHyperparameters) -> Preprocess:
     """How a picture becomes network input when serving: whole, at its own size or at `inference_size`.
 
     Sides are multiples of the coarsest map's stride: of others the maps of a U-Net lie up to half a cell apart, which
@@ -54,7 +54,7 @@ def serving_transform(hp: Hyperparameters) -> Preprocess:
     return Preprocess.whole(hp.inference_size, COARSEST if hp.algorithm == "unet" else MULTIPLE)
 
 
-def loaders(dataset: Dataset, hp: Hyperparameters) -> tuple[Loader, Loader | None]:
+def loaders(dataset: Dataset, hp: SegmentationHyperparameters) -> tuple[Loader, Loader | None]:
     """Loaders of the train and validation splits, sharing the room for decoded pictures by their sizes."""
     validation = dataset.splits.get("validation", ())
     budget, rest = recipe.cache_budgets(dataset)
@@ -65,7 +65,7 @@ def loaders(dataset: Dataset, hp: Hyperparameters) -> tuple[Loader, Loader | Non
     return train, _loader(validation, hp, transform, rest, hp.validation_mini_batch_size, shuffle=False)
 
 
-def crop_transform(hp: Hyperparameters) -> Preprocess:
+def crop_transform(hp: SegmentationHyperparameters) -> Preprocess:
     """The middle of a picture at the size that is trained on."""
     side = crop_side(hp)
     return Preprocess(side, side, side)
@@ -98,7 +98,7 @@ class _Training:
     has no class (the original calls it class 0, which teaches a network that black is background).
     """
 
-    def __init__(self, hp: Hyperparameters) -> None:
+    def __init__(self, hp: SegmentationHyperparameters) -> None:
         self._side = crop_side(hp)
         self._base = hp.base_size
         self._scales = hp.scale_range
@@ -121,7 +121,7 @@ class _Training:
 class _Centre:
     """Shorter side to the crop's, then the centre: pictures of one size, as many as a step takes."""
 
-    def __init__(self, hp: Hyperparameters) -> None:
+    def __init__(self, hp: SegmentationHyperparameters) -> None:
         self._side = crop_side(hp)
 
     def __call__(
@@ -138,7 +138,7 @@ class _Centre:
 class _Whole:
     """The picture as it is served."""
 
-    def __init__(self, hp: Hyperparameters) -> None:
+    def __init__(self, hp: SegmentationHyperparameters) -> None:
         self._how = serving_transform(hp)
 
     def __call__(
@@ -150,7 +150,7 @@ class _Whole:
 
 def _loader(
     samples: Sequence[Sample],
-    hp: Hyperparameters,
+    hp: SegmentationHyperparameters,
     transform: _Training | _Centre | _Whole,
     budget: int,
     batch_size: int,
@@ -163,7 +163,7 @@ def _loader(
     return Loader(cache, masks, transform, batch_size=size, seed=hp.seed, shuffle=shuffle)
 
 
-def _largest_used(hp: Hyperparameters) -> int:
+def _largest_used(hp: SegmentationHyperparameters) -> int:
     """Pixels of a shorter side beyond which nothing is gained: a larger JPEG is decoded at reduced scale."""
     return int(max(hp.base_size * hp.scale_range[1], hp.inference_size or 1 << 14, crop_side(hp)))
 

@@ -68,7 +68,7 @@ class SegmentationLog(Hook):
             self._log.info(f"#throughput_metric. {where} validation throughput: {speed} samples/sec.")
         if event.best:
             self._log.info(f"Serializing model to {self._save_best()}")
-        done = 100 * (event.epoch + 1) // self._epochs
+        done = 100 * (event.epoch + 1) // self._epochs  # whole per cent here, all digits in detection: as seen
         self._log.info(f"#progress_metric: host={self._host}, completed {done} % of epochs")
 
     def on_end(self, event: RunEnd) -> None:

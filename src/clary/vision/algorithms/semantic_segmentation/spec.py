@@ -3,123 +3,123 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from clary.vision.algorithms.extensions import FREEZE, PRECISION, SEED, head_rate_factor
-from clary.vision.base.spec import (
-    ChannelSpec,
+from clary.vision.algorithms import hyperparameters as shared
+from clary.vision.algorithms.local_settings import counted, fitting
+from clary.vision.base.channels import ChannelSpec
+from clary.vision.base.hyperparameters import (
     Choice,
     Flag,
     Float,
-    Hyperparameter,
-    Hyperparameters,
     Integer,
-    Metric,
-    Spec,
+    Parsed,
     Text,
     TunableRange,
     as_text,
+    invalid,
+    optional,
+    required,
+    setting,
 )
+from clary.vision.base.spec import Metric, Spec
+
+if TYPE_CHECKING:
+    from clary.vision.base.types import Dataset
+
+__all__ = ["SPEC", "SegmentationHyperparameters"]
 
 IMAGES = ("image/jpeg", "application/x-image")
 RECORDS = "application/x-recordio"
-OPTIMIZERS = ("sgd", "adam", "rmsprop", "nag", "adagrad")
-OWN_OPTIMIZERS = ("adamw",)
 
 
-def _integers(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in text.split(","))
+def _scales(text: str) -> tuple[float, float]:
+    low, high = text.split(",")
+    return float(low), float(high)
 
 
-HYPERPARAMETERS = (
-    Hyperparameter("num_classes", Integer(2, 254), "classes including the background", required=True),
-    Hyperparameter(
-        "num_training_samples",
-        Integer(1),
-        "pictures in the training set; sets the length of the learning-rate schedule",
-        required=True,
-    ),
-    Hyperparameter(
-        "algorithm", Choice(("fcn", "psp", "deeplab", "unet")), "what stands on the backbone; unet is ours", "fcn"
-    ),
-    Hyperparameter("backbone", Text(r"^\S+$"), "resnet-50, resnet-101, or (ours) any timm network", "resnet-50"),
-    Hyperparameter("use_pretrained_model", Flag(), "start the backbone from ImageNet weights", True),
-    Hyperparameter(
-        "base_size", Integer(17), "longer side in pixels before the crop, times a random number from 0.5 to 2", 520
-    ),
-    Hyperparameter("crop_size", Integer(17), "side in pixels of the square crop that is trained on", 240),
-    Hyperparameter("early_stopping", Flag(), "stop when validation mIOU no longer improves", False),
-    Hyperparameter("early_stopping_min_epochs", Integer(1), "epochs to run before stopping is considered", 5),
-    Hyperparameter("early_stopping_patience", Integer(1), "epochs without improvement that are tolerated", 4),
-    Hyperparameter("early_stopping_tolerance", Float(), "relative gain below which an epoch is no improvement", 0.0),
-    Hyperparameter("epochs", Integer(1), "passes over the training set", 10),
-    Hyperparameter("gamma1", Float(), "rmsprop: decay of the squared gradient", 0.9),
-    Hyperparameter("gamma2", Float(), "rmsprop: momentum of the step", 0.9),
-    Hyperparameter("learning_rate", Float(), "step size", 0.001, tunable=TunableRange(1e-4, 0.1, logarithmic=True)),
-    Hyperparameter(
-        "lr_scheduler", Choice(("poly", "step", "cosine", "one-cycle")), "shape of the rate; one-cycle is ours", "poly"
-    ),
-    Hyperparameter("lr_scheduler_factor", Float(), "step: factor applied at each of `lr_scheduler_step`", 0.1),
-    Hyperparameter(
-        "lr_scheduler_step",
-        Text(r"^(([1-9][0-9]*)(,[1-9][0-9]*)*)$", _integers),
-        "step: epochs after which the rate is multiplied by `lr_scheduler_factor`, as 10,20",
-    ),
-    Hyperparameter("mini_batch_size", Integer(1), "pictures in a step", 16, tunable=TunableRange(1, 128)),
-    Hyperparameter("momentum", Float(), "sgd, nag: momentum", 0.9, tunable=TunableRange(0.9, 0.999)),
-    Hyperparameter(
-        "optimizer",
-        Choice(OPTIMIZERS + OWN_OPTIMIZERS),
-        "update rule; adamw is ours",
-        "sgd",
-        tunable=TunableRange(values=("sgd", "adam")),  # the guide also names adadelta, which is not taken
-    ),
-    Hyperparameter(
-        "syncbn", Flag(), "statistics of normalisation over all GPUs; one machine without them ignores it", False
-    ),
-    Hyperparameter(
-        "validation_mini_batch_size",
-        Integer(1),
-        "pictures in a validation step; 1: whole pictures, more: the centre crop of `crop_size`",
-        16,
-    ),
-    Hyperparameter(
-        "weight_decay",
-        Float(),
-        "sgd: L2 penalty on weights",
-        0.0001,
-        tunable=TunableRange(1e-5, 1e-3, logarithmic=True),
-    ),
-    Hyperparameter("precision_dtype", Choice(("float32", "float16")), "float16: half-precision arithmetic", "float32"),
-    Hyperparameter(
-        "scale_range",
-        Text(r"^[0-9.]+,[0-9.]+$", lambda text: tuple(float(part) for part in text.split(","))),
+@dataclass(frozen=True, kw_only=True)
+class SegmentationHyperparameters(shared.TrainingHyperparameters):
+    """What semantic segmentation can be told."""
+
+    num_classes: int = required(Integer(2, 254), "classes including the background")
+    num_training_samples: int = shared.num_training_samples("sets the length")
+    algorithm: str = setting(
+        Choice(("fcn", "psp", "deeplab", "unet")), "what stands on the backbone; unet is ours", "fcn"
+    )
+    backbone: str = setting(Text(r"^\S+$"), "resnet-50, resnet-101, or (ours) any timm network", "resnet-50")
+    use_pretrained_model: bool = setting(Flag(), "start the backbone from ImageNet weights", True)
+    base_size: int = setting(
+        Integer(17), "longer side in pixels before the crop, times a random number from 0.5 to 2", 520
+    )
+    crop_size: int = setting(Integer(17), "side in pixels of the square crop that is trained on", 240)
+    early_stopping: bool = shared.early_stopping("mIOU")
+    early_stopping_min_epochs: int = shared.early_stopping_min_epochs(5)
+    early_stopping_patience: int = shared.early_stopping_patience(4)
+    early_stopping_tolerance: float = shared.early_stopping_tolerance()
+    epochs: int = shared.epochs(10)
+    gamma1: float = setting(Float(), "rmsprop: decay of the squared gradient", 0.9)
+    gamma2: float = setting(Float(), "rmsprop: momentum of the step", 0.9)
+    learning_rate: float = shared.learning_rate(0.001, 1e-4, 0.1)
+    lr_scheduler: str = setting(
+        Choice(("poly", "step", "cosine", "one-cycle")), "shape of the rate; one-cycle is ours", "poly"
+    )
+    lr_scheduler_factor: float = shared.lr_scheduler_factor("step: factor applied at each of `lr_scheduler_step`")
+    lr_scheduler_step: tuple[int, ...] | None = optional(
+        shared.epoch_list(), "step: epochs after which the rate is multiplied by `lr_scheduler_factor`, as 10,20"
+    )
+    mini_batch_size: int = shared.mini_batch_size(16, 1, 128)
+    momentum: float = shared.momentum("sgd, nag", 0.9)
+    optimizer: str = shared.optimizer(
+        ("sgd", "adam", "rmsprop", "nag", "adagrad"),
+        tunable=("sgd", "adam"),  # the guide also names adadelta, which is not taken
+    )
+    syncbn: bool = setting(
+        Flag(), "statistics of normalisation over all GPUs; one machine without them ignores it", False
+    )
+    validation_mini_batch_size: int = setting(
+        Integer(1), "pictures in a validation step; 1: whole pictures, more: the centre crop of `crop_size`", 16
+    )
+    weight_decay: float = shared.weight_decay("sgd", 0.0001, TunableRange(1e-5, 1e-3, logarithmic=True))
+    precision_dtype: str = shared.precision_dtype()
+    scale_range: tuple[float, float] = setting(
+        Parsed(r"^[0-9.]+,[0-9.]+$", _scales),
         "the random number that `base_size` is multiplied by is drawn from here",
         (0.5, 2.0),
         extension=True,
-    ),
-    Hyperparameter(
-        "augmentation_type",
+    )
+    augmentation_type: str = setting(
         Choice(("default", "light")),
         "default: scale, crop, mirror, blur; light: brightness and contrast as well",
         "default",
         extension=True,
-    ),
-    Hyperparameter(
-        "inference_size",
-        Integer(17),
-        "longer side in pixels at which pictures are served; unset: their own size",
-        extension=True,
-    ),
-    FREEZE,
-    PRECISION,
-    head_rate_factor(10.0),
-    SEED,
-)
+    )
+    inference_size: int | None = optional(
+        Integer(17), "longer side in pixels at which pictures are served; unset: their own size", extension=True
+    )
+    freeze: str = shared.freeze()
+    precision: str = shared.precision()
+    head_rate_factor: float = shared.head_rate_factor(10.0)
+    seed: int = shared.seed()
+
+    def mistakes(self) -> Sequence[str]:
+        found = []
+        if self.lr_scheduler == "step" and not self.lr_scheduler_step:
+            found += ["No value(s) were specified for 'lr_scheduler_step' which are required hyperparameter(s)"]
+        if not 0 < self.scale_range[0] <= self.scale_range[1]:
+            why = "expects two numbers above 0, the smaller first"
+            found += [invalid("scale_range", as_text(self.scale_range), why)]
+        return found
+
+    def network_name(self) -> str:
+        return self.backbone
+
 
 CHANNELS = (
-    ChannelSpec("train", (*IMAGES, RECORDS), True, ("File", "Pipe"), "pictures"),
-    ChannelSpec("validation", (*IMAGES, RECORDS), True, ("File", "Pipe"), "pictures"),
+    ChannelSpec("train", (*IMAGES, RECORDS), True, (RECORDS,), "pictures"),
+    ChannelSpec("validation", (*IMAGES, RECORDS), True, (RECORDS,), "pictures"),
     ChannelSpec("train_annotation", ("image/png",), meaning="PNG masks of the same names; 255 is no class"),
     ChannelSpec("validation_annotation", ("image/png",), meaning="PNG masks of the same names; 255 is no class"),
     ChannelSpec("label_map", ("application/json",), meaning="train_label_map.json, validation_label_map.json"),
@@ -156,27 +156,19 @@ LOCAL_DEFAULTS = {
 }
 
 
-def _steps_given(hp: Hyperparameters) -> Sequence[str]:
-    if hp.lr_scheduler == "step" and not hp.lr_scheduler_step:
-        return ["No value(s) were specified for 'lr_scheduler_step' which are required hyperparameter(s)"]
-    return []
-
-
-def _scales_in_order(hp: Hyperparameters) -> Sequence[str]:
-    low, high = hp.scale_range
-    if not 0 < low <= high:
-        sentence = f"The value '{as_text(hp.scale_range)}' is not valid for the 'scale_range' hyperparameter which"
-        return [f"{sentence} expects two numbers above 0, the smaller first (caused by ValidationError)"]
-    return []
+def _local_settings(given: Mapping[str, str], dataset: Dataset) -> Mapping[str, str]:
+    defaults = fitting(SegmentationHyperparameters, LOCAL_DEFAULTS, given)
+    return {**defaults, **counted(dataset, defaults), **given}
 
 
 SPEC = Spec(
     name="semantic-segmentation",
     task="segmentation",
+    train="clary.vision.algorithms.semantic_segmentation.train:train",
+    schema=SegmentationHyperparameters,
     aliases=("segmentation",),
-    hyperparameters=HYPERPARAMETERS,
     channels=CHANNELS,
     metrics=METRICS,
     local_defaults=LOCAL_DEFAULTS,
-    rules=(_steps_given, _scales_in_order),
+    local_settings=_local_settings,
 )

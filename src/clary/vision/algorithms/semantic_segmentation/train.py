@@ -13,12 +13,12 @@ from clary.vision.algorithms.incremental import check_agreement, earlier_model
 from clary.vision.algorithms.joblog import JobLog, log_worker
 from clary.vision.algorithms.semantic_segmentation import data
 from clary.vision.algorithms.semantic_segmentation.log import SegmentationLog
+from clary.vision.algorithms.semantic_segmentation.spec import SegmentationHyperparameters
 from clary.vision.algorithms.telemetry import Telemetry
 from clary.vision.artifact.export import write_model
 from clary.vision.artifact.manifest import Input, Manifest, Output
 from clary.vision.base.events import Hook
 from clary.vision.base.jobdir import JobDir
-from clary.vision.base.spec import Hyperparameters
 from clary.vision.base.types import Dataset
 from clary.vision.inference.engines import installed
 from clary.vision.models.normalization import IMAGENET_MEAN, IMAGENET_STD
@@ -27,7 +27,7 @@ from clary.vision.models.weights import load
 from clary.vision.training.checkpoint import Progress
 from clary.vision.training.loop import Training, fit
 from clary.vision.training.objectives.segmentation import SegmentationObjective
-from clary.vision.training.optim import make_optimizer
+from clary.vision.training.optim import UpdateRule, make_optimizer
 from clary.vision.training.precision import keep_large_blocks, pick_device
 from clary.vision.training.records import MetricsFile
 from clary.vision.training.schedules import Schedule, factor, falling_cosine, one_cycle, polynomial
@@ -40,7 +40,7 @@ BACKBONES = {"resnet-50": "resnet50", "resnet-101": "resnet101"}
 BEST, LAST = "model_best.params", "model_algo-1"  # the original's names; the bytes are safetensors, not Gluon's format
 
 
-def train(job: JobDir, hp: Hyperparameters, log: JobLog, hooks: Sequence[Hook], stop: StopRequest) -> None:
+def train(job: JobDir, hp: SegmentationHyperparameters, log: JobLog, hooks: Sequence[Hook], stop: StopRequest) -> None:
     """Train on the job's channels and leave the model in ``job.model``. Goes on from a checkpoint when there is one.
 
     Raises CustomerError for data or settings that cannot be used, DivergedError, InterruptedRun.
@@ -62,7 +62,7 @@ def train(job: JobDir, hp: Hyperparameters, log: JobLog, hooks: Sequence[Hook], 
         (job.model / name).unlink(missing_ok=True)
 
 
-def _make_network(job: JobDir, hp: Hyperparameters, log: JobLog) -> tuple[PixelScores, Mapping[str, Any]]:
+def _make_network(job: JobDir, hp: SegmentationHyperparameters, log: JobLog) -> tuple[PixelScores, Mapping[str, Any]]:
     """The network with its first weights: of the model channel, else with a pretrained backbone, else random."""
     torch.manual_seed(hp.seed)
     earlier = earlier_model(job, log)
@@ -85,7 +85,12 @@ def _make_network(job: JobDir, hp: Hyperparameters, log: JobLog) -> tuple[PixelS
 
 
 def _assemble(
-    job: JobDir, hp: Hyperparameters, dataset: Dataset, network: PixelScores, hooks: Sequence[Hook], stop: StopRequest
+    job: JobDir,
+    hp: SegmentationHyperparameters,
+    dataset: Dataset,
+    network: PixelScores,
+    hooks: Sequence[Hook],
+    stop: StopRequest,
 ) -> Training:
     device = pick_device()
     segmenter = network.segmenter.to(device)
@@ -97,25 +102,33 @@ def _assemble(
         network=segmenter,
         loaders=data.loaders(dataset, hp),
         objective=SegmentationObjective(hp.num_classes),
-        optimizer=make_optimizer(segmenter, _rule(hp), heads),
+        optimizer=make_optimizer(segmenter, _update_rule(hp), heads),
         schedule=_schedule(hp),
         hooks=hooks,
         stop=stop,
     )
 
 
-def _rule(hp: Hyperparameters) -> Mapping[str, Any]:
+def _update_rule(hp: SegmentationHyperparameters) -> UpdateRule:
     """The settings of the update rule; this algorithm offers none for Adam but the rate."""
-    fixed = {"beta_1": 0.9, "beta_2": 0.999, "eps": 1e-8}
-    return {**hp, **fixed, "gamma": hp.gamma1, "decays_biases": hp.optimizer != "adamw"}
+    return UpdateRule(
+        optimizer=hp.optimizer,
+        learning_rate=hp.learning_rate,
+        weight_decay=hp.weight_decay,
+        momentum=hp.momentum,
+        gamma=hp.gamma1,
+        gamma2=hp.gamma2,
+        head_rate_factor=hp.head_rate_factor,
+        decays_biases=hp.optimizer != "adamw",
+    )
 
 
-def _updates(hp: Hyperparameters) -> int:
+def _updates(hp: SegmentationHyperparameters) -> int:
     """Steps of an epoch as the schedule counts them."""
-    return max(int(hp.num_training_samples) // int(hp.mini_batch_size), 1)
+    return max(hp.num_training_samples // hp.mini_batch_size, 1)
 
 
-def _schedule(hp: Hyperparameters) -> Schedule:
+def _schedule(hp: SegmentationHyperparameters) -> Schedule:
     steps = hp.epochs * _updates(hp)
     match hp.lr_scheduler:
         case "poly":
@@ -125,10 +138,12 @@ def _schedule(hp: Hyperparameters) -> Schedule:
         case "one-cycle":
             return one_cycle(hp.learning_rate, steps, rise=0.15)
         case _:
-            return factor(hp.learning_rate, hp.lr_scheduler_step, hp.lr_scheduler_factor, _updates(hp))
+            return factor(hp.learning_rate, hp.lr_scheduler_step or (), hp.lr_scheduler_factor, _updates(hp))
 
 
-def _manifest(hp: Hyperparameters, dataset: Dataset, description: Mapping[str, Any], progress: Progress) -> Manifest:
+def _manifest(
+    hp: SegmentationHyperparameters, dataset: Dataset, description: Mapping[str, Any], progress: Progress
+) -> Manifest:
     best = progress.history[progress.best_epoch]
     return Manifest(
         task="segmentation",

@@ -13,7 +13,7 @@ from clary.control.jobs.kinds.training import status
 from clary.control.objects.base import ObjectStore, S3Uri
 from clary.control.wire.errors import ValidationException
 from clary.errors import CustomerError
-from clary.vision.base.spec import Spec
+from clary.vision.base.spec import AnySpec
 
 __all__ = ["new_body"]
 
@@ -50,7 +50,7 @@ def new_body(request: Request, objects: ObjectStore, *, arn: str, region: str) -
     return status.advance(body, "Starting", now=now)
 
 
-def _checked(request: Request, objects: ObjectStore, region: str) -> Spec | None:
+def _checked(request: Request, objects: ObjectStore, region: str) -> AnySpec | None:
     """The built-in algorithm asked for. Raises ValidationException for a request that could never run. Blocks."""
     _check_resources(request)
     _check_texts(request)
@@ -62,6 +62,8 @@ def _checked(request: Request, objects: ObjectStore, region: str) -> Spec | None
     except CustomerError as error:
         raise ValidationException(str(error)) from error
     _check_data(objects, request, region)
+    if spec is not None:
+        _check_channels(spec, request)
     return spec
 
 
@@ -132,7 +134,20 @@ def _check_data(objects: ObjectStore, request: Request, region: str) -> None:
             )
 
 
-def _with_metrics(specification: Mapping[str, Any], spec: Spec | None) -> dict[str, Any]:
+def _check_channels(spec: AnySpec, request: Request) -> None:
+    """Raises ValidationException for channels with which the algorithm could only fail, in the algorithm's words.
+
+    On AWS such a job is created and fails; a request that must fail is better told so at once.
+    """
+    mode = request["AlgorithmSpecification"]["TrainingInputMode"]
+    given = [channels.described(channel, mode, Path()) for channel in request.get("InputDataConfig") or ()]
+    try:
+        spec.check_channels({channel.name: channel for channel in given})
+    except CustomerError as error:
+        raise ValidationException(str(error)) from error
+
+
+def _with_metrics(specification: Mapping[str, Any], spec: AnySpec | None) -> dict[str, Any]:
     """The specification with the algorithm's own metrics before those of the request; the SDK reads them."""
     given = specification.get("MetricDefinitions") or []
     own = [{"Name": metric.name, "Regex": metric.pattern} for metric in (spec.metrics if spec else ())]

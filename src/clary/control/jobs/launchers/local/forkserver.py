@@ -25,8 +25,8 @@ from pathlib import Path
 
 from clary.control.jobs.launch import Algorithm, Launch
 from clary.control.jobs.launchers.local import job_monitor
-from clary.errors import UsageError
-from clary.vision.algorithms.catalog import SPECS
+from clary.errors import AlgorithmError, UsageError
+from clary.vision.algorithms.catalog import SPECS, train_function
 
 __all__ = ["ask", "load", "serve"]
 
@@ -42,8 +42,8 @@ def load() -> None:
     import_module("torch")
     for spec in SPECS:
         try:
-            import_module(f"clary.vision.algorithms.{spec.name.replace('-', '_')}.train")
-        except ImportError as missing:  # its jobs will say so; others can be started
+            train_function(spec)
+        except (ImportError, AlgorithmError) as missing:  # its jobs will say so; others can be started
             sys.stderr.write(f"{spec.name}: {missing}\n")
     import_module("clary.vision.algorithms.run")
     torch = sys.modules.get("torch")

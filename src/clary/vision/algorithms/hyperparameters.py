@@ -1,0 +1,168 @@
+"""Hyperparameters that several algorithms have: their kind and meaning once, what differs as an argument."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+from clary.vision.base.hyperparameters import (
+    Choice,
+    Flag,
+    Float,
+    Hyperparameters,
+    Integer,
+    Parsed,
+    Text,
+    TunableRange,
+    optional,
+    required,
+    setting,
+)
+
+__all__ = ["TrainingHyperparameters"]
+
+
+class TrainingHyperparameters(Hyperparameters):
+    """What a class of hyperparameters must have for the steps of ``algorithms.recipe``.
+
+    Properties, not fields: a dataclass shows the fields of its base first, and the order of a reference page is that
+    of SageMaker's guide.
+    """
+
+    @property
+    @abstractmethod
+    def epochs(self) -> int: ...
+
+    @property
+    @abstractmethod
+    def mini_batch_size(self) -> int: ...
+
+    @property
+    @abstractmethod
+    def seed(self) -> int: ...
+
+    @property
+    @abstractmethod
+    def precision(self) -> str: ...
+
+    @property
+    @abstractmethod
+    def early_stopping(self) -> bool: ...
+
+    @property
+    @abstractmethod
+    def early_stopping_min_epochs(self) -> int: ...
+
+    @property
+    @abstractmethod
+    def early_stopping_patience(self) -> int: ...
+
+    @property
+    @abstractmethod
+    def early_stopping_tolerance(self) -> float: ...
+
+
+# Of SageMaker
+
+
+def num_training_samples(used_for: str = "places the steps") -> int:
+    return required(Integer(1), f"pictures in the training set; {used_for} of the learning-rate schedule")
+
+
+def early_stopping(metric: str) -> bool:
+    return setting(Flag(), f"stop when validation {metric} no longer improves", False)
+
+
+def early_stopping_min_epochs(default: int) -> int:
+    return setting(Integer(1), "epochs to run before stopping is considered", default)
+
+
+def early_stopping_patience(default: int) -> int:
+    return setting(Integer(1), "epochs without improvement that are tolerated", default)
+
+
+def early_stopping_tolerance() -> float:
+    return setting(Float(), "relative gain below which an epoch is no improvement", 0.0)
+
+
+def epochs(default: int) -> int:
+    return setting(Integer(1), "passes over the training set", default)
+
+
+def kv_store() -> str | None:
+    return optional(Choice(("dist_sync", "dist_async")), "how several machines combine gradients")
+
+
+def learning_rate(default: float, low: float, high: float) -> float:
+    return setting(Float(), "step size", default, tunable=TunableRange(low, high, logarithmic=True))
+
+
+def lr_scheduler_factor(meaning: str = "factor applied to the rate at each of `lr_scheduler_step`") -> float:
+    return setting(Float(), meaning, 0.1)
+
+
+def mini_batch_size(default: int, low: int, high: int) -> int:
+    return setting(Integer(1), "pictures in a step", default, tunable=TunableRange(low, high))
+
+
+def momentum(rules: str, low: float = 0.0) -> float:
+    return setting(Float(), f"{rules}: momentum", 0.9, tunable=TunableRange(low, 0.999))
+
+
+def optimizer(known: tuple[str, ...], tunable: tuple[str, ...] = ()) -> str:
+    kind = Choice((*known, "adamw"))
+    return setting(kind, "update rule; adamw is ours", "sgd", tunable=TunableRange(values=tunable or known))
+
+
+def precision_dtype() -> str:
+    return setting(Choice(("float32", "float16")), "float16: half-precision arithmetic", "float32")
+
+
+def use_pretrained_model(default: bool) -> bool:
+    return setting(Choice((False, True)), "1: start from ImageNet weights", default)
+
+
+def weight_decay(rules: str, default: float, tunable: TunableRange) -> float:
+    return setting(Float(), f"{rules}: L2 penalty on weights", default, tunable=tunable)
+
+
+# Our own
+
+
+def freeze() -> str:
+    kind = Text(r"^(none|norms|(stem|backbone|[0-9]+)(,norms)?)$")
+    meaning = "what is not trained: none, norms (their statistics), stem, backbone, the first n stages, or n,norms"
+    return setting(kind, meaning, "none", extension=True)
+
+
+def precision() -> str:
+    meaning = "arithmetic: auto tries both for a few steps and keeps the faster"
+    return setting(Choice(("auto", "fp32", "bf16")), meaning, "auto", extension=True)
+
+
+def lr_schedule() -> str:
+    """The shape of the rate, where SageMaker has steps only."""
+    meaning = "factor: steps of `lr_scheduler_step`; cosine: a short rise, then down to zero; one-cycle: a long rise"
+    return setting(Choice(("factor", "cosine", "one-cycle")), meaning, "factor", extension=True)
+
+
+def head_rate_factor(default: float) -> float:
+    meaning = "learning rate of what stands on the backbone, as a multiple of the backbone's"
+    return setting(Float(0.0, 1000.0), meaning, default, extension=True)
+
+
+def seed() -> int:
+    kind = Integer(0, 2**32 - 1)
+    return setting(kind, "seed of order, augmentation and initial weights", 0, extension=True)
+
+
+# Kinds
+
+
+def epoch_list(*, empty: bool = False) -> Parsed[tuple[int, ...]]:
+    """Epochs as 10,20; with ``empty`` also none at all."""
+    pattern = r"(([1-9][0-9]*)(,[1-9][0-9]*)*)"
+    return Parsed(f"^{pattern}{'?' if empty else ''}$", integers)
+
+
+def integers(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(",")) if text else ()
