@@ -47,10 +47,11 @@ def write(folder: Path) -> None:
     """SSD-300 on ResNet-50 with random weights, scaled as the module says."""
     import torch
 
-    from clary.vision.artifact.manifest import OUTPUTS, Input, Manifest, Provenance
+    from clary.vision.artifact.manifest import Input, Manifest, Provenance
     from clary.vision.base.imaging import Preprocess, prepare
     from clary.vision.models.anchors import ssd_levels
     from clary.vision.models.detector import build_detector, describe_detector, grids_of
+    from clary.vision.tasks import TASKS
 
     torch.manual_seed(0)
     shape = (SIDE, SIDE)
@@ -72,7 +73,7 @@ def write(folder: Path) -> None:
         labels=LABELS,
         network=description,
         input=Input(how),
-        outputs=OUTPUTS["detection"],
+        outputs=TASKS.get("detection").outputs,
         provenance=Provenance(clary="benchmark", created="2026-01-01T00:00:00Z"),
     )
     write_artifact(folder, network, example[:4], manifest)

@@ -42,9 +42,10 @@ def write(algorithm: str, folder: Path) -> None:
     """A network on ResNet-50 at output stride 8 with random weights."""
     import torch
 
-    from clary.vision.artifact.manifest import OUTPUTS, Input, Manifest, Provenance
+    from clary.vision.artifact.manifest import Input, Manifest, Provenance
     from clary.vision.base.imaging import Preprocess
     from clary.vision.models.segmenter import build_segmenter, describe_segmenter
+    from clary.vision.tasks import TASKS
 
     torch.manual_seed(0)
     description = describe_segmenter("timm:resnet50", algorithm, len(LABELS))
@@ -59,7 +60,7 @@ def write(algorithm: str, folder: Path) -> None:
         labels=LABELS,
         network=description,
         input=Input(Preprocess.whole()),
-        outputs=OUTPUTS["segmentation"],
+        outputs=TASKS.get("segmentation").outputs,
         provenance=Provenance(clary="benchmark", created="2026-01-01T00:00:00Z"),
     )
     write_artifact(folder, network, example, manifest)

@@ -362,7 +362,7 @@ def _rectangles(
         splits[split] = tuple(samples)
     names = COLOURS if task == "detection" else ("ground", *COLOURS)
     name = "voc" if task == "detection" else "masks"
-    FORMATS.get(name).write(Dataset(source, name, names, splits, task=task), root)  # type: ignore[arg-type]
+    FORMATS.get(name).write(Dataset(source, name, names, splits, task=task), root)
     return root
 
 
@@ -395,9 +395,10 @@ def _rectangle_model(folder: Path, task: str, labels: tuple[str, ...] | None = N
 
     from clary.vision.artifact.archive import pack
     from clary.vision.artifact.export import write_model
-    from clary.vision.artifact.manifest import OUTPUTS, Input, Manifest, Provenance
+    from clary.vision.artifact.manifest import Input, Manifest, Provenance
     from clary.vision.base.imaging import Preprocess
     from clary.vision.inference.engines import ENGINES
+    from clary.vision.tasks import TASKS
 
     class Boxes(torch.nn.Module):
         def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -420,12 +421,12 @@ def _rectangle_model(folder: Path, task: str, labels: tuple[str, ...] | None = N
 
     detection = task == "detection"
     manifest = Manifest(
-        task=task,  # type: ignore[arg-type]
+        task=task,
         algorithm="object-detection" if detection else "semantic-segmentation",
         labels=labels or (COLOURS if detection else ("ground", *COLOURS)),
         network={"task": task, "architecture": "finds colours"},
         input=Input(Preprocess(64, 64, crop="squash") if detection else Preprocess.whole(resize)),
-        outputs=OUTPUTS[task],  # type: ignore[index]
+        outputs=TASKS.get(task).outputs,
         provenance=Provenance(clary="0.1.0", created="2025-01-01T00:00:00Z"),
         hyperparameters={"nms_threshold": 0.45} if detection else {},
     )
@@ -460,13 +461,14 @@ def _random_model(folder: Path, task: str) -> Path:
     import torch
 
     from clary.vision.artifact.export import write_model
-    from clary.vision.artifact.manifest import OUTPUTS, Input, Manifest, Provenance
+    from clary.vision.artifact.manifest import Input, Manifest, Provenance
     from clary.vision.base.imaging import Preprocess
     from clary.vision.inference.engines import installed
     from clary.vision.models import build
     from clary.vision.models.anchors import ssd_levels
     from clary.vision.models.detector import describe_detector, grids_of
     from clary.vision.models.segmenter import describe_segmenter
+    from clary.vision.tasks import TASKS
 
     torch.manual_seed(0)
     if task == "detection":
@@ -480,12 +482,12 @@ def _random_model(folder: Path, task: str) -> Path:
             if name.endswith(("scores.weight", "classify.1.weight")):
                 weight.mul_(40 if task == "segmentation" else 6)
     manifest = Manifest(
-        task=task,  # type: ignore[arg-type]
+        task=task,
         algorithm="object-detection" if task == "detection" else "semantic-segmentation",
         labels=("cat", "dog", "fox"),
         network=description,
         input=Input(Preprocess(64, 64, crop="squash") if task == "detection" else Preprocess.whole()),
-        outputs=OUTPUTS[task],  # type: ignore[index]
+        outputs=TASKS.get(task).outputs,
         provenance=Provenance(clary="0.1.0", created="2026-01-01T00:00:00Z"),
     )
     example = np.stack([_image(64, 64, seed) for seed in range(3)])
@@ -561,10 +563,9 @@ def record_type() -> Any:
 def _rectangle_run(folder: Path, data: Path, model: Path, task: str) -> Path:
     """A finished run of three epochs on a data set of rectangles, as `clary train` leaves it."""
     from clary.vision.base.jobdir import DATASET_CONTENT_TYPE, Channel, JobDir
-    from clary.vision.base.types import Task
     from clary.vision.formats import read
 
-    kind: Task = "detection" if task == "detection" else "segmentation"
+    kind = "detection" if task == "detection" else "segmentation"
     found, metric = read(data, task=kind), "mAP" if task == "detection" else "mIOU"
     channel = Channel("dataset", data, f"{DATASET_CONTENT_TYPE}; validation=0; seed=0")
     JobDir.create(folder, {"epochs": "3"}, {"dataset": channel})

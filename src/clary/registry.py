@@ -12,6 +12,8 @@ from typing import Generic, TypeVar
 
 from clary.errors import UsageError
 
+__all__ = ["Registry", "declared"]
+
 T = TypeVar("T")
 
 
@@ -39,6 +41,10 @@ class Registry(Generic[T]):
             close = difflib.get_close_matches(name, known, n=1) or known
             choice = " or ".join(f"`{one}`" for one in close)
             raise UsageError(f"unknown {self.family} `{name}`", hint=f"use {choice}") from None
+
+    def find(self, name: str) -> T | None:
+        """The member called ``name``, None where there is none."""
+        return self._found().get(name)
 
     def names(self) -> list[str]:
         return list(self._found())
@@ -70,3 +76,12 @@ class Registry(Generic[T]):
                 yield member
         for point in entry_points(group=f"clary.{self.family}"):
             yield point.load()
+
+
+def declared(family: str, package: str) -> list[str]:
+    """The names of a family's members without loading one, where members are called like their files: those of the
+    package in name order, then entry points'."""
+    spec = importlib.util.find_spec(package)
+    folder = spec.submodule_search_locations if spec else None
+    own = sorted(module.name for module in pkgutil.iter_modules(folder) if not module.name.startswith("_"))
+    return list(dict.fromkeys([*own, *(point.name for point in entry_points(group=f"clary.{family}"))]))

@@ -17,7 +17,8 @@ from clary.drawn import draw_pets
 from clary.errors import DataError, InterruptedRun, UsageError
 from clary.local.quickstart import DRAWN_EPOCHS, Stage, Summary, quickstart
 from clary.vision.base.events import BatchEnd, Hook
-from clary.vision.base.types import TASKS, Task
+from clary.vision.base.types import TaskName
+from clary.vision.tasks import TASKS
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -38,13 +39,13 @@ def few_pets(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def told() -> list[tuple[Task, Stage]]:
+def told() -> list[tuple[TaskName, Stage]]:
     return []
 
 
 @pytest.fixture(scope="module")
 def done(
-    one_thread: None, tmp_path_factory: pytest.TempPathFactory, told: list[tuple[Task, Stage]]
+    one_thread: None, tmp_path_factory: pytest.TempPathFactory, told: list[tuple[TaskName, Stage]]
 ) -> dict[str, Summary]:
     """All three tasks, gone through once, by name."""
     out = tmp_path_factory.mktemp("quickstart") / "out"
@@ -52,7 +53,7 @@ def done(
     settings = {
         name: value for name, value in TINY.items() if name != "precision"
     }  # segmentation has a name of its own
-    found = quickstart(out, tasks=TASKS, settings=settings, tell=lambda task, stage: told.append((task, stage)))
+    found = quickstart(out, tasks=TASKS.names(), settings=settings, tell=lambda task, stage: told.append((task, stage)))
     return {summary.task: summary for summary in found}
 
 
@@ -76,15 +77,15 @@ def test_every_task_goes_through_every_stage(task: str, metric: str, done: dict[
 @pytest.mark.slow
 def test_each_has_its_own_folder(done: dict[str, Summary]) -> None:
     (out,) = {summary.run.path.parent for summary in done.values()}
-    assert {path.name for path in out.iterdir()} == {"pets", *TASKS}
+    assert {path.name for path in out.iterdir()} == {"pets", *TASKS.names()}
     assert {summary.dataset for summary in done.values()} == {out / "pets"}
 
 
 @pytest.mark.slow
 def test_all_data_is_checked_before_the_first_training(
-    done: dict[str, Summary], told: list[tuple[Task, Stage]]
+    done: dict[str, Summary], told: list[tuple[TaskName, Stage]]
 ) -> None:
-    assert [task for task, stage in told if stage.name == "data"] == list(TASKS)
+    assert [task for task, stage in told if stage.name == "data"] == TASKS.names()
     assert [stage.name for _, stage in told[:3]] == ["data"] * 3
     assert [stage for task, stage in told if task == "detection"] == done["detection"].stages
 
@@ -120,7 +121,7 @@ def test_what_is_not_a_run_is_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "segmentation").mkdir()
     (tmp_path / "segmentation" / "mine.txt").touch()
     with pytest.raises(UsageError, match="not a run of an earlier quickstart; give another --out"):
-        quickstart(tmp_path, tasks=TASKS)
+        quickstart(tmp_path, tasks=TASKS.names())
     assert [path.name for path in tmp_path.rglob("*")] == ["segmentation", "mine.txt"]
 
 
@@ -135,7 +136,7 @@ def test_a_folder_without_a_test_split_is_judged_on_what_was_held_out(
 def test_a_folder_that_lacks_boxes(tmp_path: Path, colours: Callable[..., Path]) -> None:
     folder = colours(tmp_path / "colours", {"train": 5})
     with pytest.raises(UsageError, match="detection"):
-        quickstart(tmp_path / "out", tasks=TASKS, dataset=str(folder), epochs=1, settings=CLASSIFIER)
+        quickstart(tmp_path / "out", tasks=TASKS.names(), dataset=str(folder), epochs=1, settings=CLASSIFIER)
     assert not (tmp_path / "out").exists()
 
 
@@ -145,7 +146,7 @@ def test_bad_records_are_told_of_before_any_training(tmp_path: Path) -> None:
     with pytest.raises(
         DataError, match=r"1 bad record, first .*Siamese_1.png.*clary data check .* --task segmentation"
     ):
-        quickstart(tmp_path, tasks=TASKS, epochs=1, settings=TINY)
+        quickstart(tmp_path, tasks=TASKS.names(), epochs=1, settings=TINY)
     assert not (tmp_path / "classification").exists()
 
 

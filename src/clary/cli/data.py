@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from clary.cli.task_choice import TaskChoice
 from clary.errors import UsageError
 from clary.wording import plural
 
@@ -17,14 +18,6 @@ if TYPE_CHECKING:
     from clary.vision.base.types import Dataset, Problem
     from clary.vision.datasets.check import CheckResult
     from clary.vision.formats import Format
-
-
-class TaskName(StrEnum):
-    """What a data set is for."""
-
-    classification = "classification"
-    detection = "detection"
-    segmentation = "segmentation"
 
 
 class EncodingName(StrEnum):
@@ -39,7 +32,7 @@ ALIKE, NOTES = 10, 100  # notes of one kind, and of all kinds, that are spelled 
 
 Root = Annotated[Path, typer.Argument(metavar="DATASET", help="Folder of the data set.")]
 Labels = Annotated[str | None, typer.Option(help="Which labels to use, where the layout offers several.")]
-ForTask = Annotated[TaskName | None, typer.Option(help="What to read it for; by default what it holds.")]
+ForTask = Annotated[TaskChoice | None, typer.Option(help="What to read it for; by default what it holds.")]
 Out = Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write; must be empty or absent.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of all random choices.")]
 
@@ -250,28 +243,30 @@ def _print(result: CheckResult) -> None:
     print(f"\n{plural(errors, 'error') if errors else 'no errors'}, {plural(notes, 'note')}")
 
 
-def _task(task: TaskName | None) -> Any:
-    return task.value if task else None
+def _task(task: TaskChoice | None) -> str | None:
+    return str(task) if task else None
 
 
-def _common_task(source: Format, target: Format, root: Path) -> Any:
-    """What a data set is read for to be written in another layout: what it is for, or what both can hold."""
+def _common_task(source: Format, target: Format, root: Path) -> str:
+    """What a data set is read for to be written in another layout: what it is for, or the boxes or masks both hold."""
+    from clary.vision.tasks import TASKS
+
     natural = source.task_of(root)
     if natural in target.written_for:
         return natural
-    return next((task for task in ("detection", "segmentation") if task in source.tasks & target.written_for), natural)
+    both = source.tasks & target.written_for
+    return next((task.name for task in TASKS if task.localises and task.name in both), natural)
 
 
 def _layout_of(dataset: Dataset) -> str:
-    """The layout to write a data set in, where nobody says."""
+    """The layout to write a data set in, where nobody says: boxes and masks stay in their own if that can be."""
     from clary.vision.formats import FORMATS
+    from clary.vision.tasks import TASKS
 
-    if dataset.task == "classification":
-        return "lst" if dataset.multi_label else "folder"
-    own = FORMATS.get(dataset.format)
-    if dataset.task in own.written_for and "validation" in own.splits:
+    task, own = TASKS.get(dataset.task), FORMATS.get(dataset.format)
+    if task.localises and task.name in own.written_for and "validation" in own.splits:
         return own.name
-    return "sagemaker-json" if dataset.task == "detection" else "sagemaker-png"
+    return task.layout(dataset)
 
 
 def _tell_left_out(problems: Sequence[Problem]) -> None:
@@ -284,32 +279,17 @@ def _tell_left_out(problems: Sequence[Problem]) -> None:
         note(f"{plural(len(errors), 'problem')}: what they name was left out")
 
 
-def _print_counts(dataset: Dataset, layout: str = "", pixels: dict[Any, Any] | None = None) -> None:
+def _print_counts(dataset: Dataset, layout: str = "", pixels: Mapping[Any, Sequence[int]] | None = None) -> None:
     """A table of what each split has of each class: pictures, boxes, or shares of all labelled pixels."""
     from clary.cli.output import table
+    from clary.vision.tasks import TASKS
 
-    splits = dataset.splits
-    cells: list[list[Any]]
-    if dataset.task == "detection":
-        unit = "boxes of class"
-        counts = {s: Counter(box.class_id for sample in splits[s] for box in sample.boxes) for s in splits}
-        cells = [[counts[s][c] for s in splits] for c in range(len(dataset.class_names))]
-    elif dataset.task == "segmentation":
-        unit = "pixels of class"
-        cells = [[_share(pixels or {}, s, c) for s in splits] for c in range(len(dataset.class_names))]
-    else:
-        unit = "class"
-        images = {s: dataset.counts(s) for s in splits}
-        cells = [[images[s][c] for s in splits] for c in range(len(dataset.class_names))]
-    known = dataset.task != "segmentation" or bool(pixels)
-    rows: list[list[Any]] = [[n, *row] for n, row in zip(dataset.class_names, cells, strict=True) if known]
+    splits, task, names = dataset.splits, TASKS.get(dataset.task), dataset.class_names
+    counts = [task.counts(dataset, split, (pixels or {}).get(split, ())) for split in splits]
+    known = any(counts)
+    rows: list[list[Any]] = [[n, *(one[c] if one else "" for one in counts)] for c, n in enumerate(names) if known]
     rows.append(["all pictures", *(len(samples) for samples in splits.values())])
-    table("", [f"{unit} ({layout or dataset.format})", *splits], rows)
-
-
-def _share(pixels: dict[Any, Any], split: str, class_id: int) -> str:
-    found = pixels.get(split, ())
-    return f"{100 * found[class_id] / max(sum(found), 1):.1f}%" if found else ""
+    table("", [f"{task.unit} ({layout or dataset.format})", *splits], rows)
 
 
 def _as_json(result: CheckResult) -> dict[str, Any]:

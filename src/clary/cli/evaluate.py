@@ -56,8 +56,7 @@ def print_evaluation(found: Evaluation) -> None:
     mistakes = found.mistake_rows(MISTAKES_SHOWN)
     if mistakes:
         columns = ["picture" if key == "image" else key for key in mistakes[0]]
-        title = "Most confident mistakes" if found.task == "classification" else "Worst pictures"
-        table(title, columns, [[_shown(value) for value in row.values()] for row in mistakes])
+        table(found.worst_title, columns, [[_shown(value) for value in row.values()] for row in mistakes])
     for problem in found.skipped:
         note(f"left out: {problem}")
     typer.echo(f"{found.summary()}, {found.seconds:.1f} s with {found.engine}")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from clary.local.predictions import PredictionView
     from clary.vision.inference.predictor import Model
 
     Result = tuple[Path, Any]  # a picture, and what was predicted of it or, as text, why nothing was
@@ -37,13 +38,13 @@ def predict(
     NAME.jpg (the mask drawn over the picture).
     """
     from clary.cli.output import emit
-    from clary.local.predictions import VIEWS
+    from clary.local.predictions import view_of
     from clary.vision.inference.predictor import load
 
     paths = [path for image in images for path in _images(image)]
     with load(model, engine) as loaded:
-        view = VIEWS[loaded.manifest.task](top=top, least=least)
-        places = _places(output, paths, view.draws) if output else {}
+        view = view_of(loaded.task, top=top, least=least)
+        places = _places(output, paths, view) if output else {}
         rows: list[dict[str, Any]] = []
         lines: list[tuple[Any, ...]] = []
         for path, result in _predicted(loaded, paths):
@@ -76,15 +77,15 @@ def _images(path: Path) -> list[Path]:
     return found
 
 
-def _places(folder: Path, paths: list[Path], draws: bool) -> dict[Path, Path]:
+def _places(folder: Path, paths: list[Path], view: PredictionView) -> dict[Path, Path]:
     """Where what is drawn of each picture goes, without its suffix: names are made different by a number.
 
     Raises UsageError for a folder that cannot be had, or a task that draws nothing.
     """
     from clary.errors import UsageError
 
-    if not draws:
-        raise UsageError("a classifier has nothing to draw", where="--output", hint="leave it out")
+    if not view.draws:
+        raise UsageError(view.undrawn, where="--output", hint="leave it out")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

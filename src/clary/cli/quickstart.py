@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from clary.cli.task_choice import task_choice
+
 if TYPE_CHECKING:
     from clary.local.quickstart import Summary
 
 
-class Which(StrEnum):
-    """The tasks that are gone through."""
+ALL = "all"
 
-    classification = "classification"
-    detection = "detection"
-    segmentation = "segmentation"
-    all = "all"
+if TYPE_CHECKING:
+    Which = str
+else:
+    Which = task_choice(ALL)
 
 
 def register(app: typer.Typer) -> None:
@@ -27,8 +27,8 @@ def register(app: typer.Typer) -> None:
 
 
 def quickstart(
-    task: Annotated[Which, typer.Option(help="What to train, or all of them one after the other.")] = (
-        Which.classification
+    task: Annotated[Which, typer.Option(help="What to train, or all of them one after the other.")] = Which(
+        "classification"
     ),
     dataset: Annotated[
         str, typer.Option(help="drawn (needs no download), oxford-pets (800 MB), or a folder of yours.")
@@ -46,9 +46,11 @@ def quickstart(
     from clary.cli.output import note
     from clary.cli.training_progress import progress
     from clary.local.quickstart import quickstart as run_quickstart
-    from clary.vision.base.types import TASKS
+    from clary.vision.formats.oxford import FORMAT
+    from clary.vision.tasks import TASKS
 
-    tasks = TASKS if task is Which.all else tuple(one for one in TASKS if one == task.value)
+    # All that the sets of pets hold: what else is installed needs pictures of its own.
+    tasks = [name for name in TASKS.names() if name in FORMAT.tasks] if task == ALL else [str(task)]
     summaries = run_quickstart(
         out,
         tasks=tasks,
@@ -65,6 +67,7 @@ def quickstart(
 def _print(summaries: Sequence[Summary]) -> None:
     """One task's stages, or a line for each task; what to do next."""
     from clary.cli.output import note, table
+    from clary.vision.tasks import TASKS
 
     total = f"{sum(summary.seconds for summary in summaries):.0f} s in all"
     first = summaries[0]
@@ -80,7 +83,7 @@ def _print(summaries: Sequence[Summary]) -> None:
     image = next(iter(sorted((first.dataset / "images").glob("*.jpg"))), Path("PICTURE.jpg"))
     note("next:")
     last = summaries[-1]
-    drawn = "" if last.task == "classification" else " --output drawn"
+    drawn = " --output drawn" if TASKS.get(last.task).localises else ""
     for command in (
         f"clary predict {last.run.path} {image}{drawn}",
         f"clary serve {last.run.path}",

@@ -66,11 +66,11 @@ def train(
 
 def print_run(run: Run) -> None:
     """What the run reached, and what to do with it."""
-    from clary.local.run import MAIN_METRICS
+    from clary.vision.tasks import main_metric
 
     numbers = run.metrics
-    measured = [f"{name} {numbers[key]:.4f}" for name in MAIN_METRICS if (key := f"validation:{name}") in numbers]
-    reached = f"validation {measured[0]}" if measured else "trained on all pictures"
+    name = main_metric([key.removeprefix("validation:") for key in numbers])
+    reached = f"validation {name} {numbers[f'validation:{name}']:.4f}" if name else "trained on all pictures"
     typer.echo(f"{reached} (epoch {numbers['best_epoch'] + 1} of {numbers['epochs']}), {numbers['seconds']:.1f} s")
     typer.echo(f"model:  {run.model}")
     if find_spec("matplotlib") and find_spec("jinja2"):  # the extra `report`; a trained model is none the worse

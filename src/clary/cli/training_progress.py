@@ -9,7 +9,6 @@ from contextlib import AbstractContextManager, contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from clary.local.run import MAIN_METRICS
 from clary.vision.base.events import BatchEnd, EpochEnd, Hook, RunStart
 
 __all__ = ["bar", "lines", "progress"]
@@ -70,6 +69,8 @@ class _Bar(Hook):
 
 def _said(metrics: Mapping[str, float]) -> str:
     """The number the task is judged by; where it is not measured (boxes while training), the loss."""
-    name = next(name for name in (*MAIN_METRICS, "loss") if name in metrics)
+    from clary.vision.tasks import main_metric  # brings numpy, and every verb's module is loaded for every command
+
+    name = main_metric(metrics) or "loss"
     number = f"{metrics[name]:.4f}"
     return number if name == "accuracy" else f"{name} {number}"

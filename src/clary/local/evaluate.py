@@ -72,7 +72,11 @@ def _evaluate(network: Model, data: Dataset, split: str | None, advance: Advance
     started = time.perf_counter()
     name = choose_split(data, split)
     samples = data.splits[name]
-    evaluator = EVALUATORS.get(data.task)(network, data, _match(data, network), samples)
+    kind = EVALUATORS.find(data.task)
+    if kind is None:
+        known = ", ".join(EVALUATORS.names())
+        raise UsageError(f"nothing says how to measure {data.task}", where=data.root, hint=f"known are {known}")
+    evaluator = kind(network, data, _match(data, network), samples)
     kept, skipped = _predict(network, evaluator, samples, advance)
     if not kept:
         first = skipped[0]

@@ -11,8 +11,9 @@ import numpy as np
 from clary.errors import ImageError
 from clary.vision.base import imaging
 from clary.vision.base.types import Dataset, Sample
-from clary.vision.plots.dataset_sheet import drawn
+from clary.vision.plots.sample_views import view_of
 from clary.vision.plots.thumbnails import data_uri, thumbnail
+from clary.vision.tasks import TASKS
 
 __all__ = ["Shown", "samples", "shown", "title"]
 
@@ -67,13 +68,14 @@ def title(sample: Sample) -> str:
 
 
 def _sample(dataset: Dataset, sample: Sample) -> Shown | None:
-    if dataset.task == "classification":
-        return shown(sample, ", ".join(dataset.class_names[c] for c in sample.classes) or "(none)")
+    task = TASKS.get(dataset.task)
+    if not task.localises:
+        return shown(sample, task.caption(sample, dataset.class_names) or "(none)")
     captions: list[str] = []
 
     def draw(pixels: np.ndarray) -> np.ndarray:
         height, width = pixels.shape[:2]
-        image, caption = drawn(dataset, sample, pixels, (width, height))
+        image, caption = view_of(task.name).drawn(dataset, sample, pixels, (width, height))
         captions.append(caption)
         return image
 

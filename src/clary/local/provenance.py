@@ -15,7 +15,7 @@ from clary.vision.algorithms import catalog
 from clary.vision.base.hyperparameters import Hyperparameter
 from clary.vision.base.hyperparameters import as_text as text
 from clary.vision.base.jobdir import JobDir
-from clary.vision.base.types import Dataset, Task
+from clary.vision.base.types import Dataset, TaskName
 from clary.vision.datasets.reading import ReadingOptions, read
 from clary.vision.datasets.split import SHARE
 
@@ -56,7 +56,7 @@ def dataset(run: Run) -> Dataset:
     return found
 
 
-def _task(config: RunConfig) -> Task:
+def _task(config: RunConfig) -> TaskName:
     return catalog.find(config.get("algorithm", "image-classification")).task
 
 

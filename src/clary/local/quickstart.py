@@ -14,7 +14,7 @@ from clary.errors import DataError, InterruptedRun, UsageError
 from clary.local.evaluate import Evaluation
 from clary.local.run import Run
 from clary.vision.base.events import Hook
-from clary.vision.base.types import Dataset, Task
+from clary.vision.base.types import Dataset, TaskName
 from clary.wording import plural
 
 __all__ = ["Stage", "Summary", "quickstart"]
@@ -26,7 +26,7 @@ IMAGES_SHOWN = 3
 
 # Passes over the drawn pictures where `clary train` would make many more: heads are learnt in a minute, outlines
 # in two, on 2 cores. Photographs need what `clary train` does, so other data sets get that.
-DRAWN_EPOCHS: Mapping[Task, int] = {"detection": 5, "segmentation": 14}
+DRAWN_EPOCHS: Mapping[TaskName, int] = {"detection": 5, "segmentation": 14}
 
 Showing: TypeAlias = tuple[Sequence[Hook], Callable[[str], None] | None]
 
@@ -45,7 +45,7 @@ class Summary:
     """What was done for one task, in ``run``. ``value`` is its ``metric`` (accuracy, mAP, mIOU) in 0..1, measured on
     ``pictures`` pictures of ``split``."""
 
-    task: Task
+    task: TaskName
     run: Run
     dataset: Path
     stages: list[Stage] = field(default_factory=list)
@@ -64,7 +64,7 @@ class Summary:
 def quickstart(
     out: Path,
     *,
-    tasks: Sequence[Task] = ("classification",),
+    tasks: Sequence[TaskName] = ("classification",),
     dataset: str = DRAWN,
     source: str | None = None,
     images: int = IMAGES,
@@ -72,7 +72,7 @@ def quickstart(
     seed: int = 0,
     settings: Mapping[str, object] | None = None,
     showing: Callable[[], AbstractContextManager[Showing]] = lambda: nullcontext(((), None)),
-    tell: Callable[[Task, Stage], None] = lambda task, stage: None,
+    tell: Callable[[TaskName, Stage], None] = lambda task, stage: None,
 ) -> list[Summary]:
     """Run every stage of each task and return what came of them; ``tell`` hears of each stage as it is done.
 
@@ -124,7 +124,7 @@ def _obtain(out: Path, dataset: str, source: str | None, images: int, seed: int)
     return Path(dataset)
 
 
-def _checked(folder: Path, task: Task) -> Dataset:
+def _checked(folder: Path, task: TaskName) -> Dataset:
     from clary.vision.datasets.check import check
 
     result = check(folder, task=task)
@@ -170,13 +170,13 @@ def _judge(summary: Summary, clock: _Clock) -> None:
 
 def _predict(summary: Summary, found: Evaluation) -> str:
     """What the model says of some pictures; boxes and masks are drawn into ``predictions`` in the run's folder."""
-    from clary.local.predictions import VIEWS
+    from clary.local.predictions import view_of
     from clary.vision.inference.predictor import load
 
     shown = [sample.image.path for sample in found.samples[:: max(1, found.count // IMAGES_SHOWN)]][:IMAGES_SHOWN]
-    view = VIEWS[summary.task](top=1, least=0.3)
     said = []
     with load(summary.run.model) as model:
+        view = view_of(model.task, top=1, least=0.3)
         for path, prediction in zip(shown, model.predict(shown), strict=True):
             first = view.lines(prediction)[0]
             said.append(f"{path.name}: {first[0]} {first[1]}".strip())
@@ -188,7 +188,7 @@ def _predict(summary: Summary, found: Evaluation) -> str:
 class _Clock:
     """Times stages by the gaps between laps."""
 
-    def __init__(self, tell: Callable[[Task, Stage], None]) -> None:
+    def __init__(self, tell: Callable[[TaskName, Stage], None]) -> None:
         self._tell = tell
         self._since = time.perf_counter()
 

@@ -19,7 +19,7 @@ from clary.local.config import RunConfig
 from clary.local.evaluate import Evaluation, evaluate
 from clary.local.headline import Tile, tiles
 from clary.local.run import Run
-from clary.local.sections import SECTIONS, Section
+from clary.local.sections import Section, section_of
 from clary.version import __version__
 from clary.vision.algorithms import catalog
 from clary.vision.base.files import write_bytes
@@ -29,7 +29,7 @@ from clary.vision.plots.render import svg
 from clary.wording import duration, plural
 
 try:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 except ModuleNotFoundError as missing:
     raise MissingPackageError("the report needs jinja2", hint='pip install "clary[report]"') from missing
@@ -59,14 +59,17 @@ def write(run: Run | Path | str, *, evaluation: Evaluation | None = None) -> Pat
     Raises UsageError: not a run, or the page cannot be written.
     """
     run = Run.open(run.path if isinstance(run, Run) else run)
-    page = _template().render(_context(_gather(run, evaluation)))
+    material = _gather(run, evaluation)
+    page = _template(material.section).render(_context(material))
     path = run.path / "report.html"
     write_bytes(path, page.encode("utf-8", "replace"))  # names of files need not be valid Unicode
     return path
 
 
-def _template() -> Any:
-    places = PackageLoader("clary.local", "templates")
+def _template(section: Section[Any]) -> Any:
+    """The page; the section's part of it may come from another distribution, and then finds our macros."""
+    packages = dict.fromkeys(("clary.local", section.package))
+    places = ChoiceLoader([PackageLoader(package, "templates") for package in packages])
     pages = Environment(loader=places, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     return pages.get_template("report.html.j2")
 
@@ -87,7 +90,7 @@ def _gather(run: Run, evaluation: Evaluation | None) -> Material:
             notes.append(f"The model was not evaluated: {error}.")
     if evaluation and evaluation.skipped:
         notes.append(_skipped(evaluation))
-    section = SECTIONS.get(catalog.find(config.get("algorithm", "image-classification")).task)
+    section = section_of(catalog.find(config.get("algorithm", "image-classification")).task)
     return Material(run, section, config, run.history, dataset, evaluation, tuple(notes))
 
 
@@ -153,6 +156,7 @@ def _results(section: Section[Any], evaluation: Evaluation) -> dict[str, Any]:
         "count": evaluation.count,
         "table": section.table(evaluation),
         "remark": f"{remark[:1].upper()}{remark[1:]}; measured in {duration(evaluation.seconds)}.",
+        "worst_title": evaluation.worst_title,
         "worst": section.worst(evaluation, MISTAKES),
         **section.results(evaluation),
     }
@@ -176,10 +180,10 @@ def _data_line(found: Material) -> str:
 
 
 def _usage(run: Run, section: Section[Any]) -> list[dict[str, str]]:
-    shown = {"classification": ".top(3)", "detection": ".above(0.5)", "segmentation": ".shares()"}[section.name]
     quoted = shlex.quote(str(run.path))
     request = "curl --data-binary @picture.jpg -H 'Content-Type: image/jpeg' http://127.0.0.1:8080/invocations"
-    python = f"import clary\n\nmodel = clary.load({str(run.path)!r})\nprint(model.predict(['picture.jpg'])[0]{shown})"
+    first = f"model.predict(['picture.jpg'])[0]{section.usage}"
+    python = f"import clary\n\nmodel = clary.load({str(run.path)!r})\nprint({first})"
     return [
         {"title": "On the command line", "code": f"clary predict {quoted} picture.jpg"},
         {"title": "As a service", "code": f"clary serve {quoted} --port 8080\n{request}"},

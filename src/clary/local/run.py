@@ -26,14 +26,13 @@ from clary.errors import UsageError
 from clary.local.config import RunConfig
 from clary.local.run_lock import is_held
 from clary.vision.base.types import Problem
+from clary.vision.tasks import TASKS
 from clary.vision.training.records import EndRecord, EpochRecord, Record, read_records, to_json
 
-__all__ = ["MAIN_METRICS", "Run", "State", "list_runs"]
+__all__ = ["Run", "State", "list_runs"]
 
 JsonObject = dict[str, Any]
 State = Literal["finished", "running", "failed", "interrupted"]
-
-MAIN_METRICS = ("accuracy", "mAP", "mIOU")  # of each task the metric a run is judged by
 
 
 class Run:
@@ -185,7 +184,7 @@ class Run:
         numbers = self.metrics
         yield f"state={'finished' if self.finished else 'not finished'}"
         yield f"epochs={numbers.get('epochs', 0)}"
-        for name in ("train:accuracy", "validation:accuracy", "validation:mAP", "validation:mIOU"):
+        for name in (f"{split}:{task.metric}" for task in TASKS for split in ("train", "validation")):
             if isinstance(numbers.get(name), float):
                 yield f"{name}={numbers[name]:.4f}"
         if "seconds" in numbers:
@@ -222,7 +221,8 @@ def list_runs(folder: Path | str) -> list[Run]:
 
 
 def _main_metric(numbers: Mapping[str, Any]) -> tuple[str, float] | None:
-    named = [f"{split}:{name}" for split in ("validation", "train") for name in MAIN_METRICS]
+    metrics = [task.metric for task in TASKS]
+    named = [f"{split}:{name}" for split in ("validation", "train") for name in metrics]
     return next(((name, numbers[name]) for name in named if isinstance(numbers.get(name), float)), None)
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from clary.vision.artifact.agreement import BOUNDS, TOLERANCE, difference
-from clary.vision.base.types import TASKS, Task
+from clary.vision.artifact.agreement import TOLERANCE, difference
+from clary.vision.artifact.agreements import agreement_of
+from clary.vision.base.types import TaskName
+from clary.vision.tasks import TASKS
 
 rng = np.random.default_rng(0)
 
@@ -17,7 +19,7 @@ def softmax(logits: np.ndarray, axis: int) -> np.ndarray:
     return scores
 
 
-def outputs(task: Task) -> tuple[np.ndarray, ...]:
+def outputs(task: TaskName) -> tuple[np.ndarray, ...]:
     if task == "classification":
         return (softmax(rng.normal(size=(4, 5)) * 3, 1),)
     if task == "detection":
@@ -26,7 +28,7 @@ def outputs(task: Task) -> tuple[np.ndarray, ...]:
     return (softmax(rng.normal(size=(2, 3, 20, 30)) * 3, 1),)
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", TASKS.names())
 class TestEveryTask:
     def test_the_same_is_no_difference(self, task):
         exact = outputs(task)
@@ -67,7 +69,7 @@ class TestEveryTask:
 
     def test_bounds_are_of_measures_there_are(self, task):
         exact = outputs(task)
-        assert set(BOUNDS[task]) <= set(difference(task, [exact], [exact]).measures)
+        assert set(agreement_of(task).bounds) <= set(difference(task, [exact], [exact]).measures)
 
 
 class TestSegmentation:

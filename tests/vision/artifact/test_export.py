@@ -19,11 +19,12 @@ from torch import nn
 from clary.errors import AlgorithmError, ArtifactError
 from clary.vision.artifact.archive import open_model
 from clary.vision.artifact.export import TOLERANCE, write_model
-from clary.vision.artifact.manifest import OUTPUTS, Input, Manifest, Output, Provenance
+from clary.vision.artifact.manifest import Input, Manifest, Output, Provenance
 from clary.vision.base.imaging import Preprocess
 from clary.vision.inference.engines.onnxruntime import OnnxRuntime
 from clary.vision.inference.engines.openvino import OpenVino
 from clary.vision.models.normalization import InputNormalization
+from clary.vision.tasks import TASKS
 
 MANIFEST = Manifest(
     task="classification",
@@ -142,8 +143,10 @@ class Boxes(nn.Module):
         return scores.repeat(1, 1, 2)[..., :4], scores
 
 
-PIXELS = replace(MANIFEST, task="segmentation", input=Input(Preprocess.whole()), outputs=OUTPUTS["segmentation"])
-BOXES = replace(MANIFEST, task="detection", outputs=OUTPUTS["detection"])
+PIXELS = replace(
+    MANIFEST, task="segmentation", input=Input(Preprocess.whole()), outputs=TASKS.get("segmentation").outputs
+)
+BOXES = replace(MANIFEST, task="detection", outputs=TASKS.get("detection").outputs)
 
 
 class TestTasks:

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clary.errors import ArtifactError
-from clary.vision.artifact.manifest import OUTPUTS, EngineCheck, FileEntry, Input, Manifest, Output, Provenance
+from clary.vision.artifact.manifest import EngineCheck, FileEntry, Input, Manifest, Output, Provenance
 from clary.vision.base.imaging import Preprocess
+from clary.vision.tasks import TASKS
 
 MANIFEST = Manifest(
     task="classification",
@@ -97,9 +98,9 @@ WHOLE = replace(
     algorithm="semantic-segmentation",
     multi_label=False,
     input=Input(Preprocess.whole(480, 32)),
-    outputs=OUTPUTS["segmentation"],
+    outputs=TASKS.get("segmentation").outputs,
 )
-BOXES = replace(MANIFEST, task="detection", algorithm="object-detection", outputs=OUTPUTS["detection"])
+BOXES = replace(MANIFEST, task="detection", algorithm="object-detection", outputs=TASKS.get("detection").outputs)
 
 
 class TestTasks:

@@ -10,7 +10,7 @@ import pytest
 from clary.errors import ClaryError, CustomerError, DataError
 from clary.vision.base.jobdir import DATASET_CONTENT_TYPE, Channel, JobDir
 from clary.vision.base.recordio import frame
-from clary.vision.base.types import Blob, Box, Dataset, Sample, Task
+from clary.vision.base.types import Blob, Box, Dataset, Sample, TaskName
 from clary.vision.datasets import channels
 from clary.vision.datasets.reading import ReadingOptions, read
 from clary.vision.formats import FORMATS, Format
@@ -128,7 +128,7 @@ class TestOtherTasks:
             tmp_path, "memory", ("a", "b", "c"), {"train": tuple(samples[:3]), "validation": tuple(samples[3:])}
         )
 
-        def make(format: str, task: Task) -> JobDir:
+        def make(format: str, task: TaskName) -> JobDir:
             FORMATS.get(format).write(replace(data, task=task), tmp_path / "data")
             if format != "recordio":
                 names = ("train", "validation", "train_annotation", "validation_annotation")
@@ -144,7 +144,7 @@ class TestOtherTasks:
         ("format", "task"),
         [("sagemaker-json", "detection"), ("recordio", "detection"), ("sagemaker-png", "segmentation")],
     )
-    def test_files(self, jobs: Callable[..., JobDir], format: str, task: Task) -> None:
+    def test_files(self, jobs: Callable[..., JobDir], format: str, task: TaskName) -> None:
         found = channels.load(jobs(format, task), num_classes=4, task=task)
         assert (found.format, found.task, len(found.class_names)) == (format, task, 4)
         assert {split: len(samples) for split, samples in found.splits.items()} == {"train": 3, "validation": 1}
@@ -205,7 +205,7 @@ class TestOtherTasks:
 
     @pytest.mark.pets
     @pytest.mark.parametrize("task", ["detection", "segmentation"])
-    def test_real_pets(self, pets: Path, tmp_path: Path, task: Task) -> None:
+    def test_real_pets(self, pets: Path, tmp_path: Path, task: TaskName) -> None:
         channel = Channel("dataset", pets, f"{DATASET_CONTENT_TYPE}; validation=0.25; seed=0")
         found = channels.load(JobDir.create(tmp_path / "job", {}, {"dataset": channel}), task=task)
         assert found.class_names == (("cat", "dog") if task == "detection" else ("pet", "background", "border"))
@@ -292,13 +292,13 @@ class Csv(Format):
 
     name = "csv"
     layout = "nothing"
-    tasks = frozenset[Task]({"classification"})
+    tasks = frozenset[TaskName]({"classification"})
     content_types = ("text/csv",)
 
     def sniff(self, root: Path) -> bool:
         return False
 
-    def _read(self, root: Path, task: Task, labels: str | None) -> Dataset:
+    def _read(self, root: Path, task: TaskName, labels: str | None) -> Dataset:
         raise AssertionError
 
     def read_channels(self, *args: object, **options: object) -> Dataset:

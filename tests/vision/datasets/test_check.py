@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from clary.errors import DataError
-from clary.vision.base.types import Blob, Box, Dataset, Sample, Task
+from clary.vision.base.types import Blob, Box, Dataset, Sample, TaskName
 from clary.vision.datasets.check import CheckResult, check, examine
 from clary.vision.formats import FORMATS, read
 from clary.vision.formats._masks import mask_png
@@ -195,7 +195,7 @@ def test_real_pets(pets: Path) -> None:
 
 
 class TestBoxes:
-    def data(self, root: Path, *boxes: Box, task: Task = "detection") -> CheckResult:
+    def data(self, root: Path, *boxes: Box, task: TaskName = "detection") -> CheckResult:
         (root / "dog").rename(root.parent / "other")
         paths = sorted(root.rglob("*.jpg"))
         samples = (

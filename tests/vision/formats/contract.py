@@ -18,14 +18,15 @@ import pytest
 from clary.errors import ClaryError, DataError, UsageError
 from clary.vision import formats
 from clary.vision.base.imaging import decode_mask, is_image
-from clary.vision.base.types import TASKS, Blob, Box, Dataset, Problem, Sample, Task
+from clary.vision.base.types import Blob, Box, Dataset, Problem, Sample, TaskName
 from clary.vision.datasets.check import check
 from clary.vision.formats import FORMATS, Format
 from clary.vision.formats._masks import mask_png
+from clary.vision.tasks import TASKS
 
 INDEX_FILES = {".txt", ".lst", ".xml", ".json", ".csv", ".manifest", ".yaml"}
 NAMES = ("Abyssinian", "american_bulldog", "Bengal")
-FIXED_NAMES: dict[tuple[str, Task], tuple[str, ...]] = {  # of layouts made for one data set
+FIXED_NAMES: dict[tuple[str, TaskName], tuple[str, ...]] = {  # of layouts made for one data set
     ("oxford", "detection"): ("cat", "dog"),
     ("oxford", "segmentation"): ("pet", "background", "border"),
 }
@@ -51,7 +52,7 @@ def _box(box: Box, names: tuple[str, ...] | None) -> tuple[Any, ...]:
     return (names[box.class_id] if names else box.class_id, *(round(corner, 3) for corner in corners), box.difficult)
 
 
-def _mask(sample: Sample, task: Task) -> str:
+def _mask(sample: Sample, task: TaskName) -> str:
     if sample.mask and task == "segmentation":
         ids = decode_mask(sample.mask.read(), sample.mask_values)
         return f"{ids.shape} {hashlib.sha1(ids.tobytes()).hexdigest()}"
@@ -67,7 +68,7 @@ def classes_only(found: dict[str, Counter[Any]]) -> dict[str, Counter[Any]]:
 
 
 def example_of(
-    task: Task,
+    task: TaskName,
     source: Path,
     image: Callable[[int], bytes],
     counts: tuple[tuple[str, int], ...],
@@ -96,7 +97,7 @@ def example_of(
     return Dataset(source, "memory", names, {split: tuple(found) for split, found in splits.items()}, task)
 
 
-def _sample(task: Task, path: Path, class_id: int, number: int) -> Sample:
+def _sample(task: TaskName, path: Path, class_id: int, number: int) -> Sample:
     if task == "classification":
         return Sample(Blob(path), (class_id,))
     if task == "detection":
@@ -122,15 +123,15 @@ class FormatContract:
         raise NotImplementedError("the format under test")
 
     @pytest.fixture
-    def task(self) -> Task:
+    def task(self) -> TaskName:
         raise NotImplementedError("the task it is tested for")
 
     @pytest.fixture
-    def names(self, format: Format, task: Task) -> tuple[str, ...]:
+    def names(self, format: Format, task: TaskName) -> tuple[str, ...]:
         return FIXED_NAMES.get((format.name, task), NAMES)
 
     @pytest.fixture
-    def example(self, tmp_path: Path, task: Task, names: tuple[str, ...], jpeg: Callable[..., bytes]) -> Dataset:
+    def example(self, tmp_path: Path, task: TaskName, names: tuple[str, ...], jpeg: Callable[..., bytes]) -> Dataset:
         source, counts = tmp_path / "source", (("train", 4), ("test", 2))
         return example_of(task, source, lambda seed: jpeg(seed=seed), counts, names)
 
@@ -142,7 +143,7 @@ class FormatContract:
 
     @pytest.fixture
     def small(
-        self, format: Format, task: Task, names: tuple[str, ...], tmp_path: Path, jpeg: Callable[..., bytes]
+        self, format: Format, task: TaskName, names: tuple[str, ...], tmp_path: Path, jpeg: Callable[..., bytes]
     ) -> Path:
         """A written set of three pictures, so that its files are short."""
         example = example_of(task, tmp_path / "tiny", lambda seed: jpeg(seed=seed, quality=5), (("train", 1),), names)
@@ -154,9 +155,9 @@ class FormatContract:
         assert format.name == format.name.lower()
         assert format.layout
         assert format.tasks
-        assert format.tasks <= set(TASKS)
+        assert format.tasks <= set(TASKS.names())
 
-    def test_written_reads_back_equal(self, format: Format, task: Task, example: Dataset, written: Path) -> None:
+    def test_written_reads_back_equal(self, format: Format, task: TaskName, example: Dataset, written: Path) -> None:
         back = format.read(written, task=task)
         assert back.problems == ()
         assert back.task == task
@@ -168,12 +169,12 @@ class FormatContract:
             got, wanted = classes_only(got), classes_only(wanted)
         assert got == wanted
 
-    def test_says_what_it_is_for(self, format: Format, task: Task, written: Path) -> None:
+    def test_says_what_it_is_for(self, format: Format, task: TaskName, written: Path) -> None:
         told = "classification" if format.name == "oxford" else task  # that layout holds all three at once
         assert format.task_of(written) == told
         assert formats.read(written).task == told
 
-    def test_writing_twice_gives_the_same(self, format: Format, task: Task, written: Path, tmp_path: Path) -> None:
+    def test_writing_twice_gives_the_same(self, format: Format, task: TaskName, written: Path, tmp_path: Path) -> None:
         first = format.read(written, task=task)
         format.write(first, tmp_path / "again")
         assert content(format.read(tmp_path / "again", task=task)) == content(first)
@@ -195,7 +196,7 @@ class FormatContract:
             format.write(example, tmp_path / "out")
         assert sorted(path.name for path in tmp_path.iterdir()) == ["source"]
 
-    def test_every_sample_has_a_source(self, format: Format, task: Task, written: Path) -> None:
+    def test_every_sample_has_a_source(self, format: Format, task: TaskName, written: Path) -> None:
         sources = [s.source for samples in format.read(written, task=task).splits.values() for s in samples]
         assert all(sources)
         assert len(set(sources)) == len(sources)
@@ -214,15 +215,15 @@ class FormatContract:
             with pytest.raises(DataError):
                 format.read(tmp_path / name)
 
-    def test_other_tasks_and_labels_are_refused(self, format: Format, task: Task, written: Path) -> None:
+    def test_other_tasks_and_labels_are_refused(self, format: Format, task: TaskName, written: Path) -> None:
         with pytest.raises(UsageError, match="labels"):
             format.read(written, task=task, labels="no such labels")
-        for other in TASKS:
+        for other in TASKS.names():
             if other not in format.tasks:
                 with pytest.raises(UsageError, match=other):
                     format.read(written, task=other)
 
-    def test_a_truncated_index_names_file_and_position(self, format: Format, task: Task, written: Path) -> None:
+    def test_a_truncated_index_names_file_and_position(self, format: Format, task: TaskName, written: Path) -> None:
         for path in [path for path in indices(written) if path.suffix in INDEX_FILES and path.name != "classes.txt"]:
             whole = path.read_bytes()
             if not whole.strip():
@@ -233,7 +234,7 @@ class FormatContract:
             assert any(place.startswith(f"{where}:") for place in found), (where, found)
             path.write_bytes(whole)
 
-    def test_files_cut_at_every_byte(self, format: Format, task: Task, small: Path) -> None:
+    def test_files_cut_at_every_byte(self, format: Format, task: TaskName, small: Path) -> None:
         """Cut anywhere, a file leaves an error of ours or a named problem, unless a whole line or name is gone."""
         wanted = content(format.read(small, task=task))
         for path in indices(small):
@@ -247,7 +248,7 @@ class FormatContract:
                 assert problems or got == wanted or text_ends or names, (path.name, cut)
             path.write_bytes(whole)
 
-    def test_any_change_of_a_file_is_survived(self, format: Format, task: Task, small: Path) -> None:
+    def test_any_change_of_a_file_is_survived(self, format: Format, task: TaskName, small: Path) -> None:
         rng = random.Random(4)
         files = indices(small) or [small]
         for _ in range(120 if files[0] != small else 0):
@@ -259,7 +260,9 @@ class FormatContract:
             assert all(str(problem).isprintable() and len(str(problem)) < 1500 for problem in problems)
             path.write_bytes(whole)
 
-    def test_a_truncated_picture_is_named(self, format: Format, task: Task, example: Dataset, tmp_path: Path) -> None:
+    def test_a_truncated_picture_is_named(
+        self, format: Format, task: TaskName, example: Dataset, tmp_path: Path
+    ) -> None:
         image = example.splits["train"][-1].image.path
         data = image.read_bytes()
         image.write_bytes(data[: len(data) // 2])
@@ -270,7 +273,7 @@ class FormatContract:
         assert broken.source in problem.where or broken.image.path.name in problem.where
         assert "truncated" in problem.what
 
-    def test_reading_opens_no_picture(self, format: Format, task: Task, written: Path) -> None:
+    def test_reading_opens_no_picture(self, format: Format, task: TaskName, written: Path) -> None:
         if task in format.opens_images:
             pytest.skip("its boxes are fractions, or its pictures are packed")
         for samples in format.read(written, task=task).splits.values():
@@ -279,7 +282,9 @@ class FormatContract:
                 sample.image.path.write_bytes(b"")
         assert len(format.read(written, task=task)) == 18
 
-    def _outcome(self, format: Format, task: Task, root: Path) -> tuple[list[Problem], dict[str, Counter[Any]] | None]:
+    def _outcome(
+        self, format: Format, task: TaskName, root: Path
+    ) -> tuple[list[Problem], dict[str, Counter[Any]] | None]:
         """What reading and checking say; any exception that is not ours fails the test."""
         try:
             found = check(root, task=task)

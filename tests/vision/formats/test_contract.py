@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from clary.vision.base.types import Task
+from clary.vision.base.types import TaskName
 from clary.vision.formats import FORMATS, Format
 
 from .contract import FormatContract
@@ -12,14 +12,14 @@ CASES = [(format, task) for format in FORMATS for task in sorted(format.written_
 
 class TestEveryFormat(FormatContract):
     @pytest.fixture(params=CASES, ids=lambda case: f"{case[0].name}-{case[1]}")
-    def case(self, request: pytest.FixtureRequest) -> tuple[Format, Task]:
-        chosen: tuple[Format, Task] = request.param
+    def case(self, request: pytest.FixtureRequest) -> tuple[Format, TaskName]:
+        chosen: tuple[Format, TaskName] = request.param
         return chosen
 
     @pytest.fixture
-    def format(self, case: tuple[Format, Task]) -> Format:
+    def format(self, case: tuple[Format, TaskName]) -> Format:
         return case[0]
 
     @pytest.fixture
-    def task(self, case: tuple[Format, Task]) -> Task:
+    def task(self, case: tuple[Format, TaskName]) -> TaskName:
         return case[1]

@@ -12,7 +12,7 @@ from PIL import Image
 
 from clary.errors import DataError, UsageError
 from clary.vision import formats
-from clary.vision.base.types import Blob, Box, Dataset, Sample, Task
+from clary.vision.base.types import Blob, Box, Dataset, Sample, TaskName
 from clary.vision.formats.oxford import Oxford, parse_row
 
 LINES = [
@@ -262,7 +262,7 @@ class TestWriting:
         assert data.splits["train"][0].boxes == tall.boxes
 
     @pytest.mark.parametrize("task", ["detection", "segmentation"])
-    def test_pets_keep_their_names_for_every_task(self, root: Path, tmp_path: Path, task: Task) -> None:
+    def test_pets_keep_their_names_for_every_task(self, root: Path, tmp_path: Path, task: TaskName) -> None:
         add_boxes_and_trimaps(root)
         data = formats.read(root, task=task)
         Oxford().write(data, tmp_path / "out")
@@ -296,7 +296,7 @@ class TestWriting:
             ("segmentation", "of pet, background, border"),
         ],
     )
-    def test_it_holds_pets_only(self, root: Path, tmp_path: Path, task: Task, said: str) -> None:
+    def test_it_holds_pets_only(self, root: Path, tmp_path: Path, task: TaskName, said: str) -> None:
         data = replace(formats.read(root, task=task), class_names=("cat", "dog", "horse"))
         with pytest.raises(UsageError, match=said):
             Oxford().write(data, tmp_path / "out")

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from clary.errors import AlgorithmError, CustomerError, DataError
 from clary.vision import formats
 from clary.vision.base import pipes
+from clary.vision.base.boxes import label_width
 from clary.vision.base.jobdir import Channel
 from clary.vision.base.recordio import MAGIC, ImageRecord, frame, pack
 from clary.vision.base.types import Box, Dataset, Problem
-from clary.vision.formats._vectors import label_width, vector_of, vector_to_boxes
+from clary.vision.formats._vectors import vector_of, vector_to_boxes
 from clary.vision.formats.recordio import RecordIO
 
 Jpeg = Callable[..., bytes]

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from clary.errors import NotAcceptableError, UnsupportedMediaTypeError
 from clary.vision.inference.content_types import request_type, response_type
-from clary.vision.inference.tasks import TASKS
+from clary.vision.inference.tasks import MODEL_TASKS
 
-CLASSIFICATION = TASKS.get("classification").responses
-DETECTION = TASKS.get("detection").responses
-SEGMENTATION = TASKS.get("segmentation").responses
+CLASSIFICATION = MODEL_TASKS.get("classification").responses
+DETECTION = MODEL_TASKS.get("detection").responses
+SEGMENTATION = MODEL_TASKS.get("segmentation").responses
 
 
 class TestRequests:

@@ -6,15 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clary.vision.base.types import Blob, Box, Dataset, Sample, Task
+from clary.vision.base.types import Blob, Box, Dataset, Sample, TaskName
 from clary.vision.formats._masks import mask_png
 from clary.vision.plots import samples
 from clary.vision.plots.dataset_sheet import page
 
 
 @pytest.fixture
-def data(tmp_path: Path, jpeg: Callable[..., bytes]) -> Callable[[Task], Dataset]:
-    def make(task: Task) -> Dataset:
+def data(tmp_path: Path, jpeg: Callable[..., bytes]) -> Callable[[TaskName], Dataset]:
+    def make(task: TaskName) -> Dataset:
         found = []
         for seed, (width, height) in enumerate([(64, 48), (48, 64), (200, 20), (20, 200)]):
             path = tmp_path / f"{seed}.jpg"
@@ -28,7 +28,7 @@ def data(tmp_path: Path, jpeg: Callable[..., bytes]) -> Callable[[Task], Dataset
 
 
 @pytest.mark.parametrize("task", ["classification", "detection", "segmentation"])
-def test_a_page(data: Callable[[Task], Dataset], task: Task) -> None:
+def test_a_page(data: Callable[[TaskName], Dataset], task: TaskName) -> None:
     drawn, unreadable = page(data(task), "train")
     assert unreadable == 0
     assert drawn.width > 600
@@ -36,7 +36,7 @@ def test_a_page(data: Callable[[Task], Dataset], task: Task) -> None:
 
 
 @pytest.mark.parametrize("task", ["classification", "detection", "segmentation"])
-def test_pictures_and_masks_that_cannot_be_read(data: Callable[[Task], Dataset], task: Task) -> None:
+def test_pictures_and_masks_that_cannot_be_read(data: Callable[[TaskName], Dataset], task: TaskName) -> None:
     made = data(task)
     made.splits["train"][0].image.path.write_bytes(b"")
     made.splits["train"][1].image.path.with_suffix(".png").write_bytes(b"")

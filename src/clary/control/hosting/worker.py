@@ -78,10 +78,10 @@ def _load_libraries() -> None:
     from clary.vision.inference import app, server  # noqa: F401
     from clary.vision.inference.content_types import REQUESTS
     from clary.vision.inference.engines import installed
-    from clary.vision.inference.tasks import TASKS
+    from clary.vision.inference.tasks import MODEL_TASKS
 
     list(REQUESTS)
-    list(TASKS)
+    list(MODEL_TASKS)
     for engine in installed()[:1]:
         importlib.import_module(engine.package)
 

@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, TypeVar
 
-from clary.vision.base.types import Dataset, Problem, Sample, SplitName, Task
+from clary.vision.base.types import Dataset, Problem, Sample, SplitName, TaskName
 from clary.vision.inference.predictor import Model
 from clary.vision.inference.tasks import Prepared
+from clary.vision.tasks import TASKS
 
 __all__ = ["Evaluation", "EvaluationContext", "Evaluator", "finite"]
 
@@ -38,14 +39,18 @@ class EvaluationContext:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation(EvaluationContext, ABC):
-    """What was measured on one split. ``metrics`` lie in 0..1 unless said otherwise; ``main`` is the one a model is
-    judged by."""
+    """What was measured on one split. ``metrics`` lie in 0..1 unless said otherwise."""
 
-    task: ClassVar[Task]
-    main: ClassVar[str]
+    task: ClassVar[TaskName]
     columns: ClassVar[Mapping[str, str]]  # keys of ``class_rows``, and what to call them
+    worst_title: ClassVar[str] = "Worst pictures"
 
     metrics: Mapping[str, float]
+
+    @property
+    def main(self) -> str:
+        """The metric a model is judged by."""
+        return TASKS.get(self.task).metric
 
     @abstractmethod
     def class_rows(self) -> list[dict[str, Any]]:
@@ -86,7 +91,7 @@ class Evaluator(ABC, Generic[T]):
     ``ids`` maps class ids of the data set to those of the model. ``truth`` is called in threads, the rest in one.
     """
 
-    name: ClassVar[Task]
+    name: ClassVar[TaskName]
 
     def __init__(self, network: Model, data: Dataset, ids: Mapping[int, int], samples: Sequence[Sample]) -> None:
         self.network = network
@@ -103,7 +108,7 @@ class Evaluator(ABC, Generic[T]):
 
     @abstractmethod
     def evaluation(self, context: Mapping[str, Any]) -> Evaluation:
-        """What was counted. ``facts`` are those of ``Facts``."""
+        """What was counted. ``context`` are the fields of ``EvaluationContext``."""
 
 
 def finite(number: float) -> float | None:

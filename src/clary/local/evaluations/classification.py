@@ -30,7 +30,7 @@ class ClassificationEvaluation(Evaluation):
     """
 
     task = "classification"
-    main = "accuracy"
+    worst_title = "Most confident mistakes"
     columns = {  # noqa: RUF012 - read only
         "name": "class",
         "support": "pictures",

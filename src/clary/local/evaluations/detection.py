@@ -65,7 +65,6 @@ class DetectionEvaluation(Evaluation):
     """
 
     task = "detection"
-    main = "mAP"
     columns = {  # noqa: RUF012 - read only
         "name": "class",
         "support": "boxes",

@@ -45,7 +45,6 @@ class SegmentationEvaluation(Evaluation):
     """
 
     task = "segmentation"
-    main = "mIOU"
     columns = {  # noqa: RUF012 - read only
         "name": "class",
         "support": "pixels",

@@ -25,10 +25,9 @@ MOST_CLASSES = 200  # with more, a confusion matrix shows nothing
 
 class Classification(Section[ClassificationEvaluation]):
     name = "classification"
-    main = "accuracy"
-    title = "Accuracy"
+    template = "results/classification.html.j2"
+    usage = ".top(3)"
     ranked_by = "f1"
-    worst_title = "Most confident mistakes"
 
     def measured(self, evaluation: ClassificationEvaluation) -> Tile:
         accuracy = evaluation.metrics["accuracy"]

@@ -32,8 +32,8 @@ INKS: Mapping[str, tuple[int, int, int]] = {
 
 class Detection(Section[DetectionEvaluation]):
     name = "detection"
-    main = "mAP"
-    title = "mAP"
+    template = "results/detection.html.j2"
+    usage = ".above(0.5)"
     ranked_by = "average_precision"
 
     def measured(self, evaluation: DetectionEvaluation) -> Tile:

@@ -27,8 +27,8 @@ HEIGHT = 220  # pixels of each of a pair
 
 class SegmentationSection(Section[SegmentationEvaluation]):
     name = "segmentation"
-    main = "mIOU"
-    title = "mIOU"
+    template = "results/segmentation.html.j2"
+    usage = ".shares()"
     ranked_by = "iou"
 
     def measured(self, evaluation: SegmentationEvaluation) -> Tile:

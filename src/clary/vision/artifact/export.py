@@ -1,8 +1,8 @@
 """A trained network becomes a model folder: weights, portable graph, manifest, each engine checked against torch.
 
     model.safetensors   the state dict: what ``models.build(manifest.network)`` loads
-    model.onnx          uint8 RGB ``images`` (N, H, W, 3) to the outputs of the task (``manifest.OUTPUTS``), any N, and
-                        any H and W where pictures are taken as a whole
+    model.onnx          uint8 RGB ``images`` (N, H, W, 3) to the outputs of its task (``vision.tasks``), any N, and any
+                        H and W where pictures are taken as a whole
     manifest.json       written last, so a folder that has one is whole
 
 This module imports torch; nothing that serves imports this module.

@@ -7,7 +7,7 @@ refuses it and still serves the classifiers it can):
     network         {"architecture": "timm:tf_efficientnet_lite0", ...}   what ``models.build`` takes
     input           name, height, width, resize, crop, layout, dtype, channel_order, mean, std, validation_crop
                     (height and width are null where ``crop`` is "whole": the network takes any size)
-    outputs         [{"name": "scores", "dtype": "float32", "activation": "softmax"}]   ``OUTPUTS`` of the task
+    outputs         [{"name": "scores", "dtype": "float32", "activation": "softmax"}]   those of the task
     metrics         {"validation:accuracy": 0.97}    null: not a finite number
     hyperparameters, provenance, engines, files
 
@@ -24,14 +24,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version as installed
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from clary.errors import ArtifactError
 from clary.vision.artifact._fields import Fields
 from clary.vision.base.imaging import WHOLE_SIDES, Preprocess
-from clary.vision.base.types import IGNORED, Task
+from clary.vision.base.types import TaskName
+from clary.vision.tasks import TASKS, Output, Task
 
-__all__ = ["FORMAT_VERSION", "OUTPUTS", "EngineCheck", "FileEntry", "Input", "Manifest", "Output", "Provenance"]
+__all__ = ["FORMAT_VERSION", "EngineCheck", "FileEntry", "Input", "Manifest", "Output", "Provenance"]
 
 FORMAT_VERSION = 2
 NAME = "manifest.json"
@@ -56,24 +57,6 @@ class Input:
     layout: str = "NHWC"
     dtype: str = "uint8"
     channel_order: str = "RGB"
-
-
-@dataclass(frozen=True, slots=True)
-class Output:
-    """One output of the network. ``activation`` is what was applied to it last: softmax, sigmoid or none."""
-
-    name: str = "scores"
-    dtype: str = "float32"
-    activation: str = "softmax"
-
-
-# What the network of each task gives, in this order: scores (N, classes); boxes (N, A, 4), xmin, ymin, xmax, ymax in
-# 0..1 of the picture, with scores (N, A, classes) without background; scores (N, classes, H, W).
-OUTPUTS: Mapping[Task, tuple[Output, ...]] = {
-    "classification": (Output(),),
-    "detection": (Output("boxes", activation="none"), Output("scores")),
-    "segmentation": (Output(),),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +96,7 @@ class FileEntry:
 class Manifest:
     """Everything serving reads. ``labels`` are the class names in id order."""
 
-    task: Task
+    task: TaskName
     algorithm: str
     labels: tuple[str, ...]
     network: Mapping[str, Any]
@@ -129,7 +112,7 @@ class Manifest:
     @property
     def format_version(self) -> int:
         """The oldest format that says all of it."""
-        return 1 if self.task == "classification" and not self.input.how.any_size else FORMAT_VERSION
+        return FORMAT_VERSION if self.input.how.any_size else TASKS.get(self.task).manifest_version
 
     def to_json(self) -> str:
         """The text of ``manifest.json``. A metric that is not finite becomes null."""
@@ -155,20 +138,20 @@ class Manifest:
         """Parse and check. Raises ArtifactError naming the key that is missing or wrong, and ``where``."""
         fields = Fields(_parse(text, where), where)
         _check_version(fields, where)
-        task = fields.text("task", one_of=get_args(Task))
+        task = TASKS.get(fields.text("task", one_of=TASKS.names()))
         labels = fields.texts("labels")
         if not labels or len(set(labels)) != len(labels):
             raise fields.wrong("labels", "must be different names, at least one")
-        if task == "segmentation" and len(labels) > IGNORED:
-            raise fields.wrong("labels", f"are {len(labels)}, a pixel has one of at most {IGNORED}")
+        if fault := task.label_fault(labels):
+            raise fields.wrong("labels", fault)
         return cls(
-            task=task,  # type: ignore[arg-type]  # one of Task's
+            task=task.name,
             algorithm=fields.text("algorithm"),
             labels=labels,
             multi_label=fields.flag("multi_label", False),
             network=fields.mapping("network"),
             input=_input_from_json(fields.part("input")),
-            outputs=_outputs_from_json(fields, task),  # type: ignore[arg-type]  # one of Task's
+            outputs=_outputs_from_json(fields, task),
             metrics={name: math.nan if x is None else x for name, x in fields.named_numbers("metrics").items()},
             hyperparameters=fields.mapping("hyperparameters", {}),
             provenance=_provenance_from_json(fields.part("provenance")),
@@ -283,9 +266,9 @@ def _outputs_from_json(fields: Fields, task: Task) -> tuple[Output, ...]:
         Output(one.text("name"), one.text("dtype", one_of=("float32",)), one.text("activation"))
         for one in fields.parts("outputs")
     )
-    names = [output.name for output in OUTPUTS[task]]
+    names = [output.name for output in task.outputs]
     if [output.name for output in found] != names:
-        raise fields.wrong("outputs", f"of {task} must be {' and '.join(names)}")
+        raise fields.wrong("outputs", f"of {task.name} must be {' and '.join(names)}")
     return found
 
 

@@ -6,9 +6,28 @@ box is (x of the centre, y of the centre, width, height). Arrays are (..., 4) un
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-__all__ = ["MOST", "VARIANCES", "areas", "centred", "clip", "corners", "decode", "detect", "encode", "iou", "suppress"]
+from clary.vision.base.types import Box
+
+__all__ = [
+    "LABEL_HEADER",
+    "LABEL_OBJECT",
+    "MOST",
+    "VARIANCES",
+    "areas",
+    "centred",
+    "clip",
+    "corners",
+    "decode",
+    "detect",
+    "encode",
+    "iou",
+    "label_width",
+    "suppress",
+]
 
 # Offsets are divided by these: of the centre, of the logarithm of the size (Liu 2016, *SSD*; its code).
 VARIANCES = (0.1, 0.2)
@@ -18,6 +37,7 @@ LARGEST_GROWTH = float(np.log(1000))
 
 LEAST_SCORE = 0.01  # what SageMaker's endpoint leaves out
 MOST = 400  # boxes of a picture that are looked at, SageMaker's ``nms_topk``
+LABEL_HEADER, LABEL_OBJECT = 2, 5  # numbers a label vector (``formats._vectors``) begins with, and numbers an object
 
 
 def areas(boxes: np.ndarray) -> np.ndarray:
@@ -105,3 +125,8 @@ def detect(
     kept = suppress(boxes[anchors], flat[found], overlap, classes)
     rows = np.column_stack([classes[kept], flat[found][kept], boxes[anchors[kept]]])
     return rows.astype(np.float32).reshape(-1, 6)
+
+
+def label_width(boxes: Sequence[Box]) -> int:
+    """Numbers in the shortest label vector that holds the boxes: what ``label_width`` must not be below."""
+    return LABEL_HEADER + len(boxes) * (LABEL_OBJECT + any(box.difficult for box in boxes))

@@ -11,7 +11,7 @@ from clary.vision.base.hyperparameters import Hyperparameter, Hyperparameters, d
 from clary.vision.base.jobdir import Channel
 
 if TYPE_CHECKING:
-    from clary.vision.base.types import Dataset, Task  # which bring numpy, and listing algorithms needs none
+    from clary.vision.base.types import Dataset, TaskName  # which bring numpy, and listing algorithms needs none
 
 __all__ = ["AnySpec", "Metric", "Spec"]
 
@@ -46,7 +46,7 @@ class Spec(Generic[H]):
     """
 
     name: str
-    task: Task
+    task: TaskName
     train: str
     schema: type[H]
     channels: tuple[ChannelSpec, ...]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from io import FileIO
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 
@@ -14,7 +14,6 @@ from clary.errors import one_line
 
 __all__ = [
     "IGNORED",
-    "TASKS",
     "Blob",
     "Box",
     "Dataset",
@@ -25,13 +24,12 @@ __all__ = [
     "Sample",
     "Segmentation",
     "SplitName",
-    "Task",
+    "TaskName",
 ]
 
-Task = Literal["classification", "detection", "segmentation"]
+TaskName: TypeAlias = str  # of a task of ``vision.tasks``; other distributions add theirs
 SplitName = Literal["train", "validation", "test"]
 
-TASKS: tuple[Task, ...] = ("classification", "detection", "segmentation")
 IGNORED = 255  # class id of pixels that count neither in loss nor in metrics
 
 
@@ -91,7 +89,8 @@ class Sample:
     ``classes`` holds class ids, 0-based: exactly one for single-label sets, any number for multi-label ones, those of
     its boxes in order of ids for detection, none for segmentation. ``mask`` is a picture of one channel as large as
     the upright picture; ``mask_values`` are 256 bytes, the class id for each value in it (255 where it is ignored),
-    None where values are class ids. ``source`` names the record for error messages: a path, or ``file:line``.
+    None where values are class ids. ``source`` names the record for error messages: a path, or ``file:line``. What
+    else a task knows of a picture stands in a subclass.
     """
 
     image: Blob
@@ -131,7 +130,7 @@ class Dataset:
     format: str
     class_names: tuple[str, ...]
     splits: Mapping[SplitName, tuple[Sample, ...]] = field(repr=False)
-    task: Task = "classification"
+    task: TaskName = "classification"
     multi_label: bool = False
     problems: tuple[Problem, ...] = field(default=(), repr=False)
 

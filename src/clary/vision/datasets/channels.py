@@ -13,10 +13,11 @@ from dataclasses import replace
 from clary.errors import CustomerError, DataError
 from clary.vision.base.channels import MODEL, is_dataset, kind_of, not_in_this_mode, not_read, require
 from clary.vision.base.jobdir import Channel, JobDir
-from clary.vision.base.types import Dataset, Task
+from clary.vision.base.types import Dataset, TaskName
 from clary.vision.datasets.reading import ReadingOptions, read
 from clary.vision.formats import FORMATS, Format
 from clary.vision.formats._classes import names_up_to
+from clary.vision.tasks import TASKS
 
 __all__ = ["load"]
 
@@ -26,7 +27,7 @@ def load(
     *,
     num_classes: int | None = None,
     multi_label: bool = False,
-    task: Task = "classification",
+    task: TaskName = "classification",
     required: Sequence[str] = ("train", "validation"),
 ) -> Dataset:
     """The data set of a job; what could be left out stands in its ``problems``.
@@ -52,13 +53,13 @@ def load(
     return replace(dataset, class_names=names_up_to(num_classes, dataset.class_names))
 
 
-def _own(channel: Channel, task: Task) -> Dataset:
+def _own(channel: Channel, task: TaskName) -> Dataset:
     if not channel.path.is_dir():
         raise CustomerError(f"The {channel.name} channel has no data", hint="point it at a folder")
     return read(channel.path, ReadingOptions.of(channel), task=task)
 
 
-def _reader(channels: Mapping[str, Channel], task: Task) -> Format:
+def _reader(channels: Mapping[str, Channel], task: TaskName) -> Format:
     """The format for the task that takes the content types of all channels and the way they are laid out."""
     readers = [format for format in FORMATS if task in format.tasks]
     for channel in channels.values():
@@ -93,27 +94,24 @@ def _check_modes(channels: Mapping[str, Channel], reader: Format) -> None:
 
 def _check_use(dataset: Dataset, num_classes: int | None, multi_label: bool) -> None:
     """Raises CustomerError for data that cannot be trained on, whatever else is right."""
-    samples = dataset.splits["train"]
+    samples, task = dataset.splits["train"], TASKS.get(dataset.task)
     first = next((str(problem) for problem in dataset.problems if problem.severity == "error"), "")
     if not samples:
         raise DataError("The train channel holds no usable picture", hint=first)
-    if dataset.multi_label != multi_label and dataset.task == "classification":
+    if dataset.multi_label != multi_label and task.labels_alternate:
         found = "several labels a picture" if dataset.multi_label else "one label a picture"
         raise CustomerError(f"The data has {found}", hint=f"set multi_label to {int(dataset.multi_label)}")
     if num_classes is not None:
         _check_classes(dataset, num_classes)
-    if dataset.task == "detection" and not any(sample.boxes for sample in samples):
-        raise DataError("The train channel has no box in any picture", hint=first)
-    if dataset.task == "classification" and not multi_label and len({sample.classes for sample in samples}) < 2:
-        name = dataset.class_names[samples[0].classes[0]]
-        raise DataError(f"The train channel has one class only, `{name}`", hint="add pictures of a second class")
+    if lacking := task.lacking({"train": samples}, dataset.class_names, multi_label):
+        what, hint = lacking
+        raise DataError(f"The train channel {what}", hint=hint or first)
 
 
 def _check_classes(dataset: Dataset, num_classes: int) -> None:
     """Raises CustomerError where class ids do not fit ``num_classes``; the masks of segmentation are not opened."""
-    if len(dataset.class_names) <= num_classes and (
-        len(dataset.class_names) == num_classes or dataset.task != "classification"
-    ):
+    uses_all = TASKS.get(dataset.task).uses_every_class
+    if len(dataset.class_names) == num_classes or (len(dataset.class_names) < num_classes and not uses_all):
         return
     for samples in dataset.splits.values():
         for sample in samples:

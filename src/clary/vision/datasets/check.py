@@ -13,18 +13,15 @@ import numpy as np
 from clary.errors import ImageError
 from clary.vision import formats
 from clary.vision.base import imaging
-from clary.vision.base.types import IGNORED, Blob, Box, Dataset, Problem, Sample, SplitName, Task
+from clary.vision.base.types import Dataset, Problem, Sample, SplitName, TaskName
 from clary.vision.datasets.duplicates import duplicates
-from clary.vision.formats._vectors import label_width
+from clary.vision.tasks import TASKS, Look
+from clary.vision.tasks._base import where_of
 
-__all__ = ["HINT_BOX", "HINT_SIZE", "CheckResult", "check", "examine", "of_another_size", "outside"]
+__all__ = ["CheckResult", "check", "examine"]
 
 FEW = 5  # a class with fewer pictures to train on is worth a note
-LABEL_WIDTH = 350  # numbers of a detection label that a training job takes by default
 SMALL = 32  # pixels of the shorter side; below, a network sees next to nothing
-HINT_SIZE = "make both of one size"
-HINT_BOX = "mend the box; pixels are those of the upright picture"
-SLACK = 1.0  # pixels a box may stick out of its picture: tools count from 1, or round
 BATCH = 64  # pictures handed to the threads at a time, so that a large set does not queue up in memory
 
 Progress = Callable[[int], object]
@@ -54,7 +51,7 @@ class CheckResult:
 def check(
     root: Path | str,
     *,
-    task: Task | None = None,
+    task: TaskName | None = None,
     labels: str | None = None,
     decode: bool = True,
     progress: Progress | None = None,
@@ -83,7 +80,7 @@ def examine(dataset: Dataset, *, decode: bool = True, progress: Progress | None 
             if progress:
                 progress(1)
     usable = _without(dataset, bad)
-    for problem, unusable in duplicates(usable, lambda sample: _where(sample, dataset.root)):
+    for problem, unusable in duplicates(usable, lambda sample: where_of(sample, dataset.root)):
         problems.append(problem)
         bad.update(id(sample) for sample in unusable)
     problems += _balance(dataset)
@@ -108,94 +105,26 @@ def _without(dataset: Dataset, bad: set[int]) -> Dataset:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Look:
-    """What one record turned out to be; ``pixels`` are those of each class in its mask."""
-
-    problems: list[Problem]
-    pixels: np.ndarray | None = None
-
-
-def _looked_at(samples: Sequence[Sample], dataset: Dataset) -> Iterator[_Look]:
+def _looked_at(samples: Sequence[Sample], dataset: Dataset) -> Iterator[Look]:
     with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as threads:
         for start in range(0, len(samples), BATCH):
             yield from threads.map(lambda sample: _look(sample, dataset), samples[start : start + BATCH])
 
 
-def _look(sample: Sample, dataset: Dataset) -> _Look:
-    """Open and decode one picture, and see whether its boxes or mask fit it."""
-    where = _where(sample, dataset.root)
+def _look(sample: Sample, dataset: Dataset) -> Look:
+    """Open and decode one picture, and see whether what is known of it fits."""
+    where = where_of(sample, dataset.root)
     try:
         data = sample.image.read()
         info = imaging.inspect(data)
         imaging.decode(data)
     except OSError as error:
-        return _Look([Problem(where, f"cannot be read ({error.strerror})", "copy it again or mend its permissions")])
+        return Look([Problem(where, f"cannot be read ({error.strerror})", "copy it again or mend its permissions")])
     except ImageError as error:
-        return _Look([Problem(where, error.what, error.hint)])
+        return Look([Problem(where, error.what, error.hint)])
     remarks = [Problem(where, what, hint, "note") for what, hint in _remarks(info, sample)]
-    if dataset.task == "detection":
-        found = (outside(box, info, dataset.class_names) for box in sample.boxes)
-        return _Look([*(Problem(where, what, HINT_BOX) for what in found if what), *remarks])
-    if dataset.task == "segmentation" and sample.mask:
-        look = _look_at_mask(sample, info, dataset)
-        return _Look([*look.problems, *remarks], look.pixels)
-    return _Look(remarks)
-
-
-def outside(box: Box, info: imaging.ImageInfo, class_names: Sequence[str] = ()) -> str:
-    """What is wrong with a box of a picture, empty if nothing."""
-    name = f"a box of {class_names[box.class_id]}" if box.class_id < len(class_names) else "a box"
-    corners = f"xmin {box.xmin:g} ymin {box.ymin:g} xmax {box.xmax:g} ymax {box.ymax:g}"
-    if box.xmin >= box.xmax or box.ymin >= box.ymax:
-        return f"has {name} that is inverted or has no area, {corners}"
-    if _fits(box, info.upright):
-        return ""
-    turned = (
-        "; it fits the picture as stored, not as shown"
-        if info.rotated and _fits(box, (info.width, info.height))
-        else ""
-    )
-    width, height = info.upright
-    return f"has {name} outside its {width} x {height} pixels, {corners}{turned}"
-
-
-def _fits(box: Box, size: tuple[int, int]) -> bool:
-    return min(box.xmin, box.ymin) >= -SLACK and box.xmax <= size[0] + SLACK and box.ymax <= size[1] + SLACK
-
-
-def _look_at_mask(sample: Sample, info: imaging.ImageInfo, dataset: Dataset) -> _Look:
-    """Whether the mask is one, as large as its picture, and of known classes."""
-    assert sample.mask is not None
-    drawn = type(sample.mask) is not Blob  # of regions that stand in a file with those of other pictures
-    where = sample.source if drawn else _place(sample.mask, dataset.root)
-    try:
-        ids = imaging.decode_mask(sample.mask.read(), sample.mask_values)
-    except OSError as error:
-        return _Look([Problem(where, f"cannot be read ({error.strerror})", "copy it again or mend its permissions")])
-    except ImageError as error:
-        return _Look([Problem(where, error.what, error.hint)])
-    if what := of_another_size(ids, info):
-        return _Look([Problem(where, what, HINT_SIZE)])
-    counts = np.bincount(ids.ravel(), minlength=256)
-    known = len(dataset.class_names)
-    if strange := [value for value in range(known, IGNORED) if counts[value]]:
-        more = f" and {len(strange) - 3} more" if len(strange) > 3 else ""
-        values = ", ".join(map(str, strange[:3])) + more
-        what = f"has the class id {values}, with {known} classes they run from 0 to {known - 1}"
-        return _Look([Problem(where, what, "255 is for pixels to ignore; mend the mask or name the classes")])
-    if counts[IGNORED] == ids.size:
-        return _Look([Problem(where, "has no pixel of any class", "it teaches nothing", "note")], counts[:known])
-    return _Look([], counts[:known])
-
-
-def of_another_size(ids: np.ndarray, info: imaging.ImageInfo) -> str:
-    """What is wrong with the size of a picture's mask (height, width), empty if nothing."""
-    height, width = ids.shape
-    if (width, height) == info.upright:
-        return ""
-    stored = ", as that is stored and not as it is shown" if (width, height) == (info.width, info.height) else ""
-    return f"is {width} x {height} pixels, its picture {info.upright[0]} x {info.upright[1]}{stored}"
+    look = TASKS.get(dataset.task).look(sample, info, dataset)
+    return Look([*look.problems, *remarks], look.pixels)
 
 
 def _remarks(info: imaging.ImageInfo, sample: Sample) -> Iterator[tuple[str, str]]:
@@ -219,42 +148,8 @@ def _remarks(info: imaging.ImageInfo, sample: Sample) -> Iterator[tuple[str, str
 
 def _balance(dataset: Dataset) -> Iterator[Problem]:
     """Notes on classes with few pictures to train on; those with none are the format's to report."""
-    if dataset.task == "segmentation":
-        return
     for name, count in zip(dataset.class_names, dataset.counts("train"), strict=True):
         if 0 < count < FEW:
-            yield Problem(
-                "train", f"class `{name}` has only {_images(count)}", f"give each class {FEW} or more", "note"
-            )
-    if dataset.task == "detection":
-        for split, samples in dataset.splits.items():
-            if empty := sum(not sample.boxes for sample in samples):
-                yield Problem(split, f"has {_images(empty)} without a box", "they teach what is background", "note")
-        yield from _width(dataset)
-
-
-def _width(dataset: Dataset) -> Iterator[Problem]:
-    """A note on the picture with most boxes where a training job would refuse it unless told."""
-    samples = [sample for found in dataset.splits.values() for sample in found]
-    fullest = max(samples, key=lambda sample: label_width(sample.boxes), default=None)
-    if fullest and (needed := label_width(fullest.boxes)) > LABEL_WIDTH:
-        what = f"has {len(fullest.boxes)} boxes, more than any other picture"
-        hint = f"a training job needs label_width {needed} or more, the default is {LABEL_WIDTH}"
-        yield Problem(_where(fullest, dataset.root), what, hint, "note")
-
-
-def _images(count: int) -> str:
-    return "1 picture" if count == 1 else f"{count} pictures"
-
-
-def _where(sample: Sample, root: Path) -> str:
-    """The picture's path from the root, and the record that names it where that is another file."""
-    if sample.image.length is not None and sample.source:
-        return sample.source
-    name = _place(sample.image, root)
-    return name if sample.source in ("", name) else f"{name} ({sample.source})"
-
-
-def _place(blob: Blob, root: Path) -> str:
-    name = blob.path.relative_to(root).as_posix() if blob.path.is_relative_to(root) else str(blob.path)
-    return name if blob.length is None else f"{name}@{blob.offset}"
+            images = "1 picture" if count == 1 else f"{count} pictures"
+            yield Problem("train", f"class `{name}` has only {images}", f"give each class {FEW} or more", "note")
+    yield from TASKS.get(dataset.task).remarks(dataset)

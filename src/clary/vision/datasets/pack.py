@@ -23,13 +23,14 @@ from clary.errors import ImageError, UsageError
 from clary.vision.base import imaging
 from clary.vision.base.files import atomic_folder
 from clary.vision.base.recordio import write_record
-from clary.vision.base.types import Blob, Dataset, Problem, Sample, SplitName, Task
+from clary.vision.base.types import Blob, Dataset, Problem, Sample, SplitName, TaskName
 from clary.vision.formats._classes import names_up_to, read_class_names, write_class_names
 from clary.vision.formats._layout import in_order, lists_by_split, walk
 from clary.vision.formats._listing import read_lst
 from clary.vision.formats._wording import relative
 from clary.vision.formats.lst import columns, holds_boxes
-from clary.vision.formats.recordio import payload
+from clary.vision.formats.recordio import RecordIO, payload
+from clary.vision.tasks import TASKS
 
 __all__ = ["Encoding", "Packing", "pack", "partition", "read_list", "read_tree", "write_lists"]
 
@@ -72,8 +73,9 @@ def pack(
     must be. ``progress`` is called with 1 after each picture. Raises UsageError when ``root`` is not empty, cannot be
     written, for a data set with masks, or where a crop would cut boxes.
     """
-    if dataset.task == "segmentation":
-        raise UsageError("masks are not packed into records", hint="use folders, or an augmented manifest")
+    if dataset.task not in RecordIO.tasks:
+        what = f"{TASKS.get(dataset.task).targets} are not packed into records"
+        raise UsageError(what, hint="use folders, or an augmented manifest")
     if dataset.task == "detection" and how.center_crop:
         raise UsageError("a crop would cut boxes and move them", hint="leave `--center-crop` out")
     problems: list[Problem] = []
@@ -136,7 +138,7 @@ def read_list(lst_path: Path, image_root: Path) -> Dataset:
     The split is the end of the list's name (``pets_val.lst``), else train. Classes are called as ``classes.txt`` beside
     the list has it, which ``write_lists`` leaves there, else by their ids. What is wrong stands in ``problems``.
     """
-    task: Task = "detection" if holds_boxes(lst_path) else "classification"
+    task: TaskName = "detection" if holds_boxes(lst_path) else "classification"
     listing = read_lst(lst_path, image_root, task=task)
     [split] = lists_by_split([lst_path], ".lst")[0]
     used = [c for sample in listing.samples for c in sample.classes]

@@ -14,7 +14,7 @@ from pathlib import Path
 from clary.errors import CustomerError
 from clary.vision import formats
 from clary.vision.base.jobdir import DATASET_CONTENT_TYPE, Channel
-from clary.vision.base.types import Dataset, Task
+from clary.vision.base.types import Dataset, TaskName
 from clary.vision.datasets.split import SHARE, split
 
 __all__ = ["ReadingOptions", "read"]
@@ -65,7 +65,7 @@ class ReadingOptions:
         return replace(self, validation=share)
 
 
-def read(root: Path, options: ReadingOptions, *, task: Task) -> Dataset:
+def read(root: Path, options: ReadingOptions, *, task: TaskName) -> Dataset:
     """The data set at ``root``, with a validation split unless that is to be empty.
 
     Raises DataError for a folder that is no data set, UsageError for a task or labels its layout does not have and for

@@ -7,7 +7,7 @@ from pathlib import Path
 from clary.errors import DataError
 from clary.registry import Registry
 from clary.vision.base.imaging import is_image
-from clary.vision.base.types import Dataset, Task
+from clary.vision.base.types import Dataset, TaskName
 from clary.vision.formats._base import Format
 
 __all__ = ["FORMATS", "Format", "detect", "read"]
@@ -32,7 +32,7 @@ def detect(root: Path | str) -> Format:
     raise DataError(what, where=root, hint=f"the layouts are {known}")
 
 
-def read(root: Path | str, *, task: Task | None = None, labels: str | None = None) -> Dataset:
+def read(root: Path | str, *, task: TaskName | None = None, labels: str | None = None) -> Dataset:
     """The data set at ``root``, in whichever format it is; ``labels`` chooses between the classes a format offers.
 
     ``task`` None is what the data set is for: classification where it says so, else what its labels are.

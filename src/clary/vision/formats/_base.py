@@ -13,7 +13,7 @@ from typing import ClassVar
 from clary.errors import DataError, UsageError
 from clary.vision.base.files import atomic_folder
 from clary.vision.base.jobdir import Channel
-from clary.vision.base.types import Dataset, SplitName, Task
+from clary.vision.base.types import Dataset, SplitName, TaskName
 
 __all__ = ["IMAGE_TYPES", "Format"]
 
@@ -33,17 +33,17 @@ class Format(ABC):
 
     name: ClassVar[str]
     layout: ClassVar[str]  # one phrase, for the list of layouts a user is shown
-    tasks: ClassVar[frozenset[Task]]
-    writes: ClassVar[frozenset[Task] | None] = None  # tasks it is written for; None: all it is read for
+    tasks: ClassVar[frozenset[TaskName]]
+    writes: ClassVar[frozenset[TaskName] | None] = None  # tasks it is written for; None: all it is read for
     splits: ClassVar[tuple[SplitName, ...]] = ("train", "validation", "test")  # kept apart when written
     labels: ClassVar[tuple[str, ...]] = ()  # choices of what the classes are; the first is the default
-    opens_images: ClassVar[frozenset[Task]] = frozenset()  # tasks for which reading needs the size of each picture
+    opens_images: ClassVar[frozenset[TaskName]] = frozenset()  # tasks for which reading needs the size of each picture
     content_types: ClassVar[tuple[str, ...]] = ()  # of training channels this format reads
     input_modes: ClassVar[tuple[str, ...]] = ("File", "FastFile")
     channel_needs: ClassVar[str] = ""  # how such channels must come, beside their content type
 
     @property
-    def written_for(self) -> frozenset[Task]:
+    def written_for(self) -> frozenset[TaskName]:
         """The tasks ``write`` takes data sets of."""
         return self.tasks if self.writes is None else self.writes
 
@@ -52,10 +52,10 @@ class Format(ABC):
         """Whether ``root`` looks like a data set of this format."""
 
     @abstractmethod
-    def _read(self, root: Path, task: Task, labels: str | None) -> Dataset:
+    def _read(self, root: Path, task: TaskName, labels: str | None) -> Dataset:
         """``read`` with its arguments checked."""
 
-    def task_of(self, root: Path) -> Task:
+    def task_of(self, root: Path) -> TaskName:
         """What the data set at ``root`` is for, where nobody says; never raises."""
         return "classification" if "classification" in self.tasks else min(self.tasks)
 
@@ -101,7 +101,7 @@ class Format(ABC):
         return bool(channels)
 
     def read_channels(
-        self, channels: Mapping[str, Channel], *, task: Task, num_classes: int | None, multi_label: bool
+        self, channels: Mapping[str, Channel], *, task: TaskName, num_classes: int | None, multi_label: bool
     ) -> Dataset:
         """The data set in training channels that ``takes`` said yes to.
 

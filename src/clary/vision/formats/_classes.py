@@ -9,6 +9,7 @@ from clary.errors import UsageError
 from clary.vision.base.types import Dataset, Problem, Sample, SplitName
 from clary.vision.formats._layout import numbered_lines
 from clary.vision.formats._wording import shown
+from clary.vision.tasks import TASKS
 
 __all__ = [
     "CLASS_FILE",
@@ -80,17 +81,12 @@ def class_problems(dataset: Dataset, where: Mapping[SplitName, str]) -> list[Pro
         return [Problem(train, "holds no usable picture", "add pictures or mend the errors above")]
     if not dataset.splits.get("train"):
         return [Problem(train, "holds no usable picture to train on", "add pictures or mend the errors above")]
-    if dataset.task == "segmentation":
-        return []
+    task, problems = TASKS.get(dataset.task), []
+    if lacking := task.lacking(dataset.splits, dataset.class_names, dataset.multi_label):
+        what, hint = lacking
+        problems.append(Problem(train, what, hint or f"add {task.targets} or mend the errors above"))
     used = {split: {c for s in samples for c in s.classes} for split, samples in dataset.splits.items()}
-    problems = []
-    everywhere = set().union(*used.values())
-    if dataset.task == "detection" and not used["train"]:
-        problems.append(Problem(train, "has no box in any picture", "add boxes or mend the errors above"))
-    if dataset.task == "classification" and len(everywhere) == 1 and not dataset.multi_label:
-        name = dataset.class_names[everywhere.pop()]
-        problems.append(Problem(train, f"has one class only, `{name}`", "add pictures of a second class"))
-    single = dataset.task == "classification" and not dataset.multi_label
+    single = task.uses_every_class and not dataset.multi_label
     for split, classes in used.items():
         for c in sorted(classes - used["train"]):
             what = f"class `{dataset.class_names[c]}` has no picture in {train}"

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from clary.vision.base.types import Problem, Task
+from clary.vision.base.types import Problem, TaskName
 from clary.vision.formats._layout import entries, numbered_lines, unsafe_path
 from clary.vision.formats._manifest import LabelFormat, label_format
 from clary.vision.formats._wording import shown
@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 SOURCE = "source-ref"
-WRITTEN: Mapping[Task, str] = {"classification": "class", "detection": "bounding-box", "segmentation": "mask-ref"}
+WRITTEN: Mapping[TaskName, str] = {"classification": "class", "detection": "bounding-box", "segmentation": "mask-ref"}
 _FIRST = 100  # lines looked at to find out what a manifest holds
 Resolve = Callable[[str], Path]
 
@@ -128,13 +128,13 @@ def attributes(lines: Sequence[dict[str, Any]]) -> tuple[str, ...]:
     return tuple(sorted(counts, key=lambda key: -counts[key]))
 
 
-def attribute_for(lines: Sequence[dict[str, Any]], labels: str | None, task: Task) -> str:
+def attribute_for(lines: Sequence[dict[str, Any]], labels: str | None, task: TaskName) -> str:
     """The key to read: the one asked for if it holds data for the task, else the first that does."""
     names = [name for name in (labels, *attributes(lines)) if name]
     return next((name for name in names if task_of(lines, name) == task), labels or WRITTEN[task])
 
 
-def task_of(lines: Sequence[dict[str, Any]], name: str) -> Task:
+def task_of(lines: Sequence[dict[str, Any]], name: str) -> TaskName:
     if name.endswith("-ref"):
         return "segmentation"
     value = next((line[name] for line in lines if line.get(name) is not None), None)

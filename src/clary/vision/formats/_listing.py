@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clary.errors import DataError
-from clary.vision.base.types import Blob, Problem, Sample, Task
+from clary.vision.base.types import Blob, Problem, Sample, TaskName
 from clary.vision.formats._boxes import classes_of
 from clary.vision.formats._classes import MAX_CLASSES
 from clary.vision.formats._files import image_size
@@ -54,7 +54,7 @@ def read_lst(
     multi_label: bool | None = None,
     *,
     root: Path | None = None,
-    task: Task = "classification",
+    task: TaskName = "classification",
 ) -> Listing:
     """Read one list; paths in it start at ``image_root``. Never raises: what is wrong stands in ``problems``.
 
@@ -80,7 +80,7 @@ def read_lst(
 class _Reader:
     """The lines taken so far, and what the next one must agree with."""
 
-    def __init__(self, image_root: Path, num_classes: int | None, multi_label: bool | None, task: Task) -> None:
+    def __init__(self, image_root: Path, num_classes: int | None, multi_label: bool | None, task: TaskName) -> None:
         self._image_root = image_root
         self._num_classes = num_classes
         self._task = task

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from clary.errors import DataError
 from clary.vision.base.recordio import scan
-from clary.vision.base.types import Blob, Problem, Sample, Task
+from clary.vision.base.types import Blob, Problem, Sample, TaskName
 from clary.vision.formats._annotation import boxes_in
 from clary.vision.formats._boxes import classes_of
 from clary.vision.formats._manifest import LabelFormat, begins_like_image, classes_in, looks_like_mask
@@ -25,7 +25,7 @@ _ORDER = "AttributeNames must name the picture first, then its label"
 
 
 def read_records(
-    path: Path, name: str, task: Task, kind: LabelFormat = "single", num_classes: int | None = None
+    path: Path, name: str, task: TaskName, kind: LabelFormat = "single", num_classes: int | None = None
 ) -> tuple[tuple[Sample, ...], list[Problem]]:
     """The samples of the channel ``name`` whose stream of RecordIO records is kept in ``path``: picture, label, and
     so on. Problems name the records left out.
@@ -64,7 +64,7 @@ def read_records(
     return tuple(samples), problems
 
 
-def _check_order(heads: Sequence[bytes], where: str, task: Task) -> None:
+def _check_order(heads: Sequence[bytes], where: str, task: TaskName) -> None:
     """Raises DataError where the first two records show that something is wrong with all of them."""
     first, second = heads[0], heads[1] if len(heads) > 1 else b""
     if not begins_like_image(first):
@@ -79,7 +79,7 @@ def _check_order(heads: Sequence[bytes], where: str, task: Task) -> None:
 
 
 def _labelled(
-    image: Blob, label: Blob, task: Task, kind: LabelFormat, num_classes: int | None, where: str
+    image: Blob, label: Blob, task: TaskName, kind: LabelFormat, num_classes: int | None, where: str
 ) -> tuple[Sample, list[Problem]] | str:
     if task == "segmentation":
         return Sample(image, mask=label, source=where), []
@@ -98,7 +98,7 @@ def _labelled(
     return f"has a label that {classes}" if isinstance(classes, str) else (Sample(image, classes, source=where), [])
 
 
-def _may_be_label(head: bytes, task: Task) -> bool:
+def _may_be_label(head: bytes, task: TaskName) -> bool:
     return head.startswith(b"\x89PNG") if task == "segmentation" else not begins_like_image(head)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from clary.errors import CustomerError, DataError, ImageError
 from clary.vision.base.imaging import upright_size
 from clary.vision.base.recordio import Fault, Span, labels_of, read_records, scan
-from clary.vision.base.types import Problem, Sample, Task
+from clary.vision.base.types import Problem, Sample, TaskName
 from clary.vision.formats._boxes import class_fault, classes_of
 from clary.vision.formats._classes import MAX_CLASSES
 from clary.vision.formats._layout import numbered_lines
@@ -37,7 +37,7 @@ class Records:
     width: int  # classes of a multi-label file, else the highest class id + 1
 
 
-def read_rec(path: Path, where: str, task: Task, multi_label: bool | None = None) -> Records:
+def read_rec(path: Path, where: str, task: TaskName, multi_label: bool | None = None) -> Records:
     """Read one file; ``multi_label`` None finds out from the first record. Never raises for what is in it.
 
     A sample is named ``<where> record <number> at byte <offset>``, both from 0.
@@ -58,7 +58,7 @@ def read_rec(path: Path, where: str, task: Task, multi_label: bool | None = None
 class _Reader:
     """The records taken so far, and what the next one must agree with."""
 
-    def __init__(self, path: Path, where: str, task: Task, multi_label: bool | None) -> None:
+    def __init__(self, path: Path, where: str, task: TaskName, multi_label: bool | None) -> None:
         self._path, self._where, self._task = path, where, task
         self.multi_label = False if task == "detection" else multi_label
         self.width = 0

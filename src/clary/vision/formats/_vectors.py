@@ -11,12 +11,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from clary.errors import DataError
+from clary.vision.base.boxes import LABEL_HEADER as HEADER
+from clary.vision.base.boxes import LABEL_OBJECT as OBJECT
 from clary.vision.base.types import Box
 from clary.vision.formats._boxes import box_or_fault, class_fault
 
-__all__ = ["check_vector", "is_vector", "label_width", "vector_of", "vector_to_boxes"]
+__all__ = ["check_vector", "is_vector", "vector_of", "vector_to_boxes"]
 
-HEADER, OBJECT = 2, 5  # numbers a label vector begins with, and numbers an object, as written here
 # As the original says it; xmax is missing there too.
 _FEW = (
     "Not enough annotation packed in the list file or the RecordIO file. Each object requires at least five "
@@ -77,8 +78,3 @@ def vector_of(boxes: Sequence[Box], width: int, height: int) -> tuple[float, ...
         corners = (box.xmin / width, box.ymin / height, box.xmax / width, box.ymax / height)
         numbers += [box.class_id, *corners, float(box.difficult)][:wide]
     return tuple(numbers)
-
-
-def label_width(boxes: Sequence[Box]) -> int:
-    """Numbers in the shortest label vector that holds the boxes: what ``label_width`` must not be below."""
-    return HEADER + len(boxes) * (OBJECT + any(box.difficult for box in boxes))

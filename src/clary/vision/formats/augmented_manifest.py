@@ -27,7 +27,7 @@ from typing import Any
 from clary.errors import CustomerError, DataError
 from clary.vision.base.jobdir import Channel
 from clary.vision.base.pipes import spooled
-from clary.vision.base.types import Blob, Dataset, Problem, Sample, SplitName, Task
+from clary.vision.base.types import Blob, Dataset, Problem, Sample, SplitName, TaskName
 from clary.vision.formats._annotation import annotation_of, boxes_in
 from clary.vision.formats._base import Format
 from clary.vision.formats._boxes import classes_of
@@ -60,7 +60,7 @@ class AugmentedManifest(Format):
 
     name = "augmented-manifest"
     layout = "train.manifest (or .jsonl) with a JSON object a line, source-ref and a label"
-    tasks = frozenset[Task]({"classification", "detection", "segmentation"})
+    tasks = frozenset[TaskName]({"classification", "detection", "segmentation"})
     content_types = ("application/x-recordio",)
     input_modes = ("Pipe",)
     channel_needs = "an augmented manifest: S3DataType AugmentedManifestFile, Pipe mode, RecordWrapperType RecordIO"
@@ -68,14 +68,14 @@ class AugmentedManifest(Format):
     def sniff(self, root: Path) -> bool:
         return bool(manifests(root))
 
-    def task_of(self, root: Path) -> Task:
+    def task_of(self, root: Path) -> TaskName:
         first = first_lines(root)
         return next((task_of(first, name) for name in attributes(first)), "classification")
 
     def labels_of(self, root: Path) -> tuple[str, ...]:
         return attributes(first_lines(root))
 
-    def _read(self, root: Path, task: Task, labels: str | None) -> Dataset:
+    def _read(self, root: Path, task: TaskName, labels: str | None) -> Dataset:
         files, problems = lists_by_split(manifests(root), ".manifest")
         lines = {split: Lines(path, path.name) for split, path in files.items()}
         attribute = attribute_for(first_lines(root), labels, task)
@@ -105,7 +105,7 @@ class AugmentedManifest(Format):
         return all(c.record_wrapper == "RecordIO" and c.input_mode == "Pipe" for c in channels.values())
 
     def read_channels(
-        self, channels: Mapping[str, Channel], *, task: Task, num_classes: int | None, multi_label: bool
+        self, channels: Mapping[str, Channel], *, task: TaskName, num_classes: int | None, multi_label: bool
     ) -> Dataset:
         splits: dict[SplitName, tuple[Sample, ...]] = {}
         problems: list[Problem] = []
@@ -126,7 +126,7 @@ class _Reader:
     """Lines to samples, for one attribute."""
 
     root: Path
-    task: Task
+    task: TaskName
     attribute: str
     kind: LabelFormat
     resolve: Resolve
@@ -215,7 +215,7 @@ def _asked_format(channel: Channel, multi_label: bool) -> LabelFormat:
 def _dataset(
     root: Path,
     splits: Mapping[SplitName, tuple[Sample, ...]],
-    task: Task,
+    task: TaskName,
     multi_label: bool,
     names: Mapping[int, str],
     width: int,

@@ -28,7 +28,7 @@ from typing import Any, TypeGuard
 import numpy as np
 
 from clary.vision.base.imaging import MAX_PIXELS
-from clary.vision.base.types import IGNORED, Blob, Box, Dataset, Problem, Sample, SplitName, Task
+from clary.vision.base.types import IGNORED, Blob, Box, Dataset, Problem, Sample, SplitName, TaskName
 from clary.vision.formats._base import Format
 from clary.vision.formats._boxes import box_or_fault, classes_of, is_number
 from clary.vision.formats._classes import class_problems, names_up_to
@@ -52,15 +52,15 @@ class Coco(Format):
 
     name = "coco"
     layout = "annotations/instances_train.json and train/ with its pictures, as COCO has it"
-    tasks = frozenset[Task]({"detection", "segmentation"})
+    tasks = frozenset[TaskName]({"detection", "segmentation"})
 
     def sniff(self, root: Path) -> bool:
         return any(_files(root, task) for task in self.tasks)
 
-    def task_of(self, root: Path) -> Task:
+    def task_of(self, root: Path) -> TaskName:
         return "detection" if _files(root, "detection") else "segmentation"
 
-    def _read(self, root: Path, task: Task, labels: str | None) -> Dataset:
+    def _read(self, root: Path, task: TaskName, labels: str | None) -> Dataset:
         files = _files(root, task)
         problems: list[Problem] = []
         loaded = {split: _File(root, split, path, problems, task) for split, path in files.items()}
@@ -113,7 +113,7 @@ class _File:
     split: SplitName
     path: Path
     problems: list[Problem]
-    task: Task
+    task: TaskName
     _value: dict[str, Any] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
@@ -304,7 +304,7 @@ def _boxes(sample: Sample) -> Iterator[dict[str, Any]]:
         }
 
 
-def _files(root: Path, task: Task) -> dict[SplitName, Path]:
+def _files(root: Path, task: TaskName) -> dict[SplitName, Path]:
     """The JSON file of each split; for segmentation rather those that cover every pixel."""
     found: dict[SplitName, Path] = {}
     named = [(path, _SPLIT.fullmatch(path.stem)) for path in entries(root / "annotations") if path.suffix == ".json"]

@@ -19,7 +19,7 @@ from pathlib import Path
 from clary.errors import UsageError
 from clary.vision.base.imaging import is_image
 from clary.vision.base.jobdir import Channel
-from clary.vision.base.types import Blob, Dataset, Problem, Sample, SplitName, Task
+from clary.vision.base.types import Blob, Dataset, Problem, Sample, SplitName, TaskName
 from clary.vision.formats._base import IMAGE_TYPES, Format
 from clary.vision.formats._classes import class_problems, folder_name
 from clary.vision.formats._files import distinct_name, file_name, place
@@ -35,7 +35,7 @@ class Folder(Format):
 
     name = "folder"
     layout = "a folder of pictures for each class, also under train/, validation/, test/"
-    tasks = frozenset[Task]({"classification"})
+    tasks = frozenset[TaskName]({"classification"})
     content_types = IMAGE_TYPES
 
     def sniff(self, root: Path) -> bool:
@@ -45,7 +45,7 @@ class Folder(Format):
             return False  # what says what the pictures show goes before folders
         return any(_holds_image(folder) for tree in _split_folders(root)[0].values() for folder in _folders(tree))
 
-    def _read(self, root: Path, task: Task, labels: str | None) -> Dataset:
+    def _read(self, root: Path, task: TaskName, labels: str | None) -> Dataset:
         trees, problems = _split_folders(root)
         return read_trees(root, trees, problems)
 
@@ -63,7 +63,7 @@ class Folder(Format):
         return not any(name.endswith(("_lst", "_annotation")) or name == "label_map" for name in channels)
 
     def read_channels(
-        self, channels: Mapping[str, Channel], *, task: Task, num_classes: int | None, multi_label: bool
+        self, channels: Mapping[str, Channel], *, task: TaskName, num_classes: int | None, multi_label: bool
     ) -> Dataset:
         """Class folders in ``train``, ``validation`` and ``test``, without lists: our extension."""
         if multi_label:

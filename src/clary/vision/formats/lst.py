@@ -23,7 +23,7 @@ from pathlib import Path, PurePosixPath
 
 from clary.errors import CustomerError, DataError
 from clary.vision.base.jobdir import Channel
-from clary.vision.base.types import Dataset, Problem, Sample, SplitName, Task
+from clary.vision.base.types import Dataset, Problem, Sample, SplitName, TaskName
 from clary.vision.formats._base import IMAGE_TYPES, Format
 from clary.vision.formats._classes import (
     class_problems,
@@ -47,17 +47,17 @@ class Lst(Format):
 
     name = "lst"
     layout = "train.lst with index, class id and path separated by tabs, beside the pictures"
-    tasks = frozenset[Task]({"classification", "detection"})
+    tasks = frozenset[TaskName]({"classification", "detection"})
     content_types = IMAGE_TYPES
-    opens_images = frozenset[Task]({"detection"})  # boxes are fractions
+    opens_images = frozenset[TaskName]({"detection"})  # boxes are fractions
 
     def sniff(self, root: Path) -> bool:
         return bool(_lists(root)) and not any(path.suffix == ".rec" for path in entries(root))  # packed already
 
-    def task_of(self, root: Path) -> Task:
+    def task_of(self, root: Path) -> TaskName:
         return "detection" if any(map(holds_boxes, _lists(root))) else "classification"
 
-    def _read(self, root: Path, task: Task, labels: str | None) -> Dataset:
+    def _read(self, root: Path, task: TaskName, labels: str | None) -> Dataset:
         lists, problems = lists_by_split(_lists(root), ".lst")
         multi_label: bool | None = None
         width: int | None = None
@@ -91,7 +91,7 @@ class Lst(Format):
         return any(name.endswith("_lst") for name in channels)
 
     def read_channels(
-        self, channels: Mapping[str, Channel], *, task: Task, num_classes: int | None, multi_label: bool
+        self, channels: Mapping[str, Channel], *, task: TaskName, num_classes: int | None, multi_label: bool
     ) -> Dataset:
         root = channels["train"].path.parent
         listings: dict[SplitName, Listing] = {}
@@ -117,7 +117,7 @@ def _dataset(
     num_classes: int | None,
     where: Mapping[SplitName, str],
     problems: Iterable[Problem],
-    task: Task,
+    task: TaskName,
 ) -> Dataset:
     named, unread = read_class_names(root) if task == "detection" else (None, [])
     found = [*problems, *unread, *(problem for listing in listings.values() for problem in listing.problems)]

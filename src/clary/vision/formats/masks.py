@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from clary.errors import UsageError
-from clary.vision.base.types import Blob, Dataset, Problem, Sample, SplitName, Task
+from clary.vision.base.types import Blob, Dataset, Problem, Sample, SplitName, TaskName
 from clary.vision.formats._base import Format
 from clary.vision.formats._classes import class_problems, names_up_to, read_class_names, write_class_names
 from clary.vision.formats._files import distinct_name, file_name, place
@@ -34,12 +34,12 @@ class Masks(Format):
 
     name = "masks"
     layout = "images/ and masks/ with pictures and PNG masks of the same names"
-    tasks = frozenset[Task]({"segmentation"})
+    tasks = frozenset[TaskName]({"segmentation"})
 
     def sniff(self, root: Path) -> bool:
         return bool(paired_folders(root, "images", "masks")) and not holds_lists(root)
 
-    def _read(self, root: Path, task: Task, labels: str | None) -> Dataset:
+    def _read(self, root: Path, task: TaskName, labels: str | None) -> Dataset:
         names, problems = read_class_names(root)
         table: bytes | None = None
         if (root / "label_map.json").is_file():

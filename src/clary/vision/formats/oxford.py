@@ -24,7 +24,7 @@ from typing import Literal
 
 from clary.errors import UsageError
 from clary.vision.base.imaging import is_image
-from clary.vision.base.types import IGNORED, Blob, Box, Dataset, Problem, Sample, SplitName, Task
+from clary.vision.base.types import IGNORED, Blob, Box, Dataset, Problem, Sample, SplitName, TaskName
 from clary.vision.formats._base import Format
 from clary.vision.formats._boxes import classes_of
 from clary.vision.formats._classes import class_problems
@@ -74,14 +74,14 @@ class Oxford(Format):
 
     name = "oxford"
     layout = "images/ and annotations/trainval.txt, as the Oxford-IIIT Pet set has it"
-    tasks = frozenset[Task]({"classification", "detection", "segmentation"})
+    tasks = frozenset[TaskName]({"classification", "detection", "segmentation"})
     splits = ("train", "test")
     labels = ("breeds", "species")
 
     def sniff(self, root: Path) -> bool:
         return (root / "images").is_dir() and any((root / "annotations" / name).is_file() for name in LISTS)
 
-    def _read(self, root: Path, task: Task, labels: str | None) -> Dataset:
+    def _read(self, root: Path, task: TaskName, labels: str | None) -> Dataset:
         return _Reader(root, task, "species" if task == "detection" else labels or "breeds").dataset()
 
     def _write(self, dataset: Dataset, root: Path) -> None:
@@ -95,7 +95,7 @@ class Oxford(Format):
 
 
 class _Reader:
-    def __init__(self, root: Path, task: Task, labels: str) -> None:
+    def __init__(self, root: Path, task: TaskName, labels: str) -> None:
         self._root, self._task, self._labels = root, task, labels
         self._problems: list[Problem] = []
         self._images = _by_stem(root / "images", is_image)

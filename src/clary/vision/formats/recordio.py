@@ -23,7 +23,7 @@ from clary.errors import CustomerError, DataError
 from clary.vision.base.jobdir import Channel
 from clary.vision.base.pipes import spooled
 from clary.vision.base.recordio import ImageRecord, pack, write_record
-from clary.vision.base.types import Dataset, Problem, Sample, SplitName, Task
+from clary.vision.base.types import Dataset, Problem, Sample, SplitName, TaskName
 from clary.vision.formats._base import Format
 from clary.vision.formats._classes import class_problems, names_up_to, read_class_names, unnamed, write_class_names
 from clary.vision.formats._files import image_size
@@ -40,7 +40,7 @@ class RecordIO(Format):
 
     name = "recordio"
     layout = "train.rec, as im2rec packs it"
-    tasks = frozenset[Task]({"classification", "detection"})
+    tasks = frozenset[TaskName]({"classification", "detection"})
     content_types = ("application/x-recordio",)
     input_modes = ("File", "FastFile", "Pipe")
     opens_images = tasks  # they lie in the files that are read
@@ -48,11 +48,11 @@ class RecordIO(Format):
     def sniff(self, root: Path) -> bool:
         return bool(_files(root))
 
-    def task_of(self, root: Path) -> Task:
+    def task_of(self, root: Path) -> TaskName:
         files, _ = lists_by_split(_files(root), ".rec")
         return "detection" if any(map(holds_vectors, files.values())) else "classification"
 
-    def _read(self, root: Path, task: Task, labels: str | None) -> Dataset:
+    def _read(self, root: Path, task: TaskName, labels: str | None) -> Dataset:
         files, problems = lists_by_split(_files(root), ".rec")
         names, unread = read_class_names(root)
         found = [*problems, *unread]
@@ -73,7 +73,7 @@ class RecordIO(Format):
         return not any(channel.record_wrapper == "RecordIO" and _is_pipe(channel) for channel in channels.values())
 
     def read_channels(
-        self, channels: Mapping[str, Channel], *, task: Task, num_classes: int | None, multi_label: bool
+        self, channels: Mapping[str, Channel], *, task: TaskName, num_classes: int | None, multi_label: bool
     ) -> Dataset:
         root = channels["train"].path.parent
         records: dict[SplitName, Records] = {}
@@ -117,7 +117,7 @@ def write_rec(dataset: Dataset, images: Iterable[tuple[Sample, bytes]], rec: Bin
 def _dataset(
     root: Path,
     records: Mapping[SplitName, Records],
-    task: Task,
+    task: TaskName,
     names: Sequence[str] | None,
     num_classes: int | None,
     where: Mapping[SplitName, str],
@@ -132,7 +132,7 @@ def _dataset(
     return replace(dataset, problems=(*found, *class_problems(dataset, where)))
 
 
-def _channel_records(channel: Channel, task: Task, multi_label: bool) -> Records:
+def _channel_records(channel: Channel, task: TaskName, multi_label: bool) -> Records:
     """The records of a training channel. Raises DataError, in the original's words, for a file that is damaged."""
     path = spooled(channel) if _is_pipe(channel) else _only_rec(channel)
     if path.stat().st_size == 0:

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from clary.errors import CustomerError
 from clary.vision.base.jobdir import Channel
-from clary.vision.base.types import Blob, Dataset, Problem, Sample, SplitName, Task
+from clary.vision.base.types import Blob, Dataset, Problem, Sample, SplitName, TaskName
 from clary.vision.formats._annotation import annotation_of, boxes_in
 from clary.vision.formats._base import IMAGE_TYPES, Format
 from clary.vision.formats._boxes import class_fault, classes_of
@@ -42,14 +42,14 @@ class SageMakerJson(Format):
 
     name = "sagemaker-json"
     layout = "train/ and train_annotation/ with pictures and JSON boxes of the same names"
-    tasks = frozenset[Task]({"detection"})
+    tasks = frozenset[TaskName]({"detection"})
     content_types = (*IMAGE_TYPES, "application/json")  # the latter for annotations
 
     def sniff(self, root: Path) -> bool:
         others = entries(root / "train_annotation")
         return (root / "train").is_dir() and bool(others) and not any(path.suffix == ".png" for path in others)
 
-    def _read(self, root: Path, task: Task, labels: str | None) -> Dataset:
+    def _read(self, root: Path, task: TaskName, labels: str | None) -> Dataset:
         names, problems = read_class_names(root)
         reader = _Reader(root, problems)
         for split in SPLIT_ORDER:
@@ -76,7 +76,7 @@ class SageMakerJson(Format):
         return not any(name.endswith("_lst") for name in channels)
 
     def read_channels(
-        self, channels: Mapping[str, Channel], *, task: Task, num_classes: int | None, multi_label: bool
+        self, channels: Mapping[str, Channel], *, task: TaskName, num_classes: int | None, multi_label: bool
     ) -> Dataset:
         reader = _Reader(channels["train"].path.parent, [])
         for name in ("train", "validation"):

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from clary.errors import CustomerError, DataError
 from clary.vision.base.jobdir import Channel
-from clary.vision.base.types import Dataset, Problem, Sample, SplitName, Task
+from clary.vision.base.types import Dataset, Problem, Sample, SplitName, TaskName
 from clary.vision.formats._base import IMAGE_TYPES, Format
 from clary.vision.formats._classes import read_class_names, write_class_names
 from clary.vision.formats._layout import SPLIT_ORDER, SPLITS, entries
@@ -33,13 +33,13 @@ class SageMakerPng(Format):
 
     name = "sagemaker-png"
     layout = "train/ and train_annotation/ with pictures and PNG masks of the same names"
-    tasks = frozenset[Task]({"segmentation"})
+    tasks = frozenset[TaskName]({"segmentation"})
     content_types = (*IMAGE_TYPES, "application/json")  # the latter for label maps
 
     def sniff(self, root: Path) -> bool:
         return (root / "train").is_dir() and any(path.suffix == ".png" for path in entries(root / "train_annotation"))
 
-    def _read(self, root: Path, task: Task, labels: str | None) -> Dataset:
+    def _read(self, root: Path, task: TaskName, labels: str | None) -> Dataset:
         names, problems = read_class_names(root)
         folders = {split: root / split for split in SPLIT_ORDER if (root / split).is_dir()}
         maps = root / "label_map"
@@ -54,7 +54,7 @@ class SageMakerPng(Format):
         return not any(name.endswith("_lst") for name in channels)
 
     def read_channels(
-        self, channels: Mapping[str, Channel], *, task: Task, num_classes: int | None, multi_label: bool
+        self, channels: Mapping[str, Channel], *, task: TaskName, num_classes: int | None, multi_label: bool
     ) -> Dataset:
         images: dict[SplitName, Path] = {}
         masks: dict[SplitName, Path] = {}

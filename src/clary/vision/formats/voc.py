@@ -21,7 +21,7 @@ from pathlib import Path
 
 from clary.errors import UsageError
 from clary.vision.base.imaging import is_image
-from clary.vision.base.types import Blob, Box, Dataset, Problem, Sample, SplitName, Task
+from clary.vision.base.types import Blob, Box, Dataset, Problem, Sample, SplitName, TaskName
 from clary.vision.formats._base import Format
 from clary.vision.formats._boxes import classes_of
 from clary.vision.formats._classes import class_problems, names_up_to, read_class_names, write_class_names
@@ -45,17 +45,17 @@ class Voc(Format):
 
     name = "voc"
     layout = "JPEGImages/ and Annotations/ (or SegmentationClass/), as PASCAL VOC has it"
-    tasks = frozenset[Task]({"detection", "segmentation"})
+    tasks = frozenset[TaskName]({"detection", "segmentation"})
 
     def sniff(self, root: Path) -> bool:
         return (root / "JPEGImages").is_dir() and any(
             (root / name).is_dir() for name in ("Annotations", "SegmentationClass")
         )
 
-    def task_of(self, root: Path) -> Task:
+    def task_of(self, root: Path) -> TaskName:
         return "detection" if (root / "Annotations").is_dir() else "segmentation"
 
-    def _read(self, root: Path, task: Task, labels: str | None) -> Dataset:
+    def _read(self, root: Path, task: TaskName, labels: str | None) -> Dataset:
         return _Reader(root, task).dataset()
 
     def _write(self, dataset: Dataset, root: Path) -> None:
@@ -73,7 +73,7 @@ class Voc(Format):
 @dataclass(slots=True)
 class _Reader:
     root: Path
-    task: Task
+    task: TaskName
     problems: list[Problem] = field(default_factory=list)
 
     def dataset(self) -> Dataset:

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from clary.errors import DataError, ImageError
 from clary.vision.base.imaging import upright_size
-from clary.vision.base.types import Blob, Box, Dataset, Problem, Sample, SplitName, Task
+from clary.vision.base.types import Blob, Box, Dataset, Problem, Sample, SplitName, TaskName
 from clary.vision.formats._base import Format
 from clary.vision.formats._boxes import box_or_fault, class_fault, classes_of
 from clary.vision.formats._classes import class_problems, names_up_to, read_class_names
@@ -43,13 +43,13 @@ class Yolo(Format):
 
     name = "yolo"
     layout = "images/ and labels/ with pictures and text files of the same names, and data.yaml"
-    tasks = frozenset[Task]({"detection"})
-    opens_images = frozenset[Task]({"detection"})  # boxes are fractions
+    tasks = frozenset[TaskName]({"detection"})
+    opens_images = frozenset[TaskName]({"detection"})  # boxes are fractions
 
     def sniff(self, root: Path) -> bool:
         return bool(paired_folders(root, "images", "labels")) and not holds_lists(root)
 
-    def _read(self, root: Path, task: Task, labels: str | None) -> Dataset:
+    def _read(self, root: Path, task: TaskName, labels: str | None) -> Dataset:
         names, problems = _names(root)
         splits: dict[SplitName, tuple[Sample, ...]] = {"train": ()}
         where: dict[SplitName, str] = {}

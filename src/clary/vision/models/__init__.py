@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
+from importlib.metadata import entry_points
 from typing import Any
 
 from torch import nn
@@ -13,7 +14,8 @@ from clary.vision.models.classifier import Classifier, Scores, describe
 
 __all__ = ["Classifier", "Scores", "build", "describe"]
 
-# Which function builds the network of a task; a description without a task is of classification.
+# Which function builds the network of a task; a description without a task is of classification. Other distributions
+# name theirs, the same kind of function, in an entry point of the group `clary.networks` called like the task.
 _BUILDERS = {
     "classification": "classifier:build",
     "detection": "detector:build_detector",
@@ -27,8 +29,19 @@ def build(network: Mapping[str, Any]) -> nn.Module:
     Raises UsageError for a task or architecture that is unknown.
     """
     task = network.get("task", "classification")
-    if task not in _BUILDERS:
-        raise UsageError(f"no network does `{task}`", hint=f"use {', '.join(_BUILDERS)}")
-    module, _, function = _BUILDERS[task].partition(":")
-    built: nn.Module = getattr(import_module(f"clary.vision.models.{module}"), function)(network)
+    built: nn.Module = _builder(task)(network)
     return built
+
+
+def _builder(task: str) -> Callable[[Mapping[str, Any]], nn.Module]:
+    if task in _BUILDERS:
+        module, _, function = _BUILDERS[task].partition(":")
+        found: Callable[[Mapping[str, Any]], nn.Module]
+        found = getattr(import_module(f"clary.vision.models.{module}"), function)
+        return found
+    others = entry_points(group="clary.networks")
+    if task not in others.names:
+        known = [*_BUILDERS, *sorted(others.names)]
+        raise UsageError(f"no network does `{task}`", hint=f"use {', '.join(known)}")
+    found = others[task].load()
+    return found

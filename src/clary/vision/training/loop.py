@@ -264,7 +264,7 @@ def _choose_precision(run: Training) -> str:
 def _should_stop(run: Training, progress: Progress) -> bool:
     if run.early_stopping is None or run.validation is None:
         return False
-    return run.early_stopping.says_stop([epoch[run.objective.watched] for epoch in progress.history])
+    return run.early_stopping.says_stop([run.objective.gain(epoch) for epoch in progress.history])
 
 
 def _save_if_asked(run: Training, hear: Listeners, progress: Progress) -> None:

@@ -24,7 +24,7 @@ class EarlyStopping:
     tolerance: float
 
     def says_stop(self, history: list[float]) -> bool:
-        """Judge the validation metric (higher is better) of the epochs so far."""
+        """Judge the validation metric of the epochs so far, counted so that more is better."""
         if len(history) < self.min_epochs:
             return False
         best, since = history[0], 0

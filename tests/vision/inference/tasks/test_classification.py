@@ -7,10 +7,10 @@ import json
 import numpy as np
 import pytest
 
-from clary.vision.base.types import TASKS as NAMES
 from clary.vision.base.types import Prediction
-from clary.vision.inference.tasks import TASKS
+from clary.vision.inference.tasks import MODEL_TASKS
 from clary.vision.inference.tasks.classification import Classification
+from clary.vision.tasks import TASKS
 
 PREDICTION = Prediction(np.array([0.25, 0.5, 0.25], np.float32), ("a", "b", "c"))
 JSON, LINE = Classification.responses
@@ -38,4 +38,4 @@ def test_numbers_are_exact():
 
 
 def test_there_is_a_file_for_every_task():
-    assert sorted(TASKS.names()) == sorted(NAMES)
+    assert sorted(MODEL_TASKS.names()) == sorted(TASKS.names())

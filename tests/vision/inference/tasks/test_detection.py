@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from clary.errors import ArtifactError
-from clary.vision.artifact.manifest import OUTPUTS, Input, Manifest, Provenance
+from clary.vision.artifact.manifest import Input, Manifest, Provenance
 from clary.vision.base.imaging import Preprocess
 from clary.vision.base.types import Detections
 from clary.vision.inference.predictor import load
 from clary.vision.inference.tasks import Prepared, task_of
 from clary.vision.inference.tasks.detection import Detection
+from clary.vision.tasks import TASKS
 
 MANIFEST = Manifest(
     task="detection",
@@ -23,7 +24,7 @@ MANIFEST = Manifest(
     network={},
     input=Input(Preprocess(64, 64, crop="squash")),
     provenance=Provenance("0.1.0", "2026-01-01T00:00:00Z"),
-    outputs=OUTPUTS["detection"],
+    outputs=TASKS.get("detection").outputs,
 )
 IMAGE = Prepared(np.zeros((64, 64, 3), np.uint8), (640, 480))
 ROWS, ANNOTATION, LINE = Detection.responses

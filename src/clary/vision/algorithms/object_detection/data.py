@@ -16,9 +16,9 @@ from clary.vision.base.jobdir import JobDir
 from clary.vision.base.types import Dataset, Sample
 from clary.vision.datasets import channels
 from clary.vision.datasets.augment_boxes import GENTLE_PADDING, augment_boxes
-from clary.vision.datasets.check import HINT_BOX, outside
 from clary.vision.datasets.loader import ImageCache, Loader, TargetCache
 from clary.vision.models.anchors import Anchors, Grid, Level, fit_sizes, spread
+from clary.vision.tasks.detection import HINT_BOX, outside
 
 __all__ = ["ObjectCache", "fitted_levels", "load_dataset", "loaders", "serving_transform", "slots"]
 

@@ -17,7 +17,7 @@ from clary.vision.algorithms.object_detection.log import DetectionLog, log_start
 from clary.vision.algorithms.object_detection.spec import DetectionHyperparameters
 from clary.vision.algorithms.telemetry import Telemetry
 from clary.vision.artifact.export import write_model
-from clary.vision.artifact.manifest import OUTPUTS, Input, Manifest
+from clary.vision.artifact.manifest import Input, Manifest
 from clary.vision.base.events import Hook
 from clary.vision.base.jobdir import JobDir
 from clary.vision.base.types import Dataset
@@ -37,6 +37,7 @@ from clary.vision.models.detector import (
 from clary.vision.models.normalization import IMAGENET_MEAN, IMAGENET_STD
 from clary.vision.models.original_names import freeze_matching
 from clary.vision.models.weights import Pretrained, load
+from clary.vision.tasks.detection import TASK
 from clary.vision.training.checkpoint import Progress
 from clary.vision.training.loop import Training, fit
 from clary.vision.training.objectives.detection import DetectionObjective
@@ -235,7 +236,7 @@ def _manifest(
         labels=dataset.class_names,
         network=description,
         input=Input(data.serving_transform(hp), tuple(description["mean"]), tuple(description["std"])),
-        outputs=OUTPUTS["detection"],
+        outputs=TASK.outputs,
         metrics={f"validation:{name}": value for name, value in best.items()},
         hyperparameters=dict(hp),
         provenance=recipe.provenance(hp, dataset),

@@ -17,8 +17,8 @@ from clary.vision.base.jobdir import JobDir
 from clary.vision.base.types import IGNORED, Dataset, Sample
 from clary.vision.datasets import channels
 from clary.vision.datasets.augment import random_light
-from clary.vision.datasets.check import HINT_SIZE, of_another_size
 from clary.vision.datasets.loader import ImageCache, Loader, TargetCache
+from clary.vision.tasks.segmentation import HINT_SIZE, of_another_size
 
 __all__ = ["MaskCache", "crop_side", "crop_transform", "load_dataset", "loaders", "serving_transform"]
 

@@ -12,7 +12,7 @@ import numpy as np
 from clary.vision.artifact.manifest import Manifest
 from clary.vision.base import imaging
 from clary.vision.base.imaging import ImageLike
-from clary.vision.base.types import Task
+from clary.vision.base.types import TaskName
 from clary.vision.inference.content_types import ResponseType
 
 __all__ = ["ModelTask", "Prepared"]
@@ -38,7 +38,7 @@ class ModelTask(ABC, Generic[A]):
     of the last output.
     """
 
-    name: ClassVar[Task]
+    name: TaskName
     class_axis: ClassVar[int] = 1
     responses: ClassVar[Sequence[ResponseType[Any]]]
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from torch import Tensor
 
-__all__ = ["MetricAccumulator", "Objective", "Tally", "TallyAccumulator", "add"]
+from clary.vision.tasks import Task
+
+__all__ = ["MetricAccumulator", "Objective", "Tally", "TallyAccumulator", "TaskObjective", "add"]
 
 Tally = dict[str, float]
 
@@ -26,8 +29,8 @@ class Objective(Protocol):
     """``loss`` is minimised; outputs are what the network gives: a tensor, or a tuple of them.
 
     ``count`` adds a training batch to a tally (plain numbers, so that a checkpoint can hold them) and ``metrics``
-    reads the tally. ``judge`` starts a validation pass. ``keeps`` says whether an epoch's weights replace those kept
-    so far, from its validation metrics and those of the epochs before it.
+    reads the tally. ``accumulator`` starts a validation pass. ``keeps`` says whether an epoch's weights replace those
+    kept so far, from its validation metrics and those of the epochs before it.
     """
 
     def loss(self, outputs: Any, targets: Tensor) -> Tensor: ...
@@ -40,10 +43,28 @@ class Objective(Protocol):
 
     def keeps(self, new: Mapping[str, float], earlier: Sequence[Mapping[str, float]]) -> bool: ...
 
+    def gain(self, metrics: Mapping[str, float]) -> float:
+        """What early stopping watches, of validation metrics; more is better."""
+        ...
+
+
+class TaskObjective:
+    """What objectives have of their ``task``: its main metric is watched, and says which weights are kept."""
+
+    task: ClassVar[Task]
+
     @property
     def watched(self) -> str:
-        """The metric that early stopping watches; higher is better."""
-        ...
+        """The metric that early stopping watches."""
+        return self.task.metric
+
+    def gain(self, metrics: Mapping[str, float]) -> float:
+        """The main metric so that more is better."""
+        return self.task.gain(metrics)
+
+    def keeps(self, new: Mapping[str, float], earlier: Sequence[Mapping[str, float]]) -> bool:
+        """Strictly better than ever before."""
+        return self.gain(new) > max(map(self.gain, earlier), default=-math.inf)
 
 
 class TallyAccumulator:

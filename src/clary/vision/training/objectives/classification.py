@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from clary.vision.training.objectives.base import MetricAccumulator, Tally, TallyAccumulator, add
+from clary.vision.tasks.classification import TASK
+from clary.vision.training.objectives.base import MetricAccumulator, Tally, TallyAccumulator, TaskObjective, add
 
 __all__ = ["ClassificationObjective", "positive_weights"]
 
 
-class ClassificationObjective:
+class ClassificationObjective(TaskObjective):
     """Cross-entropy of one class a picture, or of independent yes/no classes.
 
     Targets are int64 (N,), multi-label float32 (N, C) of 0 and 1. ``positive_weights`` (C,) weigh the "yes" of
@@ -22,7 +23,7 @@ class ClassificationObjective:
     preferred (see ``keeps``).
     """
 
-    watched = "accuracy"
+    task = TASK
 
     def __init__(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,8 @@ from clary.vision.base.average_precision import AveragePrecision
 from clary.vision.base.boxes import MOST, VARIANCES, detect
 from clary.vision.models.anchors import IGNORED, Anchors
 from clary.vision.models.detector import decoded
-from clary.vision.training.objectives.base import MetricAccumulator, Tally, add
+from clary.vision.tasks.detection import TASK
+from clary.vision.training.objectives.base import MetricAccumulator, Tally, TaskObjective, add
 
 __all__ = ["DetectionObjective"]
 
@@ -36,7 +37,7 @@ class _Parts:
         return torch.stack([self.cross_entropy, self.smooth_l1, self.kept]).detach()
 
 
-class DetectionObjective:
+class DetectionObjective(TaskObjective):
     """Liu 2016, *SSD*, as MXNet trains it. Outputs are logits (N, A, classes + 1), background first, and offsets (N, A,
     4). Targets are float32 (N, 5 * slots + A), rows of ``Anchors.target``.
 
@@ -46,7 +47,7 @@ class DetectionObjective:
     threshold of non-maximum suppression, ``most`` the boxes of a picture that go into it.
     """
 
-    watched = "mAP"
+    task = TASK
 
     def __init__(
         self,
@@ -96,10 +97,6 @@ class DetectionObjective:
 
     def accumulator(self) -> MetricAccumulator:
         return _DetectionAccumulator(self)
-
-    def keeps(self, new: Mapping[str, float], earlier: Sequence[Mapping[str, float]]) -> bool:
-        """Strictly higher mAP than ever before."""
-        return new["mAP"] > max((epoch["mAP"] for epoch in earlier), default=-1.0)
 
     def objects(self, targets: Tensor) -> Tensor:
         """What targets tell of the pictures: (N, slots, 5), class id and box; -1 where a slot is free."""

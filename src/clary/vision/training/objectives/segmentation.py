@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -10,21 +10,22 @@ from torch.nn import functional as F
 
 from clary.vision.base.pixels import PixelCounts
 from clary.vision.base.types import IGNORED
-from clary.vision.training.objectives.base import MetricAccumulator, Tally, add
+from clary.vision.tasks.segmentation import TASK
+from clary.vision.training.objectives.base import MetricAccumulator, Tally, TaskObjective, add
 
 __all__ = ["SegmentationObjective"]
 
 Logits = Tensor | tuple[Tensor, ...]
 
 
-class SegmentationObjective:
+class SegmentationObjective(TaskObjective):
     """Mean cross-entropy over the pixels that have a class, plus ``auxiliary`` times that of the auxiliary logits.
 
     Outputs are logits (N, C, H, W), or a tuple of them, the auxiliary ones last. Targets are uint8 (N, H, W), 255 for
     pixels without a class.
     """
 
-    watched = "mIOU"
+    task = TASK
 
     def __init__(self, num_classes: int, auxiliary: float = 0.5) -> None:
         self._num_classes = num_classes
@@ -44,10 +45,6 @@ class SegmentationObjective:
 
     def accumulator(self) -> MetricAccumulator:
         return _PixelAccumulator(self, self._num_classes)
-
-    def keeps(self, new: Mapping[str, float], earlier: Sequence[Mapping[str, float]]) -> bool:
-        """Strictly higher mIOU than ever before."""
-        return new["mIOU"] > max((epoch["mIOU"] for epoch in earlier), default=-1.0)
 
 
 class _PixelAccumulator:

@@ -1,0 +1,48 @@
+"""Detection: boxes above a score."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from clary.local.predictions._base import PredictionView, save
+from clary.vision.base import imaging
+from clary.vision.base.types import Detections
+from clary.vision.plots.overlay import draw_boxes
+
+__all__ = ["VIEW", "Boxes"]
+
+
+class Boxes(PredictionView):
+    """Boxes in pixels of the picture."""
+
+    name = "detection"
+    draws = True
+    columns = ("class", "score", "xmin", "ymin", "xmax", "ymax")
+
+    def lines(self, prediction: Detections) -> list[tuple[Any, ...]]:
+        found = prediction.above(self.least)
+        rows = zip(found.labels, found.scores, np.rint(found.pixels).astype(int).tolist(), strict=True)
+        return [(label, f"{score:.4f}", *corners) for label, score, corners in rows] or [("-", "", "", "", "", "")]
+
+    def as_json(self, prediction: Detections) -> dict[str, Any]:
+        found = prediction.above(self.least)
+        names = ("xmin", "ymin", "xmax", "ymax")
+        boxes = [
+            {"label": label, "score": float(score), **dict(zip(names, map(float, corners), strict=True))}
+            for label, score, corners in zip(found.labels, found.scores, found.pixels.round(2), strict=True)
+        ]
+        return {"width": prediction.width, "height": prediction.height, "boxes": boxes}
+
+    def write(self, prediction: Detections, image: Path, place: Path) -> None:
+        found = prediction.above(self.least)
+        words = [f"{label} {score:.2f}" for label, score in zip(found.labels, found.scores, strict=True)]
+        size = (prediction.width, prediction.height)
+        drawn = draw_boxes(imaging.load(image), found.as_boxes(), found.class_names, size, captions=words)
+        save(Image.fromarray(drawn), Path(f"{place}.jpg"), "JPEG", quality=90)
+
+
+VIEW = Boxes

@@ -1,0 +1,92 @@
+"""Detection: where things are, a box around each."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from clary.vision.base.boxes import label_width
+from clary.vision.base.imaging import ImageInfo
+from clary.vision.base.types import Box, Dataset, Problem, Sample, SplitName
+from clary.vision.tasks._base import Look, Output, Task, where_of
+
+__all__ = ["HINT_BOX", "TASK", "Detection", "outside"]
+
+LABEL_WIDTH = 350  # numbers of a detection label that a training job takes by default
+HINT_BOX = "mend the box; pixels are those of the upright picture"
+SLACK = 1.0  # pixels a box may stick out of its picture: tools count from 1, or round
+
+
+class Detection(Task):
+    """The network gives boxes (N, A, 4), xmin, ymin, xmax, ymax in 0..1 of the picture, and scores (N, A, classes)
+    without background."""
+
+    name = "detection"
+    targets = "boxes"
+    metric = "mAP"
+    title = "mAP"
+    outputs = (Output("boxes", activation="none"), Output("scores"))
+    localises = True
+    unit = "boxes of class"
+
+    def counts(self, dataset: Dataset, split: SplitName, pixels: Sequence[int] = ()) -> list[Any]:
+        found = Counter(box.class_id for sample in dataset.splits[split] for box in sample.boxes)
+        return [found[c] for c in range(len(dataset.class_names))]
+
+    def caption(self, sample: Sample, class_names: Sequence[str]) -> str:
+        """``cat, 2 dog``."""
+        counts = Counter(class_names[box.class_id] for box in sample.boxes)
+        return ", ".join(name if count == 1 else f"{count} {name}" for name, count in counts.items()) or "no box"
+
+    def layout(self, dataset: Dataset) -> str:
+        return "sagemaker-json"
+
+    def look(self, sample: Sample, info: ImageInfo, dataset: Dataset) -> Look:
+        where = where_of(sample, dataset.root)
+        found = (outside(box, info, dataset.class_names) for box in sample.boxes)
+        return Look([Problem(where, what, HINT_BOX) for what in found if what])
+
+    def remarks(self, dataset: Dataset) -> Iterator[Problem]:
+        for split, samples in dataset.splits.items():
+            if empty := sum(not sample.boxes for sample in samples):
+                images = "1 picture" if empty == 1 else f"{empty} pictures"
+                yield Problem(split, f"has {images} without a box", "they teach what is background", "note")
+        fullest = max(
+            (sample for samples in dataset.splits.values() for sample in samples),
+            key=lambda sample: label_width(sample.boxes),
+            default=None,
+        )
+        if fullest and (needed := label_width(fullest.boxes)) > LABEL_WIDTH:  # a training job would refuse it
+            what = f"has {len(fullest.boxes)} boxes, more than any other picture"
+            hint = f"a training job needs label_width {needed} or more, the default is {LABEL_WIDTH}"
+            yield Problem(where_of(fullest, dataset.root), what, hint, "note")
+
+    def lacking(
+        self, splits: Mapping[SplitName, Sequence[Sample]], class_names: Sequence[str], multi_label: bool
+    ) -> tuple[str, str] | None:
+        return None if any(sample.boxes for sample in splits["train"]) else ("has no box in any picture", "")
+
+
+def outside(box: Box, info: ImageInfo, class_names: Sequence[str] = ()) -> str:
+    """What is wrong with a box of a picture, empty if nothing."""
+    name = f"a box of {class_names[box.class_id]}" if box.class_id < len(class_names) else "a box"
+    corners = f"xmin {box.xmin:g} ymin {box.ymin:g} xmax {box.xmax:g} ymax {box.ymax:g}"
+    if box.xmin >= box.xmax or box.ymin >= box.ymax:
+        return f"has {name} that is inverted or has no area, {corners}"
+    if _fits(box, info.upright):
+        return ""
+    turned = (
+        "; it fits the picture as stored, not as shown"
+        if info.rotated and _fits(box, (info.width, info.height))
+        else ""
+    )
+    width, height = info.upright
+    return f"has {name} outside its {width} x {height} pixels, {corners}{turned}"
+
+
+def _fits(box: Box, size: tuple[int, int]) -> bool:
+    return min(box.xmin, box.ymin) >= -SLACK and box.xmax <= size[0] + SLACK and box.ymax <= size[1] + SLACK
+
+
+TASK = Detection()
