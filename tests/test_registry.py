@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from clary.errors import UsageError
-from clary.registry import Registry
+from clary.registry import Registry, declared
 
 MEMBER = """
 class Member:
@@ -60,6 +60,12 @@ def test_an_unknown_name_is_met_with_the_closest(package: Path) -> None:
     assert registry().get("oxford").name == "oxford"
 
 
+def test_whoever_has_another_way_asks_without_an_error(package: Path) -> None:
+    (package / "a.py").write_text(MEMBER.format(name="a"))
+    assert registry().find("a").name == "a"
+    assert registry().find("b") is None
+
+
 def test_two_members_of_one_name(package: Path) -> None:
     for file in ("a.py", "b.py"):
         (package / file).write_text(MEMBER.format(name="same"))
@@ -85,5 +91,13 @@ def test_other_distributions_add_members(package: Path, tmp_path: Path) -> None:
     importlib.invalidate_caches()
     try:
         assert registry().names() == ["built-in", "strange"]
+        assert declared("things", "family_under_test") == ["a", "strange"]
     finally:
         sys.modules.pop("stranger", None)
+
+
+def test_declared_names_load_no_member(package: Path) -> None:
+    for name in ("b", "a", "_private"):
+        (package / f"{name}.py").write_text("raise RuntimeError('imported')\n")
+    assert declared("things", "family_under_test") == ["a", "b"]
+    assert "family_under_test" not in sys.modules

@@ -75,7 +75,7 @@ def set_rate(optimizer: Optimizer, rate: float) -> None:
     """Give every group the rate times its own factor; MXNet's AdaDelta takes no rate."""
     for group in optimizer.param_groups:
         if not group.get("fixed"):
-            group["lr"] = rate * group["factor"]
+            group["lr"] = rate * group.get("factor", 1.0)
 
 
 def rescale_momentum(optimizer: Optimizer, old: float, new: float) -> None:

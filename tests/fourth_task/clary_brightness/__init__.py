@@ -1,0 +1,1 @@
+"""A fourth task as another distribution brings it: how bright a picture is. Nothing in Clary knows of it."""
