@@ -62,8 +62,9 @@ def test_an_unknown_name_is_met_with_the_closest(package: Path) -> None:
 
 def test_whoever_has_another_way_asks_without_an_error(package: Path) -> None:
     (package / "a.py").write_text(MEMBER.format(name="a"))
-    assert registry().find("a").name == "a"
-    assert registry().find("b") is None
+    members = registry()
+    assert members.find("a") is members.get("a")
+    assert members.find("b") is None
 
 
 def test_two_members_of_one_name(package: Path) -> None:

@@ -76,8 +76,10 @@ def _accuracy(axes: Axes, history: History) -> None:
 
 def _metric(axes: Axes, history: History, *, name: str) -> None:
     _lines(axes, history, name, name, "{:.3f}")
-    low, high = axes.get_ylim()
-    axes.set_ylim(max(low, 0), min(high, 1.02))
+    values = [value for split in ("train", "validation") for _, value in _points(history, split, name)]
+    if all(0 <= value <= 1 for value in values):  # a task of another distribution may count in degrees
+        low, high = axes.get_ylim()
+        axes.set_ylim(max(low, 0), min(high, 1.02))
 
 
 def _learning_rate(axes: Axes, history: History) -> None:
