@@ -89,14 +89,15 @@ def quickstart(
         _check_place(out / task)
     folder = _obtain(out, dataset, source, images, seed)
     summaries = [Summary(task, Run(out / task), folder) for task in tasks]
-    for summary in summaries:
+    for summary in summaries:  # all of them first: nobody waits for a training to hear of a bad mask
         data = _checked(folder, summary.task)
         held = f"{len(data)} pictures of {len(data.class_names)} classes in {folder}"
         clock.lap(summary, "data", held)
     for summary in summaries:
         count = epochs or (DRAWN_EPOCHS.get(summary.task) if dataset == DRAWN else None)
         _train(summary, {**(settings or {}), "epochs": count, "seed": seed}, showing)
-        clock.lap(summary, "train", _trained(summary.run))
+        numbers = summary.run.metrics
+        clock.lap(summary, "train", f"{plural(numbers['epochs'], 'epoch')}, best {numbers['best_epoch'] + 1}")
         _judge(summary, clock)
     return summaries
 
@@ -148,11 +149,6 @@ def _train(
             raise InterruptedRun(stopped.what, hint=f"go on with `{again}`") from stopped
 
 
-def _trained(run: Run) -> str:
-    numbers = run.metrics
-    return f"{plural(numbers['epochs'], 'epoch')}, best {numbers['best_epoch'] + 1}"
-
-
 def _judge(summary: Summary, clock: _Clock) -> None:
     """Evaluate, predict some pictures, and write the report."""
     from clary.local import provenance, report
@@ -178,8 +174,8 @@ def _predict(summary: Summary, found: Evaluation) -> str:
     with load(summary.run.model) as model:
         view = view_of(model.task, top=1, least=0.3)
         for path, prediction in zip(shown, model.predict(shown), strict=True):
-            first = view.lines(prediction)[0]
-            said.append(f"{path.name}: {first[0]} {first[1]}".strip())
+            first = " ".join(map(str, view.lines(prediction)[0][:2]))
+            said.append(f"{path.name}: {first}".strip())
             if view.draws:
                 view.write(prediction, path, summary.run.path / "predictions" / path.stem)
     return ", ".join(said)

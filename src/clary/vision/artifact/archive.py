@@ -63,8 +63,11 @@ def unpack(archive: Path | str, folder: Path | str, limits: tarsafe.Limits = LIM
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
         try:
-            tarsafe.extract(archive, temporary, _bounded(limits, size), error=ArtifactError)
-            temporary.chmod(0o755)
+            # One that unpacks to a hundred times its size is a bomb.
+            total = min(limits.total_bytes, max(_RATIO_FROM, _RATIO * size))
+            bounded = tarsafe.Limits(limits.members, limits.file_bytes, total, limits.depth)
+            tarsafe.extract(archive, temporary, bounded, error=ArtifactError)
+            temporary.chmod(0o755)  # mkdtemp's are 0o700, and a server may run as somebody else
             temporary.replace(folder)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -103,12 +106,6 @@ def entry(path: Path) -> FileEntry:
     return FileEntry(digest, path.stat().st_size)
 
 
-def _bounded(limits: tarsafe.Limits, size: int) -> tarsafe.Limits:
-    """Limits for an archive of ``size`` bytes: one that unpacks to a hundred times its size is a bomb."""
-    total = min(limits.total_bytes, max(_RATIO_FROM, _RATIO * size))
-    return tarsafe.Limits(limits.members, limits.file_bytes, total, limits.depth)
-
-
 def _verified(folder: Path, shown: Path) -> Manifest:
     """The manifest of ``folder``, whose files were all found to be as it says. ``shown`` names it in messages."""
     if not (folder / MANIFEST).is_file():
@@ -126,7 +123,7 @@ def _verify(folder: Path, name: str, expected: FileEntry, shown: Path) -> None:
     path = folder / name
     if not path.is_file():
         raise ArtifactError(f"`{name}` is missing", where=shown, hint="copy or download it again")
-    if path.stat().st_size != expected.bytes or entry(path) != expected:
+    if path.stat().st_size != expected.bytes or entry(path) != expected:  # a torn download is seen without hashing it
         raise ArtifactError(
             f"`{name}` is not what the manifest says (its checksum differs)",
             where=shown,

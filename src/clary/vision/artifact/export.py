@@ -24,7 +24,7 @@ import torch
 from torch import nn
 
 from clary.errors import AlgorithmError
-from clary.vision.artifact.agreement import TOLERANCE, Difference, difference
+from clary.vision.artifact.agreement import TOLERANCE, difference
 from clary.vision.artifact.archive import entry
 from clary.vision.artifact.manifest import NAME as MANIFEST
 from clary.vision.artifact.manifest import EngineCheck, Manifest
@@ -76,8 +76,10 @@ def write_model(
     Raises AlgorithmError naming the engine whose outputs differ too much, UsageError when the disk is full.
     """
     folder = Path(folder)
-    network = copy.deepcopy(network).cpu().float().eval()
-    _write_weights(folder / WEIGHTS, network)
+    network = copy.deepcopy(network).cpu().float().eval()  # fp32 on a CPU is what all engines are held against
+    # Clones: safetensors takes neither tensors that share memory, as tied weights do, nor channels-last ones.
+    plain = {n: v.detach().clone(memory_format=torch.contiguous_format) for n, v in network.state_dict().items()}
+    write_bytes(folder / WEIGHTS, safetensors.torch.save(plain))
     _write_graph(folder / GRAPH, network, example, manifest)
     trials = _trials(example, manifest)
     expected = [_outputs(network, images) for images in trials]
@@ -86,12 +88,6 @@ def write_model(
     manifest = replace(manifest, engines=checks, files=files)
     write_text(folder / MANIFEST, manifest.to_json())
     return manifest
-
-
-def _write_weights(path: Path, network: nn.Module) -> None:
-    state = network.state_dict()
-    plain = {name: value.detach().clone(memory_format=torch.contiguous_format) for name, value in state.items()}
-    write_bytes(path, safetensors.torch.save(plain))
 
 
 def _write_graph(path: Path, network: nn.Module, example: np.ndarray, manifest: Manifest) -> None:
@@ -152,7 +148,7 @@ def _checked(
 ) -> EngineCheck:
     for precision in ("auto", "fp32"):
         engine = opener(folder, manifest, precision=precision)
-        found = _compared(engine, manifest, trials, expected)
+        found = difference(manifest.task, expected, [engine(images) for images in trials])
         fault = found.fault(manifest.task, engine.precision)
         if not fault:
             return EngineCheck(found.largest, "bf16" if engine.precision == "bf16" else "fp32", engine.version)
@@ -163,12 +159,3 @@ def _checked(
         where=folder / GRAPH,
         hint="the graph was exported wrongly: try another network",
     )
-
-
-def _compared(
-    engine: CheckedEngine,
-    manifest: Manifest,
-    trials: Sequence[np.ndarray],
-    expected: Sequence[tuple[np.ndarray, ...]],
-) -> Difference:
-    return difference(manifest.task, expected, [engine(images) for images in trials])

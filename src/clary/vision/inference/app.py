@@ -35,7 +35,7 @@ __all__ = ["create_app"]
 
 ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
 
-GRAY = 64  # pixels of the picture tried where the network takes any size
+GRAY = 64  # pixels of the picture tried where the network takes any size: quick, and above any network's stride
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +93,10 @@ class _Endpoint:
         return Response(status_code=200 if self._batcher.healthy else 503)
 
     async def invocations(self, request: Request) -> Response:
-        return _with_attributes(request, await _answered(self._invoke, request))
+        response = await _answered(self._invoke, request)
+        if (attributes := request.headers.get(ATTRIBUTES)) is not None:  # errors carry them back as well
+            response.headers[ATTRIBUTES] = attributes
+        return response
 
     async def execution_parameters(self, request: Request) -> Response:
         # Two requests a stream: while one is computed the next is decoded.
@@ -138,6 +141,8 @@ class _Endpoint:
             log.error("%s", error)
 
 
+# The page brings its own script and style, shows the picture from a blob and asks this server alone: whatever a label
+# of a stranger's model smuggled in could load nothing and send nothing elsewhere.
 _PAGE_POLICY = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src blob: data:; connect-src 'self'"
 )
@@ -163,15 +168,9 @@ def _text(message: str, status: int) -> Response:
     return Response(message, status, headers, media_type="text/plain")
 
 
-def _with_attributes(request: Request, response: Response) -> Response:
-    if (attributes := request.headers.get(ATTRIBUTES)) is not None:
-        response.headers[ATTRIBUTES] = attributes
-    return response
-
-
 async def _body(request: Request, limit: int) -> bytes:
     """The whole body. Raises TooLargeError as soon as it is known to exceed ``limit`` bytes (0: none)."""
-    length = request.headers.get("content-length", "")
+    length = request.headers.get("content-length", "")  # refused unread where it is told; a chunked body has none
     if limit and length.isdigit() and int(length) > limit:
         raise _too_large(limit)
     chunks: list[bytes] = []

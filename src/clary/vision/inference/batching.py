@@ -106,6 +106,7 @@ class Batcher(Generic[P, T, A]):
         """
         if self._inside >= self._limit:
             raise BusyError("too many requests are waiting", hint="try again in a second")
+        # Counted before the body is read: a stream that is free then knows that company is on its way.
         self._inside += 1
         self._arriving += 1
         arrived = False
@@ -200,6 +201,7 @@ class Batcher(Generic[P, T, A]):
             self._deliver(batch, call.result())
         elif len(batch) > 1:
             self.healthy = False
+            # One picture may be what the engine cannot take: each is tried by itself, before those that came later.
             for item in reversed(batch):
                 item.alone = True
                 self._waiting.appendleft(item)
@@ -210,7 +212,7 @@ class Batcher(Generic[P, T, A]):
 
     def _deliver(self, batch: list[_Waiting[P, A]], answers: list[A | ImageError | RequestError]) -> None:
         for item, answer in zip(batch, answers, strict=True):
-            if not isinstance(answer, ImageError):
+            if not isinstance(answer, ImageError):  # a picture that is none never reached the engine
                 self.healthy = True
             if item.answer.done():
                 continue

@@ -35,7 +35,7 @@ def bind(host: str, port: int) -> socket.socket:
         if os.name == "posix":  # elsewhere the option would let two servers share a port
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(place)
-        listener.listen(2048)
+        listener.listen(2048)  # uvicorn's own backlog; with few, bursts of connections wait a second to be tried again
     except OSError as error:
         listener.close()
         raise _cannot_bind(where, error) from error

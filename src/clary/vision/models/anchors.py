@@ -150,6 +150,7 @@ def fit_sizes(
     low, high = np.log(scales)
     points = np.concatenate([np.log(sizes) + random.uniform(low, high, (len(sizes), 1)) for _ in range(copies)])
     points = np.minimum(points, 0.0)  # no wider than the picture
+    # Quantiles of the area, not random points: no size is left without a centre to start from.
     by_area = points[points.sum(axis=1).argsort(kind="stable")]
     centres = by_area[((np.arange(count) + 0.5) * len(by_area) / count).astype(int)]
     for _ in range(100):

@@ -117,6 +117,8 @@ class SharedHead(nn.Module):
         self.predict = Head(width, anchors, classes)
         for predictor in (self.predict.scores, self.predict.offsets):
             nn.init.normal_(predictor.weight, std=0.01)
+        # Else the loss of some thousand anchors of background drowns that of the few objects at first (Lin 2017, *Focal
+        # Loss*, 3.3).
         with torch.no_grad():
             self.predict.scores.bias.view(anchors, -1)[:, 0] = self.BACKGROUND  # type: ignore[union-attr]
 
@@ -229,7 +231,7 @@ def grids_of(architecture: str, image_shape: Sequence[int], neck: Mapping[str, A
     Raises UsageError for a network that is unknown or does not take pictures of that size.
     """
     height, width = image_shape
-    with torch.device("meta"):
+    with torch.device("meta"):  # shapes only: no memory, no arithmetic
         features, body = _base(architecture, (height, width), neck, IMAGENET_MEAN, IMAGENET_STD)
         try:
             maps = body(features.eval()(torch.zeros(1, height, width, 3, dtype=torch.uint8)))

@@ -48,7 +48,7 @@ class FeatureMaps(nn.Module):
 
     def train(self, mode: bool = True) -> FeatureMaps:
         super().train(mode)
-        for module in self._frozen:
+        for module in self._frozen:  # the loop calls train() before every step
             module.eval()
         return self
 

@@ -22,6 +22,7 @@ def freeze(backbone: nn.Module, what: str) -> tuple[nn.Module, ...]:
     for name, parameter in backbone.named_parameters():
         if name in frozen:
             parameter.requires_grad_(False)
+    # In training they would follow the new pictures, though their weights stay: frozen features must not move.
     norms = {name: module for name, module in backbone.named_modules() if isinstance(module, _BatchNorm)}
     every = "norms" in what.split(",")
     return tuple(module for name, module in norms.items() if every or f"{name}.weight" in frozen)

@@ -105,6 +105,7 @@ class _Context(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         features = self.enter(features)
+        # No normalisation: over the one place of a mean a batch of one picture has no variance.
         whole: Tensor = self.whole(features.mean(dim=(2, 3), keepdim=True))
         return features + whole
 

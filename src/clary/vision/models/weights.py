@@ -177,6 +177,7 @@ def _fit(state: State, architecture: str, origin: str) -> State:
     body = [name for name in own if name not in head]
     if all(name in state and state[name].shape == own[name].shape for name in body):
         return {name: state[name] for name in own if name in state}
+    # Packages name tensors in their own way; their order is the architecture's, and every shape is checked.
     ordered = dict(zip(own, state.values(), strict=False))
     if all(name in ordered and ordered[name].shape == own[name].shape for name in body):
         return ordered

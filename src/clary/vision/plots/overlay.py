@@ -140,6 +140,7 @@ def _tag(draw: ImageDraw.ImageDraw, corners: Corners, name: str, ink: Rgb, lette
     left, top = found[best]
     taken.append((left, top, left + width, top + height))
     draw.rectangle((left, top, left + width - 1, top + height - 1), ink)
+    # Luma of ITU-R BT.601: dark letters on light colours.
     light = 0.299 * ink[0] + 0.587 * ink[1] + 0.114 * ink[2] > 140
     place = (left + letter // 3, top + height / 2 + 0.5)
     draw.text(place, text, _INK if light else "#ffffff", font(letter, text), anchor="lm")

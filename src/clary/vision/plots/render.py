@@ -30,6 +30,7 @@ def svg(figure: Figure, title: str) -> str:
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 
     text = io.StringIO()
+    # Text stays text, to be found and read aloud; a fixed salt gives the same names of parts every time.
     with _settings({"svg.fonttype": "none", "svg.hashsalt": "clary"}):
         FigureCanvasSVG(figure).print_svg(text, metadata={"Date": None})  # type: ignore[no-untyped-call]
     root = ElementTree.fromstring(_PROLOGUE.sub("", text.getvalue(), count=1))

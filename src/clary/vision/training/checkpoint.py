@@ -113,8 +113,9 @@ class Checkpoints:
             raise UsageError("is no checkpoint", where=self.path, hint="start anew without --resume") from error
         if note["version"] != VERSION:
             raise UsageError(f"has version {note['version']}, not {VERSION}", where=self.path, hint="start anew")
-        differing = _differences(note["fingerprint"], self._fingerprint)
-        if differing:
+        then, now = note["fingerprint"], self._fingerprint
+        names = sorted(name for name in then.keys() | now.keys() if then.get(name) != now.get(name))
+        if differing := ", ".join(f"{name}: {then.get(name)} then, {now.get(name)} now" for name in names):
             raise UsageError(
                 f"belongs to a run with other settings ({differing})",
                 where=self.path,
@@ -133,8 +134,3 @@ def _lay_out_as_parameters(optimizer: Optimizer) -> None:
         for name, value in state.items():
             if value.shape == parameter.shape:
                 state[name] = torch.empty_like(parameter).copy_(value)
-
-
-def _differences(saved: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    names = sorted(name for name in saved.keys() | now.keys() if saved.get(name) != now.get(name))
-    return ", ".join(f"{name}: {saved.get(name)} then, {now.get(name)} now" for name in names)

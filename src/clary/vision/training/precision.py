@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from clary.vision.training.precision_cache import PrecisionCache
@@ -75,7 +75,7 @@ def choose(
         return "fp32"
     if cache and (known := cache.recall()):
         return known
-    trial = copy.deepcopy(network)
+    trial = copy.deepcopy(network)  # statistics of normalisation would move, and gradients stay
     seconds = {precision: _fastest(partial(step, trial, precision)) for precision in ("bf16", "fp32")}
     return cache.add(seconds) if cache else min(seconds, key=lambda precision: seconds[precision])
 
@@ -91,7 +91,7 @@ def keep_large_blocks() -> Iterator[None]:
         yield
         return
     libc = ctypes.CDLL(None)
-    libc.mallopt(M_MMAP_THRESHOLD, 2**31 - 1)
+    libc.mallopt(M_MMAP_THRESHOLD, 2**31 - 1)  # an int in C
     libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
     try:
         yield
@@ -116,15 +116,10 @@ class _DepthwiseInFp32(TorchFunctionMode):
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        if func is torch.conv2d and _groups_of(args, kwargs) > 1 and _is_trained(args[0], args[1]):
+        if func is not torch.conv2d or not torch.is_grad_enabled():  # it is the backward pass that is slow
+            return func(*args, **kwargs)
+        groups = args[6] if len(args) > 6 else kwargs.get("groups", 1)
+        if groups > 1 and (args[0].requires_grad or args[1].requires_grad):
             with torch.autocast(args[0].device.type, enabled=False):
                 return func(args[0].float(), *args[1:], **kwargs)
         return func(*args, **kwargs)
-
-
-def _is_trained(*tensors: Tensor) -> bool:
-    return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
-
-
-def _groups_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
-    return int(args[6] if len(args) > 6 else kwargs.get("groups", 1))

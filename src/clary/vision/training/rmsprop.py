@@ -48,6 +48,6 @@ class GravesRMSprop(Optimizer):
         square, mean, delta = state["square"], state["mean"], state["delta"]
         square.mul_(group["gamma1"]).addcmul_(gradient, gradient, value=rest)
         mean.mul_(group["gamma1"]).add_(gradient, alpha=rest)
-        variance = torch.addcmul(square, mean, mean, value=-1).clamp_(min=0)
+        variance = torch.addcmul(square, mean, mean, value=-1).clamp_(min=0)  # rounding can take it below zero
         delta.mul_(group["gamma2"]).addcdiv_(gradient, variance.add_(group["eps"]).sqrt_(), value=-group["lr"])
         parameter.add_(delta)

@@ -28,6 +28,7 @@ class OnnxRuntime(Engine):
 
         onnxruntime.disable_telemetry_events()
         options = onnxruntime.SessionOptions()
+        # A session takes all cores for every call unless told: calls side by side would push each other off them.
         options.intra_op_num_threads = max(1, cores() // self.streams)
         options.log_severity_level = 3  # errors
         try:

@@ -76,7 +76,7 @@ class OpenVino(Engine):
     def _run(self, images: np.ndarray) -> tuple[np.ndarray, ...]:
         request = self._requests.get()
         try:
-            found = request.infer([images], share_inputs=True)
+            found = request.infer([images], share_inputs=True)  # outputs are copies: the request goes on to others
         finally:
             self._requests.put(request)
         return tuple(found[output] for output in self._outputs)

@@ -32,7 +32,7 @@ class Torch(Engine):
             ) from error
         weights = folder / "model.safetensors"
         try:
-            network = build(manifest.network)
+            network = build(manifest.network)  # from its description, never from code in the artifact
             network.load_state_dict(load_file(weights))
         except (KeyError, TypeError, ValueError) as error:
             raise ArtifactError(f"the network cannot be rebuilt ({error!r})", where=folder) from error

@@ -65,12 +65,11 @@ class Detection(ModelTask[Detections]):
     def predictions(
         self, outputs: tuple[np.ndarray, ...], images: Sequence[Prepared], *, scores: bool = True
     ) -> list[Detections]:
-        triples = zip(*outputs, (image.size for image in images), strict=True)
-        return [self._found(*one) for one in triples]
-
-    def _found(self, boxes: np.ndarray, scores: np.ndarray, size: tuple[int, int]) -> Detections:
-        rows = detect(boxes, scores, overlap=self._overlap, most=self._most)
-        return Detections(rows[:, 2:], rows[:, 1], rows[:, 0].astype(np.int64), self._labels, *size)
+        found = []
+        for image, boxes, by_class in zip(images, *outputs, strict=True):
+            rows = detect(boxes, by_class, overlap=self._overlap, most=self._most)
+            found.append(Detections(rows[:, 2:], rows[:, 1], rows[:, 0].astype(np.int64), self._labels, *image.size))
+        return found
 
 
 def _annotation(class_id: int, score: float, corners: Sequence[int]) -> dict[str, Any]:
