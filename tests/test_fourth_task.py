@@ -141,6 +141,7 @@ def test_reported(said, folder):
     page = (folder / "run" / "report.html").read_text()
     assert "Mean absolute error on test" in page
     assert "\N{PLUS-MINUS SIGN}0." in page
+    assert "Off by 0." in page  # of its own template, with our macros
     assert "Largest_error" in page
     assert "Pictures to train on" in page
     assert "weakest first" not in page
