@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from clary.vision.base.imaging import ImageInfo
 from clary.vision.base.types import Blob, Dataset, Problem, Sample, SplitName, TaskName
+
+if TYPE_CHECKING:
+    from clary.vision.base.imaging import ImageInfo  # which brings OpenCV, and a list of runs needs none
 
 __all__ = ["Look", "Output", "Task", "place_of", "where_of"]
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from clary.vision.base.boxes import label_width
-from clary.vision.base.imaging import ImageInfo
 from clary.vision.base.types import Box, Dataset, Problem, Sample, SplitName
 from clary.vision.tasks._base import Look, Output, Task, where_of
+
+if TYPE_CHECKING:
+    from clary.vision.base.imaging import ImageInfo
 
 __all__ = ["HINT_BOX", "TASK", "Detection", "outside"]
 

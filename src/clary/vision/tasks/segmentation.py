@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from clary.errors import ImageError
-from clary.vision.base.imaging import ImageInfo, decode_mask
 from clary.vision.base.types import IGNORED, Blob, Dataset, Problem, Sample, SplitName
 from clary.vision.tasks._base import Look, Task, place_of
+
+if TYPE_CHECKING:
+    from clary.vision.base.imaging import ImageInfo
 
 __all__ = ["HINT_SIZE", "TASK", "Segmentation", "of_another_size"]
 
@@ -37,6 +39,8 @@ class Segmentation(Task):
 
     def look(self, sample: Sample, info: ImageInfo, dataset: Dataset) -> Look:
         """Whether the mask is one, as large as its picture, and of known classes."""
+        from clary.vision.base.imaging import decode_mask  # brings OpenCV, and a list of runs needs none
+
         if sample.mask is None:
             return Look()
         drawn = type(sample.mask) is not Blob  # of regions that stand in a file with those of other pictures
