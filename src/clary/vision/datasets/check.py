@@ -17,6 +17,7 @@ from clary.vision.base.types import Dataset, Problem, Sample, SplitName, TaskNam
 from clary.vision.datasets.duplicates import duplicates
 from clary.vision.tasks import TASKS, Look
 from clary.vision.tasks._base import where_of
+from clary.wording import plural
 
 __all__ = ["CheckResult", "check", "examine"]
 
@@ -150,6 +151,6 @@ def _balance(dataset: Dataset) -> Iterator[Problem]:
     """Notes on classes with few pictures to train on; those with none are the format's to report."""
     for name, count in zip(dataset.class_names, dataset.counts("train"), strict=True):
         if 0 < count < FEW:
-            images = "1 picture" if count == 1 else f"{count} pictures"
-            yield Problem("train", f"class `{name}` has only {images}", f"give each class {FEW} or more", "note")
+            what = f"class `{name}` has only {plural(count, 'picture')}"
+            yield Problem("train", what, f"give each class {FEW} or more", "note")
     yield from TASKS.get(dataset.task).remarks(dataset)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from clary.vision.base.boxes import label_width
 from clary.vision.base.types import Box, Dataset, Problem, Sample, SplitName
 from clary.vision.tasks._base import Look, Output, Task, where_of
+from clary.wording import plural
 
 if TYPE_CHECKING:
     from clary.vision.base.imaging import ImageInfo
@@ -52,8 +53,9 @@ class Detection(Task):
     def remarks(self, dataset: Dataset) -> Iterator[Problem]:
         for split, samples in dataset.splits.items():
             if empty := sum(not sample.boxes for sample in samples):
-                images = "1 picture" if empty == 1 else f"{empty} pictures"
-                yield Problem(split, f"has {images} without a box", "they teach what is background", "note")
+                yield Problem(
+                    split, f"has {plural(empty, 'picture')} without a box", "they teach what is background", "note"
+                )
         fullest = max(
             (sample for samples in dataset.splits.values() for sample in samples),
             key=lambda sample: label_width(sample.boxes),
