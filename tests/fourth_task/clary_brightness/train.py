@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from clary.version import __version__
 from clary.vision.algorithms import recipe
 from clary.vision.algorithms.joblog import JobLog
 from clary.vision.artifact.export import write_model
-from clary.vision.artifact.manifest import Input, Manifest
+from clary.vision.artifact.manifest import Input, Manifest, Provenance
 from clary.vision.base.events import EpochEnd, Hook
 from clary.vision.base.imaging import Preprocess, fit
 from clary.vision.base.jobdir import JobDir
@@ -26,6 +28,7 @@ from clary.vision.training.objectives.base import MetricAccumulator, Tally, Tall
 from clary.vision.training.records import MetricsFile
 from clary.vision.training.schedules import cosine
 from clary.vision.training.stopping import StopRequest
+from clary_brightness.spec import BrightnessHyperparameters
 from clary_brightness.task import TASK
 
 SIDE = 16  # pixels of network input
@@ -76,7 +79,7 @@ class Log(Hook):
         self._log.info(f"Epoch[{event.epoch}] Validation-{TASK.metric}={event.validation[TASK.metric]:.6f}")
 
 
-def train(job: JobDir, hp: Any, log: JobLog, hooks: Sequence[Hook], stop: StopRequest) -> None:
+def train(job: JobDir, hp: BrightnessHyperparameters, log: JobLog, hooks: Sequence[Hook], stop: StopRequest) -> None:
     """Train on the job's channels and leave the model in ``job.model``."""
     dataset = channels.load(job, task=TASK.name)
     torch.manual_seed(hp.seed)
@@ -99,7 +102,7 @@ def train(job: JobDir, hp: Any, log: JobLog, hooks: Sequence[Hook], stop: StopRe
             epochs=hp.epochs,
             seed=hp.seed,
             device=torch.device("cpu"),
-            checkpoints=Checkpoints(job.checkpoints, recipe.fingerprint(hp, dataset)),
+            checkpoints=Checkpoints(job.checkpoints, dict(hp)),
             precision="fp32",
             hooks=[Log(log), MetricsFile(job.metrics), *hooks],
             stop=stop,
@@ -113,6 +116,6 @@ def train(job: JobDir, hp: Any, log: JobLog, hooks: Sequence[Hook], stop: StopRe
         input=Input(how),
         outputs=TASK.outputs,
         metrics={f"validation:{name}": value for name, value in progress.history[progress.best_epoch].items()},
-        provenance=recipe.provenance(hp, dataset),
+        provenance=Provenance(clary=__version__, created=f"{datetime.now(UTC):%FT%TZ}", seed=hp.seed),
     )
     write_model(job.model, network.eval(), recipe.examples(dataset, how), manifest, engines=installed())

@@ -64,7 +64,7 @@ class Format(ABC):
         return self.labels
 
     def read(
-        self, root: Path, *, task: Task | None = None, labels: str | None = None, sniffed: bool = False
+        self, root: Path, *, task: TaskName | None = None, labels: str | None = None, sniffed: bool = False
     ) -> Dataset:
         """The data set at ``root``; ``task`` None means ``task_of``. ``sniffed``: ``sniff`` has said yes already.
 
