@@ -15,9 +15,9 @@ from html import escape
 from importlib.resources import files
 from string import Template
 
-import clary
 from clary.control.settings import Settings
 from clary.control.wire.asgi import Head, Response
+from clary.version import __version__
 
 __all__ = ["front_page"]
 
@@ -42,7 +42,7 @@ def front_page(settings: Settings, *, signed: bool) -> Callable[[Head], Response
             url=escape(f"http://{host}" if _HOST.fullmatch(host) else settings.url),
             region=escape(settings.region),
             account=escape(settings.account),
-            version=escape(clary.__version__),
+            version=escape(__version__),
             key="..." if signed else "clary",
             secret="..." if signed else "clary",
             keys=_SIGNED if signed else _ANY_KEYS,
