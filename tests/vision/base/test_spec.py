@@ -10,6 +10,7 @@ import pytest
 from clary.vision.algorithms.catalog import SPECS
 from clary.vision.base.hyperparameters import Choice, Hyperparameter, Integer
 from clary.vision.base.spec import AnySpec
+from clary.vision.tasks import TASKS
 
 
 @pytest.mark.parametrize("spec", list(SPECS), ids=lambda spec: spec.name)
@@ -28,6 +29,9 @@ class TestEverySpec:
             assert one.kind.expectation().startswith(("expects", "accepts"))
         assert {channel.name for channel in spec.channels if channel.required} == {"train", "validation"}
         assert sum(metric.objective for metric in spec.metrics) == 1
+
+    def test_the_objective_is_the_tasks_metric(self, spec: AnySpec) -> None:
+        assert [one.name for one in spec.metrics if one.objective] == [f"validation:{TASKS.get(spec.task).metric}"]
 
     def test_early_stopping_watches_the_objective(self, spec: AnySpec) -> None:
         (objective,) = [metric.name.replace(":", " ") for metric in spec.metrics if metric.objective]
