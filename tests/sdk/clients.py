@@ -67,7 +67,7 @@ def _build(name: str, place: Path, lock: int) -> None:
 
     A link, not a renamed folder: programs of an environment (``bin/aws``) begin with the path they were installed to.
     """
-    print(f"making {place}: {' '.join(_requirements(name).read_text().split())}", flush=True)
+    print(f"making {place} of {_requirements(name)} ...", flush=True)
     build = Path(tempfile.mkdtemp(prefix=f"{place.name}.build-", dir=place.parent))
     pip = [sys.executable, "-m", "pip", "--python", str(build / "bin" / "python"), "install"]
     # Without --no-compile half of the time goes into compiling modules that no program loads.
@@ -81,7 +81,8 @@ def _build(name: str, place: Path, lock: int) -> None:
         link.replace(place)
     except subprocess.CalledProcessError as error:
         shutil.rmtree(build)
-        raise SystemExit(f"{_requirements(name)}: could not be installed (exit code {error.returncode}), see above")
+        why = f"could not be installed (exit code {error.returncode}), see above"
+        raise SystemExit(f"{_requirements(name)}: {why}") from None
 
 
 @contextmanager
