@@ -17,6 +17,14 @@ from PIL import Image
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
+def pytest_configure() -> None:
+    """One thread for tensors unless told otherwise, in workers and programs that tests start as well.
+
+    Networks as small as those of tests lose time to more, and as many tests run at once as there are cores.
+    """
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
 def pytest_make_parametrize_id(val: object) -> str | None:
     """Bytes as ids would change from run to run (a gzip holds the time), and nobody can read them."""
     return f"{len(val)} bytes" if isinstance(val, bytes) and len(val) > 8 else None
