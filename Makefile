@@ -46,8 +46,8 @@ check: $(VENV)/.installed-test ## the same without slow tests, while working
 	@$(MAKE) --no-print-directory lint types imports
 	$(PYTEST) -m "not slow and not long" -x
 
-long: $(VENV)/.installed-test ## tests that need longer than CI has; results go into docs/long.md
-	$(BIN)/python -m pytest -m long
+long: $(VENV)/.installed-test ## tests that need longer than CI has; writes docs/long.md
+	$(BIN)/python .ci/long.py
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff format --check .

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import is_hypothesis_test, settings
 from PIL import Image
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -23,6 +24,17 @@ def pytest_configure() -> None:
     Networks as small as those of tests lose time to more, and as many tests run at once as there are cores.
     """
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """CLARY_EXAMPLES=20: every property is tried with twenty times as many examples (`make long`)."""
+    factor = int(os.environ.get("CLARY_EXAMPLES", "1"))
+    functions = {getattr(item.obj, "__func__", item.obj) for item in items if isinstance(item, pytest.Function)}
+    for function in functions if factor > 1 else ():
+        if is_hypothesis_test(function):
+            # `settings` refuses to decorate twice, and a profile gives way to what a test says.
+            own = getattr(function, "_hypothesis_internal_use_settings", None) or settings()
+            function._hypothesis_internal_use_settings = settings(own, max_examples=own.max_examples * factor)
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:
