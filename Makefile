@@ -5,10 +5,11 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
-PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+# Files in the order of tests/conftest.py, which begins with the longest.
+PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-test clients quickstart test check long lint types imports docs bench clean clean-clients
+.PHONY: help install install-test clients quickstart test tests check long lint types imports docs bench clean clean-clients
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
@@ -32,6 +33,9 @@ $(VENV)/.installed-test: pyproject.toml constraints.txt | $(BIN)/pip
 install: $(VENV)/.installed ## install Clary into .venv
 
 install-test: $(VENV)/.installed-test
+
+tests: $(VENV)/.installed-test
+	$(PYTEST) $(PYTEST_OPTIONS)
 
 clients: | $(BIN)/pip ## environments of AWS clients for the tests, shared by all clones on this machine
 	@$(BIN)/python tests/sdk/clients.py make
