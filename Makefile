@@ -1,52 +1,57 @@
 # Two commands do everything on a fresh machine with Python >= 3.11, make and git:
 #   make quickstart    install, then draw, check, train, evaluate, predict, report
-#   make test          install what tests need, then lint, types, import contract, tests
+#   make test          what CI runs (.ci/run): install what tests need, then lint, types, import contract, tests
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-SDK := $(VENV)-sdk
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+# Files in the order of tests/conftest.py, which begins with the longest.
+PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help install quickstart test check lint types imports docs bench clean
+.PHONY: help install install-test clients quickstart test tests check long lint types imports docs bench clean clean-clients
 
 help:
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
 
-$(VENV)/.installed: pyproject.toml constraints.txt
+# Pip is the last that a new virtual environment gets.
+$(BIN)/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Clary needs Python 3.11 or newer: make PYTHON=python3.12 ...")'
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/pip
 	@echo "installing into $(VENV) (some gigabytes, once) ..."
 	$(PIP_INSTALL) --editable ".[all]"
 	@touch $@
 
-$(VENV)/.installed-test: $(VENV)/.installed
+# Not on top of the other: pip would work out twice what fits together.
+$(VENV)/.installed-test: pyproject.toml constraints.txt | $(BIN)/pip
+	@echo "installing into $(VENV) (some gigabytes, once) ..."
 	$(PIP_INSTALL) --editable ".[all,test]"
-	@touch $@
-
-# Clients that the platform is tested with. SDK v2 and v3 cannot share an environment.
-$(SDK)/%/.installed: tests/sdk/%.txt
-	@test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
-	@echo "installing $$(cat $<) into $(@D) ..."
-	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
-	@touch $@
-
-$(SDK)/.installed: $(SDK)/cli/.installed $(SDK)/v2/.installed $(SDK)/v3/.installed
-	@touch $@
+	@touch $(VENV)/.installed $@
 
 install: $(VENV)/.installed ## install Clary into .venv
+
+install-test: $(VENV)/.installed-test
+
+tests: $(VENV)/.installed-test
+	$(PYTEST) $(PYTEST_OPTIONS)
+
+clients: | $(BIN)/pip ## environments of AWS clients for the tests, shared by all clones on this machine
+	@$(BIN)/python tests/sdk/clients.py make
 
 quickstart: install ## a trained, tested, reported classifier from nothing
 	$(BIN)/clary quickstart
 
-test: $(VENV)/.installed-test ## lint, types, import contract, all tests
-	@$(MAKE) --no-print-directory --jobs 3 $(SDK)/.installed
-	@$(MAKE) --no-print-directory lint types imports
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+test: ## lint, types, import contract, tests; what CI runs, with the minutes of each
+	@VENV=$(VENV) .ci/run
 
 check: $(VENV)/.installed-test ## the same without slow tests, while working
 	@$(MAKE) --no-print-directory lint types imports
-	$(BIN)/python -m pytest -m "not slow" -x
+	$(PYTEST) -m "not slow and not long" -x
+
+long: $(VENV)/.installed-test ## tests that need longer than CI has; writes docs/long.md
+	$(BIN)/python .ci/long.py
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff format --check .
@@ -65,5 +70,8 @@ bench: $(VENV)/.installed-test ## the benchmarks of docs/benchmarks.md
 	$(PIP_INSTALL) --editable ".[all,test,bench]"
 	for script in benchmarks/[a-z]*.py; do $(BIN)/python $$script || exit 1; done
 
-clean:
-	rm -rf $(VENV) $(SDK) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+clean: ## delete what tools left in this clone
+	rm -rf $(VENV) .ci/minutes .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+clean-clients: ## delete the environments of AWS clients, those of other clones too
+	$(PYTHON) tests/sdk/clients.py remove

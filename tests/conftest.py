@@ -12,9 +12,44 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import is_hypothesis_test, settings
 from PIL import Image
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+def pytest_configure() -> None:
+    """One thread for tensors unless told otherwise, in workers and programs that tests start as well.
+
+    Networks as small as those of tests lose time to more, and as many tests run at once as there are cores.
+    """
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+# Files that take longest, in minutes: one begun last would keep one worker busy while the other has nothing left.
+LONGEST_FIRST = (
+    "sdk/test_programs.py",
+    "docs/test_guides.py",
+    "control/test_kill.py",
+    "control/hosting/test_supervisor.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order files, and give properties more examples where the environment asks for it."""
+    ranks = {REPOSITORY / "tests" / name: rank for rank, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: ranks.get(item.path, len(ranks)))
+    if (factor := int(os.environ.get("CLARY_EXAMPLES", "1"))) > 1:
+        _multiply_examples(items, factor)
+
+
+def _multiply_examples(items: list[pytest.Item], factor: int) -> None:
+    """Try every property with ``factor`` times as many examples as its test says."""
+    functions = {getattr(item.obj, "__func__", item.obj) for item in items if isinstance(item, pytest.Function)}
+    for function in filter(is_hypothesis_test, functions):
+        # `settings` refuses to decorate twice, and a profile gives way to what a test says.
+        own = getattr(function, "_hypothesis_internal_use_settings", None) or settings()
+        function._hypothesis_internal_use_settings = settings(own, max_examples=own.max_examples * factor)
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,11 +25,13 @@ BLOCK = re.compile(r"```(sh|python)\n(.*?)```", re.DOTALL)
 # Not to be run here: they install, serve until stopped (tests/cli/test_serve.py does that), or change a shell.
 LEFT_OUT = ("git clone", "make ", "clary serve", "clary lab", "eval ")
 
+TENSORS = ("data", "train", "evaluate", "predict", "report")  # verbs that load them
+
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES)
-def test_blocks_run(page: str, tmp_path: Path) -> None:
-    run(tmp_path, ["clary", "data", "draw", "pets", "--pictures", "60"])
+def test_blocks_run(page: str, tmp_path: Path, forking: subprocess.Popen[str]) -> None:
+    run(tmp_path, ["clary", "data", "draw", "pets", "--pictures", "60"], forking)
     for name, image in zip(("cat.jpg", "dog.png"), sorted((tmp_path / "pets/images").glob("*.jpg")), strict=False):
         shutil.copy(image, tmp_path / name)
     if "data draw pets" in (ROOT / page).read_text():
@@ -38,7 +42,7 @@ def test_blocks_run(page: str, tmp_path: Path) -> None:
     try:
         for language, text in blocks:
             for command in [["python", "-c", text]] if language == "python" else commands(text):
-                run(tmp_path, command)
+                run(tmp_path, command, forking)
     finally:
         if home.held(tmp_path / "home"):
             gateway.stop(tmp_path / "home")
@@ -57,9 +61,30 @@ def commands(text: str) -> list[list[str]]:
     return [shlex.split(line, comments=True) for line in lines]
 
 
-def run(folder: Path, command: list[str]) -> None:
-    program = {"clary": [sys.executable, "-m", "clary"], "python": [sys.executable]}[command[0]]
+@pytest.fixture(scope="module")
+def forking() -> Iterator[subprocess.Popen[str]]:
+    """See forking.py."""
+    command = [sys.executable, str(Path(__file__).with_name("forking.py"))]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        yield process
+        process.communicate()
+
+
+def run(folder: Path, command: list[str], forking: subprocess.Popen[str]) -> None:
+    """Run a command of a page in ``folder``; one that uses tensors in a fork of a process that has loaded them."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environ = os.environ | {"PATH": path, "CLARY_HOME": str(folder / "home"), "CLARY_PORT": "0"}
-    result = subprocess.run([*program, *command[1:]], cwd=folder, env=environ, capture_output=True, text=True)
-    assert result.returncode == 0, f"{' '.join(command)}\n{result.stdout}\n{result.stderr}"
+    output = folder / "output"
+    if (command[0] == "clary" and command[1] in TENSORS) or command[:2] == ["python", "-c"]:
+        argv = command if command[0] == "clary" else command[1:]
+        request = {"argv": argv, "cwd": str(folder), "environment": environ, "output": str(output)}
+        assert forking.stdin
+        assert forking.stdout
+        forking.stdin.write(json.dumps(request) + "\n")
+        forking.stdin.flush()
+        code = int(forking.stdout.readline())
+    else:
+        program = {"clary": [sys.executable, "-m", "clary"], "python": [sys.executable]}[command[0]]
+        with output.open("w") as to:
+            code = subprocess.run([*program, *command[1:]], cwd=folder, env=environ, stdout=to, stderr=to).returncode
+    assert code == 0, f"{' '.join(command)}\n{output.read_text()}"

@@ -18,9 +18,10 @@ import pytest
 from clary.client import environment, gateway
 from clary.control.home import Server
 
+from . import clients
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 PETS = Path(os.environ.get("CLARY_PETS", REPOSITORY.parent / "shared" / "data" / "pets"))
-ENVIRONMENTS = Path(os.environ.get("CLARY_SDK", REPOSITORY / ".venv-sdk"))
 PATIENCE = 1200.0  # seconds a program may take: on two cores their jobs run one after the other
 
 # A network small enough for the colours of the tests; everything else is as the programs have it.
@@ -214,7 +215,7 @@ def laid_out(verb: str, source: Path, out: Path, *words: str) -> Path:
 
 def folder_of(name: str) -> Path:
     """The folder of programs of the environment ``name``: v2, v3 or cli; ``main`` is this one."""
-    return Path(sys.executable).parent if name == "main" else ENVIRONMENTS / name / "bin"
+    return Path(sys.executable).parent if name == "main" else clients.location(name) / "bin"
 
 
 # Programs by the name of the test that waits for them: their environment, and the command.
@@ -262,8 +263,8 @@ def running(
 def missing(name: str) -> str:
     """What is not here that the program of the test ``name`` needs."""
     where, words = PROGRAMS[name]
-    if where != "main" and not (ENVIRONMENTS / where / ".installed").exists():
-        return f"{ENVIRONMENTS / where} is not installed; `make test` does it"
+    if where != "main" and not clients.is_whole(clients.location(where)):
+        return f"{clients.location(where)} is not there; `make clients` makes it"
     if any(word.startswith("PETS") for word in words) and not (PETS / "annotations" / "list.txt").is_file():
         return "the real pets are not here; set CLARY_PETS to their folder"
     return ""

@@ -5,6 +5,7 @@ Data goes to standard output, everything else to standard error.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import pkgutil
 import sys
@@ -40,6 +41,7 @@ def _root(
 ) -> None: ...
 
 
+@functools.cache  # called again it would register every verb again, and typer build all of them
 def load_verbs() -> None:
     """A module of this package that offers ``register(app)`` is a verb, the others are what verbs share; names sort
     the help."""
