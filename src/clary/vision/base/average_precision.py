@@ -17,6 +17,7 @@ from clary.vision.base.boxes import iou
 
 __all__ = ["COCO_OVERLAPS", "AveragePrecision", "Curve"]
 
+# Rounded, since 0.5 + 0.05 * 5 is no 0.75 to ``index``. pycocotools has the same ten, and recalls in steps of 0.01.
 COCO_OVERLAPS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
 COCO_RECALLS = np.linspace(0, 1, 101)
 COCO_MOST = 100  # detections of a class in a picture
@@ -66,6 +67,7 @@ class AveragePrecision:
             raise ValueError(f"shapes {true.shape} and {found.shape} are not (n, 5) and (m, 6)")
         if max(true[:, 0].max(initial=-1), found[:, 0].max(initial=-1)) >= self.classes:
             raise ValueError(f"a box has a class beyond {self.classes - 1}")
+        # float64: precisions are compared with pycocotools' to 1e-9 in the tests, and boxes arrive as float32.
         self._true.append(true[true[:, 0] >= 0].astype(np.float64))
         best_first = np.argsort(-found[:, 1], kind="stable")
         self._found.append(found[best_first].astype(np.float64))
@@ -128,6 +130,8 @@ def _first_hits(true: np.ndarray, found: np.ndarray, overlap: float) -> np.ndarr
     if len(true) and len(found):
         shared = iou(found, true)
         best = shared.argmax(axis=1)
+        # Above the overlap, not from it on, and only the box overlapped most is asked (VOC, MXNet's MApMetric): where
+        # that one is taken already, the detection is wrong even if another box is free. COCO does both the other way.
         near = np.flatnonzero(shared[np.arange(len(found)), best] > overlap)
         _, first = np.unique(best[near], return_index=True)
         hits[near[first]] = True
@@ -142,9 +146,11 @@ def _coco_hits(true: np.ndarray, found: np.ndarray, overlaps: Sequence[float]) -
     shared = iou(found, true)
     for column, overlap in enumerate(overlaps):
         free = np.ones(len(true), bool)
+        # Best score first: who comes first takes the box, so this cannot be done for all rows at once.
         for row in np.flatnonzero((shared >= overlap).any(axis=1)):
             left = np.where(free, shared[row], -1.0)
-            best = len(left) - 1 - int(left[::-1].argmax())  # of equal ones the last, as pycocotools
+            # Of equal overlaps the last, as pycocotools, which goes on at >=.
+            best = len(left) - 1 - int(left[::-1].argmax())
             if left[best] >= overlap:
                 hits[row, column], free[best] = True, False
     return hits
@@ -165,10 +171,12 @@ def _curve(hits: np.ndarray, scores: np.ndarray, truths: int) -> Curve:
 
 def _mean_over_recalls(curve: Curve) -> float:
     """Mean of the falling curve at 101 recalls, 0 beyond the last one reached."""
+    # A recall never reached counts as precision 0: the 0 at the end is what searchsorted finds there.
     falling = np.append(np.maximum.accumulate(curve.precision[::-1])[::-1], 0.0)
     return float(falling[np.searchsorted(curve.recall, COCO_RECALLS, side="left")].mean())
 
 
 def _mean(values: np.ndarray) -> float:
+    # A class without true boxes was not measured; as 0 it would pull the mean down.
     measured = values[~np.isnan(values)]
     return float(measured.mean()) if measured.size else 0.0

@@ -49,6 +49,7 @@ def areas(boxes: np.ndarray) -> np.ndarray:
 
 def iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Intersection over union of each of (N, 4) with each of (M, 4): (N, M) in 0..1, 0 for boxes without area."""
+    # Transposed and contiguous: each coordinate is then one row in memory, which thousands of anchors are compared by.
     mine, other = np.ascontiguousarray(first.T)[:, :, None], np.ascontiguousarray(second.T)[:, None, :]
     width = np.minimum(mine[2], other[2]) - np.maximum(mine[0], other[0])
     height = np.minimum(mine[3], other[3]) - np.maximum(mine[1], other[1])
@@ -100,6 +101,7 @@ def suppress(boxes: np.ndarray, scores: np.ndarray, overlap: float, classes: np.
     close = iou(ranked, ranked) >= overlap
     if classes is not None:
         close &= classes[order][:, None] == classes[order][None, :]
+    # Each pair once, the better one first; the diagonal is a box's overlap with itself.
     close = np.triu(close, 1)
     kept = np.ones(len(order), bool)
     for better in np.flatnonzero(close.any(axis=1)):
@@ -119,7 +121,10 @@ def detect(
     flat = scores.ravel()
     found = np.flatnonzero(flat > least)
     if len(found) > most:
+        # Before the suppression, as the original's nms_topk: the overlaps of 400 boxes are 160,000 numbers, those of
+        # all 8,732 anchors 76 million.
         best = np.argpartition(-flat[found], most - 1)[:most]
+        # argpartition gives them in no order, and the order of equal scores must not depend on it.
         found = found[np.sort(best)]
     anchors, classes = np.divmod(found, scores.shape[1])
     kept = suppress(boxes[anchors], flat[found], overlap, classes)

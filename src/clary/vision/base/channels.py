@@ -38,10 +38,12 @@ def check(taken: Sequence[ChannelSpec], given: Mapping[str, Channel]) -> None:
 
     A channel of another name is not refused: nothing reads it, and what a job leaves alone does it no harm.
     """
+    # A model to go on from is no data, whatever its content type says.
     data = {name: channel for name, channel in given.items() if name != MODEL}
     if any(is_dataset(channel) for channel in data.values()):
         return  # our own holds a whole data set, and nothing beside it is read
     require(data, [one.name for one in taken if one.required])
+    # Of all channels together: of images, lists and annotations alike a job may say `application/x-image`.
     kinds = {kind for one in taken if one.name != MODEL for kind in one.content_types}
     streamed = {kind for one in taken for kind in one.streamed}
     for channel in data.values():

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from clary.vision.base.types import IGNORED
-
 __all__ = ["MASK_PALETTE", "colour", "colours"]
 
 # Okabe and Ito's colours (Color Universal Design, 2008), brightest first, then the same darker and lighter.
@@ -29,11 +27,11 @@ def colours(count: int) -> list[str]:
 def _voc_palette() -> bytes:
     """The colours of the VOC masks: the bits of an index, spread over three channels (VOC development kit)."""
     index = np.arange(256)
+    # By the rule alone 255, the pixels without a class, gets the cream (224, 224, 192) of VOC's masks.
     table = np.zeros((256, 3), np.uint8)
     for bit in range(8):
         for channel in range(3):
             table[:, channel] |= (((index >> (3 * bit + channel)) & 1) << (7 - bit)).astype(np.uint8)
-    table[IGNORED] = (224, 224, 192)
     return table.tobytes()
 
 

@@ -27,11 +27,14 @@ def atomic(path: Path) -> Iterator[IO[bytes]]:
     temporary = ""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        # Beside it: a rename is one step within a file system only.
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         with os.fdopen(descriptor, "wb") as file:
             yield file
             file.flush()
+            # Before the rename: else a crash can leave the new name on a file whose bytes never reached the disk.
             os.fsync(file.fileno())
+        # mkstemp's files are readable by their owner alone; reports and models are for others, too.
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
     except BaseException as error:
@@ -48,6 +51,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
     Raises UsageError when ``path`` exists and is not an empty folder, when the disk is full or may not be written.
     """
+    # An empty folder will do, since a rename replaces one (POSIX rename).
     if path.is_file() or (path.is_dir() and any(path.iterdir())):
         raise UsageError("is there already and not empty", where=path, hint="choose another folder or remove it")
     temporary = ""
@@ -55,6 +59,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.")
         yield Path(temporary)
+        # mkdtemp's are 0700.
         os.chmod(temporary, 0o777 & ~_umask())
         os.replace(temporary, path)
     except BaseException as error:
@@ -80,6 +85,8 @@ def write_json(path: Path, value: Any) -> None:
 def append_text(path: Path, text: str) -> None:
     """Add to the end of a file that is read while it grows. Raises UsageError as ``atomic`` does."""
     try:
+        # Appended, not replaced: a reader that follows the file keeps its place. A torn last line is the reader's to
+        # leave out.
         with path.open("a", encoding="utf-8") as file:
             file.write(text)
     except OSError as error:
@@ -93,6 +100,7 @@ def _cannot_write(path: Path, error: OSError) -> UsageError:
 
 
 def _umask() -> int:
+    # No call only asks.
     mask = os.umask(0)
     os.umask(mask)
     return mask

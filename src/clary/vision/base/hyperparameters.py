@@ -71,7 +71,9 @@ class Integer(Kind[int]):
     high: int | None = None
 
     def parse(self, text: str) -> int:
-        if not re.fullmatch(r"0|-?[1-9][0-9]{0,17}", text):  # int() also takes 1_000 and digits of other scripts
+        # int() also takes 1_000, +1 and digits of other scripts, which the original refuses. 18 digits fit into
+        # 64 bits.
+        if not re.fullmatch(r"0|-?[1-9][0-9]{0,17}", text):
             raise ValueError(text)
         value = int(text)
         if value < self.low or (self.high is not None and value > self.high):
@@ -83,6 +85,8 @@ class Integer(Kind[int]):
             number = f"an integer between {self.low} and {self.high}"
         else:
             number = f"an integer greater than or equal to {self.low}"
+        # The original prints its pattern beside whatever the bounds are: "... '^[1-9][0-9]*$'; or an integer between
+        # 300 and 10000" (a job's log).
         pattern = "^[1-9][0-9]*$" if self.low > 0 else "^([1-9][0-9]*|0)$"
         return f"expects one of the following: a string which matches the pattern '{pattern}'; or {number}"
 
@@ -98,7 +102,8 @@ class Float(Kind[float]):
     high: float = 1.0
 
     def parse(self, text: str) -> float:
-        if not re.fullmatch(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", text):  # as above; nan, inf
+        # As above; float() takes nan and inf, too, which compare as false with any bound.
+        if not re.fullmatch(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", text):
             raise ValueError(text)
         value = float(text)
         if not self.low <= value <= self.high:
@@ -139,6 +144,7 @@ class Flag(Kind[bool]):
     """True or False, in the spellings users send: True, true, 1, False, false, 0."""
 
     def parse(self, text: str) -> bool:
+        # The SDK writes `True`, JSON `true`, forms 1: one meaning.
         word = text.lower()
         if word not in ("true", "false", "1", "0"):
             raise ValueError(text)
@@ -293,6 +299,7 @@ def parse(schema: type[H], given: Mapping[str, str]) -> H:
     if mistakes:
         raise HyperparameterError("; ".join(mistakes))
     checked = schema(**values, given=frozenset(given))
+    # Last: a rule about two values says nothing sensible while one of them is not valid by itself.
     if mistakes := list(checked.mistakes()):
         raise HyperparameterError("; ".join(mistakes))
     return checked
@@ -302,10 +309,12 @@ def as_text(value: Any) -> str:
     """A parsed value as a request would send it; nothing when it is unset."""
     if value is None:
         return ""
+    # Before the numbers: a bool is an int, and `True` is not what a request of 0 or 1 says.
     if isinstance(value, bool):
         return str(int(value))
     if isinstance(value, (list, tuple)):
         return ",".join(as_text(one) for one in value)
+    # 12 digits: 0.1 + 0.2 stays 0.3, and what a float32 can tell apart is kept.
     return f"{value:.12g}" if isinstance(value, float) else str(value)
 
 

@@ -169,6 +169,7 @@ def decode(data: bytes, *, at_least: int | None = None, strict: bool = True) -> 
     Raises ImageError: empty, no picture, truncated, too large. With ``strict`` False what is there of a truncated
     JPEG is used and the rest is gray, as the decoders of the original containers do.
     """
+    # simplejpeg takes 1.3 ms where Pillow takes 1.7 (93 kB), and tells a truncated file (docs/decisions/0003).
     if data[:2] == b"\xff\xd8" and (pixels := _decode_plain_jpeg(data, at_least, strict)) is not None:
         return pixels
     with _open(data) as image:
@@ -192,6 +193,7 @@ def decode_mask(data: bytes, values: bytes | None = None) -> np.ndarray:
             image.load()
         except _DAMAGE as error:
             raise _damaged(error) from error
+        # Not convert(): of a palette picture that gives the colours, and the class ids are the indices.
         ids = np.array(image).astype(np.uint8)
         if image.format == "PNG" and image.mode == "L" and data[24] in (2, 4):
             ids //= 255 // (2 ** data[24] - 1)  # Pillow spreads gray of 2 and 4 bits over 0..255
@@ -219,6 +221,7 @@ def prepare(image: ImageLike, how: Preprocess) -> np.ndarray:
     if how.any_size:
         return prepare_sized(image, how)[0]
     target = how.resize or 0
+    # Decoded at no less than what is cut out, or a large JPEG would be shrunk by the decoder and enlarged here.
     pixels = load(image, at_least=max(target, how.height, how.width))
     return fit(pixels, how)
 
@@ -271,6 +274,7 @@ def resize(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
     if pixels.shape[:2] == (height, width):
         return pixels
     shrinks = height * width < pixels.shape[0] * pixels.shape[1]
+    # Shrinking, INTER_LINEAR looks at four pixels and leaves out the rest; enlarging, INTER_AREA is nearest neighbour.
     how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     resized: np.ndarray = cv2.resize(pixels, (width, height), interpolation=how)
     return resized
@@ -327,6 +331,8 @@ def _decode_plain_jpeg(data: bytes, at_least: int | None, strict: bool) -> np.nd
         )
     except (ValueError, KeyError):  # KeyError: a chroma subsampling that simplejpeg has no name for
         return None
+    # A segment of a JPEG is 64 KiB at most, and EXIF comes first or after JFIF: this search spares opening each picture
+    # with Pillow for its orientation.
     if b"Exif\x00\x00" not in data[:65536]:
         return pixels
     with _open(data) as image:
@@ -345,6 +351,7 @@ def _reduction(height: int, width: int, at_least: int | None) -> int:
 
 def _quick_size(data: bytes) -> tuple[int, int] | None:
     """What the first header of a JPEG or PNG says; None where one has to look closer, as for any EXIF block."""
+    # A PNG may be turned as well: by an eXIf chunk (PNG, third edition).
     if data[:8] == b"\x89PNG\r\n\x1a\n" and len(data) > 33 and b"eXIf" not in data:
         return struct.unpack_from(">II", data, 16)
     if data[:2] != b"\xff\xd8":
@@ -352,9 +359,12 @@ def _quick_size(data: bytes) -> tuple[int, int] | None:
     at = 2
     while at + 9 <= len(data) and data[at] == 0xFF:
         kind, length = data[at + 1], data[at + 2] << 8 | data[at + 3]
-        if 0xC0 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC):  # a start of frame (ITU T.81, table B.1)
+        # A start of frame (ITU T.81, table B.1). Three of the range are none: Huffman tables, a reserved one,
+        # arithmetic coding.
+        if 0xC0 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC):
             height, width = struct.unpack_from(">HH", data, at + 5)
             return (width, height) if width and height else None
+        # APP1 may be EXIF, and then width and height may have to change places.
         if kind == 0xE1 or kind < 0xC0 or kind == 0xFF:
             return None
         at += 2 + length
@@ -383,9 +393,11 @@ def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
 
 def _bits(image: Image.Image, data: bytes) -> int:
     """Bits of a sample; Pillow's mode does not tell, since it reduces 16-bit RGB to 8 as it reads."""
+    # The bit depth stands at byte 24, for IHDR must come first.
     if image.format == "PNG":
         return data[24]
     if isinstance(image, TiffImagePlugin.TiffImageFile):
+        # BitsPerSample, a number a channel (TIFF 6.0, section 8).
         return int(max(image.tag_v2.get(258, (8,))))
     return {"1": 1, "I;16": 16, "I;16B": 16, "I": 32, "F": 32}.get(image.mode, 8)
 
@@ -420,6 +432,7 @@ def _to_rgb(image: Image.Image, at_least: int | None) -> np.ndarray:
     try:
         if image.format == "JPEG" and at_least:
             factor = _reduction(image.height, image.width, at_least)
+            # Before load(), after which a size can no longer be asked for. None: the mode stays, ours is made below.
             image.draft(None, (image.width // factor, image.height // factor))
         image.load()
         return _upright(_rgb(image), _orientation(image))
@@ -431,6 +444,7 @@ def _rgb(image: Image.Image) -> np.ndarray:
     if image.mode.startswith("I") or image.mode == "F":
         image = Image.fromarray(_to_8_bit(np.asarray(image)))
     elif image.has_transparency_data:
+        # convert("RGB") alone shows the colour that lies under what is transparent, black as a rule.
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
     return np.array(image.convert("RGB"))
 
@@ -438,9 +452,11 @@ def _rgb(image: Image.Image) -> np.ndarray:
 def _to_8_bit(values: np.ndarray) -> np.ndarray:
     """16-bit and floating-point samples to 0..255: 16-bit by its upper byte, floats in 0..1 by 255, others clipped."""
     if np.issubdtype(values.dtype, np.floating):
+        # Else max() is NaN, and the cast of it whatever the processor makes of it.
         values = np.nan_to_num(values)
         values = np.clip(values, 0, 1) * 255 if values.max() <= 1 else np.clip(values, 0, 255)
     else:
+        # Eight-bit pictures are stored in 16 bits as well: their upper bytes are all 0.
         values = np.clip(values.astype(np.int64) >> 8 if values.max() > 255 else values, 0, 255)
     return values.astype(np.uint8)
 

@@ -81,6 +81,7 @@ class JobDir:
     @classmethod
     def from_environment(cls) -> JobDir:
         """``/opt/ml``, or where SAGEMAKER_BASE_DIR points."""
+        # The variable of SageMaker's training toolkit, so that programs written for it look in the same place.
         return cls(os.environ.get("SAGEMAKER_BASE_DIR", "/opt/ml"))
 
     @classmethod
@@ -95,6 +96,7 @@ class JobDir:
 
         ``resources`` is what resourceconfig.json says, by default that there is one host.
         """
+        # All folders from the start, as on SageMaker: programs write into model/ and output/data/ without making them.
         job = cls(root)
         for folder in (job.config, job.data, job.model, job.checkpoints, job.output / "data"):
             folder.mkdir(parents=True, exist_ok=True)
@@ -109,6 +111,7 @@ class JobDir:
     def hyperparameters(self) -> dict[str, str]:
         """Names to values, all strings, exactly as the request had them."""
         values = self._read("hyperparameters.json")
+        # SageMaker sends strings; its validator takes JSON numbers as well.
         return {name: value if isinstance(value, str) else json.dumps(value) for name, value in values.items()}
 
     @property
@@ -149,9 +152,11 @@ class JobDir:
 
 def _link(data: Path, name: str, target: Path) -> None:
     """A link called ``name`` to a channel's folder; data that lies there already stays."""
+    # SageMaker's own pattern of channel names, less a dot in front: `..` would leave the folder.
     if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]*", name):
         raise UsageError(f"a channel cannot be called `{name}`", hint="use letters, digits, . _ -")
     link = data / name
+    # Of an earlier attempt in this folder, whose data may have lain elsewhere.
     if link.is_symlink():
         link.unlink()
     if not link.exists() and link != target:  # a channel in Pipe mode has no folder
@@ -168,6 +173,7 @@ def _to_config(channel: Channel) -> dict[str, str]:
 
 
 def _one_host() -> dict[str, Any]:
+    # SageMaker's own names, which programs read here.
     group = {"instance_group_name": "homogeneousCluster", "instance_type": "local", "hosts": ["algo-1"]}
     return {
         "current_host": "algo-1",

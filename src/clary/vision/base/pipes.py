@@ -42,6 +42,7 @@ def spooled(channel: Channel, *, patience: float = PATIENCE) -> Path:
     source = fifo(channel, patience=patience)
     path = channel.path.with_name(f".{channel.path.name}.rec")
     try:
+        # Opening blocks until the other end is opened for writing: that is the protocol's way to start the stream.
         with source.open("rb", buffering=0) as stream, path.open("wb") as file:
             shutil.copyfileobj(stream, file, _CHUNK)
     except OSError as error:

@@ -21,6 +21,7 @@ class PixelCounts:
             raise ValueError(f"masks of {true.shape} and {predicted.shape} do not fit together")
         classes = len(self.table)
         kept = true != IGNORED
+        # Before the sum below: uint8 ids would wrap round in ``true * classes``.
         true, predicted = true[kept].astype(np.int64), predicted[kept].astype(np.int64)
         if true.size and (true.min() < 0 or predicted.min() < 0 or max(true.max(), predicted.max()) >= classes):
             raise ValueError(f"a mask holds classes beyond 0..{classes - 1}")
@@ -42,6 +43,8 @@ class PixelCounts:
     @property
     def mean_iou(self) -> float:
         """Mean over all classes, one that never appears counting 0: SageMaker's ``mIOU``."""
+        # A class that is nowhere counts 0, as in the original's log, though it says nothing of the network: hence the
+        # other.
         return float(np.nan_to_num(self.iou).mean())
 
     @property

@@ -23,7 +23,9 @@ def strongest(planes: np.ndarray, height: int, width: int) -> np.ndarray:
     ``planes`` are float32 (C, h, w), at most 256. One plane is held at a time, and it takes a quarter of the time of
     numpy's argmax along the first axis (3 planes of 240 x 240: 40 us, 21 of 500 x 375: 1.8 ms).
     """
+    # Plane by plane: 21 planes of a picture of 4 megapixels are 350 MB at once.
     each = _each(planes, height, width)
+    # A copy: planes of the right size come as they lie in the caller's array, and ``best`` is written to.
     best = next(each).copy()
     ids = np.zeros(best.shape, np.uint8)
     for number, plane in enumerate(each, start=1):

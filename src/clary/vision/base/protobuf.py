@@ -34,7 +34,9 @@ def _value(array: np.ndarray) -> list[bytes]:
     if kind is None:
         raise ValueError(f"a record holds tensors of float32 or int32, not {array.dtype}")
     if kind == 2:
+        # Packed floats are little-endian and of fixed width: the array's own bytes.
         return _field(kind, _field(1, [np.ascontiguousarray(array, "<f4").tobytes()]))
+    # A negative int32 is a varint of ten bytes, extended to 64 bits first (protobuf.dev, "Encoding", signed integers).
     return _field(kind, _field(1, [b"".join(_varint(int(number) & (1 << 64) - 1) for number in array.ravel())]))
 
 

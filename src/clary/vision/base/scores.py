@@ -58,6 +58,7 @@ def top_k_accuracy(true: np.ndarray, scores: np.ndarray, k: int) -> float:
     """
     true, scores = _ids_and_scores(true, scores)
     own = scores[np.arange(len(true)), true][:, None]
+    # Ties by class id: else a network that gives all classes the same score would be right in its top k each time.
     before = np.arange(scores.shape[1]) < true[:, None]
     rank = ((scores > own) | ((scores == own) & before)).sum(axis=1)
     return float((rank < k).mean())
@@ -68,6 +69,7 @@ def wilson_interval(hits: int, count: int, z: float = 1.96) -> tuple[float, floa
     if not 0 <= hits <= count or not count:
         raise ValueError(f"{hits} hits of {count}")
     share, extra = hits / count, z * z / count
+    # Not share +- 1.96 standard errors, which is no interval at all where every picture is right, as on small sets.
     middle = (share + extra / 2) / (1 + extra)
     reach = z / (1 + extra) * math.sqrt(share * (1 - share) / count + extra / (4 * count))
     return max(0.0, min(share, middle - reach)), min(1.0, max(share, middle + reach))
@@ -79,6 +81,7 @@ def confusion(true: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarr
     for ids in (true, predicted):
         if ids.min() < 0 or ids.max() >= classes:
             raise ValueError(f"class ids run from {ids.min()} to {ids.max()}, not within 0..{classes - 1}")
+    # int64: uint8 ids would wrap round in the product.
     cell = true.astype(np.int64) * classes + predicted.astype(np.int64)
     return np.bincount(cell, minlength=classes * classes).reshape(classes, classes)
 
@@ -131,6 +134,7 @@ def average_precision(true: np.ndarray, scores: np.ndarray) -> float:
     true = true.astype(bool)
     if not true.any():
         return float("nan")
+    # Equal scores are one threshold, so the order among them must not matter: hence ``ends``.
     order = np.argsort(-scores, kind="stable")
     ends = np.flatnonzero(np.diff(scores[order], append=np.nan) != 0)  # the last of each run of equal scores
     hits = np.cumsum(true[order])[ends]
@@ -154,6 +158,7 @@ def expected_calibration_error(true: np.ndarray, scores: np.ndarray, bins: int =
     true, scores = _ids_and_scores(true, scores)
     sure = scores.max(axis=1).astype(np.float64)
     right = scores.argmax(axis=1) == true
+    # Bins are open below, so ceil - 1; a score of 0 goes into the first.
     bin_of = np.clip(np.ceil(sure * bins).astype(np.int64) - 1, 0, bins - 1)
     gaps = np.bincount(bin_of, weights=right - sure, minlength=bins)
     return float(np.abs(gaps).sum() / len(true))

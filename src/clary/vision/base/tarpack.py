@@ -29,7 +29,10 @@ def pack(folder: Path | str, archive: Path | str) -> Path:
     folder, archive = Path(folder), Path(archive)
     with atomic(archive) as file:
         packed = _Gzip(file)
+        # A stream: nothing is gone back to, so weights of gigabytes take no memory. PAX has names of any length, in
+        # UTF-8, by its standard.
         with tarfile.open(fileobj=packed, mode="w|", format=tarfile.PAX_FORMAT) as tar:
+            # Sorted: folders list in the order of their file system, and the archive's checksum would change with it.
             for path in sorted(folder.rglob("*")):
                 _add(tar, path, path.relative_to(folder).as_posix())
         packed.finish()
@@ -41,6 +44,7 @@ class _Gzip(io.RawIOBase):
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
+        # 16 + MAX_WBITS asks zlib for a gzip header itself, which holds no time and no name; GzipFile writes both.
         self._compressor = zlib.compressobj(1, zlib.DEFLATED, 16 + zlib.MAX_WBITS, 9, _STRATEGY)
 
     def write(self, data: Any, /) -> int:
@@ -53,6 +57,7 @@ class _Gzip(io.RawIOBase):
 
 def _add(tar: tarfile.TarFile, path: Path, name: str) -> None:
     info = tarfile.TarInfo(name)
+    # A link would point to something of this machine; unpacking refuses it as well (``base.tarsafe``).
     if path.is_symlink() or not (path.is_file() or path.is_dir()):
         raise UsageError("is neither a file nor a folder", where=path, hint="leave links out of a model")
     if path.is_dir():

@@ -124,7 +124,9 @@ def extract(
             if member.is_folder:
                 target.mkdir(parents=True, exist_ok=True)
                 continue
+            # An archive need not list the folders its files lie in.
             target.parent.mkdir(parents=True, exist_ok=True)
+            # x: neither over a file nor through a link that somebody put there meanwhile.
             with target.open("xb") as file:
                 for chunk in member.chunks():
                     file.write(chunk)
@@ -149,6 +151,8 @@ class _Forward(io.RawIOBase):
         self._stream = stream
         self._position = 0
         self.allowance = 0
+        # What was read last: only a block of zeros says that an archive ended, and was not cut (see
+        # ``_Reader._finish``).
         self.last = b""
 
     def read(self, size: int = -1, /) -> bytes:
@@ -165,6 +169,7 @@ class _Forward(io.RawIOBase):
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
         if whence != io.SEEK_SET or offset < self._position:
             raise _Excess
+        # By reading: compressed bytes cannot be jumped over, and what is jumped over counts like what is read.
         while (left := offset - self._position) > 0:
             if not self.read(min(left, _CHUNK)):
                 break
@@ -198,8 +203,10 @@ class _Reader:
     def members(self) -> Iterator[Member]:
         tar = self._open()
         while (info := self._next(tar)) is not None:
+            # Before the allowance, which is worked out from a size that must have passed the limits.
             name = self._checked(info)
             content = 0 if info.isdir() else info.size
+            # Content is padded to blocks; then may come pax headers or a long name, which belong to the next member.
             self._source.allowance = -(-content // _BLOCK) * _BLOCK + _HEADERS
             if name.parts:
                 yield self._member(info, name, content)
@@ -208,6 +215,7 @@ class _Reader:
     def _open(self) -> tarfile.TarFile:
         self._source.allowance = _HEADERS
         try:
+            # Not tarfile.open, which tries one compression after another and goes back between them.
             return tarfile.TarFile(fileobj=self._source, mode="r")
         except (*_DAMAGE, _Excess) as fault:
             self._damaged(fault, "is not a tar archive or is damaged")
@@ -224,6 +232,7 @@ class _Reader:
             self._refuse("is damaged or cut off before its end", "copy or download it again")
         self._source.allowance = _PADDING
         try:
+            # To the last byte, for gzip compares its checksum only there.
             while padding := self._source.read(min(_CHUNK, self._source.allowance)):
                 if not self._source.allowance or padding.strip(b"\0"):
                     self._refuse("goes on after the end of the archive", "make it again with tar")
@@ -245,6 +254,8 @@ class _Reader:
     def _checked_name(self, name: str) -> PurePosixPath:
         path = PurePosixPath(name)
         parts = path.parts
+        # On Windows a backslash parts names and a letter with a colon is a drive; PurePosixPath sees plain names in
+        # both. 255 bytes are what file systems take in a name.
         unsafe = (
             path.is_absolute()
             or ".." in parts
@@ -262,6 +273,7 @@ class _Reader:
         self._count += 1
         if self._count > self._limits.members:
             self._refuse(f"holds more than {self._limits.members:,} members", "leave out what is not needed")
+        # Below 0: tar's base-256 numbers have a sign.
         if not 0 <= info.size <= self._limits.file_bytes:
             limit = f"{self._limits.file_bytes:,} bytes allowed"
             self._refuse(f"member `{_shown(info.name)}` is {info.size:,} bytes, {limit}", "leave it out")
@@ -270,6 +282,7 @@ class _Reader:
             self._refuse(f"unpacks to more than {self._limits.total_bytes:,} bytes", "leave out what is not needed")
 
     def _check_place(self, name: PurePosixPath, is_folder: bool) -> None:
+        # A member below a file: it would be written through whatever stands there.
         clash = name in self._files or any(parent in self._files for parent in name.parents)
         if clash or (not is_folder and name in self._folders):
             self._refuse(f"member `{_shown(str(name))}` is there twice", "make the archive again")
@@ -278,6 +291,7 @@ class _Reader:
 
     def _member(self, info: tarfile.TarInfo, name: PurePosixPath, size: int) -> Member:
         def chunks() -> Iterator[bytes]:
+            # The source goes forward only: what stands there now would be another member's.
             if self._source.tell() != info.offset_data:
                 raise ValueError(f"`{name}` was read before, or the next member was asked for")
             left = size

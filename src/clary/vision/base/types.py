@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from io import FileIO
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -30,6 +29,7 @@ __all__ = [
 TaskName: TypeAlias = str  # of a task of ``vision.tasks``; other distributions add theirs
 SplitName = Literal["train", "validation", "test"]
 
+# SageMaker's and VOC's "hole": the highest value of an 8-bit mask.
 IGNORED = 255  # class id of pixels that count neither in loss nor in metrics
 
 
@@ -49,10 +49,17 @@ class Blob:
         """The bytes. Raises OSError as ``open`` does."""
         if self.length is None and self.offset == 0:
             return self.path.read_bytes()
+        # Unbuffered: one seek and one read of known length, where a buffer would read ahead what nobody asked for.
         with self.path.open("rb", buffering=0) as file:
             file.seek(self.offset)
             first = file.read() if self.length is None else file.read(self.length)
-            return b"".join([first, *(_piece(file, *piece) for piece in self.rest)]) if self.rest else first
+            if not self.rest:
+                return first
+            pieces = [first]
+            for offset, length in self.rest:
+                file.seek(offset)
+                pieces.append(file.read(length))
+            return b"".join(pieces)
 
     @property
     def size(self) -> int:
@@ -63,11 +70,6 @@ class Blob:
 
     def __str__(self) -> str:
         return str(self.path) if self.length is None else f"{self.path}@{self.offset}"
-
-
-def _piece(file: FileIO, offset: int, length: int) -> bytes:
-    file.seek(offset)
-    return file.read(length)
 
 
 @dataclass(frozen=True, slots=True)
