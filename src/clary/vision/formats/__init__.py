@@ -19,6 +19,8 @@ def detect(root: Path | str) -> Format:
     """The format of the data set at ``root``. Raises DataError naming the layouts there are when it is none."""
     root = Path(root)
     names = _names_in(root)
+    # All are asked, though the first yes would do: a folder that two layouts claim must not be read by whichever is
+    # first.
     found = [format for format in FORMATS if format.sniff(root)]
     if len(found) == 1:
         return found[0]

@@ -44,6 +44,7 @@ def size_in(value: dict[str, Any]) -> tuple[float, float] | str | None:
     found = value.get("image_size")
     if found is None:
         return None
+    # A list of one in the guide; tools write the object alone as well.
     size = found[0] if isinstance(found, list) and found else found
     if not isinstance(size, dict) or not all(is_number(size.get(side)) for side in ("width", "height")):
         return "has an `image_size` that is no list of one object with `width` and `height`"
@@ -55,6 +56,7 @@ def size_in(value: dict[str, Any]) -> tuple[float, float] | str | None:
 def annotation_of(boxes: Sequence[Box], width: int, height: int) -> dict[str, Any]:
     """The annotation of a picture of that size; whole numbers stay whole."""
     return {
+        # Depth is always 3: the original takes pictures of three channels only (guide, input interface).
         "image_size": [{"width": width, "height": height, "depth": 3}],
         "annotations": [
             {
@@ -85,6 +87,7 @@ def _box(entry: object, size: tuple[float, float] | None) -> Box | str:
 
 
 def _plain(value: float) -> float:
+    # A millionth of a pixel: 79.99999999999999, what is left of 80 in binary, would not come back equal.
     value = round(value, 6)
     return int(value) if value == int(value) else value
 

@@ -73,6 +73,7 @@ class Format(ABC):
         if task is not None and task not in self.tasks:
             known = " or ".join(sorted(self.tasks))
             raise UsageError(f"the {self.name} layout holds no {task} data", where=root, hint=f"use it for {known}")
+        # Once: ``formats.read`` has asked every layout already, and on a network folder that takes its time.
         if not sniffed and not self.sniff(root):
             raise DataError(f"is no data set of the {self.name} layout", where=root, hint=f"it needs {self.layout}")
         offered = self.labels_of(root)
@@ -90,6 +91,7 @@ class Format(ABC):
             found = f"the {self.name} layout is not written for {dataset.task} data"
             known = f"it is for {' and '.join(sorted(self.written_for))}; " if self.written_for else ""
             raise UsageError(found, hint=f"{known}choose another layout")
+        # A training that starts on half a data set would not fail but learn less.
         with atomic_folder(root) as folder:
             self._write(dataset, folder)
 

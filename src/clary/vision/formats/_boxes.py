@@ -11,7 +11,8 @@ from clary.vision.formats._classes import MAX_CLASSES
 
 __all__ = ["SLACK", "box_or_fault", "class_fault", "classes_of", "is_number"]
 
-SLACK = 1.0  # pixels a box may stick out: tools count from 1, or round; it is cut off then
+# Pixels a box may stick out and be cut: tools count from 1, or round. More is a box of another picture or size.
+SLACK = 1.0
 
 
 def box_or_fault(
@@ -24,6 +25,7 @@ def box_or_fault(
     xmin, ymin, xmax, ymax = corners
     if not all(map(math.isfinite, corners)):
         return f"has a box of numbers that are not finite, {spelled(corners)}"
+    # Before the edges: who mixes up corners with width and height is to read that, not where the box ends.
     if xmax < xmin or ymax < ymin:
         return f"has an inverted box, {spelled(corners)}"
     width, height = size or (math.inf, math.inf)
@@ -42,6 +44,8 @@ def class_fault(class_id: object, count: int | None = None) -> str:
         return f"has the class id {class_id!r}, which is not a whole number"
     if class_id < 0:
         return f"has the class id {class_id:g}, which is negative"
+    # Bounded even where nobody says how many: class ids count up to the highest, and a typing error would make a
+    # network of billions of outputs.
     most = MAX_CLASSES if count is None else count
     if class_id >= most:
         return f"has the class id {class_id:g}, which is unknown: class ids run from 0 to {most - 1}"
@@ -50,11 +54,13 @@ def class_fault(class_id: object, count: int | None = None) -> str:
 
 def is_number(value: object) -> TypeGuard[float]:
     """Whether JSON has a finite number here, and one that fits into a float."""
+    # JSON's true is an int in Python.
     if not isinstance(value, (int, float)) or isinstance(value, bool):
         return False
     try:
         return math.isfinite(value)
-    except OverflowError:  # JSON has whole numbers of any length
+    # JSON has whole numbers of any length; a float has not.
+    except OverflowError:
         return False
 
 

@@ -22,7 +22,8 @@ __all__ = [
     "write_class_names",
 ]
 
-MAX_CLASSES = 100_000  # a class id above is a mistake, not a class
+# A class id above is a typing error: ImageNet's whole hierarchy has 21,841.
+MAX_CLASSES = 100_000
 CLASS_FILE = "classes.txt"  # class names in id order, one a line, where a layout has no place of its own for them
 
 
@@ -42,6 +43,7 @@ def read_class_names(root: Path) -> tuple[tuple[str, ...] | None, list[Problem]]
 def write_class_names(root: Path, names: Sequence[str]) -> None:
     """Raises UsageError for a name that is no line by itself."""
     for name in names:
+        # What reads back is stripped and split by lines; a name that would come back changed is refused now.
         if not name.strip() or not name.isprintable() or name != name.strip():
             raise UsageError(f"the class {shown(name)} cannot be a line of {CLASS_FILE}", hint="rename the class")
     (root / CLASS_FILE).write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
@@ -54,6 +56,7 @@ def names_up_to(count: int, names: Mapping[int, str] | Sequence[str] | None) -> 
     found = []
     for class_id in range(count):
         name = known.get(class_id, str(class_id))
+        # Names must differ, for a manifest keeps them as labels and answers are looked up by them.
         name = name if name not in taken else str(class_id) if str(class_id) not in taken else f"{name} ({class_id})"
         taken.add(name)
         found.append(name)
@@ -85,6 +88,7 @@ def class_problems(dataset: Dataset, where: Mapping[SplitName, str]) -> list[Pro
     if lacking := task.lacking(dataset.splits, dataset.class_names, dataset.multi_label):
         what, hint = lacking
         problems.append(Problem(train, what, hint or f"add {task.targets} or mend the errors above"))
+    # Boxes count by the classes of their picture; masks are not opened here, which would take minutes.
     used = {split: {c for s in samples for c in s.classes} for split, samples in dataset.splits.items()}
     single = task.uses_every_class and not dataset.multi_label
     for split, classes in used.items():
@@ -92,11 +96,8 @@ def class_problems(dataset: Dataset, where: Mapping[SplitName, str]) -> list[Pro
             what = f"class `{dataset.class_names[c]}` has no picture in {train}"
             hint = "add some to train or leave the class out"
             problems.append(Problem(where.get(split, split), what, hint, "error" if single else "note"))
-    return _first_of_each(problems)
-
-
-def _first_of_each(problems: Iterable[Problem]) -> list[Problem]:
-    return list({problem.what: problem for problem in reversed(list(problems))}.values())[::-1]
+    # A class without a picture in train is told once, not once for each split that has it.
+    return list({problem.what: problem for problem in reversed(problems)}.values())[::-1]
 
 
 def folder_name(sample: Sample, dataset: Dataset) -> str:

@@ -17,6 +17,7 @@ __all__ = ["distinct_name", "file_name", "image_size", "place"]
 def place(blob: Blob, target: Path) -> None:
     """Put the bytes of ``blob`` under ``target``: a hard link where it is a whole file and that works, else a copy."""
     target.parent.mkdir(parents=True, exist_ok=True)
+    # A part of a file has no name of its own to link to.
     if blob.offset or blob.length is not None:
         try:
             data = blob.read()
@@ -25,6 +26,7 @@ def place(blob: Blob, target: Path) -> None:
         target.write_bytes(data)
         return
     try:
+        # realpath: a hard link to a symbolic link is that link (Linux), and breaks with the folder it points into.
         os.link(os.path.realpath(blob.path), target)
     except OSError:  # another file system, or one without hard links
         _copy(blob.path, target)
@@ -34,7 +36,8 @@ def _copy(source: Path, target: Path) -> None:
     try:
         shutil.copyfile(source, target)
     except OSError as error:
-        if error.filename == str(source):  # else it is the target that cannot be written
+        # copyfile reports both ends alike; a target that cannot be written is for who writes the whole data set.
+        if error.filename == str(source):
             raise DataError(f"cannot be read ({error.strerror})", where=source) from error
         raise
 
@@ -44,6 +47,7 @@ def distinct_name(wanted: str, taken: set[str]) -> str:
     stem, suffix = os.path.splitext(wanted)
     names: Iterator[str] = (f"{stem}-{n}{suffix}" if n > 1 else wanted for n in range(1, len(taken) + 2))
     name = next(name for name in names if name.lower() not in taken)
+    # macOS and Windows hold `A.jpg` and `a.jpg` for one file.
     taken.add(name.lower())
     return name
 
@@ -52,6 +56,7 @@ def file_name(sample: Sample) -> str:
     """What to call the picture of ``sample`` in a new place: its own name, made fit for lists, where it has one."""
     if sample.image.length is not None:
         return f"{sample.image.offset}{_suffix(sample.image)}"
+    # A tab or a line end in a name would be another column or line of a list.
     return "".join(c if c.isprintable() else "_" for c in sample.image.path.name)
 
 
@@ -70,6 +75,7 @@ def _suffix(blob: Blob) -> str:
     try:
         with blob.path.open("rb") as file:
             file.seek(blob.offset)
+            # 12 bytes: WebP says so at byte 8, after RIFF and a length.
             head = file.read(12)
     except OSError as error:
         raise DataError(f"cannot be read ({error.strerror})", where=blob.path) from error

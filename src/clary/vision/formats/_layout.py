@@ -44,8 +44,11 @@ def numbered_lines(path: Path, where: str) -> tuple[list[tuple[int, str]], list[
         return [], [Problem(where, f"cannot be read ({error.strerror})", "put it back or mend its permissions")]
     lines: list[tuple[int, str]] = []
     problems: list[Problem] = []
+    # Spreadsheets put a byte order mark before UTF-8. Split by \n alone: splitlines() would also end lines at form
+    # feeds and U+2028, which names may hold, and the numbers of lines would not be an editor's.
     for number, raw in enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
         try:
+            # Line by line, so that one in another encoding does not cost the whole list.
             text = raw.decode().rstrip("\r")
         except UnicodeDecodeError as error:
             problems.append(Problem(f"{where}:{number}", f"is no UTF-8 text ({error.reason})", "save it as UTF-8"))
@@ -60,6 +63,7 @@ def lists_by_split(paths: Sequence[Path], suffix: str) -> tuple[dict[SplitName, 
     found: dict[SplitName, Path] = {}
     problems: list[Problem] = []
     for path in paths:
+        # The last word: pets_train.lst is train, train_pets2.lst is not.
         ending = re.split(r"[^a-z]", path.stem.lower())[-1]
         split: SplitName | None = SPLITS.get(ending) or ("train" if len(paths) == 1 else None)
         if split is None:
@@ -98,6 +102,7 @@ def paired_folders(root: Path, first: str, second: str) -> dict[SplitName, tuple
 
 def entries(folder: Path) -> list[Path]:
     """What lies in a folder, sorted, hidden things left out; nothing where it is missing or closed."""
+    # os.walk passes over what it may not read, where iterdir() raises; sniffing must never do that.
     path, folders, files = next(os.walk(folder), (str(folder), [], []))
     return sorted(Path(path) / name for name in folders + files if not name.startswith("."))
 
@@ -105,11 +110,13 @@ def entries(folder: Path) -> list[Path]:
 def walk(folder: Path, onerror: Callable[[OSError], None] | None = None) -> Iterator[Path]:
     """All files below ``folder``; neither hidden folders nor links to folders are entered."""
     for path, folders, files in os.walk(folder, onerror=onerror):
+        # In place: os.walk goes on with what is left in this list. .git and .ipynb_checkpoints hold copies.
         folders[:] = [name for name in folders if not name.startswith(".")]
         yield from (Path(path) / name for name in files)
 
 
 def unsafe_path(path: str) -> bool:
     """Whether a path out of a file leaves the folder it starts at, or is none."""
+    # Both separators and drives, on any system: a list written on Windows is read elsewhere, and the other way round.
     parts = re.split(r"[/\\]", path)
     return not path.strip() or ".." in parts or not parts[0] or bool(re.match(r"[A-Za-z]:", path)) or "\0" in path

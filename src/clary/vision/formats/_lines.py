@@ -29,7 +29,8 @@ __all__ = [
 
 SOURCE = "source-ref"
 WRITTEN: Mapping[TaskName, str] = {"classification": "class", "detection": "bounding-box", "segmentation": "mask-ref"}
-_FIRST = 100  # lines looked at to find out what a manifest holds
+# Lines looked at to find out what a manifest holds: sniffing must not read one of gigabytes.
+_FIRST = 100
 Resolve = Callable[[str], Path]
 
 
@@ -64,6 +65,8 @@ def format_of(values: Sequence[object], lines: Sequence[dict[str, Any]], attribu
     """Ground Truth's lists are of class ids; others are as they look."""
     for line in lines[:_FIRST]:
         metadata = line.get(f"{attribute}-metadata")
+        # groundtruth/image-classification-multilabel: Ground Truth writes lists of class ids, where the algorithm's own
+        # default is 0 and 1 for each class.
         if isinstance(metadata, dict) and "multilabel" in str(metadata.get("type")):
             return "class-id"
     return label_format(values)
@@ -88,6 +91,7 @@ def resolver(root: Path, lines: Sequence[dict[str, Any]], attribute: str) -> Res
 
 def _skipped(root: Path, references: Sequence[str]) -> int:
     addresses = [text.removeprefix("s3://").split("/") for text in references if text.startswith("s3://")]
+    # 20: each may be tried at each depth, and a file system far away answers slowly.
     safe = [parts for parts in addresses if not unsafe_path("/".join(parts))][:20]
     for skip in range(max((len(parts) for parts in safe), default=0)):
         if any(os.path.isfile(root.joinpath(*parts[skip:])) for parts in safe if len(parts) > skip):
@@ -105,6 +109,7 @@ def first_lines(root: Path) -> list[dict[str, Any]]:
     for path in manifests(root):
         try:
             with path.open("rb") as file:
+                # A megabyte a line at most: what is no manifest may have no line end at all.
                 head = [file.readline(1 << 20) for _ in range(_FIRST)]
         except OSError:
             continue
@@ -123,8 +128,11 @@ def attributes(lines: Sequence[dict[str, Any]]) -> tuple[str, ...]:
     counts: dict[str, int] = {}
     for line in lines:
         for key, value in line.items():
+            # `source` is the text itself where there is no file, as in manifests of text; `-metadata` belongs to its
+            # label.
             if key not in (SOURCE, "source") and not key.endswith("-metadata") and value is not None:
                 counts[key] = counts.get(key, 0) + 1
+    # Stable: keys that are as frequent stay in the order in which lines have them.
     return tuple(sorted(counts, key=lambda key: -counts[key]))
 
 

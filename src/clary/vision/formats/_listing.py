@@ -19,6 +19,7 @@ from clary.vision.formats._wording import counted, relative, shown
 __all__ = ["Listing", "Row", "parse_row", "read_lst"]
 
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
+# 18 digits fit into the 64 bits of a record's id, which the index becomes.
 _INDEX = re.compile(r"([0-9]{1,18})(\.0*)?")
 _LINE = "a line is index, class id, path, with a tab between"
 
@@ -68,6 +69,7 @@ def read_lst(
     for number, text in lines:
         if fault := reader.take(text, f"{where}:{number}"):
             what, hint = fault
+            # Spreadsheets export the names of columns as the first line.
             header = number == 1 and not re.search(r"[0-9]", text)
             problems.append(Problem(f"{where}:{number}", what, "remove the line of column names" if header else hint))
         problems += [Problem(f"{where}:{number}", *found) for found in reader.faults]
@@ -98,8 +100,10 @@ class _Reader:
         if isinstance(row, str):
             return row, _LINE
         if self._task == "detection":
+            # Cheapest first, and the picture's header last: boxes are fractions of a size that only the picture has.
             return self._repeats(row) or self._path(row) or self._boxes(row, where)
         if self.multi_label is None:
+            # By the first sound line: a list has as many label columns in each, and one column is a class id.
             self.multi_label = len(row.labels) > 1
         fault = self._widths(row) or self._repeats(row) or self._path(row) or self._labels(row)
         if fault:
@@ -133,6 +137,7 @@ class _Reader:
             self.width = found
         if self._num_classes is not None and found != self._num_classes:
             counts = f"data ({found}) and the num_classes parameter ({self._num_classes})"
+            # The original's own words (a job's log).
             return f"Mismatch between number of labels in the multi-label {counts}.", "mend one of the two"
         if found != self.width:
             return f"has {found} label columns, the lines before have {self.width}", "give every line one a class"
@@ -176,6 +181,7 @@ def parse_row(text: str) -> Row | str:
     """A line of a list by itself, or what is wrong with it."""
     fields = text.split("\t")
     if len(fields) < 3:
+        # Editors turn tabs into blanks.
         if len(fields) == 1 and len(text.split()) >= 3:
             return "is separated by spaces, not tabs"
         return f"has {counted(fields, 'column')}, at least 3 are needed"
@@ -183,6 +189,7 @@ def parse_row(text: str) -> Row | str:
     whole = _INDEX.fullmatch(index.strip())
     if not whole:
         return f"has the index {shown(index)}, which is not a whole number"
+    # Not float() alone, which also takes nan, inf and 1_0.
     odd = next((label for label in labels if not _NUMBER.fullmatch(label.strip())), None)
     if odd is not None:
         return f"has the label {shown(odd)}, which is not a number"

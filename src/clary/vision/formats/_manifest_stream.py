@@ -35,11 +35,14 @@ def read_records(
     """
     spans, faults = scan(path)
     where = f"{name} channel"
+    # In a stream with a hole nobody knows any more which label is whose.
     if faults:
         raise DataError(f"{UNPARSED} {where}: {faults[0]}")
     if not spans:
         raise DataError(f"{EMPTY} The {name} channel sent no records.")
     records = [span.blob(path) for span in spans]
+    # 40 bytes tell a picture from JSON and a mask from a photograph (IHDR ends at byte 33); the pictures stay where
+    # they are.
     heads = [Blob(path, blob.offset, min(blob.size, 40)).read() for blob in records]
     _check_order(heads, where, task)
     samples: list[Sample] = []
@@ -47,6 +50,7 @@ def read_records(
     at = 0
     while at < len(records):
         place_, fault = f"{where} record {at}", ""
+        # Not strictly by twos: after a line whose label failed, everything would be paired with its neighbour.
         if not begins_like_image(heads[at]):
             fault, step = f"is {_spelled(heads[at])}, where a picture was expected", 1
         elif at + 1 == len(records) or not _may_be_label(heads[at + 1], task):
@@ -74,6 +78,7 @@ def _check_order(heads: Sequence[bytes], where: str, task: TaskName) -> None:
     if not _may_be_label(second, task):
         wanted = "a PNG mask" if task == "segmentation" else "a label in JSON"
         raise DataError(f"{EMPTY} Record 1 of the {where} is {_spelled(second)}, not {wanted}; {_ORDER}.")
+    # Both are pictures, so only their kind tells that AttributeNames were given the wrong way round.
     if task == "segmentation" and looks_like_mask(first) and not looks_like_mask(second):
         raise DataError(f"{EMPTY} Record 0 of the {where} is a mask, record 1 a picture; {_ORDER}.")
 

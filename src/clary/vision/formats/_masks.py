@@ -41,6 +41,7 @@ def value_table(spec: object) -> bytes | str:
         scale = 0
     if not (is_number(scale) and scale > 0):
         return f"has the scale {shown(str(spec['scale']))}, which is not a number above 0"
+    # Rounded down as the guide has it: with 10, values 0 to 9 are class 0. The scale may be a number in quotes.
     ids = [min(int(value / scale), IGNORED) for value in range(256)]
     return bytes([*ids[:IGNORED], IGNORED])
 
@@ -48,6 +49,7 @@ def value_table(spec: object) -> bytes | str:
 def _mapped(found: object) -> bytes | str:
     if not isinstance(found, Mapping) or not found:
         return "has a `map` that is no object with a value for each class"
+    # The guide does not say what becomes of values that the map leaves out; ignored, they do no harm.
     table = bytearray([IGNORED] * 256)
     taken: dict[int, str] = {}
     for name, value in found.items():
@@ -58,6 +60,7 @@ def _mapped(found: object) -> bytes | str:
             return f"gives class {name} the value {shown(str(value))}, which is not a whole number from 0 to 255"
         if int(value) in taken:
             return f"gives the value {int(value)} to class {taken[int(value)]} and to class {name}"
+        # The map is class to value, not value to class: {"0": 40} makes class 0 of 40 (guide, label map).
         taken[int(value)] = str(name)
         table[int(value)] = int(name)
     return bytes(table)
@@ -78,6 +81,7 @@ def read_label_map(path: Path, where: str) -> tuple[bytes | None, list[Problem]]
 
 def count_classes(samples: Sequence[Sample]) -> int:
     """One more than the highest class id in the masks, all of which are opened; bad ones are left to the check."""
+    # Threads, since decoding leaves Python's lock.
     with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as threads:
         return 1 + max(threads.map(_highest, samples), default=-1)
 
@@ -93,6 +97,7 @@ def _highest(sample: Sample) -> int:
 def mask_png(ids: np.ndarray) -> bytes:
     """Class ids (uint8, height x width) as a palette PNG."""
     image = Image.fromarray(ids)
+    # Palette, not gray: the values are the same, and classes 0 to 20 are not all black to the eye.
     image.putpalette(PALETTE)
     stream = io.BytesIO()
     image.save(stream, "PNG")
@@ -119,6 +124,7 @@ def write_mask(sample: Sample, target: Path, values: bytes | None = None) -> Non
 
     ``values`` are 256 bytes, the value to write for each class id; None writes class ids. Raises as ``ids_of``.
     """
+    # As it is: a palette of the user's own survives, and a link costs nothing.
     if sample.mask and sample.mask_values is None and values is None:
         place(sample.mask, target)
         return

@@ -31,6 +31,7 @@ def pair(root: Path, image_folder: Path, others: Path, suffix: str) -> Pairs:
     pairs = Pairs()
     companions = _by_stem(others, lambda path: path.suffix.lower() == suffix, pairs.problems, root)
     images = _by_stem(image_folder, is_image, pairs.problems, root, others.name)
+    # Paired by name alone, the folders below included, as SageMaker's channels do: yard/7.jpg and yard/7.json.
     for stem, path in images.items():
         if stem in companions:
             pairs.found.append((path, companions[stem]))
@@ -48,6 +49,7 @@ def _by_stem(folder: Path, wanted: object, problems: list[Problem], root: Path, 
     strange: list[str] = []
     for path in _own(folder, sorted(_files(folder, root, problems)), others, problems, root):
         stem = path.relative_to(folder).with_suffix("").as_posix()
+        # Files of operating systems (.DS_Store, ._a.jpg) come along with archives and uploads.
         if path.name.startswith(".") or not wanted(path):  # type: ignore[operator]
             strange.append(relative(path, root))
         elif stem in found:
@@ -67,6 +69,7 @@ def _own(folder: Path, files: list[Path], others: str, problems: list[Problem], 
     An S3 prefix ``data/train`` is also that of ``data/train_annotation/1.png``, which thus lies in ``train`` as
     ``train_annotation/1.png``, and is no picture.
     """
+    # Only where one name begins with the other: S3 knows no folders, a prefix is the beginning of a key.
     if not others.startswith(folder.name) or others == folder.name:
         return files
     own = [path for path in files if not path.is_relative_to(folder / others)]

@@ -21,7 +21,8 @@ from clary.vision.formats._vectors import is_vector, vector_to_boxes
 
 __all__ = ["Records", "damaged", "holds_vectors", "index_problems", "read_rec"]
 
-_HEAD = 1 << 13  # bytes of a record looked at first; the size of a picture stands in them nearly always
+# Bytes of a record looked at first: the size of a picture stands in 8 KiB unless a large EXIF block comes before it.
+_HEAD = 1 << 13
 Labels = tuple[float, ...]
 
 
@@ -74,15 +75,20 @@ class _Reader:
         """The class id of each record that is uncut and has one label in its header, else -1: all at once."""
         if self._task == "detection" or self.multi_label:
             return [-1] * len(spans)
+        # All headers at once by numpy, as records begin at multiples of four; in Python each would be looked at by
+        # itself.
         words = np.frombuffer(data, np.uint32, len(data) // 4)
         at = np.array([span.pieces[0][0] // 4 for span in spans])
         length = np.array([span.pieces[0][1] if len(span.pieces) == 1 else 0 for span in spans])
+        # A record shorter than its header would be read beyond its end; 0 is any place that exists, and is masked out.
         whole = length > 24
         at = np.where(whole, at, 0)
         flags, labels = words[at], words[np.minimum(at + 1, len(words) - 1)].view(np.float32)
-        del words  # else the file cannot be unmapped
+        # Else the file cannot be unmapped: numpy holds a view of it.
+        del words
         with np.errstate(invalid="ignore"):
             sound = whole & (flags == 0) & (labels >= 0) & (labels < MAX_CLASSES) & (labels == np.floor(labels))
+            # -1 before the cast: what becomes of NaN and 1e30 as int64 depends on the processor.
             ids = np.where(sound, labels, -1).astype(np.int64)
         return [int(class_id) for class_id in ids]
 
@@ -93,6 +99,7 @@ class _Reader:
             self.multi_label, self.width = False, max(self.width, class_id + 1)
             return Sample(span.blob(self._path, 24), (class_id,), source=where)
         try:
+            # Of a class the header tells all; boxes need the picture's size as well.
             labels, skip, head = _head(data, span, 24 if self._task == "classification" else _HEAD)
             return self._sample(labels, skip, head, span, where)
         except CustomerError as error:
@@ -151,6 +158,7 @@ def _head(data: mmap.mmap, span: Span, wanted: int) -> tuple[Labels, int, bytes]
     """Labels of a record, bytes before its picture, and its first ``wanted`` bytes, more where labels need them."""
     head = _first_bytes(data, span, wanted)
     flag = struct.unpack_from("<I", head)[0] if len(head) >= 4 else 0
+    # Labels may reach beyond what was looked at: of classification that is the header alone.
     if len(head) < 24 + 4 * flag <= span.length:
         head = _first_bytes(data, span, 24 + 4 * flag)
     labels, _, _, skip, _ = labels_of(head, span.length)
@@ -173,6 +181,7 @@ def index_problems(rec: Path, spans: Sequence[Span]) -> list[Problem]:
         return []
     hint = "remove the index, or pack again"
     lines, problems = numbered_lines(path, path.name)
+    # Only the first difference: after one that is missing all others differ.
     for (number, text), span in zip(lines, spans, strict=False):
         key, _, offset = text.partition("\t")
         if not (key.isdecimal() and offset.isdecimal()):

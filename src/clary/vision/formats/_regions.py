@@ -20,7 +20,8 @@ from clary.vision.formats._masks import mask_png
 __all__ = ["DrawnMask", "Region", "Shape", "mask_of", "polygon_mask", "runs_in", "runs_of", "shape_in", "text_of"]
 
 Shape: TypeAlias = "tuple[tuple[float, ...], ...] | str | tuple[int, ...]"  # polygons, text of run lengths, run lengths
-_FINE = 5  # points a pixel along the edge of a polygon
+# Points a pixel along the edge of a polygon: rleFrPoly's own scale, so its masks and ours are equal to the pixel.
+_FINE = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,7 @@ class DrawnMask(Blob):
         """The PNG."""
         ids = np.full((self.height, self.width), self.ground, np.uint8)
         drawn = [(region.class_id, mask_of(region.shape, self.height, self.width)) for region in self.regions]
+        # COCO's annotations have no depth; what lies before another thing is smaller as a rule.
         for class_id, inside in sorted(drawn, key=lambda pair: -int(pair[1].sum())):
             ids[inside] = class_id
         return mask_png(ids)
@@ -66,6 +68,7 @@ def shape_in(value: object, height: int, width: int) -> tuple[Shape | None, str]
     for corners in value:
         if not isinstance(corners, list) or len(corners) < 6 or len(corners) % 2 or not all(map(is_number, corners)):
             return None, "has a polygon that is no list of x, y, x, y ... of three points at least"
+        # Every fifth of a pixel of the edge is a point in memory: corners at 1e9 would take all of it.
         if min(corners) < -max(height, width) or max(corners) > 2 * max(height, width):
             return None, f"has a polygon far outside its picture of {width}x{height} pixels"
     return tuple(tuple(map(float, corners)) for corners in value), ""
@@ -89,6 +92,7 @@ def polygon_mask(corners: Sequence[float], height: int, width: int) -> np.ndarra
     Its edge is followed in steps of a fifth of a pixel; where it passes from one column to the next, the column changes
     from outside to inside or back.
     """
+    # As C casts: towards zero, where floor() puts corners left of the picture elsewhere than pycocotools.
     points = np.trunc(_FINE * np.asarray(corners, np.float64).reshape(-1, 2) + 0.5).astype(np.int64)
     lines = [_line(start, end) for start, end in zip(points, np.roll(points, -1, axis=0), strict=True)]
     u, v = np.concatenate(lines).T
@@ -97,6 +101,7 @@ def polygon_mask(corners: Sequence[float], height: int, width: int) -> np.ndarra
     y = np.ceil(np.clip((np.minimum(v[moved], v[moved - 1]) + 0.5) / _FINE - 0.5, 0, height))
     kept = (np.floor(x) == x) & (x >= 0) & (x <= width - 1)
     places = (x[kept] * height + y[kept]).astype(np.int64)
+    # Column by column, as run lengths count; one place more, since an edge may end below the last pixel.
     turns = np.bincount(places, minlength=height * width + 1)[: height * width]
     inside: np.ndarray = (np.cumsum(turns) % 2 == 1).reshape(width, height).T
     return inside
@@ -113,7 +118,9 @@ def runs_in(text: str) -> Iterator[int]:
         if bits & 0x20:
             continue
         if bits & 0x10:
+            # A difference may be negative: the fifth bit of its last letter is the sign.
             value |= -1 << 5 * place
+        # From the fourth run on (two before it of its own kind): rleFrString adds cnts[m-2] where m > 2.
         before.append(value + (before[-2] if len(before) > 2 else 0))
         yield before[-1]
         value = place = 0
@@ -142,8 +149,10 @@ def runs_of(inside: np.ndarray) -> list[int]:
 
 def _runs(value: dict[str, object], height: int, width: int) -> tuple[Shape | None, str]:
     counts = value.get("counts")
+    # Run lengths of another size would make up a mask that is sheared, and look like one.
     if value.get("size") != [height, width]:
         return None, f"has run lengths for a size of {str(value.get('size'))[:40]}, its picture has [{height}, {width}]"
+    # Six bits from character 48 on: 0 to o.
     if isinstance(counts, str) and all("0" <= letter <= "o" for letter in counts):
         runs: Sequence[int] = list(runs_in(counts))
     elif isinstance(counts, list) and all(isinstance(run, int) and not isinstance(run, bool) for run in counts):
@@ -164,6 +173,7 @@ def _line(start: np.ndarray, end: np.ndarray) -> np.ndarray:
     """The points from one end to the other, both with it, int64 (n, 2); a step is one along the longer side."""
     across, down = np.abs(end - start).tolist()
     longer = 0 if across >= down else 1
+    # Always from the lower end, as rleFrPoly: rounding then falls alike in both directions.
     low, high = (end, start) if start[longer] > end[longer] else (start, end)
     steps = np.arange(max(across, down) + 1)
     points = np.empty((len(steps), 2), np.int64)

@@ -27,6 +27,7 @@ _FEW = (
 
 def is_vector(labels: Sequence[float]) -> bool:
     """Whether labels are boxes rather than one class id or a 0 or 1 for each class."""
+    # A row of 0 and 1 for each class never begins with 2.
     return len(labels) > 1 and labels[0] >= HEADER
 
 
@@ -39,6 +40,7 @@ def check_vector(labels: Sequence[float]) -> tuple[int, int]:
     if not (HEADER <= header <= len(labels) and header == int(header)):
         hint = f"it counts itself and is {HEADER} at least"
         raise DataError(f"has a label of {len(labels)} numbers whose header size is {header:g}", hint=hint)
+    # 1e6 before int(), which infinity would make raise; NaN fails each comparison.
     if not (wide >= OBJECT and wide < 1e6 and wide == int(wide)):
         raise DataError(f"{_FEW} Found {wide:g}", hint="the second number of a label is the numbers an object: 5 or 6")
     rest = len(labels) - int(header)
@@ -60,10 +62,12 @@ def vector_to_boxes(labels: Sequence[float], size: tuple[int, int]) -> tuple[tup
     for number, start in enumerate(range(header, len(labels), wide)):
         class_id, xmin, ymin, xmax, ymax, *more = labels[start : start + wide]
         corners = (xmin * width, ymin * height, xmax * width, ymax * height)
+        # Fractions are of the upright picture, and faults are told in pixels, where people can look.
         box = class_fault(class_id) or box_or_fault(int(class_id), corners, size, bool(more and more[0]))
         if isinstance(box, Box):
             boxes.append(box)
         else:
+            # The most frequent mistake; a corner a little beyond 1 is rounding.
             pixels = max(xmin, ymin, xmax, ymax) > 1.5
             hint = "corners are fractions 0..1, not pixels" if pixels else "mend its label and pack it again"
             faults.append((f"object {number} {box}", hint))

@@ -15,7 +15,9 @@ from clary.vision.formats._wording import several, shown
 
 __all__ = ["annotation", "read_boxes", "read_objects"]
 
-MAX_BYTES = 1 << 20  # an annotation is about a kilobyte; more is no annotation
+# An annotation is about a kilobyte; far more is none and would only cost memory. (Bombs of entities expat refuses by
+# itself, from 2.4 on.)
+MAX_BYTES = 1 << 20
 
 _HINT = "mend the annotation or remove it"
 
@@ -42,7 +44,8 @@ def read_objects(
         return [], [Problem(f"{where}:{line}:{column}", f"is no well-formed XML ({error.msg.split(':')[0]})", _HINT)]
     except OSError as error:
         return [], [Problem(where, f"cannot be read ({error.strerror})", "mend its permissions")]
-    except (ValueError, LookupError) as error:  # an encoding that expat does not know
+    # An encoding that expat does not know.
+    except (ValueError, LookupError) as error:
         return [], [Problem(where, f"is no readable XML ({error})", _HINT)]
     found: list[tuple[str, Box]] = []
     problems: list[Problem] = []
@@ -85,12 +88,14 @@ def _box(
     corners = [_number(element.find("bndbox"), tag) for tag in ("xmin", "ymin", "xmax", "ymax")]
     if any(math.isnan(corner) for corner in corners):
         return "has no bndbox of four numbers"
+    # From 1, both ends included, to from 0, upper end left out: only the lower corner moves.
     xmin, ymin, xmax, ymax = max(corners[0] - 1, 0), max(corners[1] - 1, 0), corners[2], corners[3]
     if xmin >= xmax or ymin >= ymax:
         kind = "an inverted box" if xmin > xmax or ymin > ymax else "an empty box"
         return f"has {kind}, {_spelled(corners)}"
     width, height = _number(size, "width"), _number(size, "height")
-    if min(corners) < 0 or xmax > width or ymax > height:  # false where there is no size: nan
+    # Comparisons with NaN are false: nothing is outside where the file has no size.
+    if min(corners) < 0 or xmax > width or ymax > height:
         pixels = "" if math.isnan(width + height) else f" of {width:g}x{height:g} pixels"
         return f"has a box outside its picture{pixels}, {_spelled(corners)}"
     return Box(0, xmin, ymin, xmax, ymax, (element.findtext("difficult") or "").strip() == "1")

@@ -31,6 +31,7 @@ def names_in(lines: list[tuple[int, str]], where: str) -> tuple[str, ...]:
         raise DataError("has no `names`", where=f"{where}:{len(lines) or 1}", hint=hint)
     number, text = lines[start]
     rest = _uncommented(text.partition(":")[2]).strip()
+    # A list in brackets may go on over several lines.
     if rest[:1] in ("[", "{"):
         return _flow(rest + " ".join(text for _, text in lines[start + 1 :]), f"{where}:{number}")
     found: dict[int, str] = {}
@@ -95,6 +96,7 @@ def _uncommented(text: str) -> str:
             quote = "" if letter == quote else quote
         elif letter in "\"'":
             quote = letter
+        # C#: only a # after a blank begins a comment (YAML 1.2.2, 6.6).
         elif letter == "#" and (at == 0 or text[at - 1].isspace()):
             return text[:at].rstrip()
     return text.rstrip()
@@ -108,7 +110,9 @@ def _unquoted(text: str, where: str) -> str:
         raise DataError(f"has {shown(text)}, which is no class name", where=where, hint="write names: [cat, dog]")
     if text[0] == '"':
         try:
+            # YAML's double quotes have JSON's escapes and a few more; who uses those keeps the text as it is.
             return str(json.loads(text))
         except ValueError:
             return text[1:-1]
+    # In single quotes nothing is escaped but the quote, by doubling it (YAML 1.2.2, 7.3.2).
     return text[1:-1].replace("''", "'") if quoted else text

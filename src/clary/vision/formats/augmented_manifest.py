@@ -62,6 +62,8 @@ class AugmentedManifest(Format):
     layout = "train.manifest (or .jsonl) with a JSON object a line, source-ref and a label"
     tasks = frozenset[TaskName]({"classification", "detection", "segmentation"})
     content_types = ("application/x-recordio",)
+    # SageMaker resolves the references itself and streams what they name; in File mode there is no such channel
+    # (guide).
     input_modes = ("Pipe",)
     channel_needs = "an augmented manifest: S3DataType AugmentedManifestFile, Pipe mode, RecordWrapperType RecordIO"
 
@@ -85,6 +87,7 @@ class AugmentedManifest(Format):
         reader = _Reader(root, task, attribute, kind, resolve)
         splits = {split: reader.samples(found) for split, found in lines.items()}
         found = [*problems, *(problem for one in lines.values() for problem in one.problems), *reader.problems]
+        # The length of a list, not its highest 1: the last classes may be in no picture.
         width = max((len(v) for v in values if isinstance(v, list)), default=0) if kind == "multi-hot" else 0
         where = {split: path.name for split, path in files.items()}
         return _dataset(root, splits, task, kind != "single", reader.names, width, None, where, found)
@@ -102,6 +105,7 @@ class AugmentedManifest(Format):
                     file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
     def takes(self, channels: Mapping[str, Channel]) -> bool:
+        # Of the same content type as packed records; only the wrapper tells them apart.
         return all(c.record_wrapper == "RecordIO" and c.input_mode == "Pipe" for c in channels.values())
 
     def read_channels(
@@ -168,6 +172,7 @@ class _Reader:
     def _refuse_unlabelled(self, line: dict[str, Any]) -> None:
         """Raises DataError for a line that says why its labelling failed."""
         metadata = line.get(f"{self.attribute}-metadata")
+        # Ground Truth leaves such lines in its output, with the reason where the label would be.
         if isinstance(metadata, dict) and "failure-reason" in metadata:
             reason = shown(str(metadata["failure-reason"]))
             raise DataError(f"has no `{self.attribute}`, its labelling failed: {reason}", hint="remove the line")
@@ -188,11 +193,13 @@ class _Reader:
         if not isinstance(metadata, dict):
             return
         found = metadata.get("class-map") or metadata.get("internal-color-map") or {}
+        # One class a picture: its name stands beside it, the id only in the label.
         only = classes_in(line[self.attribute], "single") if "class-name" in metadata else ""
         if isinstance(only, tuple):
             found = {str(only[0]): metadata["class-name"]}
         for key, name in found.items() if isinstance(found, dict) else ():
             name = name.get("class-name") if isinstance(name, dict) else name
+            # Five digits: class ids end at 100,000, and each name is kept.
             if not (key.isdecimal() and len(key) < 6 and isinstance(name, str)):
                 continue
             if self.names.setdefault(int(key), name) != name:
@@ -203,6 +210,7 @@ class _Reader:
 def _asked_format(channel: Channel, multi_label: bool) -> LabelFormat:
     if not multi_label:
         return "single"
+    # The default is 0 and 1 for each class, though Ground Truth itself writes class ids (guide, augmented manifest).
     found = channel.options.get("label-format", "multi-hot")
     if found == "multi-hot":
         return "multi-hot"

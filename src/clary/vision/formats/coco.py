@@ -67,8 +67,10 @@ class Coco(Format):
         names: dict[int, str] = {}
         for file in loaded.values():
             file.take_categories(names)
+        # COCO's 80 categories have ids up to 90, with gaps: ids of classes are dense, in the same order.
         ordered = [names[category] for category in sorted(names)]
-        ground = _ground(ordered)
+        ground = next((number for number, name in enumerate(ordered) if name.lower() == BACKGROUND), None)
+        # Objects leave most pixels to no category, and a network must be able to say so.
         if task == "segmentation" and ground is None and not all(map(_covers, files.values())):
             ordered, ground = [BACKGROUND, *ordered], 0
         shift = len(ordered) - len(names)
@@ -93,9 +95,11 @@ class Coco(Format):
                 images.append({"id": image_id, "file_name": name, "width": width, "height": height})
                 found = _regions(sample) if dataset.task == "segmentation" else _boxes(sample)
                 known = {"image_id": image_id, "iscrowd": 0}
+                # Ids count on over all pictures: pycocotools keys annotations by them, and takes 0 for "no match".
                 annotations += [{"id": n, **known, **one} for n, one in enumerate(found, start=len(annotations) + 1)]
             value = {
                 "info": {"description": "written by Clary"},
+                # From 1, as COCO's own; many trainers take 0 for the background.
                 "categories": [{"id": c, "name": name} for c, name in enumerate(dataset.class_names, start=1)],
                 "images": images,
                 "annotations": annotations,
@@ -135,6 +139,7 @@ class _File:
                 self._report("image", entry, "has no whole number `id` and string `file_name`")
             elif entry["id"] in images:
                 self._report("image", entry, "has the id of an earlier one")
+            # A mask is drawn from numbers alone, before the picture is opened.
             elif self.task == "segmentation" and not _size_of(entry):
                 self._report("image", entry, "has no `width` and `height` in pixels, which its mask needs")
             else:
@@ -171,6 +176,7 @@ class _File:
         if self.task == "detection":
             return Sample(Blob(image), classes_of(found), tuple(found), source=source)
         width, height = _size_of(entry) or (0, 0)
+        # COCO-Stuff's pixels without a region are unlabelled, which is not background.
         behind = IGNORED if ground is None or _covers(self.path) else ground
         mask = DrawnMask(self.path, 0, 0, (), tuple(found), height, width, behind)
         return Sample(Blob(image), mask=mask, source=source)
@@ -196,7 +202,9 @@ class _File:
         stem = self.path.stem.removeprefix("instances_").removeprefix("stuff_")
         near = [self.path.parent] if self.path.name == EXPORTED else []
         others = [self.root / stem, self.root / "images" / stem, self.root / self.split, self.root / "images"]
+        # The more a folder's name says the earlier: in the root itself anything may lie.
         for folder in (*near, *others, self.root / "images" / self.split, self.root):
+            # Some of the first twenty: a file that is missing is to be named, not to hide all others.
             if any(not unsafe_path(name) and os.path.isfile(folder / name) for name in names[:20]):
                 return folder
         return (near or others)[0]
@@ -221,6 +229,7 @@ class _File:
         if not isinstance(found, list):
             if self._value:
                 self._problem(self._where, f"has no list `{key}`", _HINT)
+                # Reported once: the list is asked for by each step of reading.
                 self._value[key] = []
             return []
         odd = sum(not isinstance(entry, dict) for entry in found)
@@ -248,6 +257,7 @@ def _box_in(entry: dict[str, Any], class_id: int, image: dict[str, Any]) -> Box 
     x, y, width, height = map(float, corners)
     wide, high = image.get("width"), image.get("height")
     size = (float(wide), float(high)) if is_number(wide) and is_number(high) else None
+    # A crowd is one box around many: COCO's evaluation leaves it out of account, as VOC's does difficult ones.
     return box_or_fault(class_id, (x, y, x + width, y + height), size, bool(entry.get("iscrowd")))
 
 
@@ -266,11 +276,6 @@ def _size_of(image: dict[str, Any]) -> tuple[int, int] | None:
     if not (_is_id(width) and _is_id(height)) or min(width, height) < 1 or width * height > MAX_PIXELS:
         return None
     return width, height
-
-
-def _ground(names: Sequence[str]) -> int | None:
-    """The number of the class called background."""
-    return next((number for number, name in enumerate(names) if name.lower() == BACKGROUND), None)
 
 
 def _covers(path: Path) -> bool:
@@ -308,6 +313,7 @@ def _files(root: Path, task: TaskName) -> dict[SplitName, Path]:
     """The JSON file of each split; for segmentation rather those that cover every pixel."""
     found: dict[SplitName, Path] = {}
     named = [(path, _SPLIT.fullmatch(path.stem)) for path in entries(root / "annotations") if path.suffix == ".json"]
+    # setdefault takes the first of a split: for masks the file that covers every pixel, where both are there.
     for path, name in sorted(named, key=lambda pair: not _covers(pair[0])):
         if name and name[1] in SPLITS and (task == "segmentation" or not _covers(path)):
             found.setdefault(SPLITS[name[1]], path)
@@ -320,6 +326,7 @@ def _files(root: Path, task: TaskName) -> dict[SplitName, Path]:
 
 
 def _is_id(value: object) -> TypeGuard[int]:
+    # JSON's true is an int in Python.
     return isinstance(value, int) and not isinstance(value, bool)
 
 

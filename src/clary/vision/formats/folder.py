@@ -27,7 +27,8 @@ from clary.vision.formats._layout import SPLITS, holds_lists, paired_folders, wa
 from clary.vision.formats._wording import counted, relative, several
 
 EXPORT = "_annotations.coco.json"
-OTHERS = ("annotations", "Annotations", "JPEGImages", "data.yaml", "train_annotation", EXPORT)  # of other layouts
+# What stands in layouts that say by themselves what pictures show; their folders of pictures look like classes.
+OTHERS = ("annotations", "Annotations", "JPEGImages", "data.yaml", "train_annotation", EXPORT)
 
 
 class Folder(Format):
@@ -39,7 +40,7 @@ class Folder(Format):
     content_types = IMAGE_TYPES
 
     def sniff(self, root: Path) -> bool:
-        if holds_lists(root) or any(_says_labels(path) for path in _entries(root)):
+        if holds_lists(root) or any(path.name in OTHERS or (path / EXPORT).is_file() for path in _entries(root)):
             return False
         if any(paired_folders(root, "images", labels) for labels in ("masks", "labels")):
             return False  # what says what the pictures show goes before folders
@@ -75,6 +76,8 @@ class Folder(Format):
 def read_trees(root: Path, trees: Mapping[SplitName, Path], problems: Iterable[Problem] = ()) -> Dataset:
     """The data set whose splits are trees of class folders; classes are those of all splits together."""
     found = {split: _Tree(root, tree) for split, tree in trees.items()}
+    # Of all splits, so that an id means the same in each. Sorted by code point: the same on every machine, whatever its
+    # language.
     names = sorted({name for tree in found.values() for name, images in tree.classes.items() if images})
     splits = {split: tree.samples(names) for split, tree in found.items()}
     dataset = Dataset(
@@ -119,6 +122,7 @@ class _Tree:
             if not images and name in names:
                 where = relative(self._tree / name, self._root)
                 problems.append(Problem(where, "is an empty class folder", "its class has none in this split", "note"))
+            # An error, not a note: an empty folder is a class that somebody meant to fill, and no id is made of it.
             elif not images:
                 where = relative(self._tree / name, self._root)
                 problems.append(Problem(where, "is an empty class folder", "add pictures or remove the folder"))
@@ -145,12 +149,15 @@ def _split_folders(root: Path) -> tuple[dict[SplitName, Path], list[Problem]]:
     folders = _folders(root)
     named = [folder for folder in folders if folder.name.lower() in SPLITS]
     others = [folder for folder in folders if folder not in named and _holds_image(folder)]
+    # A class may be called `test` or `train` (VOC has one): with other class folders beside it nothing says split.
     if not named or (others and not _surely_splits(named)):
         return {"train": root}, []
     trees: dict[SplitName, Path] = {"train": root / "train"}
-    problems = [_stray(folder) for folder in others]
+    what, hint = "is left out, since it stands beside the splits", "move it into train/ if it is a class"
+    problems = [Problem(folder.name, what, hint, "note") for folder in others]
     for folder in named:
         split = SPLITS[folder.name.lower()]
+        # val and valid, both there: which one was meant nobody knows.
         if trees.get(split, folder).name.lower() != folder.name.lower():
             what = f"is left out, {trees[split].name} is the {split} split already"
             problems.append(Problem(folder.name, what, "put the two together"))
@@ -164,22 +171,15 @@ def _surely_splits(named: list[Path]) -> bool:
     return len(named) > 1 and train is not None and not any(_is_wanted(path) for path in _entries(train))
 
 
-def _stray(folder: Path) -> Problem:
-    what = "is left out, since it stands beside the splits"
-    return Problem(folder.name, what, "move it into train/ if it is a class", "note")
-
-
-def _says_labels(path: Path) -> bool:
-    return path.name in OTHERS or (path / EXPORT).is_file()
-
-
 def _entries(folder: Path) -> list[Path]:
     """What lies in a folder, sorted; nothing where it is missing or closed."""
+    # Hidden ones too, unlike _layout.entries: they are counted and named as left out.
     path, folders, files = next(os.walk(folder), (str(folder), [], []))
     return sorted(Path(path) / name for name in folders + files)
 
 
 def _is_class(path: Path) -> bool:
+    # macOS's zip puts a shadow of every file there, pictures by their names.
     return path.is_dir() and not path.name.startswith((".", "__MACOSX"))
 
 

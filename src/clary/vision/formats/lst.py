@@ -52,6 +52,7 @@ class Lst(Format):
     opens_images = frozenset[TaskName]({"detection"})  # boxes are fractions
 
     def sniff(self, root: Path) -> bool:
+        # im2rec leaves its lists beside the records, which are then the data set.
         return bool(_lists(root)) and not any(path.suffix == ".rec" for path in entries(root))  # packed already
 
     def task_of(self, root: Path) -> TaskName:
@@ -66,6 +67,7 @@ class Lst(Format):
             base = _image_folder(root, path, split)
             listing = read_lst(path, base, width, multi_label, root=root, task=task)
             multi_label = listing.multi_label
+            # The first list says how many columns the others must have: class ids of two splits must mean the same.
             width = listing.width if multi_label else None
             listings[split] = listing
         where = {split: path.name for split, path in lists.items()}
@@ -84,6 +86,7 @@ class Lst(Format):
                 name = distinct_name(file_name(sample), taken.setdefault(folder, set()))
                 place(sample.image, root / folder / name)
                 lines.append(f"{index}\t{columns(sample, dataset)}\t{folder}/{name}\n")
+                # One count over all splits: the index is a record's id and unique (guide).
                 index += 1
             (root / f"{split}.lst").write_text("".join(lines))
 
@@ -130,6 +133,7 @@ def _dataset(
     elif task == "detection":
         count = max(count, len(named or ()), max([*used, -1]) + 1)
         found += unnamed(named, count, (sample for sample, _ in pairs))
+    # A note only: the guide wants none, and training works all the same.
     elif gaps := [str(c) for c in range(count) if c not in used]:
         what = f"has no picture of class {several(gaps, 10)}"
         found.append(Problem(where.get("train", "train"), what, "class ids are meant to have no gaps", "note"))
@@ -151,6 +155,8 @@ def _class_names(pairs: Sequence[tuple[Sample, str]], count: int) -> tuple[str, 
             names.setdefault(class_id, set()).add(parts[depth])
         single = {class_id: next(iter(found)) for class_id, found in names.items() if len(found) == 1}
         named = [single.get(c, ids[c]) for c in range(count)]
+        # From the top: in train/cat/in the garden/2.png the first depth has one name for all and the second the
+        # classes.
         if 1 < len(single) == len(names) and len(set(named)) == count:
             return tuple(named)
     return tuple(ids)
@@ -159,6 +165,7 @@ def _class_names(pairs: Sequence[tuple[Sample, str]], count: int) -> tuple[str, 
 def columns(sample: Sample, dataset: Dataset) -> str:
     """The label columns of a line. Raises DataError where boxes need the size of a picture that cannot be read."""
     if dataset.task == "detection":
+        # Nine digits: what a float32 holds, and records have no more.
         return "\t".join(f"{number:.9g}" for number in vector_of(sample.boxes, *image_size(sample)))
     if not dataset.multi_label:
         return str(sample.classes[0])
@@ -173,6 +180,7 @@ def _lists(folder: Path) -> list[Path]:
 
 def _image_folder(root: Path, lst_path: Path, split: str) -> Path:
     lines, _ = numbered_lines(lst_path, lst_path.name)
+    # Twenty: that some of the first are missing must not decide where all of them lie.
     paths = [text.rpartition("\t")[2] for _, text in lines[:20]]
     for folder in (root, root / "images", root / split, root / lst_path.stem):
         if any(path and os.path.isfile(folder / path) for path in paths):
@@ -195,6 +203,7 @@ def _refuse(name: str, listing: Listing) -> None:
     if not listing.errors:
         return
     first, *others = listing.errors
+    # In front of everything, since the original's sentence is whole by itself.
     if first.what.startswith("Mismatch between"):
         raise DataError(f"{first.what} See {first.where}.")
     more = f" ({len(others)} more)" if others else ""

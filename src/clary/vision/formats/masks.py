@@ -69,6 +69,7 @@ def masked_samples(
         for image, mask in pairs.found
     )
     wanted = relative(masks, root)
+    # An error, where a picture without boxes is none: a mask cannot be empty, so it was forgotten.
     lost = [
         Problem(relative(path, root), f"has no mask {path.stem}.png in {wanted}", "add it or remove the picture")
         for path in pairs.single
@@ -87,6 +88,7 @@ def masked_dataset(
 ) -> Dataset:
     """A data set for segmentation; classes are those named, those asked for, else those in the masks."""
     samples = [sample for found in splits.values() for sample in found]
+    # The last way, since every mask has to be opened for it.
     count = num_classes or (len(names) if names is not None else count_classes(samples))
     kept: dict[SplitName, tuple[Sample, ...]] = {"train": ()}
     kept |= {split: found for split, found in splits.items() if found}
@@ -103,6 +105,7 @@ def write_pairs(samples: Sequence[Sample], images: Path, masks: Path) -> None:
         if sample.mask is None:
             raise UsageError("has no mask", where=sample.source or sample.image, hint="leave it out")
         wanted = Path(file_name(sample))
+        # By the stem, not the name: a.jpg and a.png would share the mask a.png.
         stem = distinct_name(wanted.stem, stems)
         place(sample.image, images / f"{stem}{wanted.suffix}")
         write_mask(sample, masks / f"{stem}.png")

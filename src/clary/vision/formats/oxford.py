@@ -45,7 +45,8 @@ HEADER = """\
 #images with small first letter are dog images
 """
 
-_NAME = re.compile(r"[^/\\\0\s]+_[0-9]+")  # <class>_<number>, and no way out of the folder
+# <class>_<number>, and no way out of the folder: the name becomes a path.
+_NAME = re.compile(r"[^/\\\0\s]+_[0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,7 @@ class _Reader:
     def __init__(self, root: Path, task: TaskName, labels: str) -> None:
         self._root, self._task, self._labels = root, task, labels
         self._problems: list[Problem] = []
+        # Listed once, instead of asking the file system for each of 7,349 pictures.
         self._images = _by_stem(root / "images", is_image)
         self._trimaps = _by_stem(root / "annotations" / "trimaps", lambda path: path.suffix == ".png")
         self._boxed: set[str] = set()  # names with an annotation that could be read
@@ -132,6 +134,7 @@ class _Reader:
         """The lines of a list that can be used; a picture named twice counts once."""
         where = f"annotations/{name}"
         if not (self._root / where).is_file():
+            # list.txt only tells what the other two should hold; without a test list training is still possible.
             severity: Literal["error", "note"] = "error" if LISTS.get(name) == "train" else "note"
             self._problems.append(Problem(where, "is missing", "put it back from annotations.tar.gz", severity))
             return []
@@ -139,6 +142,7 @@ class _Reader:
         self._problems += problems
         rows: dict[str, _Row] = {}
         for number, text in lines:
+            # Only in list.txt of the official set, six lines; harmless elsewhere.
             if text.startswith("#"):
                 continue
             row = parse_row(text, f"{where}:{number}")
@@ -204,6 +208,8 @@ class _Reader:
         if xml := self._xmls.get(row.name):
             boxes, problems = read_boxes(xml, f"annotations/xmls/{xml.name}", {"cat": 0, "dog": 1})
             self._problems += problems
+            # An annotation without an object counts as read: the picture has no head to box. One that is damaged does
+            # not.
             if boxes or not problems:
                 self._boxed.add(row.name)
         species = self._labels == "species"
@@ -242,6 +248,7 @@ class _Writer:
     def write(self) -> None:
         rows: dict[str, list[tuple[str, int]]] = {name: [] for name in LISTS}
         for split, samples in self._dataset.splits.items():
+            # The layout has two lists. Validation pictures go to trainval, as its name says.
             rows["test.txt" if split == "test" else "trainval.txt"] += [self._placed(sample) for sample in samples]
         class_ids = self._class_ids(name for found in rows.values() for name, _ in found)
         folder = self._root / "annotations"
@@ -264,6 +271,7 @@ class _Writer:
         """Place the files of a sample; return its name and species."""
         dataset, breed = self._dataset, self._breed(sample)
         name = self._name(sample, breed)
+        # Always .jpg: readers of the set build the path from the name, and the official set has GIFs called so, too.
         place(sample.image, self._root / "images" / f"{name}.jpg")
         self._place_trimap(sample, self._root / "annotations" / "trimaps" / f"{name}.png")
         if sample.boxes or dataset.task == "detection":
@@ -279,6 +287,7 @@ class _Writer:
             if sample.mask:
                 place(sample.mask, target)
             return
+        # Trimaps count from 1; other values stay ignored.
         values = [REGIONS.index(name) + 1 for name in names]
         write_mask(sample, target, bytes([*values, *[IGNORED] * (256 - len(values))]))
 
@@ -342,6 +351,7 @@ def _by_stem(folder: Path, wanted: Callable[[Path], bool]) -> dict[str, Path]:
     """The files of a folder by name without suffix, hidden ones left out; of two with one stem the first by name."""
     if not folder.is_dir():
         return {}
+    # Backwards, so that of two with one stem the first by name stays.
     paths = sorted((path for path in folder.iterdir() if wanted(path)), reverse=True)
     return {path.stem: path for path in paths if not path.name.startswith(".")}
 

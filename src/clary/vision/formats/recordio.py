@@ -43,6 +43,7 @@ class RecordIO(Format):
     tasks = frozenset[TaskName]({"classification", "detection"})
     content_types = ("application/x-recordio",)
     input_modes = ("File", "FastFile", "Pipe")
+    # The files that are read hold the pictures: to list them is to open them.
     opens_images = tasks  # they lie in the files that are read
 
     def sniff(self, root: Path) -> bool:
@@ -70,6 +71,8 @@ class RecordIO(Format):
                 write_rec(dataset, ((sample, _bytes(sample)) for sample in samples), rec, idx)
 
     def takes(self, channels: Mapping[str, Channel]) -> bool:
+        # With the wrapper in Pipe mode it is an augmented manifest: records without image headers, of the same content
+        # type.
         return not any(channel.record_wrapper == "RecordIO" and _is_pipe(channel) for channel in channels.values())
 
     def read_channels(
@@ -97,6 +100,7 @@ def payload(dataset: Dataset, sample: Sample, key: int, data: bytes, size: tuple
         labels = tuple(float(c in sample.classes) for c in range(len(dataset.class_names)))
     else:
         labels = (float(sample.classes[0]),)
+    # A set of one label a row stays a vector: read back as a plain label it would be a class id of 0 or 1.
     vector = dataset.task == "detection" or dataset.multi_label
     return pack(ImageRecord(labels, key, data, vector=vector))
 
@@ -135,6 +139,7 @@ def _dataset(
 def _channel_records(channel: Channel, task: TaskName, multi_label: bool) -> Records:
     """The records of a training channel. Raises DataError, in the original's words, for a file that is damaged."""
     path = spooled(channel) if _is_pipe(channel) else _only_rec(channel)
+    # Asked apart, since the original has a sentence of its own for it; one that is damaged gets the next.
     if path.stat().st_size == 0:
         if _is_pipe(channel):
             raise DataError(f"Got empty batch from pipe. The {channel.name} channel sent no bytes")
@@ -149,6 +154,7 @@ def _channel_records(channel: Channel, task: TaskName, multi_label: bool) -> Rec
 
 def _only_rec(channel: Channel) -> Path:
     found = _files(channel.path)
+    # One, as the guide has it; which of several the original takes is not known.
     if len(found) != 1:
         what = f"The {channel.name} channel holds {len(found) or 'no'} .rec files"
         raise CustomerError(what, hint="put exactly one there")

@@ -9,7 +9,8 @@
      "annotations": [{"class_id": 2, "left": 80, "top": 98, "width": 232, "height": 291}],
      "categories": [{"class_id": 2, "name": "forklift"}]}
 
-Pixels from the upper left corner. ``file`` and ``categories`` are optional. A picture without a file has no boxes.
+Pixels from the upper left corner. ``file`` and ``categories`` are optional. A picture without a file is left out; one
+without boxes has an empty list.
 Source: SageMaker developer guide, "Object Detection Algorithm", input and output interface.
 """
 
@@ -34,7 +35,8 @@ from clary.vision.formats._wording import counted, relative, several, shown
 
 __all__ = ["FORMAT", "SageMakerJson"]
 
-MAX_BYTES = 1 << 24  # of an annotation; more is no annotation
+# Of an annotation; a box takes about 70 bytes, so this is some 200,000 of them.
+MAX_BYTES = 1 << 24
 
 
 class SageMakerJson(Format):
@@ -47,6 +49,7 @@ class SageMakerJson(Format):
 
     def sniff(self, root: Path) -> bool:
         others = entries(root / "train_annotation")
+        # PNGs there are masks: the channels of segmentation are called alike.
         return (root / "train").is_dir() and bool(others) and not any(path.suffix == ".png" for path in others)
 
     def _read(self, root: Path, task: TaskName, labels: str | None) -> Dataset:
@@ -68,6 +71,7 @@ class SageMakerJson(Format):
                 stem = distinct_name(wanted.stem, taken)
                 place(sample.image, root / split / f"{stem}{wanted.suffix}")
                 value = {"file": f"{stem}{wanted.suffix}", **annotation_of(sample.boxes, *image_size(sample))}
+                # Only those of the picture; classes.txt has them all.
                 used = classes_of(sample.boxes)
                 value["categories"] = [{"class_id": c, "name": dataset.class_names[c]} for c in used]
                 (root / f"{split}_annotation" / f"{stem}.json").write_text(json.dumps(value, ensure_ascii=False))
@@ -106,6 +110,7 @@ class _Reader:
         if pairs.single:
             names = [relative(path, self.root) for path in pairs.single]
             what = f"has no annotation for {counted(names, 'picture')}, left out: {several(names)}"
+            # Left out, unlike with YOLO: an annotation can say that nothing is to be seen, and here none does.
             hint = "add one with an empty list where nothing is to be seen"
             self.problems.append(Problem(relative(annotations, self.root), what, hint, "note"))
         self.splits[split], self.where[split] = tuple(samples), relative(images, self.root)
@@ -162,6 +167,7 @@ class _Reader:
                 self.problems.append(Problem(where, what, 'it is {"class_id": 0, "name": "..."}', "note"))
                 continue
             class_id, name = int(entry["class_id"]), entry["name"]
+            # Each file brings its own categories, so the first one counts and the others are held against it.
             if self.names.setdefault(class_id, name) != name:
                 what = f"calls class {class_id} {shown(name)}, it was {shown(self.names[class_id])} before"
                 self.problems.append(Problem(where, what, "give a class one name", "note"))

@@ -37,6 +37,7 @@ class SageMakerPng(Format):
     content_types = (*IMAGE_TYPES, "application/json")  # the latter for label maps
 
     def sniff(self, root: Path) -> bool:
+        # JSON there are boxes: the channels of detection are called alike.
         return (root / "train").is_dir() and any(path.suffix == ".png" for path in entries(root / "train_annotation"))
 
     def _read(self, root: Path, task: TaskName, labels: str | None) -> Dataset:
@@ -84,7 +85,9 @@ def _dataset(
     """``strict`` raises DataError for a label map that cannot be used, since all masks would be read wrongly."""
     splits: dict[SplitName, tuple[Sample, ...]] = {}
     for split, folder in images.items():
+        # A map a split: training and validation masks may be encoded differently (guide, label map).
         table, wrong = _label_map(maps, split)
+        # In a job alone: a folder is first checked by people, who see it among the problems.
         if strict and wrong:
             raise DataError(f"Invalid label map for the {split} channel. {wrong[0]}")
         splits[split], found = masked_samples(root, folder, masks[split], table)

@@ -80,6 +80,7 @@ class _Reader:
         names, wrong = read_class_names(self.root)
         self.problems += wrong
         lists = self._lists()
+        # Backwards, so that of two with one stem the first by name stays.
         images = {path.stem: path for path in reversed(entries(self.root / "JPEGImages")) if is_image(path)}
         rows: dict[SplitName, list[tuple[str, str]]] = {
             split: [row for row in found if self._has_image(row, images)] for split, found in lists.items()
@@ -87,6 +88,7 @@ class _Reader:
         if self.task == "detection":
             splits, names = self._boxed(rows, images, names)
         else:
+            # Masks hold numbers only: without names they are those of the challenge.
             splits, names = self._masked(rows, images), names or CLASSES
         kept: dict[SplitName, tuple[Sample, ...]] = {"train": ()}
         kept |= {split: found for split, found in splits.items() if found}
@@ -114,11 +116,16 @@ class _Reader:
                 self.problems += wrong
                 found[split].append((images[name], objects, where))
         if names is None:
+            # Sorted: the order of files is chance, and ids must be the same when a picture is added.
             names = tuple(sorted({n for split in found.values() for _, objects, _ in split for n, _ in objects}))
         ids = {name: number for number, name in enumerate(names)}
         splits: dict[SplitName, tuple[Sample, ...]] = {}
         for split, kept in found.items():
-            splits[split] = tuple(_sample(path, objects, ids, where) for path, objects, where in kept)
+            samples = []
+            for path, objects, where in kept:
+                boxes = tuple(replace(box, class_id=ids[name]) for name, box in objects)
+                samples.append(Sample(Blob(path), classes_of(boxes), boxes, source=where))
+            splits[split] = tuple(samples)
         return splits, names
 
     def _masked(
@@ -141,8 +148,10 @@ class _Reader:
         folder = self.root / "ImageSets" / self._kind
         files: dict[SplitName, Path] = {}
         for path in entries(folder):
+            # By the whole name: cat_train.txt beside train.txt lists the pictures of one class.
             if path.suffix == ".txt" and path.stem in SPLITS:
                 files.setdefault(SPLITS[path.stem], path)
+        # Only then: trainval is both lists together, and validation pictures must not be trained on.
         if "train" not in files and (folder / "trainval.txt").is_file():
             files["train"] = folder / "trainval.txt"
         if not files:
@@ -158,6 +167,7 @@ class _Reader:
         self.problems += problems
         rows = []
         for number, text in lines:
+            # Lists of one class (`cat_train.txt`) have 1 or -1 after the name; those of all pictures the name alone.
             name, place_ = text.split()[0], f"{where}:{number}"
             if name in seen:
                 self._problem(place_, f"lists {shown(name)} again, first in {seen[name]}", "remove one line")
@@ -181,14 +191,10 @@ class _Reader:
         self.problems.append(Problem(where, what, hint))
 
 
-def _sample(path: Path, objects: Sequence[tuple[str, Box]], ids: Mapping[str, int], where: str) -> Sample:
-    boxes = tuple(replace(box, class_id=ids[name]) for name, box in objects)
-    return Sample(Blob(path), classes_of(boxes), boxes, source=where)
-
-
 def _write_sample(sample: Sample, dataset: Dataset, root: Path, taken: set[str]) -> str:
     """Place the files of a sample; return its name."""
     wanted = Path(file_name(sample))
+    # No blanks: a line of a list ends at the first.
     stem = distinct_name("_".join(wanted.stem.split()), taken)
     place(sample.image, root / "JPEGImages" / f"{stem}{wanted.suffix}")
     if dataset.task == "detection":

@@ -33,7 +33,9 @@ from clary.vision.formats._yaml_names import names_in
 
 __all__ = ["FORMAT", "Yolo"]
 
-_HEAD = 1 << 13  # bytes of a picture in which its size stands nearly always
+# Bytes of a picture in which its size stands nearly always: boxes are fractions of it, and whole pictures are not read
+# for that.
+_HEAD = 1 << 13
 _LINE = "a line is class id, centre x, centre y, width, height, as fractions 0..1"
 _NUMBER = re.compile(r"[-+]?[0-9]*\.?[0-9]*(?:[eE][-+]?[0-9]+)?")
 
@@ -65,6 +67,7 @@ class Yolo(Format):
         return replace(dataset, problems=(*problems, *class_problems(dataset, where)))
 
     def _write(self, dataset: Dataset, root: Path) -> None:
+        # Relative to data.yaml, so that the folder can be moved; val, not validation, is Ultralytics's word.
         lines = ["path: .\n"]
         for split, samples in dataset.splits.items():
             lines.append(f"{'val' if split == 'validation' else split}: images/{split}\n")
@@ -83,6 +86,7 @@ class Yolo(Format):
 
 def _samples(root: Path, images: Path, labels: Path, count: int | None) -> tuple[tuple[Sample, ...], list[Problem]]:
     pairs = pair(root, images, labels, ".txt")
+    # Labelling tools put classes.txt among the labels.
     problems = [p for p in pairs.problems if "classes.txt" not in p.what]
     samples = []
     for image, text in pairs.found:
@@ -94,6 +98,7 @@ def _samples(root: Path, images: Path, labels: Path, count: int | None) -> tuple
             continue
         boxes = tuple(_boxes(text, relative(text, root), size, count, problems))
         samples.append(Sample(Blob(image), classes_of(boxes), boxes, source=relative(text, root)))
+    # No file is no box: Ultralytics counts such pictures as background and learns from them.
     samples += [Sample(Blob(image), source=relative(image, root)) for image in pairs.single]
     return tuple(samples), problems
 
@@ -118,6 +123,7 @@ def _box(text: str, size: tuple[int, int], count: int | None) -> Box | str:
         return f"has {shown(odd)}, which is not a number"
     if fault := class_fault(class_id, count):
         return fault
+    # Five fields are a box, seven and more a polygon of segmentation; six and eight, half a corner, are neither.
     if len(numbers) == 4:
         x, y, width, height = numbers
         if width < 0 or height < 0:
@@ -137,6 +143,7 @@ def _lines(sample: Sample) -> Iterator[str]:
     for box in sample.boxes:
         x, y = (box.xmin + box.xmax) / 2 / width, (box.ymin + box.ymax) / 2 / height
         w, h = (box.xmax - box.xmin) / width, (box.ymax - box.ymin) / height
+        # Nine digits: less than a hundred-thousandth of a pixel is lost, in a picture of 10,000.
         yield f"{box.class_id} {x:.9g} {y:.9g} {w:.9g} {h:.9g}\n"
 
 
