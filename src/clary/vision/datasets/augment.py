@@ -15,11 +15,14 @@ __all__ = ["AUGMENTATIONS", "augment"]
 
 AUGMENTATIONS = ("crop", "crop_color", "crop_color_transform", "resized_crop")
 
+# SageMaker's ranges for ``crop_color_transform`` (guide, image classification).
 MAX_ROTATION = 10  # degrees
 MAX_SHEAR = 0.1
 MAX_ASPECT = 0.25
-MAX_COLOUR = (36, 50, 50)  # hue on 0..180, lightness and saturation on 0..255: OpenCV's HLS
+# Of hue on 0..180, lightness and saturation on 0..255, OpenCV's HLS: SageMaker's ranges for ``crop_color``.
+MAX_COLOUR = (36, 50, 50)
 MAX_LIGHT = 0.2  # share of brightness and of contrast
+# What MXNet pads with in detection; of borders after a rotation SageMaker's guide says nothing.
 FILL = (127, 127, 127)
 
 
@@ -28,6 +31,7 @@ def augment(pixels: np.ndarray, kind: str | None, height: int, width: int, rando
     if kind is None:
         return imaging.fit(pixels, imaging.Preprocess(height, width))
     if kind == "resized_crop":
+        # After the crop: the light is of what the network sees, and a crop has fewer pixels than the picture.
         pixels = random_light(random_resized_crop(pixels, height, width, random), random)
     else:
         if kind == "crop_color_transform":
@@ -58,6 +62,7 @@ def random_resized_crop(
 ) -> np.ndarray:
     """A crop of random area (share of the picture) and aspect, resized to the input (Szegedy 2014)."""
     rows, columns = pixels.shape[:2]
+    # Ten tries, as torchvision's RandomResizedCrop: of a very wide picture few crops of that aspect and area fit.
     for _ in range(10):
         size = rows * columns * random.uniform(*area)
         ratio = np.exp(random.uniform(np.log(aspect[0]), np.log(aspect[1])))
@@ -71,6 +76,7 @@ def random_resized_crop(
 def random_light(pixels: np.ndarray, random: np.random.Generator) -> np.ndarray:
     """Brightness and contrast (about the picture's mean), each by a factor in 0.8..1.2."""
     brightness, contrast = random.uniform(1 - MAX_LIGHT, 1 + MAX_LIGHT, size=2)
+    # One table for both: (v - mean) * contrast + mean, times brightness, is a line in v.
     offset = float(pixels.mean()) * brightness * (1 - contrast)
     table = np.clip(np.arange(256) * (brightness * contrast) + offset, 0, 255).astype(np.uint8)
     return cv2.LUT(np.ascontiguousarray(pixels), table)
@@ -86,6 +92,7 @@ def random_affine(pixels: np.ndarray, random: np.random.Generator) -> np.ndarray
     matrix = np.array([[cos, -sin + shear * cos], [sin, cos + shear * sin]]) * np.array([[stretch_x], [1 / stretch_x]])
     rows, columns = pixels.shape[:2]
     centre = np.array([(columns - 1) / 2, (rows - 1) / 2])
+    # About the centre, which stays in place; the corner is OpenCV's origin.
     shift = centre - matrix @ centre
     return cv2.warpAffine(
         pixels, np.column_stack([matrix, shift]), (columns, rows), flags=cv2.INTER_LINEAR, borderValue=FILL
@@ -97,6 +104,7 @@ def random_colour(pixels: np.ndarray, random: np.random.Generator) -> np.ndarray
     hls = cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2HLS)
     offsets = [_biased(limit, random) for limit in MAX_COLOUR]
     for channel, (offset, top) in enumerate(zip(offsets, (180, 255, 255), strict=True)):
+        # A table of 256 with bounds in it: adding to uint8 would wrap round, and OpenCV's hue ends at 180.
         hls[..., channel] = cv2.LUT(hls[..., channel], np.clip(np.arange(256) + offset, 0, top).astype(np.uint8))
     return cv2.cvtColor(hls, cv2.COLOR_HLS2RGB)
 

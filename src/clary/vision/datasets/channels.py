@@ -65,9 +65,11 @@ def _reader(channels: Mapping[str, Channel], task: TaskName) -> Format:
     for channel in channels.values():
         if kind_of(channel) and not any(kind_of(channel) in format.content_types for format in readers):
             raise not_read(channel, {kind for format in readers for kind in format.content_types})
+    # No content type is no contradiction: many programs leave it out.
     kinds = {kind_of(channel) for channel in channels.values()} - {""}
     found = [f for f in readers if f.content_types and kinds <= set(f.content_types) and f.takes(channels)]
     if found:
+        # Of two that take the content type the one that takes the mode as well: records in Pipe mode, or a manifest.
         modes = {channel.input_mode for channel in channels.values()}
         return next((format for format in found if modes <= set(format.input_modes)), found[0])
     types = ", ".join(f"{c.name} {_described(c)}" for c in channels.values())
@@ -98,6 +100,8 @@ def _check_use(dataset: Dataset, num_classes: int | None, multi_label: bool) -> 
     first = next((str(problem) for problem in dataset.problems if problem.severity == "error"), "")
     if not samples:
         raise DataError("The train channel holds no usable picture", hint=first)
+    # Before the number of classes: with the wrong kind of label that number is wrong, too, and the message would
+    # mislead.
     if dataset.multi_label != multi_label and task.labels_alternate:
         found = "several labels a picture" if dataset.multi_label else "one label a picture"
         raise CustomerError(f"The data has {found}", hint=f"set multi_label to {int(dataset.multi_label)}")

@@ -22,8 +22,11 @@ from clary.wording import plural
 __all__ = ["CheckResult", "check", "examine"]
 
 FEW = 5  # a class with fewer pictures to train on is worth a note
-SMALL = 32  # pixels of the shorter side; below, a network sees next to nothing
-BATCH = 64  # pictures handed to the threads at a time, so that a large set does not queue up in memory
+# Pixels of the shorter side: the deepest map of most networks is 1/32, so one cell is left to tell classes apart by.
+SMALL = 32
+# Handed to the threads at a time: map() takes all its input at once, and results of a large set would queue up in
+# memory.
+BATCH = 64
 
 Progress = Callable[[int], object]
 
@@ -81,9 +84,11 @@ def examine(dataset: Dataset, *, decode: bool = True, progress: Progress | None 
             if progress:
                 progress(1)
     usable = _without(dataset, bad)
+    # After decoding: two damaged files of equal bytes are damaged, not the same picture.
     for problem, unusable in duplicates(usable, lambda sample: where_of(sample, dataset.root)):
         problems.append(problem)
         bad.update(id(sample) for sample in unusable)
+    # Of the whole set, not of what is usable: what is wrong with the pictures has been said.
     problems += _balance(dataset)
     usable = replace(_without(dataset, bad), problems=tuple(problems))
     return CheckResult(usable, tuple(problems), _summed(usable, pixels))
@@ -118,6 +123,7 @@ def _look(sample: Sample, dataset: Dataset) -> Look:
     try:
         data = sample.image.read()
         info = imaging.inspect(data)
+        # Strictly, where training uses what is there of a truncated JPEG: here it is to be found.
         imaging.decode(data)
     except OSError as error:
         return Look([Problem(where, f"cannot be read ({error.strerror})", "copy it again or mend its permissions")])

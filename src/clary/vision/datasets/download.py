@@ -20,6 +20,7 @@ from clary.vision.datasets.transfer import PAUSES, Progress, TransferError, down
 
 __all__ = ["ADDRESSES", "ARCHIVES", "fetch_oxford_pets"]
 
+# The second is the one torchvision asks.
 ADDRESSES = ("https://thor.robots.ox.ac.uk/datasets/pets/", "https://www.robots.ox.ac.uk/~vgg/data/pets/data/")
 CHECKSUMS = "SHA256SUMS"  # beside the archives; lines as sha256sum writes them
 
@@ -133,6 +134,7 @@ def _fetch(
     note: Callable[[str], object],
     pauses: Sequence[float],
 ) -> None:
+    # Beside the directory: what is unpacked is renamed into place, and that is one step within a file system only.
     waiting = directory.parent / f".{directory.name}.download"  # where a broken download waits for the next run
     try:
         waiting.mkdir(parents=True, exist_ok=True)
@@ -142,6 +144,7 @@ def _fetch(
         _collect(waiting, source, progress, note, pauses)
         _unpack_once(waiting, directory, progress)
     finally:
+        # A part that waits for the next run keeps the folder.
         if not any(waiting.iterdir()):
             waiting.rmdir()
     if keep_archives:
@@ -159,7 +162,8 @@ def _collect(
 ) -> None:
     """Have both archives in ``waiting``, their checksums right; one that is wrong is removed."""
     addresses = ADDRESSES if source is None else (source if source.endswith("/") else source + "/",)
-    known = {} if source is None else _sums_at(addresses[0])
+    sums = None if source is None else read_small(addresses[0] + CHECKSUMS)
+    known = _parse_sums(sums, addresses[0] + CHECKSUMS) if sums else {}
     for archive in ARCHIVES:
         target = waiting / archive.name
         if not target.exists():
@@ -167,6 +171,7 @@ def _collect(
         try:
             _verify(target, archive, known, note, official=source is None)
         except DataError:
+            # Else the next run would find the wrong file, and fail again without asking the server.
             target.unlink()
             raise
 
@@ -189,17 +194,13 @@ def _download_from_any(
         try:
             download(address + archive.name, target, progress, pauses=pauses)
         except TransferError as error:
+            # Not to the next address once a part is here: that part belongs to this one.
             if address != addresses[-1] and not error.resumable:
                 continue
             names = " and ".join(one.name for one in ARCHIVES)
             hint = f"{error.hint}; or fetch {names} by hand and give their folder with --from"
             raise TransferError(error.what, where=error.where, hint=hint, status=error.status) from error
         return
-
-
-def _sums_at(address: str) -> dict[str, str]:
-    data = read_small(address + CHECKSUMS)
-    return _parse_sums(data, address + CHECKSUMS) if data else {}
 
 
 # Verifying and unpacking
@@ -229,6 +230,7 @@ def _verify(
 ) -> None:
     """Raises DataError where ``path`` has not the checksum it ought to have; notes where none is known."""
     expected = known.get(archive.name)
+    # A sum that the source names itself goes before the official one: a mirror may have packed the files anew.
     if expected:
         found = _digest(path, "sha256")
         if found != expected:
@@ -261,6 +263,7 @@ def _unpack(folder: Path, directory: Path, progress: Progress | None) -> None:
             count = _Count(f"unpacking {archive.name}", progress)
             tarsafe.extract(folder / archive.name, target, archive.limits, allow=archive.allows, progress=count)
             count.end()
+        # The official archives hold them, left by the system they were packed on.
         for extra in target.glob("._*"):
             extra.unlink()
         if not _is_set(target):

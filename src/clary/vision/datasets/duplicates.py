@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
+from operator import attrgetter
 
 from clary.vision.base.types import Blob, Dataset, Problem, Sample, SplitName
 
 __all__ = ["duplicates"]
 
-MIDDLE = 4096  # bytes compared before whole files are read
+# Bytes compared before whole files are read: of the middle, since pictures of one camera begin alike.
+MIDDLE = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,7 @@ def duplicates(dataset: Dataset, where: Callable[[Sample], str]) -> list[tuple[P
     """
     records = [_Record(split, sample, where(sample)) for split, found in dataset.splits.items() for sample in found]
     groups = [records]
-    for key in (_size, _middle, _digest):
+    for key in (attrgetter("size"), _middle, _digest):
         groups = [finer for group in groups for finer in _apart(group, key)]
     return [_verdict(group, dataset) for group in groups]
 
@@ -37,6 +39,7 @@ def duplicates(dataset: Dataset, where: Callable[[Sample], str]) -> list[tuple[P
 def _verdict(group: list[_Record], dataset: Dataset) -> tuple[Problem, list[Sample]]:
     first, *others = group
     labels = {record.sample.classes for record in group}
+    # The worse first: a group with two labels is not mentioned for its splits as well.
     if len(labels) > 1:
         named = ", ".join(f"{record.where} ({_label(record.sample, dataset)})" for record in others)
         what = f"is {_label(first.sample, dataset)} here, the same picture has another label at {named}"
@@ -64,10 +67,6 @@ def _apart(group: Iterable[_Record], key: Callable[[Blob], Hashable]) -> list[li
     return [records for records in found.values() if len(records) > 1]
 
 
-def _size(blob: Blob) -> int:
-    return blob.size
-
-
 def _middle(blob: Blob) -> tuple[int, bytes]:
     size = blob.size
     if blob.rest:
@@ -78,4 +77,5 @@ def _middle(blob: Blob) -> tuple[int, bytes]:
 
 
 def _digest(blob: Blob) -> bytes:
+    # Against chance, not against forgers.
     return hashlib.sha1(blob.read(), usedforsecurity=False).digest()

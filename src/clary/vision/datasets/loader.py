@@ -22,7 +22,8 @@ __all__ = ["Batch", "ImageCache", "Loader", "TargetCache", "random_of"]
 # (pixels, target, random) to network input and the target that goes with it: boxes and masks change with the picture.
 Transform = Callable[[np.ndarray, Any, np.random.Generator], tuple[np.ndarray, Any]]
 
-PREFETCH = 3  # batches made ahead of the one in use
+# Batches made ahead of the one in use; chosen. One of large photographs is caught up, and the price is their memory.
+PREFETCH = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ class Batch:
 
 def random_of(*keys: int) -> np.random.Generator:
     """A generator that depends on the keys alone, the same on every platform."""
+    # PCG64 by name: default_rng's choice may change with NumPy (NEP 19).
     return np.random.Generator(np.random.PCG64(list(keys)))
 
 
@@ -67,6 +69,8 @@ class ImageCache:
         # Outside the lock, so that threads decode at once; that two may decode the same picture costs once only.
         pixels = self._decode(self._samples[index])
         with self._lock:
+            # Kept until the room is full, none thrown out: with a new order each epoch what was used longest ago is as
+            # likely to be next as any.
             if self._kept[index] is None and pixels.nbytes <= self._room:
                 self._room -= pixels.nbytes
                 self._kept[index] = pixels
@@ -139,18 +143,24 @@ class Loader:
     def __len__(self) -> int:
         """Batches in an epoch."""
         whole, rest = divmod(self.samples, self.batch_size)
+        # The last incomplete batch is left out in training, as the original counts: floor(N / B) steps, which its
+        # schedules go by. A validation counts each picture once.
         return whole if self._shuffle else whole + (rest > 0)
 
     def epoch(self, epoch: int = 0, first: int = 0) -> Iterator[Batch]:
         """The batches of ``epoch`` from number ``first`` on."""
         order = self.order(epoch)
         numbers = iter(range(first, len(self)))
+        # Threads, not processes: decoding and resizing leave Python's lock, and the cache is one (docs/benchmarks.md,
+        # Training speed).
         with ThreadPoolExecutor(self._workers, "loader") as threads:
             pending: deque[Future[Batch]] = deque()
             try:
                 for number in numbers:
-                    pending.append(threads.submit(self._batch, epoch, self._indices(order, number)))
-                    if len(pending) > PREFETCH:  # results in order of submission: threads must not change an epoch
+                    indices = order[number * self.batch_size : (number + 1) * self.batch_size]
+                    pending.append(threads.submit(self._batch, epoch, indices))
+                    # In order of submission: which thread is done first must not change an epoch.
+                    if len(pending) > PREFETCH:
                         yield pending.popleft().result()
                 while pending:
                     yield pending.popleft().result()
@@ -162,9 +172,6 @@ class Loader:
         """Sample indices in the order of ``epoch``."""
         indices = np.arange(self.samples)
         return random_of(self._seed, epoch).permutation(indices) if self._shuffle else indices
-
-    def _indices(self, order: np.ndarray, number: int) -> np.ndarray:
-        return order[number * self.batch_size : (number + 1) * self.batch_size]
 
     def _batch(self, epoch: int, indices: np.ndarray) -> Batch:
         transformed = [

@@ -30,9 +30,13 @@ __all__ = ["PAUSES", "Progress", "TransferError", "download", "read_small"]
 
 Progress: TypeAlias = Callable[[str, int, int | None], object]  # what is done, bytes so far, bytes in all if known
 
-PAUSES = (1.0, 4.0, 10.0)  # seconds before each new try in a row that brought nothing
-_TIMEOUT = 20.0  # seconds without a byte
+# Seconds before each new try in a row that brought nothing; chosen.
+PAUSES = (1.0, 4.0, 10.0)
+# Seconds without a byte: a dead connection says nothing, and TCP by itself waits for many minutes.
+_TIMEOUT = 20.0
 _CHUNK = 1 << 18
+# Too early, too many, or the server's own trouble (RFC 9110, 15; RFC 6585, RFC 8470); the rest would answer the same
+# again.
 _WORTH_A_RETRY = (408, 425, 429, 500, 502, 503, 504)
 
 
@@ -77,6 +81,7 @@ class _Part:
         """Take up what an earlier run left, if it came from the same address; else it is removed."""
         try:
             found: Any = json.loads(self.memory.read_text())
+            # From another address it is another file; larger than it should be, it is none of ours.
             if found["url"] == self.url and self.size <= int(found["total"]):
                 self.validator, self.total = str(found["validator"]), int(found["total"])
                 return
@@ -102,6 +107,7 @@ def download(url: str, target: Path, progress: Progress | None = None, *, pauses
             _fetch_rest(part, progress, target.name)
             break
         except _TryAgain as reason:
+            # A try that brought bytes counts as none: a bad line gets through a large file in many pieces.
             tries = tries + 1 if part.size <= furthest else 1
             furthest = max(furthest, part.size)
             if tries > len(pauses):
@@ -127,6 +133,7 @@ def read_small(url: str, limit: int = 1 << 16) -> bytes | None:
         raise TransferError(str(reason), where=url, hint="run it again") from None
 
 
+# identity: of a compressed answer neither length nor ranges are those of the file.
 _HEADERS = {"User-Agent": "clary", "Accept-Encoding": "identity"}
 
 
@@ -135,12 +142,15 @@ def _fetch_rest(part: _Part, progress: Progress | None, name: str) -> None:
     have = part.size
     headers = dict(_HEADERS)
     if have and part.validator:
+        # Never Range alone: a file that was replaced meanwhile would be joined from two.
         headers |= {"Range": f"bytes={have}-", "If-Range": part.validator}
     with _open_rest(part, headers) as answer:
         start = _start(part, answer, have)
         if start == 0:
             part.validator = _validator(answer)
-            part.total = _length(answer)
+            length = answer.headers.get("Content-Length", "")
+            part.total = int(length) if length.isdecimal() else None
+            # Before the first byte: killed after it, the next run must know of what these bytes are a part.
             part.remember()
         _check_space(part, start)
         _append(part, start, answer, progress, name)
@@ -169,11 +179,13 @@ def _append(part: _Part, start: int, answer: Any, progress: Progress | None, nam
             if progress:
                 progress(name, done, part.total)
         file.flush()
+        # The part is renamed to its final name next: whole by its name, it must be whole on the disk.
         os.fsync(file.fileno())
 
 
 def _start(part: _Part, answer: Any, have: int) -> int:
     """Where the bytes of an answer begin: at ``have``, or at 0 when the server sends the whole file."""
+    # 200: the server knows no ranges, or the file is another by now (RFC 9110, 13.1.5).
     if answer.status != HTTPStatus.PARTIAL_CONTENT:
         return 0
     span, _, total = str(answer.headers.get("Content-Range", "")).removeprefix("bytes ").partition("/")
@@ -194,6 +206,7 @@ def _open(url: str, headers: dict[str, str]) -> Any:
         raise _refused(url, f"the server answers {error.code} {error.reason}", error.code) from None
     except urllib.error.URLError as error:
         reason = error.reason
+        # A wrong name, a closed port, a certificate: the next try would fail in the same way.
         if isinstance(reason, (socket.gaierror, ConnectionRefusedError, ssl.SSLCertVerificationError, str)):
             raise _refused(url, f"cannot be reached ({_said(reason)})") from None
         raise _TryAgain(f"the connection broke ({_said(reason)})") from None
@@ -220,18 +233,15 @@ def _read(answer: Any, size: int = _CHUNK) -> bytes:
         raise _TryAgain(f"the connection broke ({_said(error)})") from None
 
 
-def _length(answer: Any) -> int | None:
-    length = answer.headers.get("Content-Length", "")
-    return int(length) if length.isdecimal() else None
-
-
 def _validator(answer: Any) -> str:
     """What If-Range may name: a strong ETag, else the date. Without one the file cannot be resumed safely."""
     tag = str(answer.headers.get("ETag", ""))
+    # A weak tag, W/"...", says alike and not equal, and If-Range must not name it (RFC 9110, 13.1.5).
     return tag if tag.startswith('"') else str(answer.headers.get("Last-Modified", ""))
 
 
 def _check_space(part: _Part, start: int) -> None:
+    # Before the first byte, not after the last gigabyte that fits.
     free = shutil.disk_usage(part.path.parent).free
     if part.total is not None and part.total - start > free:
         need = f"needs {part.total - start:,} bytes, {free:,} are free"
