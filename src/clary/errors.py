@@ -46,7 +46,7 @@ __all__ = [
 
 
 class ClaryError(Exception):
-    """Root of the tree. ``what`` is the fault, ``where`` names file, line or option, ``mend`` is the way out."""
+    """Root of the tree. ``what`` is the fault, ``where`` names file, line or option, ``hint`` is the way out."""
 
     exit_code = 1
 
@@ -54,15 +54,13 @@ class ClaryError(Exception):
         self.what = what
         self.where = str(where)
         self.hint = hint
-        super().__init__(self._line())
-
-    def _line(self) -> str:
-        text = f"{self.where}: {self.what}" if self.where else self.what
-        return one_line(f"{text}; {self.hint}" if self.hint else text)
+        text = f"{self.where}: {what}" if self.where else what
+        super().__init__(one_line(f"{text}; {hint}" if hint else text))
 
 
 def one_line(text: str) -> str:
     """``text`` as it can be printed: what is no printable character (from a file name, say) is escaped."""
+    # A line end in a file's name would be a second line of a log that programs read line by line.
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
@@ -97,7 +95,7 @@ class WeightsError(CustomerError):
 
 
 class MissingPackageError(CustomerError):
-    """An optional package is not installed. ``mend`` names the extra that brings it."""
+    """An optional package is not installed. ``hint`` names the extra that brings it."""
 
 
 class RequestError(CustomerError):
@@ -141,4 +139,5 @@ class DivergedError(AlgorithmError):
 class InterruptedRun(ClaryError):
     """The run was asked to stop, did so at a step, and saved a checkpoint to go on from."""
 
+    # 128 + SIGINT, as shells have it.
     exit_code = 130

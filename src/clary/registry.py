@@ -53,10 +53,12 @@ class Registry(Generic[T]):
         return iter(self._found().values())
 
     def _found(self) -> dict[str, T]:
+        # At first use: a family imports all its members, and those their libraries.
         if self._members is None:
             members: dict[str, T] = {}
             for member in self._scan():
                 name = str(getattr(member, "name"))  # noqa: B009 - T promises a name by convention of the family
+                # An error, not the last one wins: which of two distributions comes last is chance.
                 if name in members:
                     raise UsageError(f"two members of {self.family} are called `{name}`", hint="rename one of them")
                 members[name] = member
@@ -74,6 +76,7 @@ class Registry(Generic[T]):
             member = getattr(importlib.import_module(path), self._attribute, None)
             if member is not None:
                 yield member
+        # Own members first, so that of two with one name the error names what was added.
         for point in entry_points(group=f"clary.{self.family}"):
             yield point.load()
 

@@ -55,7 +55,7 @@ def draw_pets(
     seed: int = 0,
     progress: Callable[[], object] | None = None,
 ) -> Path:
-    """Draw ``pictures`` pictures of cats and dogs, the breeds taking turns, into ``root``; return ``root``.
+    """Draw ``images`` pictures of cats and dogs, the breeds taking turns, into ``root``; return ``root``.
 
     60 % of each breed are in ``trainval``, 40 % in ``test``. ``size`` is (width, height) in pixels, 32 to 4096; by
     default sizes vary around 350 pixels. ``progress`` is called once for each picture. Picture ``i`` depends on

@@ -52,6 +52,7 @@ class Fields:
     def integer(self, key: str, *, low: int | None = None, high: int | None = None) -> int:
         """A whole number from ``low`` to ``high``."""
         value = self._value.get(key, _MISSING)
+        # JSON's true is an int in Python.
         if not isinstance(value, int) or isinstance(value, bool):
             raise self._not(key, value, "a whole number")
         if (low is not None and value < low) or (high is not None and value > high):
@@ -130,16 +131,19 @@ class Fields:
 
 
 def _can_be_encoded(text: str) -> bool:
+    # JSON may hold half of a surrogate pair; written to a log or an answer as UTF-8 it raises.
     return not any(0xD800 <= ord(letter) <= 0xDFFF for letter in text)
 
 
 def _is_finite(value: Any) -> bool:
     if isinstance(value, int) and not isinstance(value, bool):
-        return abs(value) < 1 << 1023  # what a float can hold
+        # What a float can hold: JSON has whole numbers of any length, and float() of a longer one raises.
+        return abs(value) < 1 << 1023
     return isinstance(value, float) and math.isfinite(value)
 
 
 def _shown(value: Any) -> str:
     """A value on one short line."""
+    # ascii: a stranger's text goes into one printable line.
     text = ascii(value) if not isinstance(value, dict) else "an object"
     return text if len(text) <= 60 else text[:57] + "..."

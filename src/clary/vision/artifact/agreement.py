@@ -36,6 +36,7 @@ class Difference:
         beyond = [
             f"{name} {self.measures[name]:.2g} above {bound}"
             for name, bound in bounds.items()
+            # Not >: NaN compares as false, and would pass.
             if not self.measures[name] <= bound
         ]
         return ", ".join(beyond)

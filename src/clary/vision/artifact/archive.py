@@ -24,8 +24,10 @@ __all__ = ["ARCHIVE", "LIMITS", "Artifact", "entry", "open_model", "pack", "unpa
 ARCHIVE = "model.tar.gz"
 
 LIMITS = tarsafe.Limits(members=10_000, file_bytes=8 << 30, total_bytes=16 << 30)
-_RATIO = 100  # unpacked bytes for each packed one; weights reach 1.1, weights that are all zero up to 1000
-_RATIO_FROM = 256 << 20  # unpacked bytes from which the ratio counts: less cannot hurt
+# Unpacked bytes for each packed one; weights reach 1.1, weights that are all zero up to 1000.
+_RATIO = 100
+# Unpacked bytes from which the ratio counts: less cannot hurt.
+_RATIO_FROM = 256 << 20
 
 
 class Artifact:
@@ -34,6 +36,7 @@ class Artifact:
     def __init__(self, folder: Path, manifest: Manifest, *, temporary: bool = False) -> None:
         self.folder = folder
         self.manifest = manifest
+        # finalize, not __del__: it also runs when the interpreter ends, and never twice.
         self._remove = weakref.finalize(self, shutil.rmtree, folder, True) if temporary else None
 
     def close(self) -> None:
@@ -61,6 +64,8 @@ def unpack(archive: Path | str, folder: Path | str, limits: tarsafe.Limits = LIM
     try:
         size = archive.stat().st_size
         folder.parent.mkdir(parents=True, exist_ok=True)
+        # Beside it, then renamed: a folder that is there is whole, and the rename is one step within a file system
+        # only.
         temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
         try:
             # One that unpacks to a hundred times its size is a bomb.
@@ -118,6 +123,7 @@ def _verified(folder: Path, shown: Path) -> Manifest:
 
 def _verify(folder: Path, name: str, expected: FileEntry, shown: Path) -> None:
     parts = PurePosixPath(name).parts
+    # The manifest is a stranger's as well: a name in it must not make us read, or tell of, other files.
     if not parts or ".." in parts or name.startswith("/") or not name.isprintable():
         raise ArtifactError(f"names a file outside itself: {name!a}", where=shown, hint="export the model again")
     path = folder / name

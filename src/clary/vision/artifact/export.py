@@ -86,6 +86,7 @@ def write_model(
     checks = {engine.name: _checked(engine, folder, manifest, trials, expected) for engine in engines}
     files = {name: entry(folder / name) for name in (GRAPH, WEIGHTS)}
     manifest = replace(manifest, engines=checks, files=files)
+    # Last: a folder that has a manifest is whole, wherever a run was killed.
     write_text(folder / MANIFEST, manifest.to_json())
     return manifest
 
@@ -128,6 +129,7 @@ def _trials(example: np.ndarray, manifest: Manifest) -> list[np.ndarray]:
     sizes that divide by the stride on the third."""
     trials = [example, example[:1]]
     if manifest.input.how.any_size:
+        # Odd, so that no stride divides it.
         height, width = (max(33, side * 3 // 4 | 1) for side in example.shape[1:3])
         trials.append(example[:1, :height, :width])
     return [np.ascontiguousarray(images) for images in trials]
@@ -146,6 +148,7 @@ def _checked(
     trials: Sequence[np.ndarray],
     expected: Sequence[tuple[np.ndarray, ...]],
 ) -> EngineCheck:
+    # bf16 first, where the engine takes it for faster; in fp32 outputs must agree, or the graph is wrong.
     for precision in ("auto", "fp32"):
         engine = opener(folder, manifest, precision=precision)
         found = difference(manifest.task, expected, [engine(images) for images in trials])

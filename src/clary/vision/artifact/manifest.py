@@ -36,6 +36,7 @@ __all__ = ["FORMAT_VERSION", "EngineCheck", "FileEntry", "Input", "Manifest", "O
 
 FORMAT_VERSION = 2
 NAME = "manifest.json"
+# Of a manifest, which is read before any checksum can be compared; 100,000 labels of 30 letters are 3 MB.
 MAX_BYTES = 16 << 20
 MAX_SIDE = 16_384  # pixels of network input
 
@@ -112,6 +113,7 @@ class Manifest:
     @property
     def format_version(self) -> int:
         """The oldest format that says all of it."""
+        # Not simply the newest: an older Clary goes on serving what it can.
         return FORMAT_VERSION if self.input.how.any_size else TASKS.get(self.task).manifest_version
 
     def to_json(self) -> str:
@@ -175,6 +177,7 @@ class Manifest:
 
 def _parse(text: str | bytes, where: object) -> dict[str, Any]:
     try:
+        # Python reads NaN, Infinity and 1e999, which no other reader of JSON takes.
         value = json.loads(text, parse_constant=_finite, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise ArtifactError(f"is not JSON ({error})", where=where, hint="export the model again") from error
@@ -195,6 +198,7 @@ def _finite(text: str) -> float:
 
 def _check_version(fields: Fields, where: object) -> None:
     version = fields.integer("format_version", low=1)
+    # Newer ones only: what an older one does not say has a default.
     if version > FORMAT_VERSION:
         writer = _release(fields)
         raise ArtifactError(

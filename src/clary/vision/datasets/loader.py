@@ -112,7 +112,7 @@ class TargetCache(Sequence[np.ndarray], ABC):
 class Loader:
     """Batches of one split, made by threads ahead of their use.
 
-    ``targets[i]`` belongs to picture i; ``view`` makes network input and a target of fixed shape of the two. With
+    ``targets[i]`` belongs to picture i; ``transform`` makes network input and a target of fixed shape of the two. With
     ``shuffle`` the order changes every epoch and the last incomplete batch is left out; without, every sample comes
     exactly once.
     """

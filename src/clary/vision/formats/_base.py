@@ -27,7 +27,7 @@ class Format(ABC):
     - ``sniff`` looks at names only and never raises; a folder of another format is refused.
     - ``read`` never raises for a bad record: what it had to leave out stands in ``Dataset.problems``, as file and
       line relative to the root. Pictures are not opened; a Sample holds the place of its bytes. Only a layout whose
-      boxes are fractions looks at the headers of pictures (``opens_pictures``).
+      boxes are fractions looks at the headers of pictures (``opens_images``).
     - ``write`` leaves its input as it is, and what it writes reads back equal.
     """
 

@@ -37,6 +37,7 @@ def _builder(task: str) -> Callable[[Mapping[str, Any]], nn.Module]:
     if task in _BUILDERS:
         module, _, function = _BUILDERS[task].partition(":")
         found: Callable[[Mapping[str, Any]], nn.Module]
+        # Imported when asked for: a classifier is served without torchvision's detection and segmentation heads.
         found = getattr(import_module(f"clary.vision.models.{module}"), function)
         return found
     others = entry_points(group="clary.networks")

@@ -88,11 +88,14 @@ class Anchors:
         ``background``. Without boxes every anchor is ignored: such a picture gives no loss.
         """
         if not len(boxes):
+            # As the original: a picture without annotations gives no signal (guide).
             return np.full(len(self), IGNORED)
         shared = iou(boxes.astype(np.float32), self._corners)
         nearest, most = shared.argmax(axis=0), shared.max(axis=0)
         found = np.where(most < background, BACKGROUND, IGNORED)
+        # Above, not from it on, as MXNet's MultiBoxTarget.
         found = np.where(most > overlap, nearest, found)
+        # Last, over what was found above: each object must have an anchor, even one that overlaps none by half.
         for box, anchor in _best_pairs(shared):
             found[anchor] = box
         return found
@@ -104,6 +107,7 @@ class Anchors:
         """
         if len(objects) > slots:
             raise ValueError(f"{len(objects)} objects do not fit into {slots} slots")
+        # One row of fixed length: batches are stacked, and pictures have any number of objects.
         target = np.full(5 * slots + len(self), -1, np.float32)
         target[: objects.size] = objects.ravel()
         target[5 * slots :] = self.assign(objects[:, 1:], overlap, background)
@@ -148,14 +152,18 @@ def fit_sizes(
         raise UsageError("there are no boxes to fit anchors to", hint="give pictures with boxes")
     random = np.random.Generator(np.random.PCG64(seed))
     low, high = np.log(scales)
+    # Both sides by one factor: sizes are to be spread, aspects are the data's own.
     points = np.concatenate([np.log(sizes) + random.uniform(low, high, (len(sizes), 1)) for _ in range(copies)])
     points = np.minimum(points, 0.0)  # no wider than the picture
     # Quantiles of the area, not random points: no size is left without a centre to start from.
     by_area = points[points.sum(axis=1).argsort(kind="stable")]
     centres = by_area[((np.arange(count) + 0.5) * len(by_area) / count).astype(int)]
+    # A bound only: it ends where nothing moves.
     for _ in range(100):
         nearest = ((points[:, None] - centres[None]) ** 2).sum(axis=2).argmin(axis=1)
-        moved = np.stack([_mean(points[nearest == place], centre) for place, centre in enumerate(centres)])
+        members = [points[nearest == place] for place in range(count)]
+        # A centre that no point is nearest to stays where it is.
+        moved = np.stack([m.mean(axis=0) if len(m) else c for m, c in zip(members, centres, strict=True)])
         if np.array_equal(moved, centres):
             break
         centres = moved
@@ -175,6 +183,8 @@ def _best_pairs(shared: np.ndarray) -> list[tuple[int, int]]:
     waiting = {box: (int(shared[box].argmax()), float(shared[box].max())) for box in range(len(shared))}
     taken: list[int] = []
     while waiting:
+        # The best pair of all, again and again, as MXNet does it; only boxes are looked through, each with its best
+        # anchor at hand, where all pairs would be n x 8,732 a round.
         box = max(waiting, key=lambda one: waiting[one][1])
         anchor, most = waiting.pop(box)
         if most <= 0:
@@ -187,11 +197,6 @@ def _best_pairs(shared: np.ndarray) -> list[tuple[int, int]]:
         pairs.append((box, anchor))
         taken.append(anchor)
     return pairs
-
-
-def _mean(points: np.ndarray, otherwise: np.ndarray) -> np.ndarray:
-    mean: np.ndarray = points.mean(axis=0) if len(points) else otherwise
-    return mean
 
 
 def _level(told: Mapping[str, Any]) -> Level:

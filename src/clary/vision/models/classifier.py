@@ -45,6 +45,7 @@ class Classifier(nn.Module):
 
     def train(self, mode: bool = True) -> Classifier:
         super().train(mode)
+        # After super(): train() sets every module, and the loop calls it before each step.
         for module in self._frozen:
             module.eval()
         return self
@@ -69,6 +70,7 @@ class Scores(nn.Module):
         self.multi_label = multi_label
 
     def forward(self, images: Tensor) -> Tensor:
+        # Probabilities in fp32, whatever the network calculates in: in bf16 those near 1 are all 1.
         logits = self.classifier(images).float()
         return logits.sigmoid() if self.multi_label else logits.softmax(dim=1)
 
@@ -95,6 +97,7 @@ def build(network: Mapping[str, Any]) -> Scores:
     """The network of a description, with random weights, on CPU. Raises UsageError for an unknown architecture."""
     backbone = _backbone(str(network["architecture"]), int(network["num_classes"]))
     classifier = Classifier(backbone, tuple(network["mean"]), tuple(network["std"]))
+    # bf16 with channels last is most of training's speed on processors (docs/benchmarks.md).
     return Scores(classifier.to(memory_format=torch.channels_last), bool(network["multi_label"]))
 
 
@@ -105,6 +108,7 @@ def _backbone(architecture: str, classes: int) -> nn.Module:
             return ResNetSmall(int(name), classes)
         if kind == "timm" and timm.is_model(name):
             network: nn.Module = timm.create_model(name, pretrained=False, num_classes=classes)
+            # Now, so that a network that cannot be trained for other classes is refused before anything is read.
             find_head(network)
             return network
     except (ValueError, RuntimeError) as error:  # a depth that is none, a tag of weights that timm does not know

@@ -28,7 +28,8 @@ from clary.vision.models.vgg import VGGMaps
 __all__ = ["FPN", "SSD", "VGG", "BoxScores", "Detector", "build_detector", "decoded", "describe_detector", "grids_of"]
 
 VGG = "vgg16"
-LARGE = 448  # pixels from which VGG-16 has a seventh map
+# Pixels from which VGG-16 has a seventh map, as in MXNet's SSD example.
+LARGE = 448
 
 SSD: Mapping[str, Any] = {"kind": "ssd"}
 FPN: Mapping[str, Any] = {"kind": "fpn", "strides": [8, 16, 32], "width": 96, "depth": 1}
@@ -61,6 +62,7 @@ class SSDNeck(nn.Module):
         self.channels = (*channels, *(wide for _, wide, _, _ in extras))
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
+                # MXNet's initialisation of new layers.
                 nn.init.xavier_uniform_(module.weight)
                 nn.init.zeros_(module.bias)  # type: ignore[arg-type]  # it has one
 
@@ -86,6 +88,7 @@ class FPNNeck(nn.Module):
         for down in self.down:
             found.append(down(found[-1]))
         for place in range(len(found) - 2, -1, -1):
+            # From the coarsest down, so that each map has taken up all above it when it is added.
             found[place] = found[place] + F.interpolate(found[place + 1], size=found[place].shape[2:], mode="nearest")
         return [smooth(one) for smooth, one in zip(self.smooth, found, strict=True)]
 
@@ -150,6 +153,7 @@ class Detector(nn.Module):
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         maps, heads = self.head["neck"](self.features(images)), list(self.head["predict"])  # type: ignore[call-overload]
         if len(heads) == 1:
+            # One head for all maps: the same module, hence shared weights.
             heads *= len(maps)
         found = [head(one) for head, one in zip(heads, maps, strict=True)]
         logits, offsets = zip(*found, strict=True)
@@ -166,10 +170,12 @@ class BoxScores(nn.Module):
         super().__init__()
         self.detector = detector
         self.levels = anchors
+        # Not in the state dict: the description has them, and one that contradicts the weights cannot be made.
         self.register_buffer("anchors", torch.from_numpy(anchors.centred), persistent=False)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         logits, offsets = self.detector(images)
+        # In fp32: bf16's eight bits put a corner up to two pixels beside its place in a picture of 500.
         return decoded(offsets.float(), self.anchors), logits.float().softmax(dim=2)[..., 1:]
 
 
@@ -211,6 +217,7 @@ def build_detector(network: Mapping[str, Any]) -> BoxScores:
     architecture, neck, shape = str(network["architecture"]), network["neck"], tuple(network["image_shape"])
     anchors = Anchors.from_description(network["anchors"])
     grids = grids_of(architecture, shape, neck)
+    # A manifest from elsewhere: anchors of another size of pictures would put every box beside its object.
     if [level.grid for level in anchors.levels] != grids:
         raise UsageError(f"the anchors are for other maps than {grids}", hint="take the anchors of this image_shape")
     classes, counts = int(network["num_classes"]), [len(level.sizes) for level in anchors.levels]
@@ -272,4 +279,5 @@ def _normed(channels: int, width: int, side: int, *, stride: int = 1, relu: bool
 
 def _by_anchor(outputs: Tensor, numbers: int) -> Tensor:
     """(N, anchors * numbers, rows, columns) to (N, rows * columns * anchors, numbers)."""
+    # Cell by cell, then by anchor within it: the order of Level.boxes, which MXNet's is, too.
     return outputs.permute(0, 2, 3, 1).reshape(outputs.shape[0], -1, numbers)

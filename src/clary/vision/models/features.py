@@ -63,10 +63,12 @@ class FeatureMaps(nn.Module):
 def _body(architecture: str, strides: Sequence[int], output_stride: int) -> tuple[nn.Module, list[int]]:
     if not timm.is_model(architecture):
         raise UsageError(f"no network is called `{architecture}`", hint="`timm.list_models()` shows the names")
+    # Left out at 32: not every network of timm takes the word.
     dilated = {} if output_stride == 32 else {"output_stride": output_stride}
     try:
         body = timm.create_model(architecture, pretrained=False, num_classes=0, **dilated)
         indices = _last_of_each(body, strides, dilated)
+        # What comes after the last map would be trained by nothing and exported for nothing.
         body.prune_intermediate_layers(indices, prune_norm=True)
     except (AttributeError, AssertionError, TypeError, RuntimeError) as error:
         raise UsageError(
@@ -79,6 +81,8 @@ def _body(architecture: str, strides: Sequence[int], output_stride: int) -> tupl
 def _last_of_each(body: nn.Module, strides: Sequence[int], dilated: dict[str, int]) -> list[int]:
     """Indices of the deepest map of every stride, as if nothing were dilated."""
     described: Any = body.feature_info
+    # Of a dilated network timm tells the strides it has become, the last three of which are alike; asked for is the
+    # stage.
     native = [2 ** (place + 1) for place in range(len(described))]
     told = [int(info["reduction"]) for info in described]
     reductions = native if dilated else told

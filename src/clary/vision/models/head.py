@@ -20,6 +20,7 @@ def find_head(backbone: nn.Module) -> nn.Linear:
 
 def head_names(backbone: nn.Module) -> set[str]:
     """The last layer's parameters by their names in ``backbone``; none where it was left out."""
+    # timm puts an Identity where a network was made without classes, as detectors and segmenters make it.
     if isinstance(backbone.get_classifier(), nn.Identity):  # type: ignore[operator]  # every timm network has it
         return set()
     own = {id(parameter) for parameter in find_head(backbone).parameters()}

@@ -32,4 +32,5 @@ class InputNormalization(nn.Module):
         self.register_buffer("offset", offset.view(1, 3, 1, 1), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
+        # permute alone changes strides, not memory: NHWC pixels are channels last already.
         return images.permute(0, 3, 1, 2).float() * self.scale + self.offset

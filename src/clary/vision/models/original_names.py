@@ -51,6 +51,7 @@ def original_names(detector: Detector) -> dict[str, str]:
     for name, _ in detector.named_parameters():
         layer, _, kind = name.rpartition(".")
         found = _layer(layer, vgg)
+        # MXNet's names of a normalisation's scale and offset; patterns of users end in them.
         kind = {"weight": "gamma", "bias": "beta"}[kind] if layer in norms else kind
         names[name] = f"{found}_{kind}" if found else dict([SCALE]).get(name, name)
     return names
@@ -65,6 +66,7 @@ def freeze_matching(detector: Detector, pattern: str) -> list[str]:
     expression, frozen = re.compile(pattern), []
     parameters: dict[str, nn.Parameter] = dict(detector.named_parameters())
     for name, original in original_names(detector).items():
+        # match, from the beginning, as the guide says: "conv1" freezes conv1_1 and conv1_2.
         if pattern and expression.match(original):
             parameters[name].requires_grad_(False)
             frozen.append(original)
@@ -85,6 +87,7 @@ def _layer(name: str, vgg: bool) -> str:
 
 def _vgg_layer(place: int) -> str:
     for block, (begin, count) in enumerate(VGG_BLOCKS):
+        # Two places each: a convolution and its ReLU.
         if begin <= place < begin + 2 * count:
             return f"conv{block + 1}_{(place - begin) // 2 + 1}"
     return ""

@@ -23,7 +23,10 @@ class ResNetSmall(nn.Module):
         if depth < 8 or (depth - 2) % 6:
             raise ValueError(f"depth is {depth}, expected 6n + 2: 20, 32, 44, 56 or 110")
         self.stem = nn.Sequential(
-            nn.Conv2d(3, CHANNELS[0], 3, padding=1, bias=False), nn.BatchNorm2d(CHANNELS[0]), nn.ReLU(inplace=True)
+            # No stride and no pool: of 28 pixels a usual stem would leave seven.
+            nn.Conv2d(3, CHANNELS[0], 3, padding=1, bias=False),
+            nn.BatchNorm2d(CHANNELS[0]),
+            nn.ReLU(inplace=True),
         )
         units = (depth - 2) // 6
         inputs = (CHANNELS[0], *CHANNELS[:-1])
@@ -46,13 +49,10 @@ class ResNetSmall(nn.Module):
 
 def _stage(inputs: int, outputs: int, units: int) -> nn.Sequential:
     stride = outputs // inputs
+    shortcut = None
+    if inputs != outputs:
+        shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
     return nn.Sequential(
-        BasicBlock(inputs, outputs, stride=stride, downsample=_projection(inputs, outputs, stride)),
+        BasicBlock(inputs, outputs, stride=stride, downsample=shortcut),
         *(BasicBlock(outputs, outputs) for _ in range(units - 1)),
     )
-
-
-def _projection(inputs: int, outputs: int, stride: int) -> nn.Sequential | None:
-    if inputs == outputs:
-        return None
-    return nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))

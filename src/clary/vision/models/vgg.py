@@ -19,7 +19,9 @@ MEAN, STD = (123 / 255, 117 / 255, 104 / 255), (1 / 255, 1 / 255, 1 / 255)
 FIRST_MAP = 23  # layers up to relu4_3
 LAST_POOL = 30
 STAGES = 5  # conv1 to conv5; fc6 and fc7 are one more
-SCALE = 20.0  # what the first map is scaled to at the start
+# What the first map is scaled to at the start: its values are larger than those of other maps (Liu 2015, ParseNet; Liu
+# 2016, 3.1).
+SCALE = 20.0
 
 
 class VGGMaps(nn.Module):
@@ -35,9 +37,11 @@ class VGGMaps(nn.Module):
         super().__init__()
         self.normalize = InputNormalization(mean, std)
         layers = list(make_layers(cfgs["D"]))[:LAST_POOL]
+        # Rounded up, as Caffe's: 75 pixels become 38, the number of cells SSD's anchors are laid out for.
         layers[16] = nn.MaxPool2d(2, 2, ceil_mode=True)  # the third pool: 75 pixels become 38
         self.features = nn.Sequential(*layers)
         self.scale = nn.Parameter(torch.full((512,), SCALE))
+        # Stride 1, so that relu7 stays at stride 16; the dilation of fc6 gives back the field of view (Liu 2016, 3.1).
         self.pool5 = nn.MaxPool2d(3, 1, padding=1)
         self.fc6 = nn.Conv2d(512, 1024, 3, padding=6, dilation=6)
         self.fc7 = nn.Conv2d(1024, 1024, 1)
@@ -46,6 +50,7 @@ class VGGMaps(nn.Module):
         first: Tensor = self.features[:FIRST_MAP](self.normalize(images))
         last: Tensor = self.pool5(self.features[FIRST_MAP:](first))
         last = self.fc7(self.fc6(last).relu()).relu()
+        # In fp32: squares of 512 channels added up in bf16 keep two digits.
         lengths = torch.linalg.vector_norm(first.float(), dim=1, keepdim=True).clamp(min=1e-10)
         return [first / lengths * self.scale.view(1, -1, 1, 1), last]
 
@@ -88,6 +93,8 @@ def _thinned(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         if f"{six}.weight" in state:
             first, second = state[f"{six}.weight"].reshape(4096, 512, 7, 7), state[f"{seven}.weight"]
             return {
+                # Every fourth filter, and of 7x7 places every third: a dilation of 6 puts them about where they were,
+                # the map being twice as fine.
                 "fc6.weight": first[::4, :, ::3, ::3].clone(),
                 "fc6.bias": state[f"{six}.bias"][::4].clone(),
                 "fc7.weight": second.reshape(4096, 4096, 1, 1)[::4, ::4].clone(),

@@ -114,6 +114,7 @@ class Pretrained:
                 where=self.origin,
                 hint="add the weights of exactly this architecture with `clary weights add NAME FILE`",
             )
+        # Zero, not random: at first all classes are as likely, and no gradient of chance reaches the body.
         backbone.load_state_dict({n: own[n].zero_() if n in head else self.state[n] for n in own})
 
 
@@ -147,6 +148,7 @@ def sources() -> list[Source]:
 def load(architecture: str) -> Pretrained:
     """Weights for a timm architecture. Raises WeightsError naming every way to get them."""
     for source in sources():
+        # Before timm is asked: what lies here needs no network, and the user's own file goes first.
         if source.architecture == architecture:
             return source.read()
     if not timm.is_model(architecture):
@@ -166,6 +168,7 @@ def add(architecture: str, file: Path) -> Path:
         )
     fitted = _fit(_read_tensors(file), architecture, str(file))
     target = folder() / f"{architecture}.safetensors"
+    # As safetensors, whatever came: it is read without a pickle ever after.
     write_bytes(target, save({name: tensor.contiguous() for name, tensor in fitted.items()}))
     return target
 
@@ -193,6 +196,8 @@ def _read_tensors(file: Path) -> State:
             return load_file(file)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of pickle protocols; what cannot be read is an error anyway
+            # weights_only: a pickle of a stranger runs what it likes, and files of weights are passed around like
+            # pictures.
             loaded = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:  # torch's own text advises to load it all the same
         raise WeightsError("holds more than tensors", where=file, hint="give a .safetensors file") from error
@@ -201,6 +206,7 @@ def _read_tensors(file: Path) -> State:
         raise WeightsError(
             f"cannot be read as weights ({reason or type(error).__name__})", where=file, hint="give a .safetensors file"
         ) from error
+    # Training scripts save the weights under this key, beside the optimizer's state.
     state = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else {}
     state = state if isinstance(state, dict) else {}
     tensors = {str(name): value for name, value in state.items() if isinstance(value, Tensor)}
@@ -212,6 +218,7 @@ def _read_tensors(file: Path) -> State:
 
 
 def _from_folder(path: Path) -> Pretrained:
+    # The file holds tensors only; what they were trained with timm knows by the name.
     config = timm.get_pretrained_cfg(path.stem)
     mean, std = (config.mean, config.std) if config else (IMAGENET_MEAN, IMAGENET_STD)
     return Pretrained(_read_tensors(path), tuple(mean), tuple(std), str(path))
@@ -237,6 +244,7 @@ def _from_hub(architecture: str) -> Pretrained:
     config = timm.get_pretrained_cfg(architecture)
     if config is None or not (config.hf_hub_id or config.url):
         raise _not_to_be_had(architecture, "nobody has published any")
+    # Looked for here: the hub's client would ask for a newer version first, and wait for it.
     cached = try_to_load_from_cache(config.hf_hub_id, "model.safetensors") if config.hf_hub_id else None
     if isinstance(cached, str):
         return Pretrained(_read_tensors(Path(cached)), tuple(config.mean), tuple(config.std), f"hub {config.hf_hub_id}")
@@ -253,6 +261,7 @@ def _hub_answers() -> bool:
     """Asked first: left to itself, the hub's client retries for most of a minute on a machine without network."""
     if HF_HUB_OFFLINE:
         return False
+    # Behind a proxy a direct connection fails where the hub's client would get through.
     if any(os.environ.get(name) for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY")):
         return True
     try:

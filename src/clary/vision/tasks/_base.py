@@ -112,5 +112,6 @@ def where_of(sample: Sample, root: Path) -> str:
 
 def place_of(blob: Blob, root: Path) -> str:
     """The file from the root, and the offset of what lies within one."""
+    # With forward slashes on any system, so that a problem reads the same.
     name = blob.path.relative_to(root).as_posix() if blob.path.is_relative_to(root) else str(blob.path)
     return name if blob.length is None else f"{name}@{blob.offset}"

@@ -16,9 +16,11 @@ if TYPE_CHECKING:
 
 __all__ = ["HINT_BOX", "TASK", "Detection", "outside"]
 
-LABEL_WIDTH = 350  # numbers of a detection label that a training job takes by default
+# SageMaker's default of ``label_width``, numbers of a detection label that a job takes: 69 boxes.
+LABEL_WIDTH = 350
 HINT_BOX = "mend the box; pixels are those of the upright picture"
-SLACK = 1.0  # pixels a box may stick out of its picture: tools count from 1, or round
+# Pixels a box may stick out of its picture: tools count from 1, or round.
+SLACK = 1.0
 
 
 class Detection(Task):
@@ -61,7 +63,8 @@ class Detection(Task):
             key=lambda sample: label_width(sample.boxes),
             default=None,
         )
-        if fullest and (needed := label_width(fullest.boxes)) > LABEL_WIDTH:  # a training job would refuse it
+        # A training job would refuse it.
+        if fullest and (needed := label_width(fullest.boxes)) > LABEL_WIDTH:
             what = f"has {len(fullest.boxes)} boxes, more than any other picture"
             hint = f"a training job needs label_width {needed} or more, the default is {LABEL_WIDTH}"
             yield Problem(where_of(fullest, dataset.root), what, hint, "note")
@@ -80,6 +83,7 @@ def outside(box: Box, info: ImageInfo, class_names: Sequence[str] = ()) -> str:
         return f"has {name} that is inverted or has no area, {corners}"
     if _fits(box, info.upright):
         return ""
+    # A usual cause: tools that show pictures without their EXIF orientation.
     turned = (
         "; it fits the picture as stored, not as shown"
         if info.rotated and _fits(box, (info.width, info.height))

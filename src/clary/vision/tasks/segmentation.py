@@ -54,6 +54,7 @@ class Segmentation(Task):
             return Look([Problem(where, error.what, error.hint)])
         if what := of_another_size(ids, info):
             return Look([Problem(where, what, HINT_SIZE)])
+        # One pass for all questions: which values are strange, which are ignored, how many of each class.
         counts = np.bincount(ids.ravel(), minlength=256)
         known = len(dataset.class_names)
         if strange := [value for value in range(known, IGNORED) if counts[value]]:

@@ -67,6 +67,7 @@ class Checkpoints:
     def save(self, progress: Progress, network: nn.Module, optimizer: Optimizer) -> None:
         """Replace the checkpoint. Raises UsageError when the disk is full; the old one then stays."""
         tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
+        # In the same file: one rename changes weights, best weights and numbers together (docs/decisions/0002).
         tensors |= {f"best.{name}": value for name, value in progress.best.items()}
         for index, state in optimizer.state_dict()["state"].items():
             # as_tensor: an optimizer may keep plain numbers (a count of steps) beside tensors.
@@ -89,6 +90,7 @@ class Checkpoints:
         """Put the saved state into network and optimizer. Returns None, and does nothing, when there is none."""
         for torn in self.path.parent.glob(f".{self.path.name}.*"):  # a process was killed while it wrote
             torn.unlink(missing_ok=True)
+        # First the numbers, whose fingerprint is compared, before gigabytes of tensors are read.
         progress = self.peek()
         if progress is None:
             return None
@@ -101,6 +103,7 @@ class Checkpoints:
         for name, value in _under("optimizer.", tensors).items():
             index, _, key = name.partition(".")
             state.setdefault(int(index), {})[key] = value
+        # Its own groups stay: rates and decays are those of this run's settings, which the fingerprint has compared.
         optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
         _lay_out_as_parameters(optimizer)
         return progress

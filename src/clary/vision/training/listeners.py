@@ -11,6 +11,7 @@ from clary.vision.base.events import Hook, Mode, Phase, PhaseName
 
 __all__ = ["Listeners", "Teller"]
 
+# One for all: a step has four phases, and as a rule nobody listens.
 SILENCE = nullcontext()
 
 
@@ -36,6 +37,7 @@ class Teller:
         """Tell everybody, the last one first, even when one of them raises."""
         with ExitStack() as stack:
             for method in self._methods:
+                # An exit stack: each is called though an earlier one raised, and the last one opened is closed first.
                 stack.callback(_told, method)
 
 
@@ -78,5 +80,6 @@ def _told(method: Callable[..., None], *event: Any) -> None:
         method(*event)
     except Exception as error:
         hook = type(getattr(method, "__self__", method)).__qualname__
+        # A note, not an error of ours: the traceback must stay the hook's, whose author reads it.
         error.add_note(f"the hook {hook} failed in {getattr(method, '__name__', 'a call')}")
         raise

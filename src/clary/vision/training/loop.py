@@ -62,6 +62,7 @@ def fit(run: Training) -> Progress:
     try:
         return _fit(run, hear)
     finally:
+        # Whatever ended the run: hooks took hold of the network, and files are open.
         hear.on_close.last()
 
 
@@ -74,6 +75,7 @@ def _fit(run: Training, hear: Listeners) -> Progress:
     hear.on_start(_run_start(run, progress))
     while progress.epoch < run.epochs and not _should_stop(run, progress):
         _train_epoch(run, hear, progress, started)
+    # Of a run without validation these are the last epoch's.
     if progress.best:
         run.network.load_state_dict(progress.best)
     reason: Literal["completed", "early_stopping"] = "early_stopping" if _should_stop(run, progress) else "completed"
@@ -128,6 +130,7 @@ def _batches(run: Training, hear: Listeners, progress: Progress, mode: Mode) -> 
     assert loader is not None
     first = progress.step if mode == "train" else 0
     epoch, before = progress.epoch, progress.global_step
+    # A resumed epoch goes on at its step: the order is the same, so those before are simply not made.
     batches = loader.epoch(epoch, first) if mode == "train" else loader.epoch()
     for step in range(first, len(loader)):
         done = before + step - first if mode == "train" else before

@@ -7,11 +7,9 @@ original keeps the rate inside the velocity; ``rescale_momentum`` gives the same
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import nn
 from torch.optim import SGD, Adadelta, Adagrad, Adam, AdamW, Optimizer, RMSprop
 
@@ -63,8 +61,10 @@ def make_optimizer(network: nn.Module, rule: UpdateRule, head: nn.Module) -> Opt
         case "rmsprop":
             return RMSprop(groups, lr=rate, alpha=rule.gamma, eps=rule.eps, foreach=True)
         case "adagrad":
+            # MXNet's AdaGrad has 1e-7, PyTorch 1e-10.
             return Adagrad(groups, lr=rate, eps=1e-7, foreach=True)
         case "adadelta":
+            # MXNet's AdaDelta takes no rate: 1.0 is none, and ``set_rate`` must not set one.
             return Adadelta([{**group, "fixed": True} for group in groups], lr=1.0, rho=0.9, eps=1e-5, foreach=True)
         case name:  # without momentum nag is sgd
             nesterov = name == "nag" and rule.momentum > 0
@@ -96,13 +96,14 @@ def _groups(network: nn.Module, head: nn.Module, rule: UpdateRule) -> list[dict[
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:
+            # PyTorch calls a normalisation's scale weight as well, which is MXNet's gamma: so both decay.
             groups.setdefault((id(parameter) in in_head, name.endswith("weight")), []).append(parameter)
     decay = rule.weight_decay if rule.optimizer in rule.decayed else 0.0
     return [
-        _group(members, decay if decays or rule.decays_biases else 0.0, rule.head_rate_factor if is_head else 1.0)
+        {
+            "params": members,
+            "weight_decay": decay if decays or rule.decays_biases else 0.0,
+            "factor": rule.head_rate_factor if is_head else 1.0,
+        }
         for (is_head, decays), members in groups.items()
     ]
-
-
-def _group(parameters: Iterable[torch.nn.Parameter], decay: float, factor: float) -> dict[str, Any]:
-    return {"params": list(parameters), "weight_decay": decay, "factor": factor}

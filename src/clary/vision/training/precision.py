@@ -23,8 +23,10 @@ from clary.vision.training.precision_cache import PrecisionCache
 
 __all__ = ["autocast", "choose", "has_bf16", "keep_large_blocks", "pick_device", "trial_size"]
 
+# The least of two: other work on the machine only adds.
 TRIAL_STEPS = 2
-TRIAL_IMAGES = 4  # on a CPU the ratio of both is that of a whole batch (measured: ResNet-18 2.2 to 2.7, Lite0 1.0)
+# On a CPU the ratio of both is that of a whole batch (measured: ResNet-18 2.2 to 2.7, Lite0 1.0).
+TRIAL_IMAGES = 4
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # glibc, malloc.h
 DEFAULT_THRESHOLD = 32 << 20  # bytes; what glibc's own adjustment stops at
 
@@ -67,7 +69,7 @@ def choose(
 ) -> str:
     """ "fp32" or "bf16". With ``wanted`` "auto" both are tried on copies of the network and the faster one is taken.
 
-    ``step(network, precision)`` runs forward and backward once. What ``trials`` knows is not tried again.
+    ``step(network, precision)`` runs forward and backward once. What ``cache`` knows is not tried again.
     """
     if wanted != "auto":
         return wanted
@@ -91,6 +93,7 @@ def keep_large_blocks() -> Iterator[None]:
         yield
         return
     libc = ctypes.CDLL(None)
+    # Both: above the first blocks are mapped and unmapped one by one, above the second the heap's end is given back.
     libc.mallopt(M_MMAP_THRESHOLD, 2**31 - 1)  # an int in C
     libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
     try:
@@ -98,6 +101,7 @@ def keep_large_blocks() -> Iterator[None]:
     finally:
         libc.mallopt(M_MMAP_THRESHOLD, DEFAULT_THRESHOLD)
         libc.mallopt(M_TRIM_THRESHOLD, 2 * DEFAULT_THRESHOLD)
+        # What follows training, an export or a notebook, gets the memory back.
         libc.malloc_trim(0)
 
 
@@ -120,6 +124,7 @@ class _DepthwiseInFp32(TorchFunctionMode):
             return func(*args, **kwargs)
         groups = args[6] if len(args) > 6 else kwargs.get("groups", 1)
         if groups > 1 and (args[0].requires_grad or args[1].requires_grad):
+            # Only where gradients are asked for: frozen depthwise layers, and all of a validation, stay in bf16.
             with torch.autocast(args[0].device.type, enabled=False):
                 return func(args[0].float(), *args[1:], **kwargs)
         return func(*args, **kwargs)

@@ -41,7 +41,9 @@ class PrecisionCache:
     def of(cls, network: nn.Module, shape: Sequence[int]) -> PrecisionCache:
         """``shape`` is a picture's. Number of threads and version of torch count as parts of the machine."""
         named = os.environ.get("CLARY_PRECISION_CACHE")
+        # What is frozen counts: it has no backward pass, which is what bf16 is slow at in depthwise convolutions.
         weights = [(name, list(weight.shape), weight.requires_grad) for name, weight in network.named_parameters()]
+        # A home may be shared by several machines, of which one has bf16.
         machine = [platform.node(), platform.processor(), torch.get_num_threads(), torch.__version__]
         text = json.dumps([str(type(network)), weights, list(shape), machine])
         return cls(Path(named) if named else None, hashlib.sha256(text.encode()).hexdigest()[:32])
@@ -62,8 +64,11 @@ class PrecisionCache:
         """
         least = {name: min(value, self._seconds().get(name, value)) for name, value in seconds.items()}
         if self.path is not None:
+            # Read anew: another job may have written since. Of two at once the last one stays, and the other tries
+            # again.
             known = self._read()
             count = known.pop(self.key, {}).get("trials", 0)
+            # Popped and set: the key moves to the end, so that what is in use is not dropped first.
             known[self.key] = {**least, "trials": count + 1}
             with suppress(UsageError):
                 write_json(self.path, dict(list(known.items())[-MOST:]))

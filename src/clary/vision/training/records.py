@@ -118,6 +118,7 @@ def read_records(path: Path) -> tuple[list[Record], list[Problem]]:
     text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
     records: list[Record] = []
     problems: list[Problem] = []
+    # By \n alone, and without the last piece: a line without its end is still being written.
     for number, line in enumerate(text.split("\n")[:-1], start=1):
         if not line.strip():
             continue

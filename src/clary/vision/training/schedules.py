@@ -20,6 +20,7 @@ class Schedule:
 def factor(base: float, epochs: Sequence[int], by: float, steps_per_epoch: int) -> Schedule:
     """Multiply by ``by`` after each of ``epochs`` (1-based) is finished, in whole steps as MXNet counts them."""
     boundaries = sorted(epoch * steps_per_epoch for epoch in epochs)
+    # In steps of floor(N / B), as MXNet counts: a wrong `num_training_samples` shifts the drop there, and must here.
     return Schedule(lambda step: base * by ** sum(step >= boundary for boundary in boundaries), drops=True)
 
 
@@ -36,6 +37,7 @@ def falling_cosine(base: float, steps: int) -> Schedule:
 
 def polynomial(base: float, steps: int, power: float = 0.9) -> Schedule:
     """From ``base`` at the first step to zero at the last by (1 - step / (steps - 1)) ^ power (GluonCV's `poly`)."""
+    # steps - 1 and the bound: a job's log shows 0.000099 at update 20 of 3470 from 0.0001, which this gives.
     return Schedule(lambda step: base * (1 - min(step / max(steps - 1, 1), 1)) ** power)
 
 
@@ -45,6 +47,7 @@ def one_cycle(base: float, steps: int, rise: float = 0.25) -> Schedule:
 
     def rate(step: int) -> float:
         if step < top:
+            # A twenty-fifth, torch's div_factor for OneCycleLR.
             return base * (1 / 25 + (1 - 1 / 25) * (1 - _fall(step, top)))
         return base * _fall(step - top, steps - top)
 

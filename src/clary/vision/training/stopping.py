@@ -29,6 +29,8 @@ class EarlyStopping:
             return False
         best, since = history[0], 0
         for value in history[1:]:
+            # Multiplied, not divided: a best of 0 has no ratio. Equality is none, as the original does not store again
+            # for it.
             if value > best and value - best >= self.tolerance * abs(best):
                 best, since = value, 0
             else:
@@ -55,10 +57,12 @@ def on_signals(stop: StopRequest) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    # SIGTERM is what SageMaker sends before it kills (StopTrainingJob, spot), SIGINT a person.
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def request(number: int, frame: FrameType | None) -> None:
         stop()
+        # From the handler itself: who presses Ctrl-C twice wants out now, without a checkpoint.
         signal.signal(number, before[signal.Signals(number)])
 
     for number in before:

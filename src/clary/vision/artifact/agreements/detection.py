@@ -24,6 +24,7 @@ class Detection(Agreement):
     def measures(self, expected: Outputs, found: Outputs, gaps: Sequence[np.ndarray]) -> dict[str, float]:
         """Means over the anchors that a prediction may show: of the difference of their score, and of their corners."""
         score = expected[1].max(axis=-1)
+        # At least the best one, so that the mean is never over nothing.
         seen = score >= min(SEEN, float(score.max()))
         return {"score": float(gaps[1].max(axis=-1)[seen].mean()), "corner": float(gaps[0].max(axis=-1)[seen].mean())}
 

@@ -42,8 +42,10 @@ class ClassificationObjective(TaskObjective):
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Mean loss, float32 scalar, of logits (N, C)."""
+        # A softmax in bf16 loses what is left of the loss once the network is sure.
         outputs = outputs.float()
         if self.multi_label:
+            # Two answers for each class, yes and no: the share goes to both alike.
             smooth = targets * (1 - self._smoothing) + self._smoothing / 2
             return F.binary_cross_entropy_with_logits(outputs, smooth, pos_weight=self._positive_weights)
         return F.cross_entropy(outputs, targets, label_smoothing=self._smoothing)
@@ -88,4 +90,5 @@ class ClassificationObjective(TaskObjective):
 def positive_weights(targets: Tensor) -> Tensor:
     """(C,) negatives / positives of each class of multi-hot (N, C); 1 for a class without positives."""
     positives = targets.sum(0)
+    # The original's formula was never published; its name, pos_cls_weights, says as much.
     return torch.where(positives > 0, (len(targets) - positives) / positives.clamp(min=1), torch.ones_like(positives))

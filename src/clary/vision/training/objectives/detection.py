@@ -76,11 +76,13 @@ class DetectionObjective(TaskObjective):
         parts = self._parts(outputs, targets)
         self._latest = (targets, parts.sums)
         offsets = parts.smooth_l1 / (4 * parts.found).clamp(min=1)
+        # Each by its own count, as MXNet has it; the 4 are the offsets of a box.
         return parts.cross_entropy / parts.kept.clamp(min=1) + self._box_weight * offsets
 
     def count(self, tally: Tally, outputs: Outputs, targets: Tensor, loss: float) -> None:
         """What was summed for the loss of the same targets is counted, not computed again."""
         latest, self._latest = self._latest, None
+        # By identity: the same tensor is the same batch; to compute the parts again takes as long as the loss.
         sums = latest[1] if latest and latest[0] is targets else self._parts(outputs, targets).sums
         cross_entropy, smooth_l1, kept = sums.tolist()
         add(tally, cross_entropy=cross_entropy, smooth_l1=smooth_l1, kept=kept)
@@ -116,6 +118,7 @@ class DetectionObjective(TaskObjective):
         objects = self.objects(targets)
         image, anchor = torch.nonzero(answers >= 0, as_tuple=True)
         own = objects[image, answers[image, anchor]]
+        # 0 is the background; classes count from 1 here, as the outputs do.
         classes = torch.where(answers == IGNORED, IGNORED, 0)
         classes[image, anchor] = own[:, 0].long() + 1
         smooth = F.smooth_l1_loss(
@@ -134,7 +137,9 @@ class DetectionObjective(TaskObjective):
         if self._least:
             wanted = torch.where((classes != IGNORED).any(dim=1), wanted.clamp(min=self._least), wanted)
         wanted = torch.minimum(wanted, background.sum(dim=1))
+        # One topk for the batch, cut picture by picture below: topk takes one number for all rows.
         most = int(wanted.max())
+        # -1 is below any cross-entropy, so what is no background comes last.
         hardest = losses.masked_fill(~background, -1.0).topk(most, dim=1).indices
         chosen = torch.arange(most, device=losses.device) < wanted[:, None]
         return torch.zeros_like(background).scatter_(1, hardest, chosen)

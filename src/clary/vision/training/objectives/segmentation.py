@@ -34,6 +34,7 @@ class SegmentationObjective(TaskObjective):
     def loss(self, outputs: Logits, targets: Tensor) -> Tensor:
         """float32 scalar; 0 where no pixel has a class."""
         first, *others = outputs if isinstance(outputs, tuple) else (outputs,)
+        # cross_entropy takes int64 only; until here masks travel as one byte a pixel.
         classes = targets.long()
         return _mean(first, classes) + self._auxiliary * sum(_mean(one, classes) for one in others)
 
@@ -69,5 +70,6 @@ class _PixelAccumulator:
 
 def _mean(logits: Tensor, classes: Tensor) -> Tensor:
     """Mean over pixels that have a class; 0, with gradients of 0, where none has."""
+    # A sum and a count of our own: torch's mean over no pixel is NaN, and one such batch would end the run.
     total = F.cross_entropy(logits.float(), classes, ignore_index=IGNORED, reduction="sum")
     return total / (classes != IGNORED).sum().clamp(min=1)
