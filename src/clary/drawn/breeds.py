@@ -79,6 +79,7 @@ def _varied(coat: Coat, rng: np.random.Generator) -> Coat:
         pale=changed(coat.pale),
         mark=changed(mix(coat.mark, coat.base, faint)),
         ear=changed(mix(coat.ear, coat.base, faint)),
+        # Eyes and nose stay: they belong to the breed, not to the light.
         iris=coat.iris,
         nose=coat.nose,
         second=changed(coat.second),

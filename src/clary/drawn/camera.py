@@ -23,6 +23,7 @@ def laid_over(background: np.ndarray, canvas: Canvas, rng: np.random.Generator) 
     """
     colour, cover, animal = canvas.finished()
     fur = _cut(_fields()[0], *canvas.size, rng)
+    # Bytes have no sign: streaks around a mean are added, then the mean is taken off.
     colour = cv2.subtract(cv2.add(colour, cv2.merge([fur, fur, fur])), (_FUR, _FUR, _FUR, 0))
     share = cover.astype(np.float32) * np.float32(1 / 255)
     return cv2.blendLinear(colour, background, share, 1 - share), animal
@@ -58,6 +59,7 @@ def developed(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     if rng.random() < 0.27:
         pixels = cv2.GaussianBlur(pixels, (0, 0), float(rng.uniform(0.6, 1.8)) * height / 300)
     strength = float(rng.uniform(0, 0.11))
+    # After the lens's blur, for noise is made by the sensor behind it.
     speck = _cut(_fields()[1], height, width, rng)
     noisy: np.ndarray = cv2.addWeighted(pixels, 1.0, cv2.merge([speck, speck, speck]), strength, -128 * strength)
     return noisy
@@ -74,6 +76,7 @@ def _tone_curve(rng: np.random.Generator) -> np.ndarray:
 @cache
 def _fields() -> tuple[np.ndarray, np.ndarray]:
     """Fur (streaks around _FUR) and sensor noise (around 128), uint8 of shape (_FIELD, _FIELD), always the same."""
+    # A seed of its own: the field is made once a process, by whichever picture comes first.
     white = np.random.default_rng(20).normal(0, 1, (_FIELD, _FIELD)).astype(np.float32)
     streaks = cv2.GaussianBlur(white, (0, 0), sigmaX=0.8, sigmaY=2.4)
     fur = np.clip(_FUR + streaks / streaks.std() * 4, 0, 2 * _FUR)

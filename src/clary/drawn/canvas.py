@@ -57,12 +57,14 @@ class Canvas:
         scale = unit * _OVERSAMPLING
         flip = -scale if mirror else scale
         matrix = np.array([[flip, 0.0, x * _OVERSAMPLING], [0.0, scale, y * _OVERSAMPLING], [0.0, 0.0, 1.0]])
+        # 0 for a thing: painted over the animal it takes those pixels out of the trimap again.
         return Pen(self, matrix, 255 if animal else 0)
 
     def finished(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Colours, uint8 of shape (height, width, 3); cover and animal, uint8 of shape (height, width), 0..255."""
         size = self.size[::-1]
         colour, light, cover, animal = (
+            # INTER_AREA: each pixel is the mean of the four it is made of.
             cv2.resize(layer, size, interpolation=cv2.INTER_AREA)
             for layer in (self.colour, self.light, self.cover, self.animal)
         )
@@ -123,6 +125,7 @@ class Pen:
         corner = np.array([window[1].start, window[0].start])
         outline = [_fixed(placed - corner)]
         mask = np.zeros((window[0].stop - window[0].start, window[1].stop - window[1].start), np.uint8)
+        # Hard edges: copyTo takes any mask above 0 as whole, and what is smooth in the end comes from the smaller size.
         cv2.fillPoly(mask, outline, 255, cv2.LINE_8, _FRACTION)
         if marks:
             cv2.copyTo(self._marked(colour, marks, mask.shape, corner, soft), mask, self.canvas.colour[window])
@@ -165,6 +168,7 @@ class Pen:
     def blades(self, lines: np.ndarray, colour: Colour, width: float) -> None:
         """Thin things over all that is there, hair or grass: ``lines`` of shape (lines, points, 2)."""
         canvas, thickness = self.canvas, max(1, round(width * self.unit))
+        # All lines in one call of polylines: a fur has hundreds.
         placed = list(_fixed(self.place(lines.reshape(-1, 2))).reshape(lines.shape))
         for layer, value in (
             (canvas.colour, colour),
@@ -197,6 +201,7 @@ class Pen:
         ends = np.cumsum([len(points) for points, _ in marks])[:-1]
         for points, (_, paint) in zip(np.split(placed, ends), marks, strict=True):
             cv2.fillPoly(coat, [points], paint, cv2.LINE_8, _FRACTION)
+        # Odd, as a blur must be to stay where it is.
         width = 2 * round(soft * self.unit) + 1
         for _ in range(0 if width == 1 else 1 if width <= 7 else 2):  # twice is smoother, and seen where it is wide
             coat = cv2.blur(coat, (width, width))
@@ -229,6 +234,7 @@ def _lit(
     small = np.zeros((rows + 2 * pad, columns + 2 * pad), np.uint8)
     cv2.fillPoly(small, [_fixed(outline / _COARSE + pad)], 255, cv2.LINE_AA, _FRACTION)
     side = 2 * round(reach / _COARSE / 2) + 1
+    # Twice: two boxes make a tent, without the corners that one box shows in soft light.
     small = cv2.blur(cv2.blur(small, (side, side)), (side, side))
     left, top = (pad - round(part * reach * 0.55 / _COARSE) for part in sun)
     pushed = small[top : top + rows, left : left + columns]
@@ -245,6 +251,7 @@ def _thickness(outline: np.ndarray) -> float:
 
 def _fixed(points: np.ndarray) -> np.ndarray:
     """Pixel coordinates as OpenCV wants them: whole numbers of 1/8 pixel, the centre of pixel 0 at 0."""
+    # Half a pixel back: here pixel 0 reaches from 0 to 1, for OpenCV its centre is 0.
     fixed: np.ndarray = np.rint((points - 0.5) * (1 << _FRACTION))
     return fixed.astype(np.int32)
 
@@ -252,6 +259,7 @@ def _fixed(points: np.ndarray) -> np.ndarray:
 def _window(points: np.ndarray, shape: tuple[int, ...]) -> tuple[slice, slice] | None:
     """The rows and columns of a layer that hold ``points``; None when they lie outside."""
     (left, top), (right, bottom) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
+    # Some pixels more than the points: lines have a width, and fractions are rounded.
     left, top = max(0, int(left) - 1), max(0, int(top) - 1)
     right, bottom = min(shape[1], int(right) + 3), min(shape[0], int(bottom) + 3)
     if left >= right or top >= bottom:

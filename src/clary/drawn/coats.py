@@ -42,17 +42,18 @@ def spots(outline: np.ndarray, colour: Colour, size: float, count: int, rng: np.
     """Irregular spots over the box around ``outline``, at least about their own width apart."""
     low, high = outline.min(axis=0), outline.max(axis=0)
     found: list[tuple[float, float, float]] = []
+    # Three tries a spot: where there is no room fewer are made, and the draw always ends.
     for x, y, share in rng.random((count * 3, 3)):
         spot = (low[0] + x * (high[0] - low[0]), low[1] + y * (high[1] - low[1]), size * (0.5 + share))
         if all((spot[0] - a) ** 2 + (spot[1] - b) ** 2 > (1.5 * (spot[2] + r)) ** 2 for a, b, r in found):
             found.append(spot)
         if len(found) == count:
             break
-    return [(_spot(x, y, radius, rng), colour) for x, y, radius in found]
-
-
-def _spot(x: float, y: float, radius: float, rng: np.random.Generator) -> np.ndarray:
-    return blob(ellipse(x, y, radius, radius, 0.0, 6) + rng.normal(0, radius * 0.2, (6, 2)), 3)
+    marks: list[Mark] = []
+    for x, y, radius in found:
+        uneven = ellipse(x, y, radius, radius, 0.0, 6) + rng.normal(0, radius * 0.2, (6, 2))
+        marks.append((blob(uneven, 3), colour))
+    return marks
 
 
 def _tabby(coat: Coat, part: str, outline: np.ndarray, edges: list[np.ndarray], rng: np.random.Generator) -> Dress:

@@ -54,11 +54,13 @@ class _Stand:
 
 def draw(breed: Breed, rng: np.random.Generator, size: tuple[int, int] | None = None) -> Drawing:
     """A picture of ``size`` (width, height), or of a size as photographs have it; all else is up to ``rng``."""
+    # Each line below takes from the one generator: to move one is to change every picture of every seed.
     width, height = size or _some_size(rng)
     scene = draw_scene(height, width, rng)
     pose = POSES[int(rng.choice(len(POSES), p=[pose.share for pose in POSES]))]
     stand = _portrait(pose, scene, rng) if rng.random() < 0.25 else _whole(pose, scene, rng)
     coat = breed.coat(rng)
+    # From above, left to right: y points down, so the sine is below 0.
     sun = float(rng.uniform(-2.6, -0.5))
     canvas = Canvas(height, width, darker(coat.base, 0.6), (float(np.cos(sun)), float(np.sin(sun))))
     _draw_things(canvas, stand, scene, rng)
@@ -83,6 +85,7 @@ def _portrait(pose: Pose, scene: Scene, rng: np.random.Generator) -> _Stand:
     unit = min(height, width) * float(rng.uniform(0.2, 0.3))
     x = width * float(rng.uniform(0.36, 0.64)) + (pose.head[0] if mirror else -pose.head[0]) * unit
     y = height * float(rng.uniform(0.42, 0.6)) - pose.head[1] * unit
+    # Never above the floor: a body that runs out of the picture must not hover before the wall.
     return _Stand(x, max(y, scene.floor), unit, mirror)
 
 

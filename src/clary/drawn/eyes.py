@@ -22,7 +22,8 @@ def draw_eyes(face: Face) -> None:
         eye = face.pen.moved(*face.spot(side * apart, _HEIGHT), turn=side * slant)
         narrow = float(np.clip(1.0 - 0.3 * side * face.aside, 0.7, 1.08))
         if face.mood.lids > 0.8:
-            _closed(face, eye, size * narrow, size)
+            wide = size * narrow
+            eye.stroke(curve([(-wide, -0.02), (0, size * 0.5), (wide, -0.02)]), _rim(face), 0.06)
         else:
             _open(face, eye, size * narrow, size * (1.06 - 0.5 * face.mood.lids))
         if not face.is_cat:
@@ -31,10 +32,6 @@ def draw_eyes(face: Face) -> None:
 
 def _rim(face: Face) -> Colour:
     return mix(INK, face.coat.mark, 0.15)
-
-
-def _closed(face: Face, pen: Pen, wide: float, high: float) -> None:
-    pen.stroke(curve([(-wide, -0.02), (0, high * 0.5), (wide, -0.02)]), _rim(face), 0.06)
 
 
 def _open(face: Face, pen: Pen, wide: float, high: float) -> None:

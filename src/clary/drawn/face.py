@@ -52,6 +52,7 @@ class Face:
     def on(self, points: Points, out: float = 0.0) -> np.ndarray:
         """Points seen from in front, as they lie on the turned head; ``out`` is how far they stand out of it."""
         flat = np.asarray(points, dtype=np.float64)
+        # Clipped, since ears and whiskers lie beyond the ball, where there is no root.
         depth = np.sqrt(np.clip(1.0 - np.sum(flat**2, axis=1) * 0.8, 0.05, 1.0)) + out
         turned: np.ndarray = flat * self._straight + depth[:, None] * (self.aside, self.down)
         return turned

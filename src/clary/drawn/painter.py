@@ -35,6 +35,7 @@ class Painter:
         first, last = round(top * self.height), round(bottom * self.height)
         if last > first:
             ramp = np.linspace(0, 1, last - first)[:, None] * (np.asarray(lower) - np.asarray(upper)) + upper
+            # One column, widened: the colour is the same along a row.
             column = ramp.astype(np.uint8)[:, None, :]
             self.pixels[first:last] = cv2.resize(column, (self.width, last - first), interpolation=cv2.INTER_NEAREST)
 
@@ -70,6 +71,7 @@ class Painter:
         """What is painted meanwhile covers only by ``share``."""
         before = self.pixels.copy()
         yield
+        # The whole picture, not what was painted: shapes over one another then count once.
         self.pixels = cv2.addWeighted(before, 1 - share, self.pixels, share, 0)
 
     def _fixed(self, points: np.ndarray) -> np.ndarray:

@@ -19,6 +19,7 @@ __all__ = ["PLACES", "Place", "Scene", "draw_scene"]
 Place: TypeAlias = Callable[[Painter], float]
 
 _OUTDOORS: tuple[Place, ...] = (meadow, forest, beach, winter, street)
+# All breeds share all places, so that a background never tells the breed. Named twice, drawn twice as often.
 PLACES: tuple[Place, ...] = (*_OUTDOORS, room, room, sofa, sofa, kitchen, studio, blanket, blur)
 
 

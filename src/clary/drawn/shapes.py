@@ -68,6 +68,7 @@ def blob(points: Points, steps: int = 6) -> np.ndarray:
 def curve(points: Points, steps: int = 6) -> np.ndarray:
     """The open curve from the first of ``points`` to the last."""
     given = np.asarray(points, dtype=np.float64)
+    # Ends are continued straight: a spline needs a neighbour on either side.
     inner = _spline(np.concatenate([2 * given[:1] - given[1:2], given, 2 * given[-1:] - given[-2:-1]]), steps)
     return np.concatenate([inner, given[-1:]])
 
@@ -119,6 +120,7 @@ def outward(points: np.ndarray, *, closed: bool = False) -> np.ndarray:
     else:
         around = np.concatenate([2 * points[:1] - points[1:2], points, 2 * points[-1:] - points[-2:-1]])
     along = around[2:] - around[:-2]
+    # 1e-9: two equal points have no direction.
     unit: np.ndarray = along[:, ::-1] * (1.0, -1.0) / (np.hypot(along[:, 0], along[:, 1])[:, None] + 1e-9)
     return unit
 
@@ -131,6 +133,7 @@ def _unit_circle(steps: int) -> np.ndarray:
 
 @cache
 def _weights(steps: int) -> np.ndarray:
+    # Without its end, which is the beginning of the next segment.
     t = np.linspace(0, 1, steps, endpoint=False)
     weights: np.ndarray = np.stack([np.ones_like(t), t, t**2, t**3], axis=1) @ _SPLINE
     return weights

@@ -66,28 +66,26 @@ def draw_pets(
     a breed, a size out of range.
     """
     root = Path(root)
-    chosen = _checked_breeds(breeds)
+    if not breeds or len(set(breeds)) < len(breeds):
+        raise UsageError("breeds must be named, and each of them once", hint=f"choose from {', '.join(BREEDS)}")
+    chosen = tuple(breed_named(name) for name in breeds)
     _check_counts(images, len(chosen), size, seed)
     with atomic_folder(root) as folder:
         for part in ("images", "annotations/trimaps", "annotations/xmls"):
             (folder / part).mkdir(parents=True)
 
         def make(index: int) -> None:
+            # A generator a picture: threads may draw in any order, and a larger set holds the smaller one.
             drawing = draw(chosen[index % len(chosen)], np.random.default_rng([seed, index]), size)
             _write(folder, _name(index, chosen), drawing)
 
+        # Threads: OpenCV and the JPEG encoder leave Python's lock.
         with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as workers:
             for _ in workers.map(make, range(images)):
                 if progress:
                     progress()
         _write_lists(folder / "annotations", images, chosen)
     return root
-
-
-def _checked_breeds(names: Sequence[str]) -> tuple[Breed, ...]:
-    if not names or len(set(names)) < len(names):
-        raise UsageError("breeds must be named, and each of them once", hint=f"choose from {', '.join(BREEDS)}")
-    return tuple(breed_named(name) for name in names)
 
 
 def _check_counts(images: int, breeds: int, size: tuple[int, int] | None, seed: int) -> None:
@@ -109,7 +107,8 @@ def _write(folder: Path, name: str, drawing: Drawing) -> None:
     notes = folder / "annotations"
     jpeg = simplejpeg.encode_jpeg(drawing.pixels, quality=drawing.quality)
     (folder / "images" / f"{name}.jpg").write_bytes(jpeg)
-    (notes / "trimaps" / f"{name}.png").write_bytes(_png(_trimap(drawing.animal)))
+    trimap = cv2.imencode(".png", _trimap(drawing.animal), [cv2.IMWRITE_PNG_COMPRESSION, 3])[1]
+    (notes / "trimaps" / f"{name}.png").write_bytes(bytes(trimap))
     (notes / "xmls" / f"{name}.xml").write_text(_xml(name, drawing))
 
 
@@ -120,13 +119,10 @@ def _trimap(animal: np.ndarray) -> np.ndarray:
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
     inside = (animal > 127).astype(np.uint8)
     trimap = np.full(animal.shape, 3, np.uint8)
+    # Eroded and dilated by the same: the border lies half inside the animal and half outside, as drawn by hand.
     trimap[cv2.erode(inside, kernel) == 1] = 1
     trimap[cv2.dilate(inside, kernel) == 0] = 2
     return trimap
-
-
-def _png(trimap: np.ndarray) -> bytes:
-    return bytes(cv2.imencode(".png", trimap, [cv2.IMWRITE_PNG_COMPRESSION, 3])[1])
 
 
 def _xml(name: str, drawing: Drawing) -> str:
@@ -138,7 +134,8 @@ def _xml(name: str, drawing: Drawing) -> str:
         height=height,
         species=drawing.breed.species,
         pose=drawing.pose,
-        left=left + 1,  # VOC counts pixels from 1 and includes the last
+        # VOC counts pixels from 1 and includes the last, so right and bottom are as they are.
+        left=left + 1,
         top=top + 1,
         right=right,
         bottom=bottom,
@@ -149,7 +146,8 @@ def _write_lists(folder: Path, images: int, breeds: Sequence[Breed]) -> None:
     order = sorted(range(images), key=lambda i: (breeds[i % len(breeds)].name.casefold(), i))
     ids = _ids(breeds)
     lines = {i: f"{_name(i, breeds)} {ids[i % len(breeds)]}\n" for i in order}
-    test = {i for i in order if i // len(breeds) % 5 in (1, 3)}  # 40 %, and a picture's split never changes
+    # 40 % of each breed, by the number within it: a picture's split does not change when more are drawn.
+    test = {i for i in order if i // len(breeds) % 5 in (1, 3)}
     cats = sum(breed.species == "cat" for breed in breeds)
     header = _HEADER.format(classes=len(breeds), cats=cats, dogs=len(breeds) - cats)
     (folder / "list.txt").write_text(header + "".join(lines.values()))
@@ -159,6 +157,7 @@ def _write_lists(folder: Path, images: int, breeds: Sequence[Breed]) -> None:
 
 def _ids(breeds: Sequence[Breed]) -> list[str]:
     """CLASS-ID, SPECIES and BREED-ID of each breed: numbered by name, upper and lower case alike."""
+    # As in the official set, where Abyssinian is 1 and american_bulldog 2.
     order = sorted(breeds, key=lambda breed: breed.name.casefold())
     ids = []
     for breed in breeds:
