@@ -81,7 +81,7 @@ def test_what_is_no_region(value: Any, said: str) -> None:
 def test_the_smaller_lies_on_top() -> None:
     large, small = ((0.0, 0.0, 8.0, 0.0, 8.0, 6.0, 0.0, 6.0),), ((1.0, 1.0, 3.0, 1.0, 3.0, 3.0, 1.0, 3.0),)
     for regions in ((Region(1, large), Region(2, small)), (Region(2, small), Region(1, large))):
-        mask = DrawnMask(Path("a.json"), regions=regions, height=6, width=10, ground=0)
+        mask = DrawnMask(Path("a.json"), regions=regions, height=6, width=10, background=0)
         ids = decode_mask(mask.read())
         assert mask.size == len(mask.read())
         assert ids[0, 0] == 1

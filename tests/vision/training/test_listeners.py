@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from clary.vision.base.events import Hook, Phase
-from clary.vision.training.listeners import SILENCE, Listeners, Teller
+from clary.vision.training.listeners import SILENCE, Dispatcher, Listeners
 
 
 class Batches(Hook):
@@ -95,5 +95,5 @@ def test_all_are_closed_the_last_first_whoever_fails() -> None:
 
     heard: list[str] = []
     with pytest.raises(OSError, match="disk full"):
-        Teller([Closing("first"), Closing("second"), Closing("third")], "on_close").last()
+        Dispatcher([Closing("first"), Closing("second"), Closing("third")], "on_close").last()
     assert heard == ["third", "second", "first"]

@@ -142,6 +142,7 @@ class Manifest:
         _check_version(fields, where)
         task = TASKS.get(fields.text("task", one_of=TASKS.names()))
         labels = fields.texts("labels")
+        # Different: answers and confusion tables are looked up by name.
         if not labels or len(set(labels)) != len(labels):
             raise fields.wrong("labels", "must be different names, at least one")
         if fault := task.label_fault(labels):

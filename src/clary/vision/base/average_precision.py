@@ -17,7 +17,7 @@ from clary.vision.base.boxes import iou
 
 __all__ = ["COCO_OVERLAPS", "AveragePrecision", "Curve"]
 
-# Rounded, since 0.5 + 0.05 * 5 is no 0.75 to ``index``. pycocotools has the same ten, and recalls in steps of 0.01.
+# Rounded, since 0.5 + 0.05 * 7 is 0.8500000000000001. pycocotools has the same ten, and recalls in steps of 0.01.
 COCO_OVERLAPS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
 COCO_RECALLS = np.linspace(0, 1, 101)
 COCO_MOST = 100  # detections of a class in a picture
@@ -149,7 +149,7 @@ def _coco_hits(true: np.ndarray, found: np.ndarray, overlaps: Sequence[float]) -
         # Best score first: who comes first takes the box, so this cannot be done for all rows at once.
         for row in np.flatnonzero((shared >= overlap).any(axis=1)):
             left = np.where(free, shared[row], -1.0)
-            # Of equal overlaps the last, as pycocotools, which goes on at >=.
+            # Of equal overlaps the last, as pycocotools, which also takes a later one that is no better.
             best = len(left) - 1 - int(left[::-1].argmax())
             if left[best] >= overlap:
                 hits[row, column], free[best] = True, False

@@ -100,7 +100,7 @@ def _cannot_write(path: Path, error: OSError) -> UsageError:
 
 
 def _umask() -> int:
-    # No call only asks.
+    # There is no call that only asks.
     mask = os.umask(0)
     os.umask(mask)
     return mask

@@ -158,7 +158,7 @@ def scan(path: Path) -> tuple[list[Span], list[Fault]]:
     After damage it goes on at the next magic that begins a record. Raises OSError as ``open`` does.
     """
     with path.open("rb") as file:
-        # Nothing cannot be mapped: mmap raises ValueError.
+        # An empty file cannot be mapped: mmap raises ValueError.
         if path.stat().st_size == 0:
             return [], []
         # Mapped, so that only pages with headers are touched: 20,000 pictures are listed in half a second
@@ -198,7 +198,8 @@ def labels_of(head: bytes, length: int) -> tuple[tuple[float, ...], int, int, in
     if not flag:
         return (label,), id, id2, _IMAGE.size, False
     skip = _IMAGE.size + 4 * flag
-    # A picture without this header is such a record: ff d8 ff e0, the beginning of a JPEG, reads as 3.8 billion labels.
+    # A record of an augmented manifest has no header: ff d8 ff e0, the beginning of a JPEG, reads as 3.8 billion
+    # labels.
     if skip > length:
         what = f"says it has {flag:,} labels, more than its {length:,} bytes hold"
         raise DataError(what, hint="pack it again; a record of an augmented manifest has no image header")

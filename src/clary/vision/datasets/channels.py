@@ -65,7 +65,7 @@ def _reader(channels: Mapping[str, Channel], task: TaskName) -> Format:
     for channel in channels.values():
         if kind_of(channel) and not any(kind_of(channel) in format.content_types for format in readers):
             raise not_read(channel, {kind for format in readers for kind in format.content_types})
-    # No content type is no contradiction: many programs leave it out.
+    # No content type is no contradiction: a request may leave it out.
     kinds = {kind_of(channel) for channel in channels.values()} - {""}
     found = [f for f in readers if f.content_types and kinds <= set(f.content_types) and f.takes(channels)]
     if found:

@@ -66,7 +66,7 @@ class _Part:
     total: int | None = None
 
     @property
-    def memory(self) -> Path:
+    def state_path(self) -> Path:
         return self.path.with_name(self.path.name + ".json")
 
     @property
@@ -77,20 +77,20 @@ class _Part:
     def complete(self) -> bool:
         return self.total is not None and self.size == self.total
 
-    def recall(self) -> None:
+    def load_state(self) -> None:
         """Take up what an earlier run left, if it came from the same address; else it is removed."""
         try:
-            found: Any = json.loads(self.memory.read_text())
+            found: Any = json.loads(self.state_path.read_text())
             # From another address it is another file; larger than it should be, it is none of ours.
             if found["url"] == self.url and self.size <= int(found["total"]):
                 self.validator, self.total = str(found["validator"]), int(found["total"])
                 return
         except (OSError, ValueError, LookupError, TypeError):
-            pass  # an unreadable memory is as good as none: the file is fetched from its start
+            pass  # an unreadable state is as good as none: the file is fetched from its start
         self.path.unlink(missing_ok=True)
 
-    def remember(self) -> None:
-        write_json(self.memory, {"url": self.url, "validator": self.validator, "total": self.total})
+    def save_state(self) -> None:
+        write_json(self.state_path, {"url": self.url, "validator": self.validator, "total": self.total})
 
 
 def download(url: str, target: Path, progress: Progress | None = None, *, pauses: Sequence[float] = PAUSES) -> Path:
@@ -100,14 +100,14 @@ def download(url: str, target: Path, progress: Progress | None = None, *, pauses
     Raises TransferError (no such host, refused, not found, given up) and UsageError (disk full, no permission).
     """
     part = _Part(target.with_name(target.name + ".part"), url)
-    part.recall()
+    part.load_state()
     tries, furthest = 0, part.size
     while not part.complete:
         try:
             _fetch_rest(part, progress, target.name)
             break
         except _TryAgain as reason:
-            # A try that brought bytes counts as none: a bad line gets through a large file in many pieces.
+            # A try that brought bytes begins the count anew: a bad line gets through a large file in many pieces.
             tries = tries + 1 if part.size <= furthest else 1
             furthest = max(furthest, part.size)
             if tries > len(pauses):
@@ -116,7 +116,7 @@ def download(url: str, target: Path, progress: Progress | None = None, *, pauses
             time.sleep(pauses[tries - 1])
     with _writing(target):
         os.replace(part.path, target)
-        part.memory.unlink(missing_ok=True)
+        part.state_path.unlink(missing_ok=True)
     return target
 
 
@@ -151,7 +151,7 @@ def _fetch_rest(part: _Part, progress: Progress | None, name: str) -> None:
             length = answer.headers.get("Content-Length", "")
             part.total = int(length) if length.isdecimal() else None
             # Before the first byte: killed after it, the next run must know of what these bytes are a part.
-            part.remember()
+            part.save_state()
         _check_space(part, start)
         _append(part, start, answer, progress, name)
     if part.total is not None and part.size < part.total:

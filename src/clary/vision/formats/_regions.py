@@ -36,17 +36,17 @@ class Region:
 class DrawnMask(Blob):
     """A mask that is drawn when it is read: a PNG of class ids; ``path`` is the file that has the regions.
 
-    Pixels of no region are ``ground``. Of regions that overlap the smaller lies on top.
+    Pixels of no region are ``background``. Of regions that overlap the smaller lies on top.
     """
 
     regions: tuple[Region, ...] = ()
     height: int = 0
     width: int = 0
-    ground: int = IGNORED
+    background: int = IGNORED
 
     def read(self) -> bytes:
         """The PNG."""
-        ids = np.full((self.height, self.width), self.ground, np.uint8)
+        ids = np.full((self.height, self.width), self.background, np.uint8)
         drawn = [(region.class_id, mask_of(region.shape, self.height, self.width)) for region in self.regions]
         # COCO's annotations have no depth; what lies before another thing is smaller as a rule.
         for class_id, inside in sorted(drawn, key=lambda pair: -int(pair[1].sum())):

@@ -69,14 +69,14 @@ class Coco(Format):
             file.take_categories(names)
         # COCO's 80 categories have ids up to 90, with gaps: ids of classes are dense, in the same order.
         ordered = [names[category] for category in sorted(names)]
-        ground = next((number for number, name in enumerate(ordered) if name.lower() == BACKGROUND), None)
+        background = next((number for number, name in enumerate(ordered) if name.lower() == BACKGROUND), None)
         # Objects leave most pixels to no category, and a network must be able to say so.
-        if task == "segmentation" and ground is None and not all(map(_covers, files.values())):
-            ordered, ground = [BACKGROUND, *ordered], 0
+        if task == "segmentation" and background is None and not all(map(_covers, files.values())):
+            ordered, background = [BACKGROUND, *ordered], 0
         shift = len(ordered) - len(names)
         numbers = {category: number for number, category in enumerate(sorted(names), start=shift)}
         splits: dict[SplitName, tuple[Sample, ...]] = {"train": ()}
-        splits |= {split: found for split, file in loaded.items() if (found := file.samples(numbers, ground))}
+        splits |= {split: found for split, file in loaded.items() if (found := file.samples(numbers, background))}
         by_id = names_up_to(len(ordered), ordered)
         dataset = Dataset(root, self.name, by_id, splits, task)
         where = {split: relative(path, root) for split, path in files.items()}
@@ -132,7 +132,7 @@ class _File:
             elif names.setdefault(category, name) != name:
                 self._report("category", entry, f"is {shown(names[category])} elsewhere")
 
-    def samples(self, class_ids: Mapping[int, int], ground: int | None) -> tuple[Sample, ...]:
+    def samples(self, class_ids: Mapping[int, int], background: int | None) -> tuple[Sample, ...]:
         images: dict[int, dict[str, Any]] = {}
         for entry in self._list("images"):
             if not _is_id(entry.get("id")) or not isinstance(entry.get("file_name"), str):
@@ -148,7 +148,7 @@ class _File:
         for entry in self._list("annotations"):
             self._take(entry, images, found, class_ids)
         folder = self._folder([entry["file_name"] for entry in images.values()])
-        return tuple(self._paired(images, found, folder, ground))
+        return tuple(self._paired(images, found, folder, background))
 
     def _take(
         self,
@@ -171,18 +171,18 @@ class _File:
         found[image_id].append(one)
         return None
 
-    def _sample(self, image: Path, entry: dict[str, Any], found: Sequence[Any], ground: int | None) -> Sample:
+    def _sample(self, image: Path, entry: dict[str, Any], found: Sequence[Any], background: int | None) -> Sample:
         source = f"{self._where} image {entry['id']}"
         if self.task == "detection":
             return Sample(Blob(image), classes_of(found), tuple(found), source=source)
         width, height = _size_of(entry) or (0, 0)
         # COCO-Stuff's pixels without a region are unlabelled, which is not background.
-        behind = IGNORED if ground is None or _covers(self.path) else ground
+        behind = IGNORED if background is None or _covers(self.path) else background
         mask = DrawnMask(self.path, 0, 0, (), tuple(found), height, width, behind)
         return Sample(Blob(image), mask=mask, source=source)
 
     def _paired(
-        self, images: Mapping[int, dict[str, Any]], found: Mapping[int, list[Any]], folder: Path, ground: int | None
+        self, images: Mapping[int, dict[str, Any]], found: Mapping[int, list[Any]], folder: Path, background: int | None
     ) -> Iterator[Sample]:
         missing: list[str] = []
         for image_id, entry in images.items():
@@ -192,7 +192,7 @@ class _File:
             elif not os.path.isfile(folder / name):
                 missing.append(name)
             else:
-                yield self._sample(folder / name, entry, found[image_id], ground)
+                yield self._sample(folder / name, entry, found[image_id], background)
         if missing:
             what = f"names {counted(missing, 'picture')} not in {relative(folder, self.root)}, left out"
             self._problem(self._where, f"{what}: {several(missing)}", "put them back or remove their entries")

@@ -19,8 +19,8 @@ MEAN, STD = (123 / 255, 117 / 255, 104 / 255), (1 / 255, 1 / 255, 1 / 255)
 FIRST_MAP = 23  # layers up to relu4_3
 LAST_POOL = 30
 STAGES = 5  # conv1 to conv5; fc6 and fc7 are one more
-# What the first map is scaled to at the start: its values are larger than those of other maps (Liu 2015, ParseNet; Liu
-# 2016, 3.1).
+# What the first map is scaled to at the start: its values are of another size than those of the other maps (Liu 2015,
+# ParseNet; Liu 2016, 3.1).
 SCALE = 20.0
 
 

@@ -62,6 +62,7 @@ class Segmentation(Task):
             values = ", ".join(map(str, strange[:3])) + more
             what = f"has the class id {values}, with {known} classes they run from 0 to {known - 1}"
             return Look([Problem(where, what, "255 is for pixels to ignore; mend the mask or name the classes")])
+        # A note, not an error: the loss of such a picture is 0, and the rest of the set is not at fault.
         if counts[IGNORED] == ids.size:
             return Look([Problem(where, "has no pixel of any class", "it teaches nothing", "note")], counts[:known])
         return Look([], counts[:known])

@@ -62,6 +62,7 @@ class Checkpoints:
 
     @property
     def due(self) -> bool:
+        # monotonic: a clock that is set must neither stop checkpoints nor ask for one after each step.
         return time.monotonic() - self._last >= self._every
 
     def save(self, progress: Progress, network: nn.Module, optimizer: Optimizer) -> None:

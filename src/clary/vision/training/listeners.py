@@ -9,13 +9,13 @@ from typing import Any
 
 from clary.vision.base.events import Hook, Mode, Phase, PhaseName
 
-__all__ = ["Listeners", "Teller"]
+__all__ = ["Dispatcher", "Listeners"]
 
 # One for all: a step has four phases, and as a rule nobody listens.
 SILENCE = nullcontext()
 
 
-class Teller:
+class Dispatcher:
     """Tells one event to all hooks that override its method; false when none does."""
 
     __slots__ = ("_methods",)
@@ -31,32 +31,32 @@ class Teller:
 
     def __call__(self, *event: Any) -> None:
         for method in self._methods:
-            _told(method, *event)
+            _call(method, *event)
 
     def last(self) -> None:
         """Tell everybody, the last one first, even when one of them raises."""
         with ExitStack() as stack:
             for method in self._methods:
                 # An exit stack: each is called though an earlier one raised, and the last one opened is closed first.
-                stack.callback(_told, method)
+                stack.callback(_call, method)
 
 
 class Listeners:
-    """The tellers of a run: ``on_batch(event)`` tells those hooks that override ``on_batch``, and so on."""
+    """The dispatchers of a run: ``on_batch(event)`` tells those hooks that override ``on_batch``, and so on."""
 
     def __init__(self, hooks: Sequence[Hook]) -> None:
-        self.on_start = Teller(hooks, "on_start")
-        self.on_step_start = Teller(hooks, "on_step_start")
-        self.on_forward = Teller(hooks, "on_forward")
-        self.on_loss = Teller(hooks, "on_loss")
-        self.on_backward = Teller(hooks, "on_backward")
-        self.on_batch = Teller(hooks, "on_batch")
-        self.on_validation_batch = Teller(hooks, "on_validation_batch")
-        self.on_epoch = Teller(hooks, "on_epoch")
-        self.on_end = Teller(hooks, "on_end")
-        self.on_close = Teller(hooks, "on_close")
-        self._phase_start = Teller(hooks, "on_phase_start")
-        self._phase_end = Teller(hooks, "on_phase_end")
+        self.on_start = Dispatcher(hooks, "on_start")
+        self.on_step_start = Dispatcher(hooks, "on_step_start")
+        self.on_forward = Dispatcher(hooks, "on_forward")
+        self.on_loss = Dispatcher(hooks, "on_loss")
+        self.on_backward = Dispatcher(hooks, "on_backward")
+        self.on_batch = Dispatcher(hooks, "on_batch")
+        self.on_validation_batch = Dispatcher(hooks, "on_validation_batch")
+        self.on_epoch = Dispatcher(hooks, "on_epoch")
+        self.on_end = Dispatcher(hooks, "on_end")
+        self.on_close = Dispatcher(hooks, "on_close")
+        self._phase_start = Dispatcher(hooks, "on_phase_start")
+        self._phase_end = Dispatcher(hooks, "on_phase_end")
         self._phases = bool(self._phase_start or self._phase_end)
         self.steps = bool(self.on_step_start or self.on_forward or self.on_loss or self.on_backward)
 
@@ -75,7 +75,7 @@ class Listeners:
         self._phase_end(phase, time.perf_counter() - begin)
 
 
-def _told(method: Callable[..., None], *event: Any) -> None:
+def _call(method: Callable[..., None], *event: Any) -> None:
     try:
         method(*event)
     except Exception as error:

@@ -58,28 +58,28 @@ def fit(run: Training) -> Progress:
     Raises DivergedError when the loss is no number, InterruptedRun after a stop was asked for and a checkpoint saved,
     and what a hook raises.
     """
-    hear = Listeners(run.hooks)
+    listeners = Listeners(run.hooks)
     try:
-        return _fit(run, hear)
+        return _fit(run, listeners)
     finally:
         # Whatever ended the run: hooks took hold of the network, and files are open.
-        hear.on_close.last()
+        listeners.on_close.last()
 
 
-def _fit(run: Training, hear: Listeners) -> Progress:
+def _fit(run: Training, listeners: Listeners) -> Progress:
     progress = run.checkpoints.restore(run.network, run.optimizer) or Progress()
     started = time.perf_counter() - progress.seconds  # the trial of precisions counts as training
     if not progress.precision:
         progress.precision = _choose_precision(run)
     # Only now: the trial is no part of the run, and its passes would be told to what hooks put on the network.
-    hear.on_start(_run_start(run, progress))
+    listeners.on_start(_run_start(run, progress))
     while progress.epoch < run.epochs and not _should_stop(run, progress):
-        _train_epoch(run, hear, progress, started)
+        _train_epoch(run, listeners, progress, started)
     # Of a run without validation these are the last epoch's.
     if progress.best:
         run.network.load_state_dict(progress.best)
     reason: Literal["completed", "early_stopping"] = "early_stopping" if _should_stop(run, progress) else "completed"
-    hear.on_end(RunEnd(reason, progress.epoch, progress.best_epoch, time.perf_counter() - started))
+    listeners.on_end(RunEnd(reason, progress.epoch, progress.best_epoch, time.perf_counter() - started))
     return progress
 
 
@@ -100,14 +100,14 @@ def _run_start(run: Training, progress: Progress) -> RunStart:
     )
 
 
-def _train_epoch(run: Training, hear: Listeners, progress: Progress, started: float) -> None:
+def _train_epoch(run: Training, listeners: Listeners, progress: Progress, started: float) -> None:
     begin = time.perf_counter()
     epoch, first = progress.epoch, progress.step
-    for images, targets in _batches(run, hear, progress, "train"):
-        rate, loss = _step(run, hear, progress, images, targets)
+    for images, targets in _batches(run, listeners, progress, "train"):
+        rate, loss = _step(run, listeners, progress, images, targets)
         progress.step += 1
         progress.global_step += 1
-        if hear.on_batch:
+        if listeners.on_batch:
             event = BatchEnd(
                 epoch=epoch,
                 step=progress.step - 1,
@@ -118,13 +118,14 @@ def _train_epoch(run: Training, hear: Listeners, progress: Progress, started: fl
                 seconds=time.perf_counter() - begin,
                 metrics=run.objective.metrics(progress.tally),
             )
-            hear.on_batch(event)
+            listeners.on_batch(event)
+        # Before the checkpoint, which holds it: a resumed run goes on counting from there.
         progress.seconds = time.perf_counter() - started
-        _save_if_asked(run, hear, progress)
-    _end_epoch(run, hear, progress, time.perf_counter() - begin, (progress.step - first) * run.train.batch_size)
+        _save_if_asked(run, listeners, progress)
+    _end_epoch(run, listeners, progress, time.perf_counter() - begin, (progress.step - first) * run.train.batch_size)
 
 
-def _batches(run: Training, hear: Listeners, progress: Progress, mode: Mode) -> Iterator[tuple[Tensor, Tensor]]:
+def _batches(run: Training, listeners: Listeners, progress: Progress, mode: Mode) -> Iterator[tuple[Tensor, Tensor]]:
     """Images and targets of the batches that are left of an epoch, or of a validation, on the device."""
     loader = run.train if mode == "train" else run.validation
     assert loader is not None
@@ -134,14 +135,16 @@ def _batches(run: Training, hear: Listeners, progress: Progress, mode: Mode) -> 
     batches = loader.epoch(epoch, first) if mode == "train" else loader.epoch()
     for step in range(first, len(loader)):
         done = before + step - first if mode == "train" else before
-        with hear.phase("data", mode, epoch, step, done):
+        with listeners.phase("data", mode, epoch, step, done):
             batch = next(batches)
             images, targets = _to_device(batch, run.device)
         yield images, targets
     next(batches, None)  # there is none, but the loader ends its threads
 
 
-def _step(run: Training, hear: Listeners, progress: Progress, images: Tensor, targets: Tensor) -> tuple[float, float]:
+def _step(
+    run: Training, listeners: Listeners, progress: Progress, images: Tensor, targets: Tensor
+) -> tuple[float, float]:
     """One update. Returns the learning rate and the loss."""
     rate, before = run.schedule.rate(progress.global_step), run.schedule.rate(max(progress.global_step - 1, 0))
     set_rate(run.optimizer, rate)
@@ -149,38 +152,38 @@ def _step(run: Training, hear: Listeners, progress: Progress, images: Tensor, ta
         rescale_momentum(run.optimizer, before, rate)
     run.network.train()
     where: tuple[Mode, int, int, int] = ("train", progress.epoch, progress.step, progress.global_step)
-    step = Step(*where, images, targets) if hear.steps else None
+    step = Step(*where, images, targets) if listeners.steps else None
     if step:
-        hear.on_step_start(step)
+        listeners.on_step_start(step)
     # After the hooks: one that draws a random number must not change what dropout draws.
     # Times a prime above any number of steps: seed 1 does not draw at step 0 what seed 0 draws at step 1.
     torch.manual_seed(run.seed * 1_000_003 + progress.global_step)
     # None, not zeros: an optimizer leaves alone what has no gradient, so frozen layers are not decayed either.
     run.optimizer.zero_grad(set_to_none=True)
-    with hear.phase("forward", *where):
+    with listeners.phase("forward", *where):
         outputs, loss = _forward(run, run.network, images, targets, progress.precision)
     if step:
-        hear.on_forward(step, outputs)
-        hear.on_loss(step, loss)
-    with hear.phase("backward", *where):
+        listeners.on_forward(step, outputs)
+        listeners.on_loss(step, loss)
+    with listeners.phase("backward", *where):
         loss.backward()
         value = loss.item()
     if step:
-        hear.on_backward(step)
+        listeners.on_backward(step)
     _check_finite(value, f"epoch {progress.epoch}, step {progress.step}")  # after the hooks: they show why
-    with hear.phase("optimizer", *where):
+    with listeners.phase("optimizer", *where):
         run.optimizer.step()
     run.objective.count(progress.tally, _detached(outputs), targets, value)
     return rate, value
 
 
-def _end_epoch(run: Training, hear: Listeners, progress: Progress, seconds: float, samples: int) -> None:
+def _end_epoch(run: Training, listeners: Listeners, progress: Progress, seconds: float, samples: int) -> None:
     train = run.objective.metrics(progress.tally)
     begin = time.perf_counter()
     validation: dict[str, float] = {}
     if run.validation:
-        with hear.phase("validation", "validation", progress.epoch, 0, progress.global_step):
-            validation = _evaluate(run, hear, progress)
+        with listeners.phase("validation", "validation", progress.epoch, 0, progress.global_step):
+            validation = _evaluate(run, listeners, progress)
     judged = time.perf_counter() - begin
     best = not validation or run.objective.keeps(validation, progress.history)
     progress.history.append(validation)
@@ -201,12 +204,12 @@ def _end_epoch(run: Training, hear: Listeners, progress: Progress, seconds: floa
     )
     # Before the hooks are told: a checkpoint that one of them asks for must not end this epoch a second time.
     progress.next_epoch()
-    hear.on_epoch(event)
-    _save_if_asked(run, hear, progress)
+    listeners.on_epoch(event)
+    _save_if_asked(run, listeners, progress)
 
 
 @torch.no_grad()
-def _evaluate(run: Training, hear: Listeners, progress: Progress) -> dict[str, float]:
+def _evaluate(run: Training, listeners: Listeners, progress: Progress) -> dict[str, float]:
     """Metrics over the validation split, every sample counted once.
 
     Raises DivergedError, and InterruptedRun: a run stopped here goes on with the whole validation.
@@ -214,23 +217,23 @@ def _evaluate(run: Training, hear: Listeners, progress: Progress) -> dict[str, f
     run.network.eval()
     accumulator = run.objective.accumulator()
     begin, samples = time.perf_counter(), 0
-    for number, (images, targets) in enumerate(_batches(run, hear, progress, "validation")):
+    for number, (images, targets) in enumerate(_batches(run, listeners, progress, "validation")):
         where: tuple[Mode, int, int, int] = ("validation", progress.epoch, number, progress.global_step)
-        step = Step(*where, images, targets) if hear.steps else None
-        hear.on_step_start(step)
-        with hear.phase("forward", *where):
+        step = Step(*where, images, targets) if listeners.steps else None
+        listeners.on_step_start(step)
+        with listeners.phase("forward", *where):
             outputs, loss = _forward(run, run.network, images, targets, progress.precision)
-        hear.on_forward(step, outputs)
-        hear.on_loss(step, loss)
+        listeners.on_forward(step, outputs)
+        listeners.on_loss(step, loss)
         value = loss.item()
         _check_finite(value, f"epoch {progress.epoch}, validation")
         accumulator.add(outputs, targets, value)
         samples += len(targets)
-        if hear.on_validation_batch:
+        if listeners.on_validation_batch:
             elapsed = time.perf_counter() - begin
-            hear.on_validation_batch(ValidationBatchEnd(progress.epoch, number, samples, elapsed))
+            listeners.on_validation_batch(ValidationBatchEnd(progress.epoch, number, samples, elapsed))
         if run.stop.made:
-            _save_if_asked(run, hear, progress)
+            _save_if_asked(run, listeners, progress)
     return accumulator.metrics()
 
 
@@ -270,10 +273,10 @@ def _should_stop(run: Training, progress: Progress) -> bool:
     return run.early_stopping.says_stop([run.objective.gain(epoch) for epoch in progress.history])
 
 
-def _save_if_asked(run: Training, hear: Listeners, progress: Progress) -> None:
+def _save_if_asked(run: Training, listeners: Listeners, progress: Progress) -> None:
     if not run.stop.made and not run.checkpoints.due:
         return
-    with hear.phase("checkpoint", "train", progress.epoch, progress.step, progress.global_step):
+    with listeners.phase("checkpoint", "train", progress.epoch, progress.step, progress.global_step):
         run.checkpoints.save(progress, run.network, run.optimizer)
     if run.stop.made:
         raise InterruptedRun(f"stopped at epoch {progress.epoch}, step {progress.step}; everything is saved")

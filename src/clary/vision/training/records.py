@@ -115,6 +115,7 @@ def read_records(path: Path) -> tuple[list[Record], list[Problem]]:
 
     A last line without its end is still being written, and neither. A file that is not there holds nothing.
     """
+    # Whatever the bytes are: a file of a run that was killed is shown as far as it can be read.
     text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
     records: list[Record] = []
     problems: list[Problem] = []

@@ -64,6 +64,7 @@ class TaskObjective:
 
     def keeps(self, new: Mapping[str, float], earlier: Sequence[Mapping[str, float]]) -> bool:
         """Strictly better than ever before."""
+        # Equality does not replace the best: the original does not store the model again for it (a job's log).
         return self.gain(new) > max(map(self.gain, earlier), default=-math.inf)
 
 
