@@ -78,6 +78,8 @@ async def delete_training_job(platform: Platform, request: Request) -> Answer:
         raise ServiceError(
             "ResourceInUse", f"The training job {record.arn} is in status {record.status}; stop it first."
         )
+    # The folder first: killed in between, the job is still there to be deleted. The other way round its folder would
+    # stay for ever, and nobody would know of it.
     folder = folders.job_folder(platform.settings, KIND.name, record.name)
     await asyncio.to_thread(folders.remove_tree, folder)
     platform.store.delete(KIND.name, record.name)
