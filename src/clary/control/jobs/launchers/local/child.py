@@ -27,7 +27,7 @@ def start(launch: Launch, output: int) -> int:
 
     Raises OSError, saying what cannot be done, when the program or its view of the files cannot be set up.
     """
-    # Both are closed by exec.
+    # Both are closed by exec (PEP 446).
     read_end, write_end = os.pipe()
     # What lies in buffers when a process forks is written by both.
     sys.stdout.flush()
@@ -52,7 +52,7 @@ def _become(launch: Launch, output: int, report: int, monitor: int) -> NoReturn:
         _leave_monitor(output, report, monitor)
         _set_up(launch)
         if isinstance(launch.program, Command):
-            # By Python, and exec would pass that on.
+            # Ignored by Python, and exec would pass that on.
             for ignored in (signal.SIGPIPE, signal.SIGXFSZ):
                 signal.signal(ignored, signal.SIG_DFL)
             os.execvpe(launch.program.argv[0], launch.program.argv, os.environ)

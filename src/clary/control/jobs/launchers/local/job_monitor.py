@@ -106,7 +106,7 @@ class _Monitor:
         # select goes on waiting after a signal (PEP 475); a byte in this pipe is something to read.
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
         signal.signal(signal.SIGTERM, self._on_stop)
-        # To wake.
+        # To wake: of a signal without a handler no byte is written.
         signal.signal(signal.SIGCHLD, lambda number, frame: None)
         for ignored in (signal.SIGINT, signal.SIGHUP):  # meant for a terminal's programs
             signal.signal(ignored, signal.SIG_IGN)

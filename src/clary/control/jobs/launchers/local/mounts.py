@@ -35,7 +35,7 @@ def enter() -> None:
     if user == 0:
         _unshare(CLONE_NEWNS)
     else:
-        # A user may have mounts of his own only as the root of his own user namespace (user_namespaces(7)).
+        # Who is not root may mount only inside a user namespace of their own (user_namespaces(7)).
         _unshare(CLONE_NEWUSER | CLONE_NEWNS)
         Path("/proc/self/setgroups").write_text("deny")  # the kernel takes no gid_map before
         # To itself: files keep their owner. One id is what may be mapped without privilege.
@@ -71,7 +71,7 @@ def overlay(lower: Path, upper: Path, work: Path) -> None:
 
     ``upper`` and ``work`` are folders of one file system. Raises OSError where the kernel or that file system cannot.
     """
-    # In a user namespace overlayfs may not write its trusted.* attributes (Linux 5.11 on).
+    # In a user namespace overlayfs may not write trusted.* attributes; user.* ones it takes since Linux 5.11.
     own = "" if os.geteuid() == 0 else ",userxattr"
     # Paths through /proc: the option string has separators of its own and a length limit.
     with _opened(lower) as low, _opened(upper) as up, _opened(work) as at:

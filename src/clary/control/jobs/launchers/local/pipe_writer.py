@@ -88,7 +88,7 @@ def make_first(data: Path, channel: str) -> None:
     """Make the FIFO of epoch 0; those an earlier attempt left go. Raises OSError where something else lies."""
     data.mkdir(parents=True, exist_ok=True)
     for path in data.glob(f"{channel}_*"):
-        # `train_1` may be a channel of its own; only a FIFO of that name is ours.
+        # Only FIFOs: what else lies under such a name is somebody's file.
         if path.name[len(channel) + 1 :].isdecimal() and stat.S_ISFIFO(path.lstat().st_mode):
             path.unlink()
     path = fifo(data, channel, 0)
