@@ -93,5 +93,6 @@ def _in_turn(found: Iterable[Sample]) -> Iterator[Sample]:
     groups = [by_class[key] for key in sorted(by_class)]
     for group in groups:
         rng.shuffle(group)
+    # In turn, so that a set with one huge class still shows the others.
     for turn in range(max(map(len, groups), default=0)):
         yield from (group[turn] for group in groups if turn < len(group))

@@ -65,6 +65,7 @@ def _options(run: Run) -> ReadingOptions:
     """How the data set was read and split, as the job's own configuration has it, else as the run's has it."""
     job = JobDir(run.path)
     channels = job.channels if (job.config / "inputdataconfig.json").is_file() else {}
+    # The job's own word first: the share there is the one that was settled on, and not what was asked for.
     if "dataset" in channels:
         return ReadingOptions.of(channels["dataset"])
     # All there is.
@@ -102,6 +103,7 @@ def command(run: Run) -> str:
     # Words that say what would be so anyway are left out: the line is to be read.
     if (share := _options(run).validation) not in (None, SHARE):
         words += ["--validation", str(share)]
+    # Always: it chose what was held out, too.
     words += ["--seed", text(config.get("seed", 0))]
     if config.get("model"):
         words += ["--model", config["model"]]

@@ -124,6 +124,7 @@ def _obtain(out: Path, dataset: str, source: str | None, images: int, seed: int)
 
         folder = out / OXFORD
         return folder if folder.exists() else fetch_oxford_pets(folder, source)
+    # A folder of the user's is read where it is, never copied.
     return Path(dataset)
 
 
@@ -163,6 +164,7 @@ def _judge(summary: Summary, clock: _Clock) -> None:
     summary.split, summary.images = found.split, found.count
     clock.lap(summary, "evaluate", found.summary())
     clock.lap(summary, "predict", _predict(summary, found))
+    # With what was measured just now: the report would measure it again.
     summary.report = report.write(summary.run, evaluation=found)
     clock.lap(summary, "report", str(summary.report))
 
@@ -194,6 +196,7 @@ class _Clock:
     def lap(self, summary: Summary, name: str, result: str) -> None:
         now = time.perf_counter()
         stage = Stage(name, result, now - self._since)
+        # From here, not from the start of the next: what is done between two stages counts to the second.
         self._since = now
         summary.stages.append(stage)
         self._tell(summary.task, stage)

@@ -44,6 +44,7 @@ def create_endpoint_config(platform: Platform, request: Request) -> Answer:
 @operation("sagemaker", "DescribeEndpointConfig")
 def describe_endpoint_config(platform: Platform, request: Request) -> Answer:
     record = existing_endpoint_config(platform, request["EndpointConfigName"])
+    # What was not given stays away: SDK v2 copies the members it finds into the next configuration.
     return {**record.body, **_summary(record)}
 
 

@@ -56,6 +56,7 @@ def update_endpoint(platform: Platform, request: Request) -> Answer:
     target = _target(config, _not_retained(request))
 
     def change(record: Record) -> tuple[dict[str, Any], str]:
+        # In the change itself, so that of two updates at a time one is refused.
         _check_settled(record)
         # What went wrong with an earlier update says nothing of this one.
         body = {name: value for name, value in record.body.items() if name != "FailureReason"}

@@ -63,6 +63,7 @@ def _asynchronous(platform: Platform, name: str) -> dict[str, Any]:
     """Where the endpoint's configuration wants answers. Raises ValidationError when it says nothing of that."""
     record = platform.store.get("endpoint", name)
     if record is None:
+        # SageMaker's words: clients match on them.
         raise validation_error(f"Endpoint {name} of account {platform.settings.account} not found.")
     config = (record.body.get("AsyncInferenceConfig") or {}).get("OutputConfig", {})
     if not config.get("S3OutputPath"):

@@ -15,6 +15,7 @@ from clary.control.wire.operation import Answer, Request, operation
 __all__: list[str] = []
 
 # resource as Search names it -> kind in the store, and the prefix of its own members
+# SDK v2's register() finds a model package group by this operation; the others are those that people search for.
 KINDS = {
     "TrainingJob": ("training-job", "TrainingJob"),
     "Endpoint": ("endpoint", "Endpoint"),
