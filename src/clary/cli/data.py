@@ -28,6 +28,7 @@ class EncodingName(StrEnum):
     png = "png"
 
 
+# Chosen for a terminal: thousands of records alike must not push the errors out of it.
 ALIKE, NOTES = 10, 100  # notes of one kind, and of all kinds, that are spelled out
 
 Root = Annotated[Path, typer.Argument(metavar="DATASET", help="Folder of the data set.")]
@@ -87,6 +88,7 @@ def show(
     from clary.vision.plots.dataset_sheet import page
 
     found = formats.read(dataset, task=_task(task), labels=labels)
+    # Looked up and not taken: the word is the user's, and may be none of the three.
     name = next((name for name in found.splits if name == split), None)
     if name is None:
         raise UsageError(f"has no split `{split}`", where=dataset, hint=f"use {' or '.join(found.splits)}")
@@ -95,6 +97,7 @@ def show(
         them = "it" if unreadable == 1 else "them"
         lost = f"left out {plural(unreadable, 'picture')} that cannot be decoded"
         note(f"{lost}; `clary data check {dataset}` names {them}")
+    # Whole or not at all: an earlier sheet stays until the new one is there.
     with atomic(out) as file:
         drawn.save(file, "PNG")
     print(out)
@@ -147,6 +150,7 @@ def pack(
     from clary.vision import formats
     from clary.vision.datasets import pack as packing
 
+    # im2rec's two ways in, a list and a tree; the third, any layout, is ours.
     if source.suffix == ".lst" and source.is_file():
         found = packing.read_list(source, root or source.parent)
     elif recursive:
@@ -188,6 +192,7 @@ def split(
     if errors:
         more = f"`clary data check {dataset}` lists all {len(errors)}" if len(errors) > 1 else errors[0].hint
         raise UsageError(errors[0].what, where=errors[0].where, hint=more)
+    # Told and not refused: in a script the split of the first run must not fail the second.
     if "validation" in found.splits and not replace:
         note("the validation split stays as it is; --replace makes a new one")
     carved = carve(found, validation=validation, seed=seed, replace=replace)
@@ -310,4 +315,5 @@ def _as_json(result: CheckResult) -> dict[str, Any]:
 
 
 def _record(problem: Problem) -> dict[str, str]:
+    # "mend" is older than the word hint, and stays: programs read it.
     return {"where": problem.where, "what": problem.what, "mend": problem.hint}

@@ -16,5 +16,6 @@ def down(home: Home = None) -> None:
     from clary.cli.output import note
     from clary.client import gateway
 
+    # Jobs are not stopped: each has a monitor of its own, which the next gateway finds.
     process = gateway.stop(folder(home))
     note(f"stopped (process {process}); running jobs go on by themselves")

@@ -27,6 +27,7 @@ def endpoints(home: Home = None, json: Json = False) -> None:
 
     with connect(folder(home)) as connection:
         found = list(connection.pages("sagemaker", "ListEndpoints", "Endpoints", SortBy="CreationTime"))
+        # Inside the block: the calls for each endpoint go over the connection that is open.
         records = [_record(endpoint, connection) for endpoint in found]
     if json:
         emit(records)

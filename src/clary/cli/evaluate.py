@@ -37,6 +37,7 @@ def evaluate(
         data = read(dataset, task=network.manifest.task, labels=labels)
         errors = [problem for problem in data.problems if problem.severity == "error"]
         if errors:
+            # Not an end: what can be measured is, and which records were left out is said.
             note(f"bad records: {len(errors)}, the first: {errors[0]} (see all: clary data check {dataset})")
         name = choose_split(data, split)
         with progress(f"evaluating on {name}", len(data.splits[name])) as advance:

@@ -29,10 +29,12 @@ def jobs(
     from clary.cli.output import emit, table
     from clary.client.connection import connect
 
+    # 100 is the most that the API gives at a time; pages() asks for more.
     wanted = {"SortBy": "CreationTime", "SortOrder": "Descending", "MaxResults": min(limit, 100)}
     wanted |= {"StatusEquals": status} if status else {}
     with connect(folder(home)) as connection:
         names = connection.pages("sagemaker", "ListTrainingJobs", "TrainingJobSummaries", **wanted)
+        # Lists have no reason and no image: one more call a job, half a millisecond (docs/benchmarks.md).
         described = [
             connection.call("sagemaker", "DescribeTrainingJob", TrainingJobName=summary["TrainingJobName"])
             for summary in islice(names, limit)
@@ -47,6 +49,7 @@ def jobs(
 def state(job: Mapping[str, Any]) -> str:
     """The status of a training job in one word: what it is doing while it is in progress."""
     status, doing = str(job["TrainingJobStatus"]), str(job.get("SecondaryStatus", ""))
+    # "InProgress" is what a job is from the queue to the upload; the secondary status says which.
     return doing if status == "InProgress" and doing else status
 
 

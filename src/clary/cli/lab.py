@@ -31,5 +31,6 @@ def lab(
         raise MissingPackageError("notebooks need jupyterlab", hint='pip install "clary[lab]"')
     if not directory.is_dir():
         raise UsageError("is no folder", where=directory, hint="give the folder with your notebooks")
+    # This Python's, which was looked at above, not the first on PATH.
     command = [sys.executable, "-m", "jupyterlab", f"--port={port}", f"--notebook-dir={directory.resolve()}"]
     sys.exit(programs.run(command if browser else [*command, "--no-browser"], folder(home), tell=note))

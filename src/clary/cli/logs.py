@@ -42,6 +42,7 @@ def logs(
     with connect(folder(home)) as connection:
         reader = Reader(connection, job, start)
         while True:
+            # The status before the lines: all is logged by the time a job is said to have ended, so nothing is missed.
             described = connection.call("sagemaker", "DescribeTrainingJob", TrainingJobName=job)
             for message in reader.fresh():
                 print(message)
@@ -89,6 +90,7 @@ class Reader:
                 **place,
             )
             yield from (event["message"] for event in page["events"])
+            # A place in the whole stream: asked with again, it gives what was appended since.
             self._tokens[stream] = page["nextForwardToken"]
             if not page["events"]:
                 return
@@ -99,6 +101,7 @@ def _milliseconds(since: str, now: float) -> int:
     age = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd]?)", since.strip())
     try:
         moment = now - float(age[1]) * _UNITS[age[2]] if age else datetime.fromisoformat(since).timestamp()
+        # A number of days that is large enough is infinite as a float.
         if not math.isfinite(moment):
             raise ValueError
     except (ValueError, OverflowError):

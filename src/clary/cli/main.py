@@ -60,5 +60,7 @@ def main() -> None:
         print(f"clary: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     except BrokenPipeError:  # `clary data check | head`
+        # Nobody reads any more; Python would complain there of what it cannot flush when it ends.
         sys.stderr.close()
+        # 128 and SIGPIPE, as a shell reports a program that the signal ended.
         sys.exit(141)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["emit", "note", "progress", "table", "transfers"]
 
+# Chosen: a log of a long job stays readable, and a person sees that it lives.
 PLAIN_EVERY = 5.0  # seconds between progress lines where there is no terminal
 
 Advance = Callable[..., None]
@@ -27,6 +28,7 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> 
     """Print a table: drawn on a terminal, aligned by spaces elsewhere. A column of numbers is aligned to the right."""
     numeric = [bool(rows) and all(isinstance(row[i], (int, float)) for row in rows) for i in range(len(columns))]
     cells = [[_text(value) for value in row] for row in rows]
+    # Frames are for eyes; what is piped is cut by `awk` and `cut`.
     if sys.stdout.isatty():
         _drawn(title, columns, cells, numeric)
     else:
@@ -125,6 +127,7 @@ def _lines(description: str, total: int) -> Iterator[Advance]:
 
 
 def _text(value: Any) -> str:
+    # Names of files and messages may hold line ends, which would break a row.
     return one_line(f"{value:.4g}" if isinstance(value, float) else str(value))
 
 
@@ -134,6 +137,7 @@ def _drawn(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], nu
     from rich.markup import escape
     from rich.table import Table
 
+    # Escaped: rich takes [brackets], which names may have, for markup.
     drawn = Table(title=escape(title) or None, box=SIMPLE_HEAD, title_justify="left")
     for name, right in zip(columns, numeric, strict=True):
         drawn.add_column(escape(name), justify="right" if right else "left")

@@ -20,4 +20,5 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON only.")]
 
 def folder(home: Path | None) -> Path:
     """The home that ``--home`` means, absolute."""
+    # Absolute, since the gateway and what it starts run in other folders.
     return (home or default_home()).expanduser().resolve()

@@ -37,13 +37,15 @@ def predict(
     With --output a detector leaves each picture with its boxes drawn, a segmenter NAME.mask.png (class ids) and
     NAME.jpg (the mask drawn over the picture).
     """
-    from clary.cli.output import emit
+    from clary.cli.output import emit, table
     from clary.local.predictions import view_of
     from clary.vision.inference.predictor import load
 
     paths = [path for image in images for path in _images(image)]
+    # After the paths: a folder without pictures is told at once, not after seconds of loading.
     with load(model, engine) as loaded:
         view = view_of(loaded.task, top=top, least=least)
+        # Before the first picture: a folder that cannot be made would be found out after all the work.
         places = _places(output, paths, view) if output else {}
         rows: list[dict[str, Any]] = []
         lines: list[tuple[Any, ...]] = []
@@ -58,7 +60,8 @@ def predict(
     if as_json:
         emit(rows)
     elif lines:
-        _print(view.columns, lines)
+        table("", ("image", *view.columns), lines)
+    # At the end: one bad picture costs the others nothing, but a script must see it.
     if any("error" in row for row in rows):
         raise typer.Exit(1)
 
@@ -94,6 +97,7 @@ def _places(folder: Path, paths: list[Path], view: PredictionView) -> dict[Path,
     taken: set[str] = set()
     for path in paths:
         names = (path.stem + (f"-{number}" if number > 1 else "") for number in range(1, len(paths) + 2))
+        # Without regard to case: on some file systems Cat.jpg and cat.jpg are one.
         name = next(name for name in names if name.lower() not in taken)
         taken.add(name.lower())
         places[path] = folder / name
@@ -111,9 +115,3 @@ def _predicted(model: Model, paths: list[Path]) -> Iterator[Result]:
             yield path, result.what
         else:
             yield path, result
-
-
-def _print(columns: tuple[str, ...], lines: list[tuple[Any, ...]]) -> None:
-    from clary.cli.output import table
-
-    table("", ("image", *columns), lines)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 ALL = "all"
 
 if TYPE_CHECKING:
+    # typer reads the annotation when it runs, mypy before: an enumeration made at run time is no type to it.
     Which = str
 else:
     Which = task_choice(ALL)

@@ -32,7 +32,8 @@ def runs(
     for run in list_runs(folder):
         try:
             records.append(run.to_json())
-        except UsageError as error:  # one that is damaged does not hide the others
+        # One that is damaged does not hide the others.
+        except UsageError as error:
             note(f"left out: {error}")
     if json:
         emit(records)

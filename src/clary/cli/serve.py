@@ -30,10 +30,12 @@ def serve(
     from clary.vision.base.cores import cores
     from clary.vision.inference.predictor import load
 
+    # The port first: that it is taken is told at once, not after the model was loaded.
     with server.bind(host, port) as listener, load(model, engine, streams=cores()) as loaded:
         url = server.address(listener)
         precision = loaded.engine.precision
 
+        # Not before the app is warm: who reads the line may send a request.
         def ready() -> None:
             typer.echo(f"{model}: {len(loaded.labels)} classes, {loaded.engine.name} in {precision}")
             typer.echo(f"serving at {url} (stop with Ctrl-C)")

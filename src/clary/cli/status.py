@@ -21,6 +21,7 @@ def status(home: Home = None, json: Json = False) -> None:
     from clary.client.connection import Connection
 
     server = gateway.running(folder(home))
+    # A lock that is held says that a process lives, not that it answers.
     gateway.health(server)
     with Connection(server) as connection:
         jobs = connection.pages("sagemaker", "ListTrainingJobs", "TrainingJobSummaries", StatusEquals="InProgress")

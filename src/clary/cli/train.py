@@ -45,6 +45,7 @@ def train(
     from clary.local.train import train as run_training
 
     settings = dict(_pair(text) for text in setting or [])
+    # Given twice and alike is fine: a script may add an option to what it has in --set.
     for name, value in (("epochs", epochs), ("seed", seed)):
         if value is not None and settings.setdefault(name, str(value)) != str(value):
             raise UsageError(f"`{name}` is given twice", hint="give it once, as an option or with --set")
@@ -73,7 +74,8 @@ def print_run(run: Run) -> None:
     reached = f"validation {name} {numbers[f'validation:{name}']:.4f}" if name else "trained on all pictures"
     typer.echo(f"{reached} (epoch {numbers['best_epoch'] + 1} of {numbers['epochs']}), {numbers['seconds']:.1f} s")
     typer.echo(f"model:  {run.model}")
-    if find_spec("matplotlib") and find_spec("jinja2"):  # the extra `report`; a trained model is none the worse
+    # The extra `report`; a trained model is none the worse.
+    if find_spec("matplotlib") and find_spec("jinja2"):
         from clary.local.report import write
 
         typer.echo(f"report: {write(run)}")

@@ -52,6 +52,7 @@ class _Bar(Hook):
         self._progress.update(self._task, total=total, completed=event.first_step, description="training")
 
     def on_batch(self, event: BatchEnd) -> None:
+        # A clock that does not move between two events divides by zero.
         speed = event.samples / max(event.seconds, 1e-9)
         self._progress.update(
             self._task,
@@ -69,7 +70,8 @@ class _Bar(Hook):
 
 def _said(metrics: Mapping[str, float]) -> str:
     """The number the task is judged by; where it is not measured (boxes while training), the loss."""
-    from clary.vision.tasks import main_metric  # brings numpy, and every verb's module is loaded for every command
+    # Brings numpy, and every verb's module is loaded for every command.
+    from clary.vision.tasks import main_metric
 
     name = main_metric(metrics) or "loss"
     number = f"{metrics[name]:.4f}"

@@ -43,7 +43,8 @@ def up(
     detach: Annotated[bool, typer.Option("--detach", help="Go on in the background once it is up.")] = False,
 ) -> None:
     """Start the platform: SageMaker, S3, CloudWatch, STS and IAM on one port, for programs written for AWS."""
-    os.environ.pop("CLARY_ENDPOINT", None)  # in a connected shell an S3 of AWS must stay what it is
+    # In a connected shell an S3 of AWS must stay what it is.
+    os.environ.pop("CLARY_ENDPOINT", None)
     settings = Settings(
         home=folder(home),
         host=host,
@@ -96,6 +97,7 @@ def _tell(url: str, home: Path, stop: str) -> None:
 
 def _verb(name: str, home: Path) -> str:
     """The command as it has to be typed for this home."""
+    # The shortest line that does it, to be copied.
     if home == folder(default_home()):
         return f"clary {name}"
     return f"clary {name} --home {shlex.quote(str(home))}"

@@ -75,6 +75,7 @@ class Connection:
             raise MissingPackageError(
                 f"the platform needs {error.name}", hint='pip install "clary[platform]"'
             ) from error
+        # Signed also where the gateway asks for no signature: which service is meant stands in it.
         headers = {"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": target}
         request = AWSRequest("POST", self.server.url + "/", headers=headers, data=body)
         keys = Credentials(*environment.keys(Path(self.server.home)))

@@ -20,6 +20,7 @@ from clary.errors import ClaryError, UsageError
 
 __all__ = ["NotRunningError", "health", "log_file", "running", "start", "stop"]
 
+# A name that no bucket may have (decisions/0004): the same port answers S3.
 HEALTH = "/clary/health"
 STARTUP = 60.0  # seconds a gateway has to come up; it takes about one
 SHUTDOWN = 60.0  # seconds it has to stop: requests on their way may take half of them

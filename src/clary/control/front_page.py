@@ -71,7 +71,8 @@ def _parts() -> tuple[Template, str, tuple[tuple[bytes, bytes], ...]]:
         "cross-origin-opener-policy": "same-origin",
         "cross-origin-resource-policy": "same-origin",
         "cache-control": "no-store",
-        "vary": "accept, authorization, user-agent",  # by which the same address is the list of buckets
+        # By these the same address is the list of buckets.
+        "vary": "accept, authorization, user-agent",
     }
     raw = tuple((name.encode(), value.encode()) for name, value in headers.items())
     return Template((folder / "front_page.html").read_text("utf-8")), style, raw

@@ -43,12 +43,10 @@ def serve(settings: Settings, *, ready: Callable[[Settings], None] = lambda sett
     # them: a stored page would share the console's origin and could script it.
     with home.hold(settings.home), server.bind(settings.host, settings.port) as listener:
         settings = replace(settings, port=listener.getsockname()[1])
-        keys = home.credentials(settings.home) if _must_sign(settings) else None
+        # Who can send a request can run programs here: beyond this machine, only those who know the keys.
+        signed = settings.verify_signatures or settings.host not in _LOOPBACK
+        keys = home.credentials(settings.home) if signed else None
         server.run_within(lambda: _announced(settings, keys, ready), listener)
-
-
-def _must_sign(settings: Settings) -> bool:
-    return settings.verify_signatures or settings.host not in _LOOPBACK
 
 
 @asynccontextmanager
@@ -56,6 +54,7 @@ async def _announced(
     settings: Settings, keys: dict[str, str] | None, ready: Callable[[Settings], None]
 ) -> AsyncIterator[App]:
     async with _open(settings, keys) as app:
+        # Last: who finds the file may call at once.
         home.write_server(settings.home, settings.url, region=settings.region, version=__version__)
         ready(settings)
         yield app
@@ -67,6 +66,7 @@ async def _open(settings: Settings, keys: dict[str, str] | None) -> AsyncIterato
     settings.run_root.mkdir(parents=True, exist_ok=True)
     async with AsyncExitStack() as stack:
         objects = ObjectService(settings)
+        # Meanwhile the rest is made ready: `clary up` is to answer within 1.5 s (docs/benchmarks.md).
         starting = asyncio.create_task(objects.start())
         stack.push_async_callback(objects.close)
         resources.load()
@@ -77,6 +77,7 @@ async def _open(settings: Settings, keys: dict[str, str] | None) -> AsyncIterato
         jobs = Jobs(settings, store, objects.store, logs, LocalLauncher(settings))
         hosting = Hosting(settings, store, objects.store, logs)
         for part in (jobs, hosting):
+            # Before its start, which may fail half-way.
             stack.push_async_callback(part.close)
             await part.start()
         platform = Platform(settings, store, objects.store, logs, jobs, hosting)

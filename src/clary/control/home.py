@@ -41,9 +41,12 @@ def hold(home: Path) -> Iterator[None]:
     try:
         _lock(lock, home)
         yield
+        # While the lock is held: later it might be the next gateway's. The lock's own file stays, since a lock on a
+        # file that was removed and one on its successor could be held both.
         (home / "server.json").unlink(missing_ok=True)
     finally:
-        os.close(lock)  # which gives the lock back; a killed gateway gives it back too
+        # Which gives the lock back; the kernel does so for a killed gateway too.
+        os.close(lock)
 
 
 def _lock(lock: int, home: Path) -> None:
@@ -56,6 +59,7 @@ def _lock(lock: int, home: Path) -> None:
             where=home,
             hint="stop it with `clary down`, or choose another with --home",
         ) from None
+    # Only now: until the lock is ours the file tells another's number.
     os.ftruncate(lock, 0)
     os.pwrite(lock, str(os.getpid()).encode(), 0)
 
@@ -87,6 +91,7 @@ def read_server(home: Path) -> Server | None:
         server = Server(**json.loads((home / "server.json").read_text()))
     except (OSError, ValueError, TypeError):
         return None
+    # The file of a killed gateway stays; its lock does not.
     return server if held(home) else None
 
 
@@ -96,6 +101,7 @@ def credentials(home: Path) -> dict[str, str]:
     if not path.exists():
         made = {"access_key_id": f"CLARY{secrets.token_hex(8).upper()}", "secret_access_key": secrets.token_urlsafe(30)}
         write_json(path, made)
+        # For this user only: the secret lets run programs as this user.
         path.chmod(0o600)
     try:
         held = json.loads(path.read_text())

@@ -46,7 +46,7 @@ class Settings:
     idle_after: float = 900.0  # an endpoint without calls for so long gives its memory back
     warm: bool = True  # keep a process with the training libraries loaded
     max_jobs: int = 0  # jobs that run at a time; 0: as many as the machine bears
-    stop_grace: float = 120.0  # between SIGTERM and SIGKILL of a job
+    stop_grace: float = 120.0  # between SIGTERM and SIGKILL of a job, as on SageMaker
 
     @property
     def database(self) -> str:
@@ -75,6 +75,7 @@ class Settings:
     @property
     def url(self) -> str:
         """Where a client on this machine finds the gateway."""
+        # The addresses that mean all of the machine's are ones to listen on; nobody connects to them.
         host = "127.0.0.1" if self.host in ("0.0.0.0", "::", "") else self.host
         return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 

@@ -24,6 +24,7 @@ from clary.vision.inference.tasks import Prepared
 
 __all__ = ["Evaluation", "choose_split", "evaluate", "open_network"]
 
+# Batches of BATCH_SIZE: at most 32 decoded pictures are in memory.
 AHEAD = 4  # batches being decoded or waiting for the engine
 
 Advance: TypeAlias = Callable[[int], object]
@@ -49,6 +50,7 @@ def evaluate(
     be decoded. And what ``formats.read`` and ``predictor.load`` raise.
     """
     if isinstance(model, Model):
+        # A loaded model is its owner's: it is not closed here.
         return _evaluate(model, _data(model, dataset, labels), split, advance)
     with open_network(model, engine) as network:
         return _evaluate(network, _data(network, dataset, labels), split, advance)
@@ -70,6 +72,7 @@ def _data(network: Model, dataset: str | Path | Dataset, labels: str | None) -> 
 
 def _evaluate(network: Model, data: Dataset, split: str | None, advance: Advance | None) -> Evaluation:
     started = time.perf_counter()
+    # First: what is asked for in vain is told before a picture is read.
     name = choose_split(data, split)
     samples = data.splits[name]
     kind = EVALUATORS.find(data.task)
@@ -101,6 +104,7 @@ def choose_split(data: Dataset, split: str | None = None) -> SplitName:
     if not there:
         raise UsageError("holds no pictures", where=data.root, hint="see `clary data check`")
     if split is None:
+        # The least seen in training first: numbers are to say how good the model is on others.
         return next(name for name in ("test", "validation", "train") if name in there)
     if split not in there:
         names = " or ".join(f"`{name}`" for name in there)
@@ -118,6 +122,7 @@ def _match(data: Dataset, network: Model) -> dict[int, int]:
             where=data.root,
             hint="choose the labels it was trained on with `--labels`, or train on this data set",
         )
+    # By name, not by id: ids follow the order in which a layout lists its classes, and two sets need not agree.
     return {i: known[name] for i, name in enumerate(data.class_names)}
 
 
@@ -135,6 +140,7 @@ def _predict(
     for batch in _prepared(network, evaluator, samples):
         good = [(sample, *ready) for sample, ready in batch if not isinstance(ready, Problem)]
         skipped += [problem for _, problem in batch if isinstance(problem, Problem)]
+        # Without the scores of single pixels: megabytes for each picture, and nothing here looks at them.
         found = network.run([image for _, image, _ in good], scores=False)
         for (sample, _, truth), prediction in zip(good, found, strict=True):
             kept.append(sample)
@@ -166,5 +172,6 @@ def _ready(network: Model, evaluator: Evaluator[Any], sample: Sample) -> Ready |
     except OSError as error:
         where = str(error.filename or sample.image)
         return Problem(where, f"cannot be read ({error.strerror})", "copy it again")
+    # One bad file is no reason to have no numbers; the evaluation names it.
     except DataError as error:
         return Problem(error.where or str(sample.image), error.what, error.hint)

@@ -47,6 +47,7 @@ def shown(sample: Sample, caption: str, wrong: str = "", draw: Draw | None = Non
     """A picture, made small and then drawn on; None where it cannot be decoded: `clary data check` and the evaluation
     name those."""
     try:
+        # A JPEG is decoded at a fraction of its size where that is enough, which takes a fraction of the time.
         pixels = imaging.decode(sample.image.read(), at_least=DRAWN)
     except (OSError, ImageError):
         return None
@@ -84,6 +85,7 @@ def _sample(dataset: Dataset, sample: Sample) -> Shown | None:
 
 
 def _in_turn(found: Iterable[Sample]) -> Iterator[Sample]:
+    # A fixed seed: the page of a run shows the same pictures whenever it is written.
     rng = np.random.default_rng(0)
     by_class: dict[tuple[int, ...], list[Sample]] = {}
     for sample in found:
@@ -91,5 +93,6 @@ def _in_turn(found: Iterable[Sample]) -> Iterator[Sample]:
     groups = [by_class[key] for key in sorted(by_class)]
     for group in groups:
         rng.shuffle(group)
+    # In turn, so that a set with one huge class still shows the others.
     for turn in range(max(map(len, groups), default=0)):
         yield from (group[turn] for group in groups if turn < len(group))

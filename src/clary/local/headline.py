@@ -51,6 +51,7 @@ def _speed(run: Run) -> float:
     steps = np.diff([record.get("global_step") or 0 for record in history], prepend=0)
     seconds = [record.get("seconds") or 0 for record in history]
     speeds = [size * step / time for step, time in zip(steps, seconds, strict=True) if time]
+    # The median: the first epoch decodes every picture, later ones have them in memory.
     return float(np.median(speeds)) if speeds else 0.0
 
 

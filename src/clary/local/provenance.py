@@ -50,6 +50,7 @@ def dataset(run: Run) -> Dataset:
     found = read(Path(origin["path"]), _options(run), task=_task(run.config))
     for name, then in origin.get("counts", {}).items():
         now = found.counts(name) if name in found.splits else []
+        # Sums only: a picture that moved to another class is not noticed, one that came or went is.
         if sum(now) != sum(then):
             what = f"has changed since training: {name} has {sum(now)} pictures now, had {sum(then)}"
             raise UsageError(what, where=origin["path"])
@@ -64,9 +65,11 @@ def _options(run: Run) -> ReadingOptions:
     """How the data set was read and split, as the job's own configuration has it, else as the run's has it."""
     job = JobDir(run.path)
     channels = job.channels if (job.config / "inputdataconfig.json").is_file() else {}
+    # The job's own word first: the share there is the one that was settled on, and not what was asked for.
     if "dataset" in channels:
         return ReadingOptions.of(channels["dataset"])
-    return ReadingOptions(run.config.get("dataset", {}).get("labels"), validation=0.0)  # all there is
+    # All there is.
+    return ReadingOptions(run.config.get("dataset", {}).get("labels"), validation=0.0)
 
 
 def settings(config: RunConfig) -> list[Setting]:
@@ -75,6 +78,7 @@ def settings(config: RunConfig) -> list[Setting]:
     local: Mapping[str, str] = {}
     if config.get("algorithm"):
         spec = catalog.find(config["algorithm"])
+        # What was not given was filled from local_defaults, so those are what "changed" is told from.
         known, local = {one.name: one for one in spec.hyperparameters}, spec.local_defaults or {}
     return [
         Setting(
@@ -96,8 +100,10 @@ def command(run: Run) -> str:
         words += ["--labels", labels]
     if config.get("hyperparameters", {}).get("epochs"):
         words += ["--epochs", text(config["hyperparameters"]["epochs"])]
+    # Words that say what would be so anyway are left out: the line is to be read.
     if (share := _options(run).validation) not in (None, SHARE):
         words += ["--validation", str(share)]
+    # Always: it chose what was held out, too.
     words += ["--seed", text(config.get("seed", 0))]
     if config.get("model"):
         words += ["--model", config["model"]]

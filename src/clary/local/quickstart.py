@@ -89,7 +89,8 @@ def quickstart(
         _check_place(out / task)
     folder = _obtain(out, dataset, source, images, seed)
     summaries = [Summary(task, Run(out / task), folder) for task in tasks]
-    for summary in summaries:  # all of them first: nobody waits for a training to hear of a bad mask
+    # All of them first: nobody waits for a training to hear of a bad mask.
+    for summary in summaries:
         data = _checked(folder, summary.task)
         held = f"{len(data)} pictures of {len(data.class_names)} classes in {folder}"
         clock.lap(summary, "data", held)
@@ -116,12 +117,14 @@ def _obtain(out: Path, dataset: str, source: str | None, images: int, seed: int)
         from clary.drawn import draw_pets
 
         folder = out / "pets"
+        # draw_pets makes the folder whole or not at all, so one that is there can be used.
         return folder if folder.exists() else draw_pets(folder, images=images, seed=seed)
     if dataset == OXFORD:
         from clary.vision.datasets.download import fetch_oxford_pets
 
         folder = out / OXFORD
         return folder if folder.exists() else fetch_oxford_pets(folder, source)
+    # A folder of the user's is read where it is, never copied.
     return Path(dataset)
 
 
@@ -140,6 +143,7 @@ def _train(
 ) -> None:
     from clary.local.train import train
 
+    # Only a run of an earlier quickstart is here (_check_place): training takes an empty folder.
     shutil.rmtree(summary.run.path, ignore_errors=True)
     with showing() as (hooks, echo):
         try:
@@ -160,6 +164,7 @@ def _judge(summary: Summary, clock: _Clock) -> None:
     summary.split, summary.images = found.split, found.count
     clock.lap(summary, "evaluate", found.summary())
     clock.lap(summary, "predict", _predict(summary, found))
+    # With what was measured just now: the report would measure it again.
     summary.report = report.write(summary.run, evaluation=found)
     clock.lap(summary, "report", str(summary.report))
 
@@ -191,6 +196,7 @@ class _Clock:
     def lap(self, summary: Summary, name: str, result: str) -> None:
         now = time.perf_counter()
         stage = Stage(name, result, now - self._since)
+        # From here, not from the start of the next: what is done between two stages counts to the second.
         self._since = now
         summary.stages.append(stage)
         self._tell(summary.task, stage)

@@ -17,7 +17,7 @@ from clary.errors import CustomerError, MissingPackageError
 from clary.local import gallery, provenance
 from clary.local.config import RunConfig
 from clary.local.evaluate import Evaluation, evaluate
-from clary.local.headline import Tile, tiles
+from clary.local.headline import tiles
 from clary.local.run import Run
 from clary.local.sections import Section, section_of
 from clary.version import __version__
@@ -62,7 +62,8 @@ def write(run: Run | Path | str, *, evaluation: Evaluation | None = None) -> Pat
     material = _gather(run, evaluation)
     page = _template(material.section).render(_context(material))
     path = run.path / "report.html"
-    write_bytes(path, page.encode("utf-8", "replace"))  # names of files need not be valid Unicode
+    # Names of files need not be valid Unicode.
+    write_bytes(path, page.encode("utf-8", "replace"))
     return path
 
 
@@ -70,6 +71,7 @@ def _template(section: Section[Any]) -> Any:
     """The page; the section's part of it may come from another distribution, and then finds our macros."""
     packages = dict.fromkeys(("clary.local", section.package))
     places = ChoiceLoader([PackageLoader(package, "templates") for package in packages])
+    # StrictUndefined: a name that a template has and the context lacks is an error, not an empty place on the page.
     pages = Environment(loader=places, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     return pages.get_template("report.html.j2")
 
@@ -81,6 +83,7 @@ def _gather(run: Run, evaluation: Evaluation | None) -> Material:
     dataset = None
     try:
         dataset = provenance.dataset(run)
+    # A report of what is left is better than none: data sets move, runs stay.
     except CustomerError as error:
         notes.append(f"The pictures cannot be shown: {error}.")
     if evaluation is None and dataset and run.finished:
@@ -89,25 +92,21 @@ def _gather(run: Run, evaluation: Evaluation | None) -> Material:
         except CustomerError as error:
             notes.append(f"The model was not evaluated: {error}.")
     if evaluation and evaluation.skipped:
-        notes.append(_skipped(evaluation))
+        some = "; ".join(str(problem) for problem in evaluation.skipped[:3])
+        notes.append(f"{plural(len(evaluation.skipped), 'picture', ',')} of {evaluation.split} left out: {some}.")
     section = section_of(catalog.find(config.get("algorithm", "image-classification")).task)
     return Material(run, section, config, run.history, dataset, evaluation, tuple(notes))
-
-
-def _skipped(evaluation: Evaluation) -> str:
-    some = "; ".join(str(problem) for problem in evaluation.skipped[:3])
-    return f"{plural(len(evaluation.skipped), 'picture', ',')} of {evaluation.split} left out: {some}."
 
 
 def _context(found: Material) -> dict[str, Any]:
     evaluation, origin, section = found.evaluation, found.config.get("dataset", {}), found.section
     names = found.dataset.class_names if found.dataset else tuple(origin.get("class_names", ()))
-    settings = provenance.settings(found.config)
+    first, settings = section.tile(evaluation, found.run.metrics), provenance.settings(found.config)
     return {
         "title": found.run.path.resolve().name,
         "subtitle": _subtitle(found.config),
         "notes": found.notes,
-        "tiles": list(tiles(found.run, _first(found), _sizes(found), names, evaluation)),
+        "tiles": list(tiles(found.run, first, _sizes(found), names, evaluation)),
         "class_count": len(names),
         "section": section,
         "evaluation": evaluation and _results(section, evaluation),
@@ -143,10 +142,6 @@ def _counts(found: Material) -> dict[str, Sequence[int]]:
     if not recorded and found.dataset:
         recorded = {split: found.dataset.counts(split) for split in found.dataset.splits}
     return {split: recorded[split] for split in get_args(SplitName) if split in recorded}
-
-
-def _first(found: Material) -> Tile:
-    return found.section.tile(found.evaluation, found.run.metrics)
 
 
 def _results(section: Section[Any], evaluation: Evaluation) -> dict[str, Any]:

@@ -108,6 +108,7 @@ class Run:
         go on, else ``interrupted``: stopped or killed, to go on from the last checkpoint."""
         if self.finished:
             return "finished"
+        # Before the failure note: a run that is resumed still has the one of its last attempt until it gets going.
         if is_held(self.path / "config.json"):
             return "running"
         return "failed" if (self.path / "output" / "failure").is_file() else "interrupted"
@@ -118,6 +119,7 @@ class Run:
         try:
             return datetime.fromisoformat(self.config["started"]).astimezone()
         except (UsageError, KeyError, TypeError, ValueError):
+            # config.json is written once, at the start.
             return datetime.fromtimestamp((self.path / "config.json").stat().st_mtime).astimezone()
 
     @property
@@ -130,6 +132,7 @@ class Run:
         if not epochs:
             return {}
         end = next((record for record in reversed(records) if isinstance(record, EndRecord)), EndRecord())
+        # The epoch whose weights are in the model, which need not be that of the highest number (docs/benchmarks.md).
         best = _best(epochs, end)
         numbers: JsonObject = {"epochs": len(epochs), "best_epoch": best.epoch}
         numbers["seconds"] = end.seconds or sum(record.seconds or 0 for record in epochs)
@@ -217,16 +220,19 @@ def list_runs(folder: Path | str) -> list[Run]:
     if not folder.is_dir():
         raise UsageError("there is no such folder", where=folder, hint="name one that holds runs of `clary train`")
     candidates = [Run(folder)] if Run(folder).is_run() else [Run(path) for path in folder.iterdir()]
+    # By time and then by name: runs of one second have an order too.
     return sorted((run for run in candidates if run.is_run()), key=lambda run: (run.started, run.name), reverse=True)
 
 
 def _main_metric(numbers: Mapping[str, Any]) -> tuple[str, float] | None:
+    # Whatever the task: only its own metric is among a run's numbers.
     metrics = [task.metric for task in TASKS]
     named = [f"{split}:{name}" for split in ("validation", "train") for name in metrics]
     return next(((name, numbers[name]) for name in named if isinstance(numbers.get(name), float)), None)
 
 
 def _epochs(records: list[Record]) -> list[EpochRecord]:
+    # The last record of an epoch counts: after a kill the epoch is done again, from the checkpoint.
     epochs = {record.epoch: record for record in records if isinstance(record, EpochRecord)}
     return [epochs[number] for number in sorted(epochs)]
 

@@ -14,12 +14,14 @@ from pathlib import Path
 
 from clary.errors import UsageError
 
-if sys.platform != "win32":  # there, nothing is locked and no run is ever seen going on
+# There, nothing is locked and no run is ever seen going on.
+if sys.platform != "win32":
     import fcntl
 
 __all__ = ["held", "is_held"]
 
-PATIENCE = 0.5  # seconds: a listing that asks holds the lock for an instant, and must not be taken for a training
+# Seconds: a listing that asks holds the lock for an instant, and must not be taken for a training.
+PATIENCE = 0.5
 
 
 @contextmanager
@@ -28,7 +30,8 @@ def held(config: Path) -> Iterator[None]:
     if sys.platform == "win32":
         yield
         return
-    with config.open("r+b") as file:  # for writing: NFS locks nothing else
+    # For writing: NFS locks nothing else.
+    with config.open("r+b") as file:
         give_up = time.monotonic() + PATIENCE
         while True:
             try:
@@ -38,7 +41,8 @@ def held(config: Path) -> Iterator[None]:
                     what = "another process is training this run"
                     raise UsageError(what, where=config.parent, hint="wait for it, or give another --out") from None
                 time.sleep(0.01)
-            except OSError:  # a file system without locks; training goes on as it would without us
+            # A file system without locks; training goes on as it would without us.
+            except OSError:
                 break
             else:
                 break
@@ -51,7 +55,8 @@ def is_held(config: Path) -> bool:
         return False
     try:
         with config.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: two who ask do not see each other
+            # Shared: two who ask do not see each other.
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
     except OSError:

@@ -63,6 +63,7 @@ def train(
     Raises CustomerError for data or settings that cannot be used, DivergedError when the loss is no number,
     InterruptedRun after Ctrl-C, with a checkpoint saved.
     """
+    # Before anything imports torch: OpenMP reads its variables once, when it is loaded.
     set_torch_environment()
     spec = find(algorithm)
     source = Path(dataset)
@@ -74,6 +75,7 @@ def train(
         return _run(spec, _earlier(spec, out, given, asked), hooks, echo)
     options = ReadingOptions(labels, validation, _seed(spec, given))
     data = _refuse_errors(read(source, options, task=spec.task), source)
+    # With the share that was really held out: a resumed run, and a report, must split as this one does.
     options = options.settled(data)
     folder = Path(out) if out else _next_folder(source)
     _claim(folder)
@@ -82,7 +84,9 @@ def train(
     channels = {"dataset": Channel("dataset", source, options.content_type)}
     channels |= {name: Channel(name, Path(path), MODEL_CONTENT_TYPE) for name, path in start.items()}
     job = JobDir.create(folder, filled, channels)
+    # As it was read: half a second for 20,000 pictures that are not listed again.
     job.dataset = data
+    # Last: without it the folder is no run, so one that was killed before is not listed, nor resumed.
     write_json(folder / "config.json", {**_config(spec, source, data, options, checked), **start})
     return _run(spec, job, hooks, echo)
 
@@ -92,12 +96,14 @@ def _run(spec: AnySpec, job: JobDir, hooks: Sequence[Hook], echo: Sink | None) -
     from clary.vision.algorithms.run import run_job
     from clary.vision.artifact.archive import pack
 
+    # Packed under the lock too: a run is going on until its model is whole.
     with held(job.root / "config.json"):
         try:
             run_job(spec, job, JobLog(job.root / "log.txt", echo), hooks)
         except InterruptedRun as stopped:
             raise InterruptedRun(stopped.what, hint=f"go on with --resume --out {job.root}") from stopped
         pack(job.model, job.root / "model.tar.gz")
+    # Only now: pack leaves the whole archive or none, and until then these are the only weights.
     shutil.rmtree(job.model)
     return Run(job.root)
 
@@ -115,6 +121,7 @@ def _earlier(spec: AnySpec, out: str | Path | None, given: Mapping[str, str], op
     then: dict[str, Any] = {"algorithm": config["algorithm"], "model": config.get("model", "none")}
     then |= {**spec.parse(job.hyperparameters), **config["dataset"]}
     asked = {name: value for name, value in options.items() if value is not None}
+    # Parsed before they are compared: 0.10 is what 0.1 was.
     checked = spec.parse({**job.hyperparameters, **given})
     now = {"algorithm": spec.name, **{name: checked[name] for name in given}, **asked}
     differing = ", ".join(f"{name}: {then[name]} then, {now[name]} now" for name in now if then[name] != now[name])

@@ -36,6 +36,7 @@ def _to_gateway(builtins: dict[str, Any], **_: Any) -> None:
     if not endpoint:
         return
     named = builtins.get("SDK::Endpoint")
+    # Before the signature is made, which is over the host (a later hook, before-send, would break it).
     # What a program names and is not AWS's (another MinIO) stays where it is.
     if (named and _is_aws(_host(named))) or (not named and not _knows_variables()):
         builtins["SDK::Endpoint"] = endpoint

@@ -25,6 +25,7 @@ def has_room(running: int, settings: Settings) -> bool:
         return True
     if running >= slots(settings):
         return False
+    # A number that somebody gave stands: what their jobs need they know better than an estimate.
     return bool(settings.max_jobs) or free_memory() >= JOB_MEMORY
 
 
@@ -35,8 +36,10 @@ def threads(jobs: int) -> int:
 
 def free_memory() -> int:
     """Bytes that programs can still have without swapping, of the machine or of a control group with a limit."""
+    # Not MemFree: most of a busy machine's memory is cache, which the kernel gives up for programs (proc(5)).
     machine = _field(Path("/proc/meminfo"), "MemAvailable:") << 10
     limit, used = _group_file("memory.max"), _group_file("memory.current")
+    # Where the kernel says nothing (no /proc) memory is taken to be there: a queue that never moves helps nobody.
     if limit is None or used is None or not limit.strip().isdigit():
         return machine or JOB_MEMORY
     # Cached file pages count as used there, and are given back when needed.

@@ -86,9 +86,11 @@ def check(channel: Request, mode: str, objects: ObjectStore, *, role: str = "", 
     try:
         uri = supported(channel, mode)
     except CustomerError as error:
+        # SageMaker's words: programs look for the beginning, people search for the rest.
         raise ValidationException(str(error)) from error
     source = source_of(channel)
-    whole = source["S3DataType"] != "S3Prefix"  # the URI of a manifest is that of one object
+    # The URI of a manifest is that of one object.
+    whole = source["S3DataType"] != "S3Prefix"
     if not objects.bucket_exists(uri.bucket) or not _is_there(uri, objects, whole):
         raise ValidationException(
             f'No S3 objects found under S3 URL "{source["S3Uri"]}" given in input data source. Please ensure '
@@ -123,6 +125,7 @@ def shard(held: Sequence[ChannelFile], host: int, hosts: int) -> list[ChannelFil
 
     Every host gets all folders.
     """
+    # Which host gets which key SageMaker does not document. This deals each file out once, and in every attempt alike.
     files = sorted((entry for entry in held if not entry.is_folder), key=lambda entry: os.fsencode(entry.key))
     return [*(entry for entry in held if entry.is_folder), *files[host::hosts]]
 
@@ -148,11 +151,13 @@ def fill(
     folder.mkdir(parents=True, exist_ok=True)
     _make_folders(folder, held)
     files = [entry for entry in held if not entry.is_folder]
+    # A local store fetches by hard link: whoever wrote to one would write into the bucket.
     fetch = objects.fetch if linked or not objects.local else _copier(objects)
 
     def one(entry: ChannelFile) -> None:
         try:
             fetch(bucket, entry.key, folder / entry.name)
+        # It was there when the prefix was listed, a moment ago.
         except NoSuchKey as error:
             what = f"the {channel['ChannelName']} channel holds an object that does not exist any more"
             raise CustomerError(what, where=S3Uri(bucket, entry.key), hint="upload it again") from error
@@ -163,10 +168,12 @@ def fill(
 
 def copy_below(uri: S3Uri, folder: Path, objects: ObjectStore) -> int:
     """Copy every object below ``uri`` into ``folder``, which exists; returns how many. Raises as ``fill`` does."""
+    # With its slash: the checkpoints of `job-1` are not those of `job-10`.
     below = uri.key.rstrip("/") + "/" if uri.key else ""
     held = list(_distinct(names(objects.list(uri.bucket, below), below), str(uri)))
     _make_folders(folder, held)
     files = [entry for entry in held if not entry.is_folder]
+    # Copies in any case: the job goes on to write to its checkpoints, and through a link would change the bucket.
     copy = _copier(objects) if objects.local else objects.fetch
     _each(lambda entry: copy(uri.bucket, entry.key, folder / entry.name), files, objects)
     return len(files)
@@ -179,6 +186,7 @@ def names(objects: Iterable[Object], prefix: str) -> Iterator[ChannelFile]:
         if is_folder and found.size:
             raise CustomerError(f"the object `{found.key}` ends in a slash, so it cannot be a file", hint="rename it")
         name = _local_name(found.key, prefix)
+        # Of the marker of the prefix itself nothing is left to call it; the channel's folder is there anyway.
         if name or not is_folder:
             yield ChannelFile(found.key, _safe(name, found.key), is_folder)
 
@@ -187,6 +195,7 @@ def _local_name(key: str, prefix: str) -> str:
     rest = key[len(prefix) :]
     if not prefix or prefix.endswith("/") or rest.startswith("/"):
         return rest
+    # A prefix that ends within a name: what SageMaker does then is documented nowhere; here the name stays whole.
     return prefix.rpartition("/")[2] + rest
 
 
@@ -203,6 +212,7 @@ def _distinct(found: Iterable[ChannelFile], channel: str) -> Iterator[ChannelFil
     files: dict[str, str] = {}
     folders: dict[str, str] = {}
     for entry in found:
+        # A manifest may list an object twice.
         if files.get(entry.name) == entry.key:
             continue
         there = files.get(entry.name) or ("" if entry.is_folder else folders.get(entry.name))
@@ -243,6 +253,7 @@ def supported(channel: Request, mode: str) -> S3Uri:
     kind = source["S3DataType"]
     if kind not in KINDS:
         raise CustomerError(f"{kind} of the {name} channel is not supported", hint=f"use {' or '.join(KINDS)}")
+    # SageMaker's own rule (developer guide, "Access training data"), though here any file could be had.
     if mode == "FastFile" and kind != "S3Prefix":
         raise CustomerError(f"FastFile mode of the {name} channel takes S3Prefix only", hint="use File or Pipe mode")
     if kind == "AugmentedManifestFile":
@@ -252,6 +263,7 @@ def supported(channel: Request, mode: str) -> S3Uri:
 
 def _check_augmented(channel: Request, mode: str) -> None:
     what = f"AugmentedManifestFile of the {channel['ChannelName']} channel"
+    # SageMaker's own rule too (developer guide, "Augmented manifest files").
     if mode != "Pipe":
         hint = f"set InputMode, or send its folder as S3Prefix with the content type {DATASET_CONTENT_TYPE}"
         raise CustomerError(f"{what} can only be used if the channel's input mode is Pipe", hint=hint)
@@ -282,6 +294,7 @@ def _each(work: Callable[[ChannelFile], None], files: Sequence[ChannelFile], obj
         for entry in files:
             work(entry)
         return
+    # The first error counts; what has not begun by then is not fetched for nothing.
     with ThreadPoolExecutor(DOWNLOADS, thread_name_prefix="download") as pool:
         try:
             for _ in pool.map(work, files):

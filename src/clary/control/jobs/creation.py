@@ -29,9 +29,11 @@ async def create(
     name = str(request[kind.name_member])
     arn = kind.arn(context.settings, name, region)
     with unique(context.store, kind.name, name, arn, refusal=kind.taken(arn)):
+        # Buckets are listed on the way. The name is kept meanwhile, so that of two requests one is refused.
         body = await asyncio.to_thread(kind.new_body, request, context, arn=arn, region=region)
         record = context.store.create(
             kind.name, name, arn=arn, body=body, status=kind.status.word(body), tags=dict(tags or {})
         )
+    # After the record: a gateway killed between the two finds the job in the store and queues it when it starts.
     context.jobs.submit(kind.name, name)
     return record

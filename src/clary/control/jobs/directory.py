@@ -16,7 +16,6 @@ from clary.control import home
 from clary.control.jobs import channels, folders, pipe_plan, programs
 from clary.control.jobs.folders import FIRST_HOST, remove_tree
 from clary.control.jobs.launch import Algorithm, Command, Launch
-from clary.control.jobs.pipe_plan import PipePlan
 from clary.control.jobs.programs import Builtin
 from clary.control.logs.streams import LogWriter
 from clary.control.objects.base import NoSuchBucket, ObjectStore, S3Uri
@@ -33,7 +32,8 @@ OPT_ML = PurePosixPath("/opt/ml")
 CHECKPOINTS = "/opt/ml/checkpoints"
 TENSORBOARD = "/opt/ml/output/tensorboard"
 TENSORS = "/opt/ml/output/tensors"
-CHANGED_BY_JOBS = frozenset({"code", "sm_drivers"})  # SDK v3's channels: a job makes their scripts executable
+# SDK v3's channels: a job makes their scripts executable.
+CHANGED_BY_JOBS = frozenset({"code", "sm_drivers"})
 DAY = 86_400
 
 # Of the gateway's own environment, what a program needs to find its libraries, its devices and its way out.
@@ -76,8 +76,9 @@ def prepare(
     _start_over(whole, folder, body)
     _fetch_checkpoints(body, job, objects, log)
     share = (hosts.index(host), len(hosts))
+    # Links are for those who cannot write through them: an overlay stands before them, or our own algorithms read.
     inputs = _fetch_channels(body, job, objects, share, linked=isolated or isinstance(program, Builtin))
-    pipes = _plan_pipes(body, folder, objects)
+    pipes = tuple(pipe_plan.plan(channel, folder / "pipes", objects) for channel in _channels(body, piped=True))
     _write_configuration(body, job, list(hosts), host)
     _say(body, isolated, log)
     return Launch(
@@ -112,17 +113,23 @@ def environment(body: Body, settings: Settings, *, opt_ml: Path | None) -> dict[
     variables = {name: value for name, value in os.environ.items() if _KEPT.fullmatch(name)}
     variables |= _past_proxies(variables, settings)
     variables |= {
+        # SDK v3's drivers do not start without it.
         "TRAINING_JOB_NAME": body["TrainingJobName"],
         "TRAINING_JOB_ARN": body["TrainingJobArn"],
+        # Both: the training toolkit reads the first, boto3 only the second.
         "AWS_REGION": region,
         "AWS_DEFAULT_REGION": region,
         "AWS_ENDPOINT_URL": settings.url,
+        # The training toolkit fetches the user's source archive from here (sagemaker-training 5.1.4).
         "S3_ENDPOINT_URL": settings.url,
         "AWS_ACCESS_KEY_ID": key,
         "AWS_SECRET_ACCESS_KEY": secret,
+        # Without it a client that finds no key waits seconds for a metadata service that is not there.
         "AWS_EC2_METADATA_DISABLED": "true",
+        # To a pipe Python writes in blocks: the log would come minutes late.
         "PYTHONUNBUFFERED": "1",
     }
+    # Over ours, as on SageMaker, where the request's Environment is handed on verbatim.
     variables |= body.get("Environment") or {}
     return variables | ({"SAGEMAKER_BASE_DIR": str(opt_ml)} if opt_ml else {})
 
@@ -133,6 +140,8 @@ def resource_config(body: Body, hosts: list[str], current: str = FIRST_HOST) -> 
     groups = config.get("InstanceGroups") or [{"InstanceType": config.get("InstanceType", "local")}]
     name = groups[0].get("InstanceGroupName", "homogeneousCluster")
     kind = groups[0].get("InstanceType", "local")
+    # All fields, always: the toolkit makes do with current_host and hosts, SDK v3's drivers also want the instance type
+    # and the network interface. Hosts are sorted as text, as SageMaker has them: algo-10 before algo-2.
     return {
         "current_host": current,
         "current_instance_type": kind,
@@ -196,9 +205,11 @@ def _fetch_checkpoints(body: Body, job: JobDir, objects: ObjectStore, log: LogWr
         return
     uri = S3Uri.parse(body["CheckpointConfig"]["S3Uri"])
     folder.parent.mkdir(parents=True, exist_ok=True)
+    # Made beside it and renamed: a part that a killed gateway left would pass for an earlier attempt's own, see above.
     temporary = Path(tempfile.mkdtemp(dir=job.root.parent, prefix=".checkpoints."))
     try:
         count = channels.copy_below(uri, temporary, objects)
+        # mkdtemp lets in nobody but this user.
         temporary.chmod(0o755)
         temporary.rename(folder)
     finally:
@@ -226,10 +237,6 @@ def _fetch_channels(
     return tuple(shielded)
 
 
-def _plan_pipes(body: Body, folder: Path, objects: ObjectStore) -> tuple[PipePlan, ...]:
-    return tuple(pipe_plan.plan(channel, folder / "pipes", objects) for channel in _channels(body, piped=True))
-
-
 def _channels(body: Body, *, piped: bool) -> list[Mapping[str, Any]]:
     given = body.get("InputDataConfig") or ()
     return [channel for channel in given if (channels.input_mode(channel, _mode(body)) == "Pipe") is piped]
@@ -243,6 +250,7 @@ def _write_configuration(body: Body, job: JobDir, hosts: list[str], current: str
     mode = _mode(body)
     given = body.get("InputDataConfig") or ()
     described = {c["ChannelName"]: channels.described(c, mode, job.data / c["ChannelName"]) for c in given}
+    # hyperparameters.json and inputdataconfig.json are there even when empty: toolkit and drivers open them unasked.
     JobDir.create(job.root, body.get("HyperParameters") or {}, described, resource_config(body, hosts, current))
     for name, value in _further_configuration(body).items():
         write_json(job.config / name, value)
@@ -266,14 +274,9 @@ def _further_configuration(body: Body) -> dict[str, dict[str, Any]]:
     return files
 
 
-def _instances(body: Body) -> int:
-    config = body.get("ResourceConfig") or {}
-    groups = config.get("InstanceGroups") or [config]
-    return sum(int(group.get("InstanceCount") or 1) for group in groups)
-
-
 def _say(body: Body, isolated: bool, log: LogWriter) -> None:
-    count = _instances(body)
+    config = body.get("ResourceConfig") or {}
+    count = sum(int(group.get("InstanceCount") or 1) for group in config.get("InstanceGroups") or [config])
     if count > 1:
         log.write(f"{count} instances were asked for: the algorithm runs once on this machine, on all of the data")
     if not isolated:

@@ -41,6 +41,7 @@ __all__ = [
     "stream_name",
 ]
 
+# SageMaker's names for hosts, which programs have in their resourceconfig.json and in the names of log streams.
 FIRST_HOST = "algo-1"
 INPUTS = ("opt_ml/input/data", "pipes", "feeds", "scratch", "hosts")  # of a host: needed until its program has ended
 RESULTS = ("opt_ml/model", "opt_ml/output/data", "opt_ml/checkpoints")  # of a host: needed until they are in the bucket
@@ -63,6 +64,7 @@ def claim(folder: Path, mark: str) -> None:
         return
     remove_tree(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    # Last: killed before it, the folder is nobody's, and all is done again.
     write_text(note, f"{mark}\n")
 
 
@@ -88,6 +90,7 @@ def remove_tree(folder: Path) -> None:
     elif folder.exists():
         for root, inner, _ in os.walk(folder):
             for path in (os.path.join(root, name) for name in inner):
+                # chmod follows links, and a job may have laid one to a folder that is not its own.
                 if not os.path.islink(path):
                     os.chmod(path, 0o700)
         shutil.rmtree(folder)

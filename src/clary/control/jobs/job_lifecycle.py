@@ -29,6 +29,7 @@ from clary.vision.base.torch_environment import torch_environment
 
 __all__ = ["JobLifecycle", "moved"]
 
+# Chosen: a machine that is started anew a few times in the life of a job is no fault of the program.
 MOST_ATTEMPTS = 5  # so that a program that takes its monitor with it, every time, comes to an end
 POLL = 5.0  # seconds between two looks at a running job: its metrics, its checkpoints
 STORE_PAUSE = 2.0  # seconds until a store that refused is asked again
@@ -92,6 +93,7 @@ class JobLifecycle:
 
     async def _prepare(self, record: Record) -> None:
         """Make the hosts' folders ready. A stop ends the job at once, and what is being fetched is thrown away."""
+        # A gateway killed while it prepared begins anew, at the first attempt: nothing was started.
         begun = await self._go_on("preparing", Stage.DOWNLOADING, _attempt=1, _launched=0)
         if begun is None or self._kind.status.ended(begun.body):
             return
@@ -99,6 +101,7 @@ class JobLifecycle:
         stop = asyncio.create_task(self._stopping.wait())
         await asyncio.wait({work, stop}, return_when=asyncio.FIRST_COMPLETED)
         stop.cancel()
+        # Said before the thread ends: it may be in the middle of gigabytes.
         if not work.done():
             await self._move("ended", Stage.STOPPED)
         try:
@@ -124,8 +127,11 @@ class JobLifecycle:
     def _own_variables(self) -> dict[str, str]:
         """What this machine adds to a host's environment, unless that says otherwise."""
         sharing = self._context.share()
+        # Alone a program has every core, which is what libraries take by themselves.
         threads = {"OMP_NUM_THREADS": str(capacity.threads(sharing))} if sharing > 1 else {}
         return {**torch_environment(), **threads} | {
+            # Which arithmetic is faster is tried by the first job of its kind and known to all after it: 1.17 s to
+            # the first batch, then 0.42 (docs/benchmarks.md).
             "CLARY_PRECISION_CACHE": str(self._context.settings.home / "trials.json")
         }
 
@@ -163,8 +169,10 @@ class JobLifecycle:
         if stopping and not tries:
             await self._move("ended", Stage.STOPPED)
             return True
-        if lost:  # of several hosts some may run on, which alone can come to nothing
-            await self._kill(self._attempts(attempt))
+        if lost:
+            # Of several hosts some may run on, which alone can come to nothing.
+            for host in self._attempts(attempt):
+                await self._context.launcher.kill(host)
         if stopping:
             await self._move("uploading")
             return True
@@ -186,6 +194,7 @@ class JobLifecycle:
             return False
         except NotStarted as error:
             _log.warning("%s does not start: %s", self._name, error)
+            # Counts as started, so that the next look finds it lost and not new: attempts have an end.
             await self._move("running", _launched=attempt)
             return False
         return True
@@ -230,10 +239,12 @@ class JobLifecycle:
         except (ClaryError, OSError) as error:
             stage, made = (Stage.FAILED if stage is Stage.COMPLETED else stage), {}
             reason = reason or reasons.of_error(error)
+        # The last lines of the log have metrics too, and clients read no more once the job has ended.
         await asyncio.to_thread(self._kind.observer(job))
         # Before the job is said to have ended: who sees that may delete the bucket's objects, or the job.
         await asyncio.to_thread(self._clear, self._kind.inputs)
         made = made | await asyncio.to_thread(self._kind.final, job) | ({"FailureReason": reason} if reason else {})
+        # The results go last: until the record says the end, a gateway that comes after a kill collects them again.
         await self._move("ended", stage, **made)
         await asyncio.to_thread(self._clear, self._kind.results)
 
@@ -244,6 +255,7 @@ class JobLifecycle:
             exits = [(host, s.exit) for host, s in zip(self.hosts, states, strict=True) if isinstance(s, Exited)]
         else:
             exits = [("", Exit(**job.body["_exit"]))]
+        # A host without an exit was lost, or not started yet, when a stop kept it from being started again.
         if self._kind.status.stopping(job.body) or len(exits) < len(self.hosts):
             return Stage.STOPPED, ""
         host, exit = min(exits, key=lambda one: _weight(one[1]))
@@ -279,12 +291,9 @@ class JobLifecycle:
         """Ask them all, in tasks of their own: who asks for a stop does not wait for machines to answer."""
         for host in hosts:
             task = asyncio.ensure_future(self._context.launcher.stop(host))
+            # The event loop keeps weak references only; a task that nobody holds may vanish before it has run.
             self._stops.add(task)
             task.add_done_callback(self._stops.discard)
-
-    async def _kill(self, hosts: tuple[HostAttempt, ...]) -> None:
-        for host in hosts:
-            await self._context.launcher.kill(host)
 
     async def _move(self, phase: str, stage: Stage | None = None, **more: Any) -> Record | None:
         return await self._edit(lambda found: moved(self._kind, found.body, phase, stage, **more))

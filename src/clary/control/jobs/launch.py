@@ -79,6 +79,7 @@ class Launch:
     namespace: bool = True  # show opt_ml as /opt/ml in a mount namespace; else SAGEMAKER_BASE_DIR only
     inputs: tuple[Path, ...] = ()  # folders below opt_ml whose files a job must never alter: links into the store
     hosts: tuple[str, ...] = ("algo-1",)  # names that mean 127.0.0.1 (namespace only)
+    # The API's defaults: MaxRuntimeInSeconds of StoppingCondition, and what StopTrainingJob leaves between two signals.
     max_run: float = 86400.0  # seconds
     grace: float = 120.0  # seconds between SIGTERM and SIGKILL
     attempt: int = 1
@@ -140,6 +141,7 @@ class Exit:
     def write(self, folder: Path) -> None:
         """Write exit.json, synced and renamed. Raises UsageError when the disk is full, OldAttempt when there is one of
         a later attempt, which stays."""
+        # A monitor that was taken for lost may come to its end late, and must not speak for the attempt after it.
         if (folder / "exit.json").exists() and int(_read(folder / "exit.json").get("attempt", 0)) > self.attempt:
             raise OldAttempt(f"attempt {self.attempt} ended after a later one", where=folder / "exit.json")
         write_json(folder / "exit.json", asdict(self))

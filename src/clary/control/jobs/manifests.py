@@ -21,6 +21,7 @@ def read_manifest(uri: S3Uri, objects: ObjectStore) -> tuple[S3Uri, list[str]]:
     Raises DataError for an object that is no manifest, NoSuchBucket, NoSuchKey.
     """
     with objects.open(uri.bucket, uri.key) as stream:
+        # One byte too many is enough to know, whatever the store says of the object's size.
         text = stream.read(MANIFEST_BYTES + 1)
     if len(text) > MANIFEST_BYTES:
         raise DataError(f"is larger than {MANIFEST_BYTES >> 20} MiB", where=uri, hint="split the manifest")

@@ -54,9 +54,11 @@ class Meter:
         if not self._definitions or not self._has_log():
             return
         while events := self._events(self._store.cursor(self._cursor), BATCH):
+            # Cut before the search: time grows with the text, for some expressions with a power of its length.
             messages = [event.message[:TEXT_LIMIT] for event in events]
             points = [
                 Point(NAMESPACE, name, self._dimensions, events[at].timestamp / 1000, value)
+                # A copy: a search that takes too long strikes its metric off.
                 for name, pattern in list(self._definitions.items())
                 for at, value in self._search(name, pattern, messages)
             ]
@@ -77,7 +79,8 @@ class Meter:
 def final_metrics(body: Mapping[str, Any], store: Store) -> list[dict[str, Any]]:
     """FinalMetricDataList of a job: the last value of each of its metrics that has any."""
     dimensions = {"TrainingJobName": str(body["TrainingJobName"])}
-    since = float(body.get("CreationTime", 0.0)) - 1.0  # earlier ones are of a deleted job of the same name
+    # Earlier ones are of a deleted job of the same name.
+    since = float(body.get("CreationTime", 0.0)) - 1.0
     found = []
     for name in _definitions(body):
         if points := store.points(NAMESPACE, name, dimensions, since, math.inf):
@@ -91,6 +94,7 @@ def search(pattern: str, messages: Iterable[str]) -> list[Found]:
     found = []
     for index, message in enumerate(messages):
         if match := compiled.search(message):
+            # SageMaker takes the first group. Without one it is the whole match that must be a number.
             value = _number(match.group(1) if compiled.groups else match.group())
             if math.isfinite(value):
                 found.append((index, value))
@@ -115,6 +119,7 @@ def _number(text: str | None) -> float:
 
 def _search_apart(pattern: str, messages: Sequence[str]) -> list[Found]:
     done = subprocess.run(
+        # -P: what lies in the working folder is not imported.
         [sys.executable, "-P", "-m", "clary.control.jobs.metrics"],
         input=json.dumps({"pattern": pattern, "messages": messages}),
         capture_output=True,

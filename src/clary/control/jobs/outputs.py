@@ -51,6 +51,7 @@ def collect(body: Body, *, settings: Settings, objects: ObjectStore, model: bool
     elif model:
         made = Artifacts(model=_put_packed(job.model, target.join("model.tar.gz"), folder, objects))
     data = job.output / "data"
+    # Whether SageMaker makes an empty output.tar.gz is not documented; one that says nothing is not made.
     if data.is_dir() and any(data.iterdir()):
         made = Artifacts(made.model, _put_packed(data, target.join("output.tar.gz"), folder, objects))
     return made
@@ -78,6 +79,7 @@ class CheckpointUpload:
         return sum(self._upload(path, target.join(_name(path, folder))) for path in _regular_files(folder))
 
     def _upload(self, path: Path, at: S3Uri) -> bool:
+        # Before the upload: what is written meanwhile makes another state, and the file is sent again.
         state = _state(path)
         if state is None or self._put.get(path) == state:
             return False
@@ -92,6 +94,7 @@ class CheckpointUpload:
 def _put_packed(folder: Path, target: S3Uri, beside: Path, objects: ObjectStore) -> str:
     """``folder`` as a tar.gz in the bucket, packed in a file that is gone afterwards."""
     folder.mkdir(parents=True, exist_ok=True)  # a job may have removed it
+    # On the job's own disk: /tmp may be memory, and a model is as large as it likes.
     with tempfile.TemporaryDirectory(dir=beside, prefix=".packed.") as temporary:
         archive = pack(folder, Path(temporary) / "archive.tar.gz")
         objects.put(target.bucket, target.key, archive)
@@ -111,6 +114,7 @@ def _put_files(folder: Path, target: S3Uri, objects: ObjectStore) -> str:
 
 def _regular_files(folder: Path) -> Iterator[Path]:
     for root, folders, names in os.walk(folder):
+        # In place: os.walk goes into what is left of its list.
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         yield from (Path(root, name) for name in sorted(names) if not name.startswith("."))
 

@@ -113,9 +113,12 @@ class Sender:
 
     def order(self, epoch: int) -> array[int]:
         """The items of an epoch for this host, as numbers from 0 in the order of the lines."""
+        # Eight bytes an item; a list of a million integers takes five times as much.
         numbers = array("Q", range(len(self._lines)))
         if self._pipe.seed is not None:
+            # Text as a seed goes through SHA-512: hosts, attempts and later epochs of a resumed job agree on the order.
             random.Random(f"{self._pipe.seed} {epoch}").shuffle(numbers)
+        # Dealt out after the shuffle, which is the same for all hosts: together they send each item once.
         return numbers[self._pipe.host :: self._pipe.hosts]
 
     def epoch(self, number: int) -> Iterator[bytes]:
@@ -197,6 +200,7 @@ def _write_keys(uri: S3Uri, kind: str, items: Path, objects: ObjectStore) -> S3U
         base = uri
         keys = (found.key for found in objects.list(uri.bucket, uri.key))
     with items.open("w", encoding="utf-8") as file:
+        # As JSON, since a key may hold a line end.
         file.writelines(f"{json.dumps(key)}\n" for key in keys if not key.endswith("/"))
     return S3Uri(base.bucket, "")
 
@@ -207,6 +211,7 @@ def _check(pipe: PipePlan, objects: ObjectStore, uri: S3Uri) -> None:
         if not len(sender):
             what, hint = f"the {pipe.channel} channel sends nothing: there is nothing in {uri}", "upload the data again"
             raise CustomerError(what, hint=hint)
+        # Now, in the minute of the start: a bad line would otherwise end the job when its turn comes.
         for item in range(len(sender) if pipe.attributes else 0):
             sender.parts(item)
     finally:
@@ -215,6 +220,7 @@ def _check(pipe: PipePlan, objects: ObjectStore, uri: S3Uri) -> None:
 
 def _parsed(line: bytes, where: str) -> Mapping[str, Any]:
     try:
+        # -sig: some editors begin a file with a byte order mark.
         value = json.loads(line.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise DataError(f"is not JSON ({error})", where=where, hint="a line is one JSON object by itself") from error
@@ -245,6 +251,7 @@ def _part(line: Mapping[str, Any], name: str, where: str) -> Part:
 def _record(read: Callable[[int], bytes], uri: S3Uri) -> bytes:
     """All there is to read as one record. Raises DataError for what is too long for one."""
     pieces, size = [], 0
+    # Whole in memory: a record begins with its length, which a stream that is unzipped tells only in the end.
     while size < LIMIT and (piece := read(CHUNK)):
         pieces.append(piece)
         size += len(piece)

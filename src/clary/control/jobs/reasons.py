@@ -40,6 +40,7 @@ def of_exit(
     """
     if error:
         return _fitted(error if _CLASS.match(error) else f"InternalServerError: {error}")
+    # As a shell says it, and so a container's exit code.
     code = 128 + signal if signal else code or 0
     if out_of_memory:
         text = "killed, out of memory: use a smaller mini_batch_size or a smaller network"
@@ -67,6 +68,7 @@ def read_failure(path: Path) -> str:
     Whatever else a program may have put there (a link, a pipe) is not followed.
     """
     try:
+        # O_NONBLOCK: to open a FIFO waits for whoever writes to it, and that may be nobody.
         file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
         return ""
@@ -87,7 +89,9 @@ def _is_customers(error: Exception) -> bool:
 
 def _worded(text: str, code: int) -> str:
     if not _CLASS.match(text):
+        # 2 is how the algorithms here end on a mistake of the customer's (algorithms.run).
         text = f"{'ClientError' if code == 2 else 'AlgorithmError'}: {text}"
+    # The code at the end is seen in reasons of real jobs, and documented nowhere.
     return _fitted(text) if _CODE.search(text) else _fitted(text, f", exit code: {code}")
 
 

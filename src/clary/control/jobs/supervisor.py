@@ -63,6 +63,7 @@ class Jobs:
         left = [record for kind in self._kinds.values() for record in self._store.select(kind.name, kind.status.open)]
         # In the order of their creation over all kinds: the queue is one, and was so when they were put into it.
         for record in sorted(left, key=lambda record: record.created):
+            # These have their place already, more of them than fit perhaps: their programs may be running.
             if record.body.get("_phase") in ("running", "uploading"):
                 self._begin(record)
             else:
@@ -82,6 +83,7 @@ class Jobs:
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
         for ending in self._endings.values():
             ending.cancel()
+        # Last: those who follow jobs ask it until they are gone.
         await self._launcher.close()
 
     def submit(self, kind: str, name: str) -> None:
@@ -89,11 +91,13 @@ class Jobs:
         if (record := self._store.get(kind, name)) is not None:
             self._enqueue(record)
         self._admit()
+        # After the look for room: a job that starts at once never says that it waits.
         if (kind, name) in self._queue:
             self._store.edit(kind, name, partial(_waiting, self._kinds[kind]))
 
     def stop(self, kind: str, name: str) -> None:
         """End a job: one that waits at once, one that runs after its program's answer to SIGTERM."""
+        # The record first: a gateway killed behind this line finds a job that is to stop.
         record = self._store.edit(kind, name, partial(_stopping, self._kinds[kind]))
         if record is None:
             return
@@ -115,6 +119,7 @@ class Jobs:
             return record
         # Nothing ends between the look above and the line below: ends are announced by this event loop.
         ending = self._endings.setdefault((kind, name), asyncio.get_running_loop().create_future())
+        # Others wait for the same future, and who gives up must not take it from them.
         return await asyncio.shield(ending)
 
     async def _open_launcher(self) -> None:

@@ -17,6 +17,7 @@ from clary.control.wire.operation import Answer, Request, operation
 
 __all__: list[str] = []
 
+# Limits of the API reference: PutMetricData, MetricDatum, GetMetricStatistics, GetMetricData, ListMetrics.
 DATUMS = 1000  # of one PutMetricData
 VALUES = 150  # of one datum
 DATAPOINTS = 1440  # of one GetMetricStatistics
@@ -72,6 +73,7 @@ def list_metrics(platform: Platform, request: Request) -> Answer:
 def _statistics(platform: Platform, request: Request) -> Answer:
     period, names = request["Period"], _wanted(request)
     end = request["EndTime"].timestamp()
+    # Only the start is rounded; the end stays where it is, and is not part of the range.
     start = _rounded(request["StartTime"].timestamp(), period)
     _check_range(start, end, period)
     if (end - start) / period > DATAPOINTS:
@@ -83,6 +85,7 @@ def _statistics(platform: Platform, request: Request) -> Answer:
         )
     dimensions = _dimensions(request.get("Dimensions"), "Dimensions")
     found = platform.store.points(request["Namespace"], request["MetricName"], dimensions, start, end)
+    # Data of different units are never added up (API reference, GetMetricStatistics).
     units = [request["Unit"]] if "Unit" in request else sorted({point.unit for point in found})
     datapoints = [
         _datapoint(begin, unit, names, points)
@@ -100,6 +103,7 @@ def _data(platform: Platform, request: Request) -> Answer:
     for query in queries:
         _check_query(query)
     start, end = request["StartTime"].timestamp(), request["EndTime"].timestamp()
+    # The API's default, the reverse of what a curve needs.
     newest_first = request.get("ScanBy", "TimestampDescending") == "TimestampDescending"
     skip, room = _place(request.get("NextToken"), "InvalidNextToken"), request.get("MaxDatapoints") or RESULTS
     results, passed = [], 0
@@ -118,6 +122,7 @@ def _points(namespace: str, datum: dict[str, Any], where: str) -> Iterator[Point
     _check_text(datum["MetricName"], f"{where}.MetricName")
     dimensions = _dimensions(datum.get("Dimensions"), f"{where}.Dimensions")
     at = datum["Timestamp"].timestamp() if "Timestamp" in datum else time.time()
+    # CloudWatch refuses the whole request; nothing of it has been stored yet.
     if not OLDEST <= at - time.time() <= NEWEST:
         raise _wrong(f"The parameter {where}.Timestamp must specify a time within the last two weeks.")
     given = [member for member in ("Value", "Values", "StatisticValues") if member in datum]
@@ -199,6 +204,7 @@ def _rounded(start: float, period: int) -> float:
     """Down to the second, minute, five minutes or hour, as the age of the data wants it."""
     if period in SHORT_PERIODS:
         return float(start // period * period)
+    # As CloudWatch keeps data: by the minute for 15 days, by five minutes for 63, then by the hour.
     days = (time.time() - start) / 86_400
     grain = 60 if days < 15 else 300 if days < 63 else 3600
     return float(start // grain * grain)

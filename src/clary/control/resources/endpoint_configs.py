@@ -29,11 +29,13 @@ def existing_endpoint_config(platform: Platform, name: str) -> Record:
 @operation("sagemaker", "CreateEndpointConfig")
 def create_endpoint_config(platform: Platform, request: Request) -> Answer:
     name, arn = request["EndpointConfigName"], _arn(platform, request["EndpointConfigName"])
+    # SDK v2 looks for "Cannot create already existing", and then goes on with the one that is there.
     taken = ValidationException(f'Cannot create already existing endpoint configuration "{arn}".')
     with unique(platform.store, KIND, name, arn, refusal=taken):
         body = {**request, "ProductionVariants": _variants(platform, request["ProductionVariants"])}
         if "ShadowProductionVariants" in body:
             body["ShadowProductionVariants"] = _variants(platform, body["ShadowProductionVariants"])
+        # Kept by the ARN; ListTags answers them.
         body.pop("Tags", None)
         platform.store.create(KIND, name, arn=arn, body=body, tags=tags_of(request))
     return {"EndpointConfigArn": arn}
@@ -42,6 +44,7 @@ def create_endpoint_config(platform: Platform, request: Request) -> Answer:
 @operation("sagemaker", "DescribeEndpointConfig")
 def describe_endpoint_config(platform: Platform, request: Request) -> Answer:
     record = existing_endpoint_config(platform, request["EndpointConfigName"])
+    # What was not given stays away: SDK v2 copies the members it finds into the next configuration.
     return {**record.body, **_summary(record)}
 
 
@@ -74,6 +77,7 @@ def _variants(platform: Platform, variants: list[dict[str, Any]]) -> list[dict[s
             raise ValidationException(f'Variant names must be unique within an endpoint config: "{name}" is not')
     for variant in variants:
         _check_variant(platform, variant)
+    # The default of AWS; the member is there in the answer of Describe, where SDK v2 copies variants from.
     weighted = [{"InitialVariantWeight": 1.0, **variant} for variant in variants]
     if variants and not any(variant["InitialVariantWeight"] > 0 for variant in weighted):
         raise ValidationException("The weights of the variants add up to 0, so no variant would get a call")

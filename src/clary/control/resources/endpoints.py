@@ -31,11 +31,14 @@ def existing_endpoint(platform: Platform, name: str) -> Record:
 @operation("sagemaker", "CreateEndpoint")
 def create_endpoint(platform: Platform, request: Request) -> Answer:
     name, arn = request["EndpointName"], _arn(platform, request["EndpointName"])
+    # SDK v2 looks for "Cannot create already existing".
     taken = ValidationException(f'Cannot create already existing endpoint "{arn}".')
     with unique(platform.store, KIND, name, arn, refusal=taken):
         config = existing_endpoint_config(platform, request["EndpointConfigName"])
         body = {"EndpointName": name, "EndpointConfigName": config.name, "_target": _target(config)}
+        # "Creating" and "Updating" are the only words through which SDK v2 goes on waiting.
         platform.store.create(KIND, name, arn=arn, body=body, status="Creating", tags=tags_of(request))
+    # After the record, which clients may ask for at once; and a gateway killed in between finds it Creating.
     platform.hosting.deploy(name)
     return {"EndpointArn": arn}
 
@@ -53,7 +56,9 @@ def update_endpoint(platform: Platform, request: Request) -> Answer:
     target = _target(config, _not_retained(request))
 
     def change(record: Record) -> tuple[dict[str, Any], str]:
+        # In the change itself, so that of two updates at a time one is refused.
         _check_settled(record)
+        # What went wrong with an earlier update says nothing of this one.
         body = {name: value for name, value in record.body.items() if name != "FailureReason"}
         return {**body, "_target": target}, "Updating"
 
@@ -83,6 +88,7 @@ def update_weights(platform: Platform, request: Request) -> Answer:
 @operation("sagemaker", "DeleteEndpoint")
 def delete_endpoint(platform: Platform, request: Request) -> Answer:
     """At any time, also while it is being created. It is gone at once; calls inside are still answered."""
+    # The record first: from here on no call finds the endpoint, and what it runs on is cleared behind it.
     if not platform.store.delete(KIND, request["EndpointName"]):
         existing_endpoint(platform, request["EndpointName"])
     platform.hosting.remove(request["EndpointName"])

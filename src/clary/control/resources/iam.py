@@ -15,6 +15,7 @@ from clary.control.wire.operation import Answer, Request, operation
 __all__ = ["CREATED"]
 
 CREATED = 1_577_836_800.0  # epoch seconds: what was always there was made on the first day of 2020
+# SDK v3 reads it and gives up on a role that SageMaker may not assume.
 TRUST = {
     "Version": "2012-10-17",
     "Statement": [
@@ -85,6 +86,7 @@ def _role(platform: Platform, name: str, path: str = "/") -> dict[str, Any]:
         "RoleId": f"AROA{''.join(c for c in name.upper() if c.isalnum()):A<16}",
         "Arn": f"arn:aws:iam::{platform.settings.account}:role{path}{name}",
         "CreateDate": CREATED,
+        # Percent-encoded, as IAM sends it; clients decode it before they read JSON.
         "AssumeRolePolicyDocument": quote(json.dumps(TRUST)),
         "Description": "A role of Clary, which may do everything",
         "MaxSessionDuration": 3600,

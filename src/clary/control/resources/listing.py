@@ -46,6 +46,7 @@ def listing(
         name_prefix=name_prefix,
     )
     page = platform.store.page(kind, query)
+    # The list is there even when it is empty: SDK v2 takes it by its name and would fail.
     answer: dict[str, Any] = {list_member: [members(record) for record in page.records]}
     if page.next_token:
         answer["NextToken"] = page.next_token

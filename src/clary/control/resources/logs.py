@@ -26,6 +26,7 @@ from clary.control.wire.operation import Answer, Request, call, operation
 
 __all__: list[str] = []
 
+# Limits of the API reference: GetLogEvents, PutLogEvents (which counts 26 bytes beside each message).
 PAGE_EVENTS = 10_000
 PAGE_BYTES = 1_048_576  # of the messages of a page, and of a batch that is put
 EVENT_BYTES = 26  # each event counts so many bytes more
@@ -61,6 +62,7 @@ def put_log_events(platform: Platform, request: Request) -> Answer:
     platform.logs.count(group, stream)  # raises for a stream nobody made
     events = request["logEvents"]
     times = [event["timestamp"] for event in events]
+    # The store finds events by time, for which a stream must be in order.
     if times != sorted(times):
         raise _invalid("Log events in a single PutLogEvents request must be in chronological order.")
     size = sum(len(event["message"].encode(errors="replace")) + EVENT_BYTES for event in events)
@@ -144,6 +146,7 @@ def _streams(platform: Platform, group: str, request: Request) -> Answer:
         raise _invalid("Cannot order by LastEventTime with a logStreamNamePrefix.")
     streams = platform.logs.streams(group, prefix)
     streams.sort(key=lambda s: (s.last, s.name) if by_time else (0, s.name), reverse=request.get("descending", False))
+    # No page of this had a token, so what is sent comes from a program that makes one up: there is no second page.
     if "nextToken" in request:
         streams = []
     return {"logStreams": [_stream(platform, group, one) for one in streams[: request.get("limit")]]}
@@ -178,12 +181,15 @@ def _events(logs: LogStore, group: str, stream: str, request: Request) -> Answer
     else:
         stop = high if place is None else min(high, place)
         start = max(low, stop - limit)
+        # Backward: what does not fit the page is cut off at its far end, the oldest.
         events = _fitting(logs.events(group, stream, start, stop - start)[::-1])[::-1]
         start = stop - len(events)
     tokens = {"nextForwardToken": f"f/{stop}", "nextBackwardToken": f"b/{start}"}
-    if token and not events:  # the end: the same token again says so
+    # The end: the same token again says so.
+    if token and not events:
         tokens["nextForwardToken" if forward else "nextBackwardToken"] = token
-    return {"events": [_event(event) for event in events], **tokens}
+    given = [{"timestamp": e.timestamp, "message": e.message, "ingestionTime": e.timestamp} for e in events]
+    return {"events": given, **tokens}
 
 
 def _place(token: str) -> tuple[bool, int]:
@@ -203,10 +209,6 @@ def _fitting(events: list[Event]) -> list[Event]:
     return events
 
 
-def _event(event: Event) -> dict[str, Any]:
-    return {"timestamp": event.timestamp, "message": event.message, "ingestionTime": event.timestamp}
-
-
 _Key = tuple[int, str, int]  # an event's place among those of all streams: time, stream, index
 
 
@@ -221,6 +223,7 @@ def _filtered(logs: LogStore, group: str, request: Request) -> Answer:
     found: list[dict[str, Any]] = []
     last: _Key | None = None
     room = PAGE_BYTES
+    # A rare pattern in a long log must not keep a request for minutes: an empty page with a token is allowed.
     for key, message in islice(merged, SCANNED):
         if len(found) == request.get("limit", PAGE_EVENTS) or room <= 0:
             break
@@ -231,6 +234,7 @@ def _filtered(logs: LogStore, group: str, request: Request) -> Answer:
     else:
         if next(merged, None) is None:
             last = None
+    # searchedLogStreams is empty since 2020 (API reference).
     answer: dict[str, Any] = {"events": found, "searchedLogStreams": []}
     return answer | ({"nextToken": base64.urlsafe_b64encode(json.dumps(last).encode()).decode()} if last else {})
 
@@ -254,6 +258,7 @@ def _scan(
 
 def _filtered_event(key: _Key, message: str) -> dict[str, Any]:
     timestamp, stream, index = key
+    # As long as CloudWatch's, 56 digits, which sort by time; the same event has the same one on every page.
     identity = f"{timestamp:017d}{crc32(stream.encode(errors='replace')):010d}{index:029d}"
     members = {"timestamp": timestamp, "message": message, "ingestionTime": timestamp}
     return {"logStreamName": stream, "eventId": identity, **members}

@@ -51,6 +51,7 @@ def list_model_package_groups(platform: Platform, request: Request) -> Answer:
 @operation("sagemaker", "DeleteModelPackageGroup")
 def delete_model_package_group(platform: Platform, request: Request) -> Answer:
     group = existing_group(platform, request["ModelPackageGroupName"])
+    # One is enough to refuse.
     packages = platform.store.page("model-package", Query(name_prefix=f"{group.name}/", limit=1)).records
     if packages:
         text = f"Model Package Group cannot be deleted because it still contains Model Package: {packages[0].arn}"

@@ -47,10 +47,12 @@ def create_model_package(platform: Platform, request: Request) -> Answer:
     group = existing_group(platform, group_name or "")
     if request.get("Tags"):
         raise ValidationException("Tags cannot be given for a version; tag its model package group instead")
+    # The number is taken before the record is made: a gateway killed in between leaves a gap, never one number twice.
     version = _claim_version(platform, group, request.get("ClientToken", ""))
     numbered = f"{group.name}/{version}"
     known = platform.store.get(KIND, numbered)
-    if known is not None:  # the same request a second time
+    # The same request a second time.
+    if known is not None:
         return {"ModelPackageArn": known.arn}
     body = {"ModelApprovalStatus": "PendingManualApproval", **body}
     body |= {"ModelPackageGroupName": group.name, "ModelPackageVersion": version, "ModelPackageName": group.name}
@@ -92,6 +94,7 @@ def list_model_packages(platform: Platform, request: Request) -> Answer:
     wanted = request.get("ModelPackageType", "Both" if group else "Unversioned")
     if answer and wanted != "Both":
         packages = answer["ModelPackageSummaryList"]
+        # After the page is cut, hence pages of fewer; the store does not know the types.
         versioned = wanted == "Versioned"
         answer["ModelPackageSummaryList"] = [one for one in packages if ("ModelPackageVersion" in one) == versioned]
     return answer
@@ -117,10 +120,12 @@ def _claim_version(platform: Platform, group: Record, token: str) -> int:
     """The number of the next version, given out once; the same number again for the same client token."""
 
     def change(current: Record) -> tuple[dict[str, Any], str] | None:
+        # botocore adds a token to each call and sends it again with a retry: a lost answer must not make two versions.
         tokens: dict[str, int] = current.body.get("_tokens", {})
         if token and token in tokens:
             return None
         version = current.body.get("_version", 0) + 1
+        # The newest only: a retry follows within seconds.
         tokens = dict([*tokens.items(), (token, version)][-REMEMBERED:])
         return {**current.body, "_version": version, "_tokens": tokens}, current.status
 
@@ -145,6 +150,7 @@ def _updated(body: dict[str, Any], request: Request) -> dict[str, Any]:
 
 def _members(record: Record) -> dict[str, Any]:
     return {
+        # Before the body: a version's has the name of its group there, as AWS answers.
         "ModelPackageName": record.name,
         **record.body,
         "ModelPackageArn": record.arn,

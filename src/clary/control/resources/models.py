@@ -38,6 +38,7 @@ def existing_model(platform: Platform, name: str) -> Record:
 async def create_model(platform: Platform, request: Request) -> Answer:
     """Model data must exist by now; whether it is a usable archive is seen when an endpoint opens it."""
     name, arn = request["ModelName"], _arn(platform, request["ModelName"])
+    # SDK v2 looks for "Cannot create already existing", and then goes on with the model that is there.
     taken = ValidationException(f'Cannot create already existing model "{arn}".')
     with unique(platform.store, KIND, name, arn, refusal=taken):
         tags = tags_of(request)
@@ -45,6 +46,7 @@ async def create_model(platform: Platform, request: Request) -> Answer:
         for container in containers_of(request):
             for uri, whole in _model_data(container):
                 await asyncio.to_thread(_check_data, platform.objects, uri, whole)
+        # Describe answers it always, as AWS does.
         body = {"EnableNetworkIsolation": False, **request}
         body.pop("Tags", None)
         platform.store.create(KIND, name, arn=arn, body=body, tags=tags)
@@ -95,6 +97,7 @@ def _check_containers(platform: Platform, request: Request) -> None:
 def _model_data(container: dict[str, Any]) -> Iterator[tuple[S3Uri, bool]]:
     """Where the container's data lies, and whether that is one object (else a prefix)."""
     if url := container.get("ModelDataUrl"):
+        # A multi-model container names the folder its archives are in.
         yield S3Uri.parse(url), container.get("Mode") != "MultiModel"
     for source in [container.get("ModelDataSource"), *(container.get("AdditionalModelDataSources") or [])]:
         if place := (source or {}).get("S3DataSource"):

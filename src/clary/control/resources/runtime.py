@@ -14,6 +14,7 @@ from clary.control.wire.operation import Answer, Request, call, operation
 
 __all__: list[str] = []
 
+# The default of InvocationTimeoutSeconds (API reference, InvokeEndpointAsync).
 _ASYNC_LIMIT = 900.0  # seconds an asynchronous call may take, unless it says otherwise
 
 
@@ -38,6 +39,7 @@ def invoke_endpoint_async(platform: Platform, request: Request) -> Answer:
     """Answered before the call is made; the endpoint's configuration says where its answer will lie."""
     name = request["EndpointName"]
     config = _asynchronous(platform, name)
+    # A name of its own, not the InferenceId: that is the caller's and may come twice.
     key, identity = str(uuid.uuid4()), request.get("InferenceId") or str(uuid.uuid4())
     extension = filter(None, (request.get("S3OutputPathExtension") or "").split("/"))
     output = S3Uri.parse(config["S3OutputPath"]).join(*extension, request.get("Filename") or f"{key}.out")
@@ -52,6 +54,7 @@ def invoke_endpoint_async(platform: Platform, request: Request) -> Answer:
             float(request.get("InvocationTimeoutSeconds") or _ASYNC_LIMIT),
         )
     )
+    # Told before anything lies there: clients of AWS poll the place.
     locations = {"OutputLocation": str(output), "FailureLocation": str(failure) if failure else None}
     return {"InferenceId": identity, **locations}
 
@@ -60,6 +63,7 @@ def _asynchronous(platform: Platform, name: str) -> dict[str, Any]:
     """Where the endpoint's configuration wants answers. Raises ValidationError when it says nothing of that."""
     record = platform.store.get("endpoint", name)
     if record is None:
+        # SageMaker's words: clients match on them.
         raise validation_error(f"Endpoint {name} of account {platform.settings.account} not found.")
     config = (record.body.get("AsyncInferenceConfig") or {}).get("OutputConfig", {})
     if not config.get("S3OutputPath"):

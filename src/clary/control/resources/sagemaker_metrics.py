@@ -31,6 +31,7 @@ def batch_put_metrics(platform: Platform, request: Request) -> Answer:
     for datum in request["MetricData"]:
         name, time = datum["MetricName"], datum["Timestamp"].timestamp()
         points.append(Point(COMPONENTS, name, dimensions, time, datum["Value"]))
+        # Always, with or without a step, so that both series have the same length and order.
         points.append(Point(COMPONENTS, name, dimensions | STEP, time, float(datum.get("Step", NO_STEP))))
     platform.store.add_points(points)
     return {}
@@ -76,6 +77,7 @@ def _placed(
     if by_step:
         points = platform.store.points(namespace, name, dimensions, 0.0, END)
         steps = platform.store.points(namespace, name, dimensions | STEP, 0.0, END)
+        # A job's metrics from its log have no steps: they are counted.
         numbers = [int(step.value) for step in steps] or list(range(len(points)))
         low, high = first or 0, math.inf if last is None else last
         return [(at, point) for at, point in zip(numbers, points, strict=False) if low <= at <= high]
@@ -87,6 +89,7 @@ def _placed(
 def _seconds(time: int | None, default: float) -> float:
     if time is None:
         return default
+    # A plain integer in the API's model, which does not say whether of seconds or of milliseconds.
     return time / 1000 if time > MILLISECONDS else float(time)
 
 

@@ -15,6 +15,7 @@ from clary.control.wire.operation import Answer, Request, operation
 __all__: list[str] = []
 
 # resource as Search names it -> kind in the store, and the prefix of its own members
+# SDK v2's register() finds a model package group by this operation; the others are those that people search for.
 KINDS = {
     "TrainingJob": ("training-job", "TrainingJob"),
     "Endpoint": ("endpoint", "Endpoint"),
@@ -39,6 +40,7 @@ async def search(platform: Platform, request: Request) -> Answer:
     resource = request["Resource"]
     if resource not in KINDS:
         raise ValidationException(f"Clary does not search for {resource}; it searches for {', '.join(KINDS)}")
+    # In the token: one of another search, whose places mean nothing in this, is refused.
     listing = f"Search {resource} {request.get('SortBy')} {request.get('SortOrder')}"
     after = paging.decode(listing, request["NextToken"]) if "NextToken" in request else None
     found = await asyncio.to_thread(_find, platform, request, after)
@@ -53,6 +55,7 @@ def _find(platform: Platform, request: Request, after: SortKey | None) -> list[t
     """What satisfies the expression, in order, behind the place ``after``; one more than a page."""
     kind, prefix = KINDS[request["Resource"]]
     expression = request.get("SearchExpression", {})
+    # Tags are read from a table of their own; most searches do not ask for them.
     tagged = _mentions_tags(expression)
     sort_by, descending = request.get("SortBy", "LastModifiedTime"), request.get("SortOrder") != "Ascending"
     found = []
@@ -64,6 +67,7 @@ def _find(platform: Platform, request: Request, after: SortKey | None) -> list[t
             if after is None or (key < after if descending else key > after):
                 found.append((key, entity))
     found.sort(key=lambda pair: pair[0], reverse=descending)
+    # One more than is shown says whether there is a next page.
     found = found[: request.get("MaxResults", PAGE) + 1]
     for _, entity in found:
         tags = platform.store.tags(entity[f"{prefix}Arn"])
@@ -74,6 +78,7 @@ def _find(platform: Platform, request: Request, after: SortKey | None) -> list[t
 def _entity(record: Record, prefix: str) -> dict[str, Any]:
     return {
         f"{prefix}Name": record.name,
+        # The record's status is the approval, which lists filter by.
         f"{prefix}Status": "Completed" if prefix == "ModelPackage" else record.status,
         "CreationTime": record.created,
         "LastModifiedTime": record.modified,
@@ -116,6 +121,7 @@ def _order(value: Any, text: str) -> int | None:
         return 0 if str(value).lower() == text.lower() else None
     if isinstance(value, int | float):
         try:
+            # Numbers in records are times in epoch seconds, which filters write in ISO 8601.
             other = timestamps.parse(text).timestamp()
         except (ValueError, OverflowError):
             return None
@@ -148,6 +154,7 @@ def _values(node: Any, name: str) -> Iterator[Any]:
 
 def _sort_key(value: Any, name: str) -> SortKey:
     if value is None:
+        # The name makes every key another, so a page goes on exactly behind the last one.
         return [0, 0, name]
     if isinstance(value, int | float):
         return [1, value, name]

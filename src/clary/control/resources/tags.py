@@ -9,6 +9,7 @@ from clary.control.wire.operation import Answer, Request, operation
 
 __all__ = ["LIMIT", "tags_of"]
 
+# As on AWS (API reference, AddTags).
 LIMIT = 50  # tags of one resource
 
 

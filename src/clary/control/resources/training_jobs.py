@@ -37,6 +37,7 @@ async def create_training_job(platform: Platform, request: Request) -> Answer:
 def describe_training_job(platform: Platform, request: Request) -> Answer:
     """The request as it was sent, and what has become of it."""
     record = _existing(platform, request["TrainingJobName"])
+    # SDK v2 reads LastModifiedTime without asking whether it is there; the store keeps it beside the body.
     return {**record.body, **_times(record)}
 
 
@@ -74,10 +75,13 @@ async def delete_training_job(platform: Platform, request: Request) -> Answer:
     record = platform.store.get(KIND.name, request["TrainingJobName"])
     if record is None:
         raise ServiceError("ResourceNotFound", "Requested resource not found.")
+    # Its programs write into the folder, and its life cycle into the record.
     if not KIND.status.ended(record.body):
         raise ServiceError(
             "ResourceInUse", f"The training job {record.arn} is in status {record.status}; stop it first."
         )
+    # The folder first: killed in between, the job is still there to be deleted. The other way round its folder would
+    # stay for ever, and nobody would know of it.
     folder = folders.job_folder(platform.settings, KIND.name, record.name)
     await asyncio.to_thread(folders.remove_tree, folder)
     platform.store.delete(KIND.name, record.name)

@@ -31,6 +31,7 @@ class EvaluationContext:
     split: SplitName
     count: int
     class_names: tuple[str, ...] = field(repr=False)
+    # Left out of repr, like everything that is long: notebooks show the object by it.
     samples: tuple[Sample, ...] = field(repr=False)
     seconds: float
     skipped: tuple[Problem, ...] = field(repr=False)
@@ -76,6 +77,7 @@ class Evaluation(EvaluationContext, ABC):
             "count": self.count,
             "seconds": round(self.seconds, 3),
             "engine": self.engine,
+            # JSON has no NaN (allow_nan=False below): what could not be measured is null.
             "metrics": {name: finite(number) for name, number in self.metrics.items()},
             "classes": self.class_rows(),
             **self.details(),

@@ -89,11 +89,13 @@ class ClassificationEvaluation(Evaluation):
 
     def _class_errors(self) -> np.ndarray:
         """The highest score where it is wrong, else 0: shape (N,)."""
+        # 0 is no mistake (see worst): a score that wins is above it.
         return np.where(self.scores.argmax(axis=1) == self.true, 0, self.scores.max(axis=1))
 
     def _cell_errors(self) -> np.ndarray:
         """The confidence in the worst label that is wrong, else 0: shape (N,)."""
         wrong = (self.scores > 0.5) != self.true
+        # Sure of a wrong yes, or of a wrong no.
         doubt: np.ndarray = np.where(wrong, np.maximum(self.scores, 1 - self.scores), 0).max(axis=1)
         return doubt
 
@@ -115,6 +117,7 @@ class ClassificationEvaluator(Evaluator[tuple[int, ...]]):
 
     def __init__(self, network: Model, data: Dataset, ids: Mapping[int, int], samples: Sequence[Sample]) -> None:
         super().__init__(network, data, ids, samples)
+        # Before the first picture, by the labels alone: it would be found out in the middle of the work.
         if not network.manifest.multi_label and any(len(sample.classes) != 1 for sample in samples):
             hint = "train with `multi_label=1`, or name a single-label data set"
             what = "has pictures with several labels or none, the model gives each exactly one"

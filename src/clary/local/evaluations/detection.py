@@ -94,6 +94,7 @@ class DetectionEvaluation(Evaluation):
 
     def class_rows(self) -> list[dict[str, Any]]:
         precision = self.measure.average_precision(OVERLAP)
+        # A class without true boxes has no precision: NaN here, null in what is shown.
         with np.errstate(invalid="ignore"):
             coco = self.measure.coco_average_precision().mean(axis=0)
         rows = []
@@ -142,6 +143,7 @@ class DetectionEvaluator(Evaluator[tuple[Box, ...]]):
         return tuple(Box(self.ids[b.class_id], b.xmin, b.ymin, b.xmax, b.ymax, b.difficult) for b in sample.boxes)
 
     def add(self, sample: Sample, truth: tuple[Box, ...], prediction: Detections) -> None:
+        # Fractions of the picture, as the network's boxes are.
         size = np.array([prediction.width, prediction.height] * 2)
         boxes = np.array([(b.xmin, b.ymin, b.xmax, b.ymax) for b in truth], dtype=np.float64).reshape(-1, 4) / size
         rows = np.column_stack([[b.class_id for b in truth], boxes]) if truth else np.empty((0, 5))
@@ -166,8 +168,10 @@ def _judged(true: np.ndarray, found: Detections) -> tuple[tuple[Verdict, ...], t
     same = found.class_ids[:, None] == true[None, :, 0]
     hit = np.zeros(len(true), bool)
     for shared, alike in zip(overlaps, same, strict=True):
+        # As average precision counts (COCO, VOC): each true box is found once, by the surest that reaches it.
         free = np.where(alike & ~hit, shared, 0.0)
         best = int(free.argmax())
+        # Above, not from: SageMaker's metric asks for more than overlap_threshold.
         if free[best] > OVERLAP:
             hit[best] = True
             verdicts.append("right")

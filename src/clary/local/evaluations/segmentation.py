@@ -100,7 +100,9 @@ class SegmentationEvaluator(Evaluator[np.ndarray]):
         super().__init__(network, data, ids, samples)
         self._counts = PixelCounts(len(network.labels))
         self._by_image: list[float] = []
-        self._kept: list[tuple[float, int, MaskComparison]] = []  # a heap, the best of the worst on top
+        # A heap, the best of the worst on top.
+        self._kept: list[tuple[float, int, MaskComparison]] = []
+        # One look-up a pixel in place of a comparison a class.
         self._table = np.full(256, IGNORED, np.uint8)
         for mine, theirs in ids.items():
             self._table[mine] = theirs
@@ -124,14 +126,18 @@ class SegmentationEvaluator(Evaluator[np.ndarray]):
     def add(self, sample: Sample, truth: np.ndarray, prediction: Segmentation) -> None:
         alone = PixelCounts(len(self.network.labels))
         alone.add(truth, prediction.classes)
+        # mIOU of the whole is over the pixels of all pictures, as SageMaker's, not the mean over pictures.
         self._counts.table += alone.table
         there = alone.iou[~np.isnan(alone.iou)]
         agreed = float(there.mean()) if there.size else 1.0  # nothing but ignored pixels
         self._by_image.append(agreed)
         if len(self._kept) < KEPT or agreed < -self._kept[0][0]:
+            # Every n-th pixel: class ids cannot be averaged, and the rest of the mask is let go.
             step = max(1, -(-max(truth.shape) // SIDE))
             shown = truth[::step, ::step].copy(), prediction.classes[::step, ::step].copy()
             comparison = MaskComparison(sample, agreed, _most_confused(alone.table), *shown)
+            # By the negative, so that the best of the worst is on top and goes first; the number of the picture decides
+            # between equals, since comparisons hold arrays, which have no order.
             (heapq.heappush if len(self._kept) < KEPT else heapq.heapreplace)(
                 self._kept, (-agreed, -len(self._by_image), comparison)
             )

@@ -40,6 +40,7 @@ class PredictionView:
         """What stands beside the picture's path."""
         answers = [kind for kind in self.task.responses if kind.media_type.startswith("application/json")]
         value = json.loads((answers or [PlainAnswer()])[0].encode(prediction, batch=False))
+        # The service's answer has this key already, of the built-in algorithms.
         return value if isinstance(value, dict) and list(value) == ["prediction"] else {"prediction": value}
 
     def write(self, prediction: Any, image: Path, place: Path) -> None:

@@ -42,6 +42,7 @@ class Boxes(PredictionView):
         words = [f"{label} {score:.2f}" for label, score in zip(found.labels, found.scores, strict=True)]
         size = (prediction.width, prediction.height)
         drawn = draw_boxes(imaging.load(image), found.as_boxes(), found.class_names, size, captions=words)
+        # JPEG, since what is drawn on is a photograph; a mask's values must stay, and go into a PNG.
         save(Image.fromarray(drawn), Path(f"{place}.jpg"), "JPEG", quality=90)
 
 

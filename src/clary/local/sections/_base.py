@@ -61,6 +61,7 @@ class Section(Generic[E]):
 
     def worst(self, evaluation: E, count: int) -> list[Shown]:
         """At most ``count`` of the pictures it does worst on, the worst first."""
+        # Rows name their pictures by text, since they also go into JSON.
         samples = {str(sample.image): sample for sample in evaluation.samples}
         found = []
         for row in evaluation.mistake_rows(count):
@@ -85,6 +86,7 @@ class Section(Generic[E]):
         ranked, rows = self.ranked_by, evaluation.class_rows()
         keys = [key for key in evaluation.columns if key not in ("name", "support", ranked)] + [ranked] * bool(ranked)
         if ranked:
+            # What could not be measured goes last: it is no weakness.
             rows = sorted(rows, key=lambda row: (row[ranked] is None, row[ranked] or 0))
         return {
             "headings": [evaluation.columns[key] for key in ("name", "support", *keys)],

@@ -36,6 +36,7 @@ class Classification(Section[ClassificationEvaluation]):
             precision = evaluation.metrics["mean_average_precision"]
             return Tile(name, f"{accuracy:.1%}", f"of labels right; mAP {precision:.3f}")
         right = round(accuracy * evaluation.count)
+        # Wilson's, which stays within 0 and 1 and says something even where all are right.
         low, high = wilson_interval(right, evaluation.count)
         remark = f"{right:,} of {evaluation.count:,} right; 95% interval {low:.1%} to {high:.1%}"
         return Tile(name, f"{accuracy:.1%}", remark)
@@ -67,6 +68,7 @@ class Classification(Section[ClassificationEvaluation]):
         sheet = confusion.draw(matrix, names)
         return {
             "confusion": Markup(svg(sheet, f"Confusion matrix of {len(names)} classes")),
+            # CSS has 96 pixels to the inch.
             "matrix_width": round(sheet.get_figwidth() * 96),
             "confused": _confused(matrix, names),
         }

@@ -66,6 +66,7 @@ class Detection(Section[DetectionEvaluation]):
 def _drawn(comparison: BoxComparison, names: tuple[str, ...], pixels: np.ndarray) -> np.ndarray:
     """True boxes broken, those found solid with their scores, in the colours of INKS."""
     found = comparison.found
+    # Marked difficult for their broken lines alone, which tell them from what was found.
     true = [Box(b.class_id, b.xmin, b.ymin, b.xmax, b.ymax, difficult=True) for b in comparison.true]
     missed = [
         "" if hit else f"missed {names[box.class_id]}" for box, hit in zip(comparison.true, comparison.hit, strict=True)

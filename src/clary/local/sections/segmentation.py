@@ -73,6 +73,7 @@ def _wrong(comparison: MaskComparison, names: Sequence[str]) -> str:
 
 def _drawn(comparison: MaskComparison, pixels: np.ndarray) -> np.ndarray:
     """The mask over the picture, and the prediction over the same beside it."""
+    # thumbnail takes the longer side; pairs are to be of one height.
     pixels = thumbnail(pixels, round(HEIGHT * max(1.0, pixels.shape[1] / pixels.shape[0])))
     gap = np.full((pixels.shape[0], 4, 3), 255, np.uint8)
     return np.concatenate([draw_mask(pixels, comparison.true), gap, draw_mask(pixels, comparison.predicted)], axis=1)

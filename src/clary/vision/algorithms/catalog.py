@@ -49,6 +49,7 @@ def train_function(spec: AnySpec) -> Train:
         train: Train = resolve_name(spec.train)
     except (AttributeError, ValueError) as error:
         raise AlgorithmError(f"`{spec.train}`, which trains {spec.name}, is not there ({error})") from error
-    if not callable(train):  # `package.module:` is the module
+    # `package.module:` is the module.
+    if not callable(train):
         raise AlgorithmError(f"`{spec.train}`, which trains {spec.name}, is not there (it is no function)")
     return train

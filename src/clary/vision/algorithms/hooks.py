@@ -32,16 +32,19 @@ def load_hooks(job: JobDir, log: JobLog) -> list[Hook]:
 
     Raises UsageError for two of one name, AlgorithmError for one that cannot be loaded or made.
     """
-    points = sorted(entry_points(group=GROUP), key=lambda point: point.name)  # not in the order of sys.path
+    # Not in the order of sys.path.
+    points = sorted(entry_points(group=GROUP), key=lambda point: point.name)
     for one, next_one in pairwise(points):
         if one.name == next_one.name and one.value != next_one.value:
             raise UsageError(f"two hooks are called `{one.name}`", hint="uninstall one of the packages they are from")
     hooks = []
+    # By name: a distribution that is on sys.path twice tells of its hooks twice.
     for name, point in {point.name: point for point in points}.items():
         try:
             hook = point.load()(job, log)
         except ClaryError:
             raise
+        # Whatever another distribution's code raises; the job's log is to name that distribution.
         except Exception as error:
             what = f"the hook `{name}` ({point.value}) cannot be made: {type(error).__name__}: {error}"
             raise AlgorithmError(what, hint="repair or uninstall the package it is from") from error

@@ -65,6 +65,7 @@ class TrainingHyperparameters(Hyperparameters):
 
 
 def num_training_samples(used_for: str = "places the steps") -> int:
+    # Required as in the original, which counts its steps by it and not by the data.
     return required(Integer(1), f"pictures in the training set; {used_for} of the learning-rate schedule")
 
 
@@ -118,6 +119,7 @@ def precision_dtype() -> str:
 
 
 def use_pretrained_model(default: bool) -> bool:
+    # 0 and 1, where segmentation's of the same name is a Flag (True, False): so the guide has them.
     return setting(Choice((False, True)), "1: start from ImageNet weights", default)
 
 

@@ -83,5 +83,6 @@ def check_agreement(there: Mapping[str, object], here: Mapping[str, object]) -> 
 
 
 def _archive(folder: Path) -> Path:
+    # The platform leaves the archive in the channel's folder; `clary train` names the archive itself.
     found = sorted(folder.rglob("*.tar.gz"))
     return found[0] if found else folder

@@ -42,6 +42,7 @@ class JobLog:
         self._put(line)
 
     def _write(self, level: str, message: str) -> None:
+        # Real lines have the number of a thread there, which on Linux has fifteen digits.
         self._put(f"[{datetime.now():%m/%d/%Y %H:%M:%S} {level} {threading.get_ident():015d}] {message}")
 
     def _put(self, line: str) -> None:

@@ -34,5 +34,6 @@ def fitting(
     start = next(one for one in described(schema) if one.name == "use_pretrained_model")
     text = {**fit, **given}.get(start.name)
     if not (start.default if text is None else start.parse(text)):
+        # Random weights that are frozen would stay random, and a head has no start to catch up with.
         fit = {name: text for name, text in fit.items() if name not in ("freeze", "head_rate_factor")}
     return fit

@@ -46,6 +46,7 @@ __all__ = [
     "try_out",
 ]
 
+# Chosen: about 5,000 pictures of 256 x 256 pixels.
 CACHE_BYTES = 1 << 30  # decoded pictures kept in memory, both splits together
 EXAMPLES = 4  # pictures on which the engines are compared with eager torch
 
@@ -66,6 +67,7 @@ def precision(hp: TrainingHyperparameters) -> str:
 
 def fingerprint(hp: TrainingHyperparameters, dataset: Dataset) -> dict[str, Any]:
     """What a resumed run must share with the one it goes on from."""
+    # Every hyperparameter: with any other the steps already made would not be those of this job (decisions/0002).
     return {**hp, "class_names": dataset.class_names, "pictures": _counts(dataset)}
 
 
@@ -135,7 +137,8 @@ def check_batch(dataset: Dataset, hp: TrainingHyperparameters) -> None:
 def cache_budgets(dataset: Dataset) -> tuple[int, int]:
     """Bytes for decoded pictures of the train and of the validation split: CACHE_BYTES, shared by their sizes."""
     train, validation = (len(dataset.splits.get(name, ())) for name in ("train", "validation"))
-    first = CACHE_BYTES * train // (train + validation)  # each image is used once an epoch, in either split
+    # Each image is used once an epoch, in either split.
+    first = CACHE_BYTES * train // (train + validation)
     return first, CACHE_BYTES - first
 
 

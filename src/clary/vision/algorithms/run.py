@@ -30,8 +30,10 @@ def run_job(
     ``hooks`` are told first, then those of other distributions (``algorithms.hooks``).
     """
     stop = stop or StopRequest()
-    job.failure.unlink(missing_ok=True)  # of an earlier try: who watches the job would take it for this one's
+    # Of an earlier try: who watches the job would take it for this one's.
+    job.failure.unlink(missing_ok=True)
     try:
+        # Before the values are parsed: who has a wrong one sees in the log what was sent.
         _log_configuration(spec, job, log)
         _log_pipes(job, log)
         hp = spec.parse(job.hyperparameters)
@@ -45,8 +47,10 @@ def run_job(
     except ClaryError as error:
         _report(error, job, log)
         raise
-    except Exception as error:  # a fault of ours, of a hook, or of the machine (out of memory, say)
-        for note in getattr(error, "__notes__", ()):  # which hook it was
+    # A fault of ours, of a hook, or of the machine (out of memory, say)
+    except Exception as error:
+        # Which hook it was.
+        for note in getattr(error, "__notes__", ()):
             log.error(note)
         _report(AlgorithmError(f"{type(error).__name__}: {' '.join(str(error).split())}"), job, log)
         raise

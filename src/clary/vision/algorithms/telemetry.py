@@ -71,4 +71,5 @@ class Telemetry(Hook):
         }
         self._mark = now
         self._log.raw(f"#metrics {json.dumps(told)}")
-        self._log.raw("")  # seen in the logs of real jobs, after each of these lines
+        # Seen in the logs of real jobs, after each of these lines.
+        self._log.raw("")

@@ -33,6 +33,7 @@ from clary.vision.inference.server_settings import ServerSettings
 
 __all__ = ["create_app"]
 
+# The one header of the client's that comes back (developer guide, "Use your own inference code").
 ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
 
 GRAY = 64  # pixels of the picture tried where the network takes any size: quick, and above any network's stride
@@ -81,6 +82,7 @@ class _Endpoint:
         streams = self._model.engine.streams
         self._batcher = Batcher(self._prepare, self._answers, key=self._key, streams=streams, limit=self._limit)
         try:
+            # The first picture of a size takes twice its time (engines.openvino): nobody is to wait for it.
             await self._try_engine()
             self._ready()
             yield
@@ -89,12 +91,14 @@ class _Endpoint:
 
     async def ping(self, request: Request) -> Response:
         if not self._batcher.healthy:
-            await self._try_engine()  # no traffic comes to an endpoint that is down: it has to find out itself
+            # No traffic comes to an endpoint that is down: it has to find out itself.
+            await self._try_engine()
         return Response(status_code=200 if self._batcher.healthy else 503)
 
     async def invocations(self, request: Request) -> Response:
         response = await _answered(self._invoke, request)
-        if (attributes := request.headers.get(ATTRIBUTES)) is not None:  # errors carry them back as well
+        # Errors carry them back as well.
+        if (attributes := request.headers.get(ATTRIBUTES)) is not None:
             response.headers[ATTRIBUTES] = attributes
         return response
 
@@ -110,6 +114,7 @@ class _Endpoint:
         wanted = content_types.response_type(request.headers.get("accept"), self._model.task.responses)
         with self._batcher.admit() as submit:
             body = await _body(request, self._settings.max_payload << 20)
+            # The body is read inside the place taken: slow clients count, or a hundred of them would fill memory.
             answer = await submit(_Asked(sent.image(body), wanted))
         return Response(answer, media_type=wanted.media_type)
 
@@ -128,6 +133,7 @@ class _Endpoint:
     def _encoded(self, wanted: ResponseType[Any], prediction: Any) -> bytes | ImageError | RequestError:
         try:
             return wanted.encode(prediction, batch=self._settings.batch)
+        # Of this request alone: the others of the batch get theirs.
         except RequestError as error:
             return error
 
@@ -160,17 +166,20 @@ async def _answered(invoke: Callable[[Request], Awaitable[Response]], request: R
         log.error("%s", error, exc_info=error.__cause__)
         return _text(str(error), 500)
     except ClientDisconnect:
+        # Nobody reads it; the server only wants some answer.
         return _text("the client went away", 400)
 
 
 def _text(message: str, status: int) -> Response:
+    # 64 places at 40 to 160 requests a second (docs/benchmarks.md): in a second there is room.
     headers = {"Retry-After": "1"} if status == 503 else None
     return Response(message, status, headers, media_type="text/plain")
 
 
 async def _body(request: Request, limit: int) -> bytes:
     """The whole body. Raises TooLargeError as soon as it is known to exceed ``limit`` bytes (0: none)."""
-    length = request.headers.get("content-length", "")  # refused unread where it is told; a chunked body has none
+    # Refused unread where it is told; a chunked body has none.
+    length = request.headers.get("content-length", "")
     if limit and length.isdigit() and int(length) > limit:
         raise _too_large(limit)
     chunks: list[bytes] = []

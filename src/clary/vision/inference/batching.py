@@ -143,21 +143,25 @@ class Batcher(Generic[P, T, A]):
         asyncio.get_running_loop().call_soon(self._dispatch)
 
     def _dispatch(self) -> None:
+        # Closed in the middle of it all: who waits is told at once, who is being computed gets an answer.
         while self._closed and self._waiting:
             self._waiting.popleft().answer.cancel()
         while self._free and (batch := self._take()):
             self._free -= 1
             images = [item.image for item in batch]
             call = asyncio.get_running_loop().run_in_executor(self._workers, self._run, images)
+            # On the event loop, like all that touches the state.
             call.add_done_callback(partial(self._finish, batch))
 
     def _take(self) -> list[_Waiting[P, A]]:
         """The next batch, first come first served; empty when none wait, or more are likely to come."""
+        # Those whose clients went away cost nothing more.
         self._waiting = deque(item for item in self._waiting if not item.answer.done())
         if not self._waiting:
             return []
         if self._waiting[0].alone:
             return [self._waiting.popleft()]
+        # Rounded up: two requests on two streams are one each, three are two and one.
         share = min(self._largest, -(-self._inside // self._streams))
         first = self._waiting[0]
         batch = list(islice((item for item in self._waiting if item.key == first.key and not item.alone), share))
@@ -173,6 +177,7 @@ class Batcher(Generic[P, T, A]):
         loop = asyncio.get_running_loop()
         if loop.time() >= latest:
             return True
+        # Dispatches come often; of the timers for one time the first is enough.
         if self._alarm < latest:
             self._alarm = latest
             loop.call_at(latest, self._dispatch)
@@ -183,6 +188,7 @@ class Batcher(Generic[P, T, A]):
         prepared = [self._prepared(image) for image in images]
         usable = [one for one in prepared if not isinstance(one, _OWN)]
         answers = self._answers(usable) if usable else []
+        # Answers are dealt out by place: with one too few, clients would get those of others.
         if len(answers) != len(usable):
             raise ValueError(f"{len(answers)} answers to {len(usable)} pictures")
         each = iter(answers)
@@ -212,7 +218,8 @@ class Batcher(Generic[P, T, A]):
 
     def _deliver(self, batch: list[_Waiting[P, A]], answers: list[A | ImageError | RequestError]) -> None:
         for item, answer in zip(batch, answers, strict=True):
-            if not isinstance(answer, ImageError):  # a picture that is none never reached the engine
+            # A picture that is none never reached the engine.
+            if not isinstance(answer, ImageError):
                 self.healthy = True
             if item.answer.done():
                 continue
@@ -226,6 +233,7 @@ def _fail(item: _Waiting[P, A], error: BaseException) -> None:
     if item.answer.done():
         return
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    failure = AlgorithmError(f"the engine failed ({lines[-1][-200:]})")  # an engine's reason stands at the end
+    # An engine's reason stands at the end.
+    failure = AlgorithmError(f"the engine failed ({lines[-1][-200:]})")
     failure.__cause__ = error
     item.answer.set_exception(failure)

@@ -31,4 +31,5 @@ def page(manifest: Manifest) -> str:
 
 def _script_json(value: object) -> str:
     """JSON that may stand inside a script element: nothing in it can end the element."""
+    # Labels come from an artifact, that is, from strangers: `</script>` in one would end the script.
     return json.dumps(value).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

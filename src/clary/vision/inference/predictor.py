@@ -97,6 +97,7 @@ class Model:
         self, images: Iterable[ImageLike], batch_size: int = BATCH_SIZE, *, scores: bool = False
     ) -> Iterator[Any]:
         """As ``predict``, but results come as they are made, and a picture that cannot be used gives its error."""
+        # One iterator over all: a generator of a million paths is never listed.
         each = enumerate(images)
         with ThreadPoolExecutor(min(cores(), batch_size)) as pool:
             while batch := list(islice(each, batch_size)):
@@ -112,8 +113,10 @@ class Model:
     def run(self, images: Sequence[Prepared], *, scores: bool = True) -> list[Any]:
         """The prediction of each picture; those of one shape go through the network together."""
         found: dict[int, Any] = {}
+        # Networks that take any size are given pictures as they are, which do not stack.
         for places in _by_shape(images):
             outputs = self.engine(np.stack([images[place].pixels for place in places]))
+            # Parts of an artifact may be of different exports: labels would be wrong and nobody would know.
             self._check(outputs)
             together = self.task.predictions(outputs, [images[place] for place in places], scores=scores)
             found.update(zip(places, together, strict=True))

@@ -32,10 +32,12 @@ def bind(host: str, port: int) -> socket.socket:
     except OSError as error:
         raise UsageError(f"is no address of this machine ({error.strerror})", where=where) from error
     try:
-        if os.name == "posix":  # elsewhere the option would let two servers share a port
+        # Elsewhere the option would let two servers share a port.
+        if os.name == "posix":
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(place)
-        listener.listen(2048)  # uvicorn's own backlog; with few, bursts of connections wait a second to be tried again
+        # Uvicorn's own backlog; with few, bursts of connections wait a second to be tried again.
+        listener.listen(2048)
     except OSError as error:
         listener.close()
         raise _cannot_bind(where, error) from error
@@ -46,6 +48,7 @@ def address(listener: socket.socket) -> str:
     """The URL a client on this machine uses."""
     host, port = listener.getsockname()[:2]
     if host in ("0.0.0.0", "::"):
+        # All addresses of the machine: good to listen on, not to connect to.
         host = "localhost"
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
@@ -64,6 +67,7 @@ def run_within(
     """As ``run``, for an app that is opened on the event loop first and closed there afterwards."""
     config = uvicorn.Config(
         None,  # type: ignore[arg-type]  # known once it is open
+        # The gateway and `clary serve` print lines of their own.
         log_level="warning",
         access_log=False,
         server_header=False,
@@ -78,6 +82,7 @@ def run_within(
                 await uvicorn.Server(config).serve(sockets=[listener])
 
     try:
+        # uvicorn's own choice of loop (uvloop where it is), which Server.serve alone does not make.
         with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
             runner.run(serve())
     finally:

@@ -32,6 +32,7 @@ class ServerSettings:
         concurrent = _number(environment, "SAGEMAKER_MAX_CONCURRENT_TRANSFORMS", 0)
         return cls(
             max_payload=_number(environment, "SAGEMAKER_MAX_PAYLOAD_IN_MB", cls().max_payload),
+            # The platform writes `true`, SDK v2's local mode `True`.
             batch=environment.get("SAGEMAKER_BATCH", "").strip().lower() == "true",
             strategy=environment.get("SAGEMAKER_BATCH_STRATEGY", "").strip() or cls().strategy,
             concurrent=concurrent or None,
@@ -50,6 +51,7 @@ def _number(environment: Mapping[str, str], name: str, default: int) -> int:
     text = environment.get(name, "").strip()
     if not text:
         return default
+    # int() would also take signs, blanks, underscores and the digits of other scripts.
     if not text.isascii() or not text.isdigit() or len(text) > 9:
         raise UsageError(
             f"is {ascii(text)[:60]}, not a whole number", where=name, hint="set it to a number or not at all"

@@ -78,13 +78,16 @@ def bare(axes: Axes, *, grid: str = "y") -> None:
 
 def heading(axes: Axes, text: str) -> None:
     """A title at the upper left of the axes."""
+    # parse_math=False wherever a name is drawn: between two dollar signs matplotlib would set it as a formula, or fail.
     axes.set_title(text, loc="left", fontsize=FONT + 2, fontweight="bold", color=INK, parse_math=False)
 
 
 def label(text: str, limit: int = 28) -> str:
     """``text`` fit to be drawn: one line, printable, at most ``limit`` characters, the middle left out."""
+    # Control characters are no valid XML, and an SVG with one is not shown at all.
     clean = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
     if len(clean) <= limit:
         return clean
+    # The middle goes, since names of classes often differ at their ends only.
     head = (limit - 1) // 2
     return f"{clean[:head]}\N{HORIZONTAL ELLIPSIS}{clean[len(clean) - (limit - 1 - head) :]}"

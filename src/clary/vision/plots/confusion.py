@@ -27,6 +27,7 @@ def draw(matrix: np.ndarray, class_names: Sequence[str], *, shares: bool = False
     """
     matrix = np.asarray(matrix)
     classes = len(class_names)
+    # Inches: few classes do not make huge cells, many do not make them smaller than a letter.
     cell = float(np.clip(6.5 / classes, 0.25, 1.15))
     names = [label(name, 24) for name in class_names] if classes <= MOST_NAMED else []
     widest = LETTER * max(map(len, names), default=0)
@@ -43,6 +44,7 @@ def draw(matrix: np.ndarray, class_names: Sequence[str], *, shares: bool = False
 def _ground(axes: Axes, classes: int, names: Sequence[str], cell: float) -> None:
     bare(axes, grid="none")
     axes.set_xlim(0, classes)
+    # Downward: the first class on top, as in a table.
     axes.set_ylim(classes, 0)
     axes.set_aspect("equal")
     axes.hlines(range(classes + 1), 0, classes, color=LINE, linewidth=0.5)
@@ -64,6 +66,7 @@ def _cells(axes: Axes, matrix: np.ndarray, cell: float, in_shares: bool) -> None
     for row, column in np.argwhere(matrix > 0):
         share = shares[row, column]
         colour = BLUE if row == column else ORANGE
+        # Not from zero: a single mistake among thousands is to be seen.
         strength = 0.14 + 0.86 * share
         axes.add_patch(Rectangle((column, row), 1, 1, facecolor=colour, alpha=strength, linewidth=0))
         if len(matrix) <= MOST_NUMBERED:
@@ -74,6 +77,7 @@ def _cells(axes: Axes, matrix: np.ndarray, cell: float, in_shares: bool) -> None
                 ha="center",
                 va="center_baseline",
                 fontsize=size,
+                # White on what is strong, dark on what is pale.
                 color=ON_COLOUR if strength > 0.8 else INK,
             )
 

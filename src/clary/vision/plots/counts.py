@@ -23,6 +23,7 @@ def draw(class_names: Sequence[str], counts: Mapping[str, Sequence[int]]) -> Fig
     table = np.array([counts[split] for split in splits], dtype=np.int64).reshape(len(splits), len(class_names))
     shown = np.arange(len(class_names))
     if len(shown) > MOST_CLASSES:
+        # The rarest: those are where a class may be too small to learn. Stable, and then in the order of ids.
         shown = np.sort(np.argsort(table[0], kind="stable")[:MOST_CLASSES])
     sheet = figure(6.6, 0.75 + 0.25 * len(shown))
     axes = sheet.add_subplot()
@@ -50,11 +51,13 @@ def _bars(axes: Axes, splits: Sequence[str], table: np.ndarray) -> None:
     for split, numbers in zip(splits, table, strict=True):
         axes.barh(range(len(numbers)), numbers, left=left, height=0.66, color=SPLITS[split], linewidth=0)
         for row, number in enumerate(numbers):
+            # A shorter bar has no room for its number.
             if number > widest * 0.06:
                 at = left[row] + number / 2
                 axes.text(at, row, str(number), ha="center", va="center_baseline", color=ON_COLOUR, fontsize=FONT - 1)
         left = left + numbers
     for row, total in enumerate(left):
+        # In points from the end of the bar, so that the gap is one and the same at every scale.
         axes.annotate(
             str(total),
             (total, row),

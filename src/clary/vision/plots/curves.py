@@ -70,6 +70,7 @@ def _accuracy(axes: Axes, history: History) -> None:
 
     _lines(axes, history, "accuracy", "Accuracy", "{:.1%}")
     low, high = axes.get_ylim()
+    # Zoomed to what happened, a little above 1, where a line along the edge would be cut in half.
     axes.set_ylim(max(low, 0), min(high, 1 + (1 - max(low, 0)) * 0.04))
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
 
@@ -89,6 +90,7 @@ def _learning_rate(axes: Axes, history: History) -> None:
     rates = [rate for _, rate in points]
     if rates and min(rates) > 0 and max(rates) / min(rates) > 50:
         axes.set_yscale("log")
+    # From zero: half the rate is then half as high.
     elif rates:
         axes.set_ylim(0, max(rates) * 1.1 or 1)
 
@@ -120,6 +122,7 @@ def _frame(axes: Axes, title: str, history: History) -> None:
 
 def _line(axes: Axes, points: Points, colour: str) -> None:
     epochs, values = zip(*points, strict=True) if points else ((), ())
+    # Single points are of use while they can be counted.
     axes.plot(epochs, values, color=colour, linewidth=1.8, marker="o" if len(points) < 16 else "", markersize=3.2)
 
 
@@ -131,6 +134,7 @@ def _name_ends(axes: Axes, by_split: Mapping[str, Points]) -> None:
     at = dict(ends)
     if len(ends) == 2:
         lower, upper = sorted(ends, key=lambda split: ends[split])
+        # Both are moved by half: neither name lies further from its line than it must.
         missing = max(0.0, gap - (ends[upper] - ends[lower])) / 2
         at = {lower: ends[lower] - missing, upper: ends[upper] + missing}
     for split, points in by_split.items():
@@ -161,6 +165,7 @@ def _mark_best(axes: Axes, history: History, split: str, values: Mapping[int, fl
         markeredgewidth=1.4,
         clip_on=False,
     )
+    # In words as well: colour and ring alone are no help to a screen reader.
     text = f"best epoch {best}: {form.format(values[best])}"
     axes.set_title(text, loc="right", fontsize=FONT, color=SPLITS[split])
 

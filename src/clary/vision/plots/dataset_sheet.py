@@ -46,6 +46,7 @@ def page(dataset: Dataset, split: SplitName, *, title: str = "", seed: int = 0) 
 
 def chosen(found: Sequence[Sample], classes: int, seed: int, least: int = LEAST) -> list[Sample]:
     """Up to MOST samples, the classes taking turns, at random within a class."""
+    # PCG64 by name: default_rng may be another generator in a later numpy.
     random = np.random.Generator(np.random.PCG64(seed))
     order = np.argsort(random.random(len(found)), kind="stable")
     by_class: dict[tuple[int, ...], list[Sample]] = {}
@@ -53,12 +54,14 @@ def chosen(found: Sequence[Sample], classes: int, seed: int, least: int = LEAST)
         by_class.setdefault(found[i].classes[:1], []).append(found[i])
     turns = [by_class[key] for key in sorted(by_class)]
     wanted = min(max(least, classes), MOST, len(found))
+    # In turn, so that a page of a set with one huge class still shows the others.
     in_turn = [group[turn] for turn in range(len(found)) for group in turns if turn < len(group)]
     return in_turn[:wanted]
 
 
 def _pixels_of(sample: Sample) -> np.ndarray | None:
     try:
+        # A JPEG is decoded at a fraction of its size where that is enough; twice a cell, for a sharp copy.
         return imaging.decode(sample.image.read(), at_least=320)
     except (ImageError, OSError):
         return None

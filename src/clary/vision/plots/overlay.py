@@ -47,12 +47,14 @@ def draw_boxes(
     across, down = image.width / size[0], image.height / size[1]
     words = captions or [class_names[box.class_id] for box in boxes]
     tints = inks or [colour(box.class_id) for box in boxes]
+    # Large boxes first: small ones would lie under them.
     largest_first = sorted(zip(boxes, words, tints, strict=True), key=lambda one: -_area(one[0]))
     places = [_scaled(box, across, down) for box, *_ in largest_first]
     edge = max(2, round(letter / 6))
     for (box, _, ink), corners in zip(largest_first, places, strict=True):
         _outline(draw, corners, ink, edge, broken=box.difficult)
     taken: list[Corners] = []
+    # After all lines: no line runs through a name.
     for (_, word, ink), corners in zip(largest_first, places, strict=True):
         if labels and word:
             _tag(draw, corners, word, ink, letter, taken)
@@ -66,12 +68,14 @@ def draw_mask(pixels: np.ndarray, ids: np.ndarray, class_names: Sequence[str] = 
     The pixels given stay as they are.
     """
     height, width = pixels.shape[:2]
+    # The pixel nearest: between two class ids lies none.
     rows = np.minimum((np.arange(height) * ids.shape[0]) // height, ids.shape[0] - 1)
     columns = np.minimum((np.arange(width) * ids.shape[1]) // width, ids.shape[1] - 1)
     near = ids[rows[:, None], columns]
     table = np.array([colour(class_id) for class_id in range(256)], dtype=np.float32)
     mixed = pixels * (1 - _COVER) + table[near] * _COVER
     ignored = near == IGNORED
+    # Light and dark stripes: to be seen on any picture, and no class has them.
     hatch = (np.add.outer(np.arange(height), np.arange(width)) // 4) % 2 == 0
     mixed[ignored] = pixels[ignored] * 0.5 + np.where(hatch[ignored][:, None], 240.0, 120.0) * 0.5
     edge = np.zeros_like(ignored)
@@ -109,6 +113,7 @@ def _scaled(box: Box, across: float, down: float) -> Corners:
 def _outline(draw: ImageDraw.ImageDraw, corners: Corners, ink: Rgb, edge: int, *, broken: bool) -> None:
     left, top, right, bottom = corners
     if not broken:
+        # A dark line around the coloured one: boxes are seen on their own colour too.
         draw.rectangle((left - 1, top - 1, right + 1, bottom + 1), outline=_INK)
         draw.rectangle(corners, outline=ink, width=edge)
         return
@@ -136,6 +141,7 @@ def _tag(draw: ImageDraw.ImageDraw, corners: Corners, name: str, ink: Rgb, lette
         for left, top in _places(corners, width, height)
     ]
     shared = [sum(_shared((x, y, x + width, y + height), other) for other in taken) for x, y in found]
+    # The first place that is free enough, in the order of _places; where none is, the one that covers least.
     best = next((n for n, area in enumerate(shared) if area <= _FREE * width * height), int(np.argmin(shared)))
     left, top = found[best]
     taken.append((left, top, left + width, top + height))

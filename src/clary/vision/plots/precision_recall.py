@@ -31,6 +31,7 @@ def draw(curves: Sequence[Curve], class_names: Sequence[str], least: float | Non
     shown = [(i, curve) for i, curve in enumerate(curves) if len(curve.recall) and not np.isnan(curve.recall).any()]
     shown.sort(key=lambda pair: -pair[1].area)
     tints = colours(len(class_names))
+    # Backward: gray lines first, so that those with names lie on top.
     for place, (number, curve) in reversed(list(enumerate(shown))):
         named = place < NAMED
         text = f"{label(class_names[number], 18)} AP {curve.area:.2f}"
@@ -63,6 +64,7 @@ def _mark(axes: Axes, curve: Curve, least: float, tint: str) -> None:
 
 def _falling(curve: Curve) -> tuple[np.ndarray, np.ndarray]:
     """Recall and the best precision at that recall or above, from 0 to the last recall reached."""
+    # As average precision is summed (VOC 2010 on): the line drawn has that area.
     falling = np.maximum.accumulate(curve.precision[::-1])[::-1]
     recall = np.concatenate([[0.0], curve.recall, curve.recall[-1:]])
     return recall, np.concatenate([falling[:1], falling, [0.0]])

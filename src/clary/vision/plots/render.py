@@ -16,7 +16,8 @@ from clary.vision.plots._style import COLOURS, Figure
 
 __all__ = ["png", "svg"]
 
-_SETTINGS = threading.Lock()  # matplotlib's settings and Python's warning filters are one for the whole process
+# Matplotlib's settings and Python's warning filters are one for the whole process.
+_SETTINGS = threading.Lock()
 _XLINK = "{http://www.w3.org/1999/xlink}href"
 _PROLOGUE = re.compile(r"^.*?(?=<svg\b)", re.DOTALL)
 
@@ -32,6 +33,7 @@ def svg(figure: Figure, title: str) -> str:
     text = io.StringIO()
     # Text stays text, to be found and read aloud; a fixed salt gives the same names of parts every time.
     with _settings({"svg.fonttype": "none", "svg.hashsalt": "clary"}):
+        # The date would make the same figure another file.
         FigureCanvasSVG(figure).print_svg(text, metadata={"Date": None})  # type: ignore[no-untyped-call]
     root = ElementTree.fromstring(_PROLOGUE.sub("", text.getvalue(), count=1))
     return _embeddable(root, title)
@@ -44,6 +46,7 @@ def png(figure: Figure, path: Path, dpi: int = 144) -> Path:
     data = io.BytesIO()
     with _settings({}):
         FigureCanvasAgg(figure)
+        # The name of the software holds a version, which would make the same figure another file.
         figure.savefig(data, format="png", dpi=dpi, facecolor="white", metadata={"Software": None})
     write_bytes(path, data.getvalue())
     return path
@@ -61,8 +64,10 @@ def _settings(values: dict[str, str]) -> Iterator[None]:
 
 def _embeddable(root: ElementTree.Element, title: str) -> str:
     """Drop what only a file of its own needs, and what would reach beyond the picture: its style sheet, its names."""
+    # Only those that something refers to: several figures stand on one page, and ids must not come twice.
     kept = {ref for element in root.iter() for ref in _references(element)}
     for parent in list(root.iter()):
+        # A list of its own: an element that is taken out while its parent is gone through hides the next.
         for child in list(parent):
             if child.tag.endswith(("}metadata", "}style")):
                 parent.remove(child)
@@ -74,6 +79,7 @@ def _embeddable(root: ElementTree.Element, title: str) -> str:
             element.set("href", element.attrib.pop(_XLINK))
         if "style" in element.attrib:
             element.set("style", _themed(element.attrib["style"]))
+    # The page decides how wide it is; viewBox keeps the proportions.
     for name in ("width", "height", "version"):
         root.attrib.pop(name, None)
     root.attrib |= {"role": "img", "aria-label": title, "stroke-linejoin": "round", "stroke-linecap": "butt"}

@@ -25,6 +25,7 @@ CAPTION = 24  # height of the line under a picture
 ROUND = 8  # radius of a picture's corners
 ROW = 25  # height of a class in the chart
 MOST_CLASSES = 60  # rows of the chart; of more, the rarest are shown
+# The one with most letters first; the last two are of macOS and Windows.
 FONTS = ("NotoSansCJK-Regular.ttc", "NotoSans-Regular.ttf", "DejaVuSans.ttf", "Arial Unicode.ttf", "arial.ttf")
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
@@ -107,6 +108,7 @@ def distribution(
         _text(draw, (mark, middle), class_names[c], names - mark, size=13, anchor="lm")
         left = names + 12
         for split in splits:
+            # Of the largest total, so that bars of different classes can be compared; an empty set divides by 1.
             right = left + room * counts[split][c] / (max(totals) or 1)
             if counts[split][c]:
                 draw.rectangle((left, middle - 7, max(left, right - 1), middle + 7), SPLITS[split])
@@ -163,6 +165,7 @@ def _text(
     """One line of at most ``room`` pixels; a longer text ends in dots."""
     text = "".join(c if c.isprintable() else "?" for c in text[:200])
     if text_length(text, size) > room:
+        # Letter by letter: in a font of varying widths a length says nothing of a number of letters.
         while text and text_length(text + "...", size) > room:
             text = text[:-1]
         text += "..."
@@ -176,6 +179,7 @@ def text_length(text: str, size: int) -> float:
 
 def font(size: int, text: str) -> Font:
     """A font that has the letters of ``text``, where there is any."""
+    # Two fonts a size, whatever the text: few are ever opened.
     return _font(size, text.isascii())
 
 
@@ -183,7 +187,8 @@ def font(size: int, text: str) -> Font:
 def _font(size: int, ascii_only: bool) -> Font:
     """Pillow brings a font for ASCII; for other letters one of the system's, or matplotlib's, where there is any."""
     if not ascii_only:
-        matplotlib = find_spec("matplotlib")  # found, not imported
+        # Found, not imported.
+        matplotlib = find_spec("matplotlib")
         folders = (matplotlib.submodule_search_locations or []) if matplotlib else []
         for font in (*FONTS, *(f"{folder}/mpl-data/fonts/ttf/DejaVuSans.ttf" for folder in folders)):
             with suppress(OSError):

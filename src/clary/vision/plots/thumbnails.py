@@ -18,6 +18,7 @@ def thumbnail(pixels: np.ndarray, size: int) -> np.ndarray:
     """Pixels with the longer side at most ``size``, aspect kept, never enlarged."""
     height, width = pixels.shape[:2]
     factor = size / max(height, width)
+    # A small picture enlarged has more bytes and shows no more.
     if factor >= 1:
         return pixels
     return imaging.resize(pixels, max(1, round(height * factor)), max(1, round(width * factor)))

@@ -67,6 +67,7 @@ def _loader(
         cache,
         targets_of(samples, hp),
         lambda pixels, target, random: (augment(pixels, kind, transform.height, transform.width, random), target),
+        # A validation split may hold fewer; that the training split does not is checked before.
         batch_size=min(hp.mini_batch_size, len(samples)),
         seed=hp.seed,
         shuffle=shuffle,

@@ -30,7 +30,8 @@ class ModelFiles(Hook):
         if self._every:
             if (event.epoch + 1) % self._every == 0:
                 self._save(event.epoch)
-        elif event.best:  # an equal accuracy does not store again, as in the original's logs
+        # An equal accuracy does not store again, as in the original's logs.
+        elif event.best:
             if event.validation:
                 accuracy = event.validation["accuracy"]
                 self._log.info(f"Storing the best model with validation accuracy: {accuracy:.6f}")
@@ -45,5 +46,6 @@ class ModelFiles(Hook):
 
     def _save(self, epoch: int) -> None:
         path = self._folder / f"image-classification-{epoch + 1:04d}.params"
+        # Contiguous: safetensors refuses channels-last tensors (recipe.saver).
         write_bytes(path, save({name: value.contiguous() for name, value in self._network.state_dict().items()}))
         self._log.info(f'Saved checkpoint to "{path}"')

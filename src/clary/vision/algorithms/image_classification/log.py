@@ -8,6 +8,7 @@ from clary.vision.base.events import BatchEnd, EpochEnd, Hook, RunEnd, RunStart
 
 __all__ = ["ClassificationLog", "log_parameters"]
 
+# As in logs of real jobs, which say nothing of batch 0.
 BATCHES_BETWEEN_LINES = 20
 
 
@@ -46,6 +47,7 @@ def _parameters(hp: ClassificationHyperparameters) -> list[str]:
         f"image_shape: {','.join(map(str, hp.image_shape))}",
         f"num_classes: {hp.num_classes}",
         f"augmentation_type: {hp.augmentation_type}",
+        # What the original prints where nothing is set.
         f"kv_store: {hp.kv_store or 'device'}",
         *([f"top_k: {hp.top_k}"] if hp.top_k else []),
     ]
@@ -61,6 +63,7 @@ class ClassificationLog(Hook):
         self._log = log
 
     def on_start(self, event: RunStart) -> None:
+        # A line of ours, as that of a resumed job; the others are the original's.
         self._log.info(f"precision: {event.precision}")
         if event.first_step:
             self._log.info(f"Resuming from the checkpoint at step {event.first_step}")

@@ -31,6 +31,7 @@ __all__ = ["IMAGENET_DEPTHS", "SMALL_DEPTHS", "SPEC", "ClassificationHyperparame
 
 RECORDS = "application/x-recordio"
 IMAGES = ("application/x-image", "image/jpeg", "image/png")
+# The guide's depths: the first are ResNets for pictures of ImageNet's size, the others for those of CIFAR's.
 IMAGENET_DEPTHS = (18, 34, 50, 101, 152, 200)
 SMALL_DEPTHS = (20, 32, 44, 56, 110)
 
@@ -123,6 +124,7 @@ class ClassificationHyperparameters(shared.TrainingHyperparameters):
             yield "checkpoint_frequency", f"must not be above 'epochs' ({self.epochs})"
         if self.top_k and self.top_k > self.num_classes:
             yield "top_k", f"must not be above 'num_classes' ({self.num_classes})"
+        # Pictures are decoded to RGB, whatever their files hold.
         if self.image_shape[0] != 3:
             yield "image_shape", "must have 3 channels"
         if self.optimizer in ("adam", "adamw"):
@@ -144,6 +146,7 @@ CHANNELS = (
 )
 
 METRICS = (
+    # Names and patterns are the original's: SDK and tuner read them in the answer of DescribeTrainingJob.
     Metric("train:accuracy", r"Epoch\S* Train-accuracy=(\S*)"),
     Metric("validation:accuracy", r"Epoch\S* Validation-accuracy=(\S*)", objective=True),
 )
@@ -168,9 +171,11 @@ LOCAL_DEFAULTS = {
 
 def _local_settings(given: Mapping[str, str], dataset: Dataset) -> Mapping[str, str]:
     unfit: set[str] = set()
-    if "num_layers" in given and "backbone" not in given:  # asks for SageMaker's own network
+    # Asks for SageMaker's own network.
+    if "num_layers" in given and "backbone" not in given:
         unfit |= {"backbone", "use_pretrained_model"}
-    if "image_shape" in given:  # resize was chosen for the usual one
+    # Resize was chosen for the usual one.
+    if "image_shape" in given:
         unfit |= {"resize"}
     several = {"multi_label": "1"} if dataset.multi_label else {}
     defaults = fitting(ClassificationHyperparameters, LOCAL_DEFAULTS, given, unfit)

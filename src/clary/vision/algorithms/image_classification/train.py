@@ -12,7 +12,7 @@ from clary.vision.algorithms.image_classification import data
 from clary.vision.algorithms.image_classification.files import ModelFiles
 from clary.vision.algorithms.image_classification.log import ClassificationLog, log_parameters
 from clary.vision.algorithms.image_classification.spec import SMALL_DEPTHS, ClassificationHyperparameters
-from clary.vision.algorithms.incremental import EarlierModel, check_agreement, earlier_model
+from clary.vision.algorithms.incremental import check_agreement, earlier_model
 from clary.vision.algorithms.joblog import JobLog
 from clary.vision.artifact.export import write_model
 from clary.vision.artifact.manifest import Input, Manifest, Output
@@ -23,7 +23,7 @@ from clary.vision.base.jobdir import JobDir
 from clary.vision.base.types import Dataset
 from clary.vision.inference.engines import installed
 from clary.vision.models.classifier import Scores, build, describe
-from clary.vision.models.weights import Pretrained, load
+from clary.vision.models.weights import load
 from clary.vision.training.checkpoint import Progress
 from clary.vision.training.loop import Training, fit
 from clary.vision.training.objectives.classification import ClassificationObjective, positive_weights
@@ -57,20 +57,28 @@ def train(
 
     manifest = _manifest(hp, dataset, description, progress)
     examples = recipe.examples(dataset, manifest.input.how)
+    # On the processor, where the graph is checked against every engine that is installed.
     write_model(job.model, network.to("cpu").eval(), examples, manifest, engines=installed())
+    # Only now: a job that is killed before has at least these weights.
     files.remove_best()
 
 
 def _make_network(job: JobDir, hp: ClassificationHyperparameters, log: JobLog) -> tuple[Scores, Mapping[str, Any]]:
     """The network with its first weights: of the model channel, else pretrained if asked for, else random."""
+    # Before the network: its first weights are drawn from it.
     torch.manual_seed(hp.seed)
     earlier = earlier_model(job, log)
     if earlier:
-        _check_earlier(earlier, hp)
+        fixed = earlier.manifest.input.how
+        there = {"network": earlier.network.get("architecture"), "image_shape": f"3,{fixed.height},{fixed.width}"}
+        check_agreement(there, {"network": _architecture(hp), "image_shape": as_text(hp.image_shape)})
     pretrained = load(_weights_name(hp)) if hp.use_pretrained_model and not earlier else None
-    description = _describe(hp, earlier or pretrained)
+    trained = earlier or pretrained
+    statistics = {"mean": trained.mean, "std": trained.std} if trained else {}
+    description = describe(_architecture(hp), hp.num_classes, multi_label=hp.multi_label, **statistics)
     network = build(description)
     _, height, width = hp.image_shape
+    # Before hours of data and steps: some networks take one size only.
     recipe.try_out(network, _architecture(hp), height, width, "image_shape")
     if earlier:
         earlier.put_into(network, hp.num_classes, log)
@@ -78,12 +86,6 @@ def _make_network(job: JobDir, hp: ClassificationHyperparameters, log: JobLog) -
         pretrained.put_into(network.classifier.backbone)
     network.classifier.freeze(hp.freeze)
     return network, description
-
-
-def _check_earlier(earlier: EarlierModel, hp: ClassificationHyperparameters) -> None:
-    how = earlier.manifest.input.how
-    there = {"network": earlier.network.get("architecture"), "image_shape": f"3,{how.height},{how.width}"}
-    check_agreement(there, {"network": _architecture(hp), "image_shape": as_text(hp.image_shape)})
 
 
 def _assemble(
@@ -105,6 +107,7 @@ def _assemble(
         loaders=loaders,
         objective=_objective(hp, dataset, device),
         optimizer=make_optimizer(classifier, update_rule(hp), classifier.head),
+        # Our own schedules go by the steps really made: they end exactly at the last.
         schedule=_schedule(hp, len(loaders[0])),
         hooks=hooks,
         stop=stop,
@@ -158,11 +161,6 @@ def _architecture(hp: ClassificationHyperparameters) -> str:
 
 def _weights_name(hp: ClassificationHyperparameters) -> str:
     return hp.backbone or f"resnet{hp.num_layers}"
-
-
-def _describe(hp: ClassificationHyperparameters, trained: EarlierModel | Pretrained | None) -> dict[str, Any]:
-    how = {"mean": trained.mean, "std": trained.std} if trained else {}
-    return describe(_architecture(hp), hp.num_classes, multi_label=hp.multi_label, **how)
 
 
 def _manifest(

@@ -33,6 +33,7 @@ def load_dataset(job: JobDir, hp: DetectionHyperparameters, log: JobLog) -> Data
     """The job's channels as a data set that fits the hyperparameters. Raises CustomerError for one that does not."""
     dataset = channels.load(job, task="detection", num_classes=hp.num_classes)
     recipe.log_problems(dataset, log)
+    # The original pads every label vector to label_width and refuses longer ones, in training and validation alike.
     fullest = max((one for samples in dataset.splits.values() for one in samples), key=lambda one: len(one.boxes))
     if len(fullest.boxes) > slots(hp):
         needed = HEADER + PER_OBJECT * len(fullest.boxes)
@@ -115,6 +116,7 @@ def _loader(
 
 
 def _objects(sample: Sample) -> np.ndarray:
+    # The header is enough: sizes are asked for before pictures are decoded.
     info = recipe.read(sample.image, imaging.inspect)
     for box in sample.boxes:
         if what := outside(box, info):

@@ -12,6 +12,7 @@ from clary.vision.base.events import BatchEnd, EpochEnd, Hook, RunEnd, RunStart
 
 __all__ = ["DetectionLog", "log_start", "log_weights"]
 
+# As in logs of real jobs.
 BATCHES_BETWEEN_LINES = 100
 
 
@@ -81,6 +82,7 @@ class DetectionLog(Hook):
                 self._log.info(f"Updating the best model with validation-mAP={found}")
         if event.best:
             self._saved()
+        # In all digits, as the original prints it; the metric train:progress is read from here.
         done = 100 * (event.epoch + 1) / self._epochs
         self._log.info(f"#progress_metric: host={self._host}, completed {done:.16g} % of epochs")
 
@@ -89,7 +91,8 @@ class DetectionLog(Hook):
             self._log.info(f"Early stopping after {event.epochs} epochs, the best was epoch {event.best_epoch}")
         self._log.warning("wait_for_all_workers will not sync workers since the kv store is not running distributed")
         self._saved()
-        self._log.info("Test data is not provided.")  # always: what a test channel would be called is nowhere said
+        # Always: what a test channel would be called is nowhere said.
+        self._log.info("Test data is not provided.")
 
     def _saved(self) -> None:
         self._log.info(f'Saved checkpoint to "{self._save()}"')

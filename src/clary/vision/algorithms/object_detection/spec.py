@@ -33,7 +33,8 @@ __all__ = ["SPEC", "DetectionHyperparameters"]
 
 RECORDS = "application/x-recordio"
 IMAGES = ("image/jpeg", "image/png", "application/x-image")
-ANNOTATIONS = (*IMAGES, "application/json")  # the guide has them under the type of the images
+# The guide has them under the type of the images.
+ANNOTATIONS = (*IMAGES, "application/json")
 
 LABEL_HEADER, LABEL_OBJECT = 2, 5  # numbers of a label vector: in front, and of each object
 
@@ -67,6 +68,7 @@ class DetectionHyperparameters(shared.TrainingHyperparameters):
     kv_store: str | None = shared.kv_store()
     label_width: int = setting(
         Integer(LABEL_HEADER + LABEL_OBJECT),
+        # 350 is the guide's: 69 objects and the header.
         "numbers in a picture's label vector: 2, and 5 for each object, at most",
         350,
     )
@@ -169,7 +171,8 @@ LOCAL_DEFAULTS = {
 
 def _local_settings(given: Mapping[str, str], dataset: Dataset) -> Mapping[str, str]:
     unfit: set[str] = set()
-    if "base_network" in given and "backbone" not in given:  # asks for SageMaker's own network
+    # Asks for SageMaker's own network.
+    if "base_network" in given and "backbone" not in given:
         unfit |= {"backbone", "use_pretrained_model"}
         unfit |= {"neck"} if given["base_network"] == "vgg-16" else set()
     defaults = fitting(DetectionHyperparameters, LOCAL_DEFAULTS, given, unfit)

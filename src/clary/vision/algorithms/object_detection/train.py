@@ -70,6 +70,7 @@ def train(job: JobDir, hp: DetectionHyperparameters, log: JobLog, hooks: Sequenc
 
     manifest = _manifest(hp, dataset, description, progress)
     examples = recipe.examples(dataset, manifest.input.how)
+    # On the processor, where the graph is checked against every engine that is installed.
     write_model(job.model, network.to("cpu").eval(), examples, manifest, engines=installed())
     best.unlink(missing_ok=True)  # the finished artifact holds the same weights
 
@@ -78,8 +79,9 @@ def _make_network(
     job: JobDir, hp: DetectionHyperparameters, dataset: Dataset, log: JobLog
 ) -> tuple[BoxScores, Mapping[str, Any]]:
     """The network with its first weights: of the model channel, else with a pretrained base, else random."""
+    # Before the network: its first weights are drawn from it.
     torch.manual_seed(hp.seed)
-    architecture = _architecture(hp)
+    architecture = f"timm:{hp.backbone}" if hp.backbone else NETWORKS[hp.base_network]
     neck = FPN if hp.neck == "fpn" else SSD
     earlier = earlier_model(job, log)
     if earlier:
@@ -96,7 +98,11 @@ def _make_network(
     if earlier:
         earlier.put_into(network, hp.num_classes, log)
     elif pretrained:
-        _put(pretrained, network.detector)
+        features = network.detector.features
+        if isinstance(features, vgg.VGGMaps):
+            features.put(pretrained.state, pretrained.origin)
+        else:
+            pretrained.put_into(features.body)
     _freeze(network.detector, hp, log)
     return network, description
 
@@ -112,7 +118,8 @@ def _levels(
     grids = grids_of(architecture, (hp.image_shape, hp.image_shape), neck)
     if hp.anchors == "original":
         return ssd_levels(grids, hp.image_shape, hp.image_shape, vgg=architecture == VGG)
-    if earlier:  # its predictors have learned offsets from those anchors: fitted anew, all boxes would be off
+    # Its predictors have learned offsets from those anchors: fitted anew, all boxes would be off.
+    if earlier:
         before = Anchors.from_description(earlier.network["anchors"]).levels
         return [Level.even(grid, level.sizes) for grid, level in zip(grids, before, strict=True)]
     return data.fitted_levels(dataset, hp, grids)
@@ -123,14 +130,8 @@ def _normalization(
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     if trained:
         return trained.mean, trained.std
+    # Random weights have no statistics of their own: the usual ones of the architecture.
     return (vgg.MEAN, vgg.STD) if architecture == VGG else (IMAGENET_MEAN, IMAGENET_STD)
-
-
-def _put(pretrained: Pretrained, detector: Detector) -> None:
-    if isinstance(detector.features, vgg.VGGMaps):
-        detector.features.put(pretrained.state, pretrained.origin)
-    else:
-        pretrained.put_into(detector.features.body)
 
 
 def _freeze(detector: Detector, hp: DetectionHyperparameters, log: JobLog) -> None:
@@ -214,11 +215,6 @@ def _schedule(hp: DetectionHyperparameters, steps_per_epoch: int) -> Schedule:
     # The documented count, even where it is wrong: programs written for SageMaker have their drops by it.
     counted = hp.num_training_samples // hp.mini_batch_size
     return factor(hp.learning_rate, hp.lr_scheduler_step, hp.lr_scheduler_factor, max(counted, 1))
-
-
-def _architecture(hp: DetectionHyperparameters) -> str:
-    """The network's name in a description."""
-    return f"timm:{hp.backbone}" if hp.backbone else NETWORKS[hp.base_network]
 
 
 def _content_type(job: JobDir) -> str:

@@ -31,6 +31,7 @@ COARSEST = 32  # stride of the deepest map of U-Net
 def load_dataset(job: JobDir, hp: SegmentationHyperparameters, log: JobLog) -> Dataset:
     """The job's channels as a data set that fits the hyperparameters. Raises CustomerError for one that does not."""
     if "label_map" not in job.channels and "dataset" not in job.channels:
+        # The original's lines, which programs that follow its log know.
         log.warning("label maps not provided, using defaults.")
         for split in ("train", "validation"):
             log.info(f"#label_map {split} :{{'scale': 1}}")
@@ -61,6 +62,7 @@ def loaders(dataset: Dataset, hp: SegmentationHyperparameters) -> tuple[Loader, 
     train = _loader(dataset.splits["train"], hp, _Training(hp), budget, hp.mini_batch_size, shuffle=True)
     if not validation:
         return train, None
+    # The guide's rule: one at a time whole, several at a time as crops, which alone fit into one batch.
     transform = _Whole(hp) if hp.validation_mini_batch_size == 1 else _Centre(hp)
     return train, _loader(validation, hp, transform, rest, hp.validation_mini_batch_size, shuffle=False)
 
@@ -108,11 +110,13 @@ class _Training:
         self, pixels: np.ndarray, mask: np.ndarray, random: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
         mask = _fitting(mask, pixels)
+        # The crop is cut from the picture as it is and then resized: the same pixels, and fewer of them computed.
         scale = self._base * random.uniform(*self._scales) / max(mask.shape)
         pixels, mask = _square(pixels, mask, max(1, round(self._side / scale)), random)
         pixels, mask = imaging.resize(pixels, self._side, self._side), _resized(mask, self._side, self._side)
         if random.random() < 0.5:
             pixels, mask = pixels[:, ::-1], mask[:, ::-1]
+        # The original blurs half of all, by up to one pixel. A kernel below a tenth of one changes nothing.
         if random.random() < 0.5 and (sigma := random.uniform(0, 1)) > 0.1:
             pixels = cv2.GaussianBlur(pixels, (0, 0), sigma)
         return (random_light(pixels, random) if self._light else pixels), np.ascontiguousarray(mask)
@@ -190,4 +194,6 @@ def _fitting(mask: np.ndarray, pixels: np.ndarray) -> np.ndarray:
 def _resized(mask: np.ndarray, height: int, width: int) -> np.ndarray:
     if mask.shape == (height, width):
         return mask
+    # Class ids cannot be averaged. EXACT takes the pixel at the centre; plain INTER_NEAREST is off by up to half a
+    # pixel.
     return np.asarray(cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST_EXACT))

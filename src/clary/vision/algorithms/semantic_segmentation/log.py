@@ -10,6 +10,7 @@ from clary.vision.base.events import BatchEnd, EpochEnd, Hook, RunEnd, RunStart,
 
 __all__ = ["SegmentationLog"]
 
+# As in logs of real jobs.
 BATCHES_BETWEEN_LINES = 20
 
 
@@ -36,7 +37,8 @@ class SegmentationLog(Hook):
         self._rate = rate
         self._save_best, self._save_last = save_best, save_last
         self._host = host
-        self._notices: list[str] = []  # of a validation: the original prints them after what is said of the training
+        # Of a validation: the original prints them after what is said of the training.
+        self._notices: list[str] = []
 
     def on_start(self, event: RunStart) -> None:
         self._epochs = event.epochs
@@ -56,6 +58,7 @@ class SegmentationLog(Hook):
     def on_epoch(self, event: EpochEnd) -> None:
         where = f"host: {self._host}, epoch: {event.epoch},"
         speed = event.samples / max(event.seconds, 1e-9)
+        # The full stop behind the name and the one after a blank are the original's; detection's lines have neither.
         self._log.info(f"#quality_metric. {where} train loss: {event.train['loss']} .")
         self._log.info(f"#throughput_metric. {where} train throughput: {speed} samples/sec.")
         for notice in self._notices:
@@ -68,7 +71,8 @@ class SegmentationLog(Hook):
             self._log.info(f"#throughput_metric. {where} validation throughput: {speed} samples/sec.")
         if event.best:
             self._log.info(f"Serializing model to {self._save_best()}")
-        done = 100 * (event.epoch + 1) // self._epochs  # whole per cent here, all digits in detection: as seen
+        # Whole per cent here, all digits in detection: as seen.
+        done = 100 * (event.epoch + 1) // self._epochs
         self._log.info(f"#progress_metric: host={self._host}, completed {done} % of epochs")
 
     def on_end(self, event: RunEnd) -> None:

@@ -44,6 +44,7 @@ def _scales(text: str) -> tuple[float, float]:
 class SegmentationHyperparameters(shared.TrainingHyperparameters):
     """What semantic segmentation can be told."""
 
+    # The guide's range; 255 is the value of pixels without a class.
     num_classes: int = required(Integer(2, 254), "classes including the background")
     num_training_samples: int = shared.num_training_samples("sets the length")
     algorithm: str = setting(
@@ -74,7 +75,8 @@ class SegmentationHyperparameters(shared.TrainingHyperparameters):
     momentum: float = shared.momentum("sgd, nag", 0.9)
     optimizer: str = shared.optimizer(
         ("sgd", "adam", "rmsprop", "nag", "adagrad"),
-        tunable=("sgd", "adam"),  # the guide also names adadelta, which is not taken
+        # The guide also names adadelta, which is not taken.
+        tunable=("sgd", "adam"),
     )
     syncbn: bool = setting(
         Flag(), "statistics of normalisation over all GPUs; one machine without them ignores it", False
@@ -146,6 +148,7 @@ LOCAL_DEFAULTS = {
     "scale_range": "0.8,1.25",
     "crop_size": "288",
     "augmentation_type": "light",
+    # 352 and 288 are multiples of 32, the deepest map's stride: of other sides borders blur (docs/benchmarks.md).
     "inference_size": "352",
     "validation_mini_batch_size": "1",
     "optimizer": "adamw",

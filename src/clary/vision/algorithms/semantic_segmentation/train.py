@@ -56,14 +56,17 @@ def train(job: JobDir, hp: SegmentationHyperparameters, log: JobLog, hooks: Sequ
         progress = fit(run)
 
     manifest = _manifest(hp, dataset, description, progress)
+    # At the size that is trained on: served ones are of many sizes, and these are compared as one batch.
     examples = recipe.examples(dataset, data.crop_transform(hp))
     write_model(job.model, network.to("cpu").eval(), examples, manifest, engines=installed())
-    for name in (BEST, LAST):  # the finished artifact holds the same weights
+    # The finished artifact holds the same weights.
+    for name in (BEST, LAST):
         (job.model / name).unlink(missing_ok=True)
 
 
 def _make_network(job: JobDir, hp: SegmentationHyperparameters, log: JobLog) -> tuple[PixelScores, Mapping[str, Any]]:
     """The network with its first weights: of the model channel, else with a pretrained backbone, else random."""
+    # Before the network: its first weights are drawn from it.
     torch.manual_seed(hp.seed)
     earlier = earlier_model(job, log)
     name = BACKBONES.get(hp.backbone, hp.backbone)
@@ -94,6 +97,7 @@ def _assemble(
 ) -> Training:
     device = pick_device()
     segmenter = network.segmenter.to(device)
+    # What starts at random, and may learn faster than the pretrained backbone (head_rate_factor).
     heads = nn.ModuleList(head for head in (segmenter.head, segmenter.auxiliary) if head is not None)
     return recipe.assemble(
         job,
@@ -119,12 +123,14 @@ def _update_rule(hp: SegmentationHyperparameters) -> UpdateRule:
         gamma=hp.gamma1,
         gamma2=hp.gamma2,
         head_rate_factor=hp.head_rate_factor,
+        # adamw is ours, and so is what it spares.
         decays_biases=hp.optimizer != "adamw",
     )
 
 
 def _updates(hp: SegmentationHyperparameters) -> int:
     """Steps of an epoch as the schedule counts them."""
+    # The documented count, as in the other algorithms, even where the number given is wrong.
     return max(hp.num_training_samples // hp.mini_batch_size, 1)
 
 

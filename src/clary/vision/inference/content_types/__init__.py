@@ -36,6 +36,7 @@ def response_type(accept: str | None, offers: Sequence[ResponseType[Any]]) -> Re
     Of several that are equally welcome one whose parameters were named goes first. Raises NotAcceptableError (406).
     """
     ranges = _ranges(accept) if accept and accept.strip() else [_Range("*/*", {}, 1.0)]
+    # sorted is stable: among equals the offers' own order decides, the default first.
     ranked = sorted(offers, key=lambda kind: (-_welcome(kind, ranges), -len(kind.parameters)))
     if not ranked or not _welcome(ranked[0], ranges):
         known = " or ".join(str(kind) for kind in offers)
@@ -74,6 +75,7 @@ def _welcome(kind: ResponseType[Any], ranges: Sequence[_Range]) -> float:
         named = [
             one for one in ranges if one.name == kind.media_type and kind.parameters.items() <= one.parameters.items()
         ]
+        # Never by a range such as */*: who does not name the parameters means the plain form.
         return max((one.quality for one in named), default=0.0)
     family = kind.media_type.partition("/")[0] + "/*"
     by_name = {one.name: one.quality for one in ranges}
@@ -82,4 +84,5 @@ def _welcome(kind: ResponseType[Any], ranges: Sequence[_Range]) -> float:
 
 def _shown(text: str) -> str:
     """A header fit to be sent back in a message."""
+    # A header may hold anything, also line ends and more of it than an error message should carry.
     return ascii(text)[1:-1][:80]

@@ -40,6 +40,7 @@ class Engine(ABC):
         self.streams = streams
         self.version = _version(self.package)
         how = manifest.input.how
+        # Checked here, so that all engines refuse alike.
         self._sides = None if how.any_size else (how.height, how.width)
         self._names = [output.name for output in manifest.outputs]
         self._open(folder, manifest, precision)
@@ -73,6 +74,7 @@ class Engine(ABC):
         if not fits or (self._sides is not None and images.shape[1:3] != self._sides):
             height, width = self._sides or ("H", "W")
             raise ValueError(f"pictures are {images.dtype} {images.shape}, not uint8 (N, {height}, {width}, 3)")
+        # Views (mirrored, cut) are fine for numpy; engines read memory from front to back.
         return self._run(np.ascontiguousarray(images))
 
     def _require_outputs(self, folder: Path, there: Iterable[str]) -> None:

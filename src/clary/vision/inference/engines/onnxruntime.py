@@ -26,11 +26,13 @@ class OnnxRuntime(Engine):
         import onnxruntime
         from onnxruntime.capi import onnxruntime_pybind11_state as state
 
+        # Builds for Windows report otherwise; elsewhere the call does nothing.
         onnxruntime.disable_telemetry_events()
         options = onnxruntime.SessionOptions()
         # A session takes all cores for every call unless told: calls side by side would push each other off them.
         options.intra_op_num_threads = max(1, cores() // self.streams)
-        options.log_severity_level = 3  # errors
+        # Errors.
+        options.log_severity_level = 3
         try:
             self._session = onnxruntime.InferenceSession(graph(folder), options, providers=["CPUExecutionProvider"])
         except _refusals(state) as error:

@@ -69,6 +69,7 @@ class OpenVino(Engine):
     def _config(self, manifest: Manifest, precision: str) -> dict[str, Any]:
         config: dict[str, Any] = {"INFERENCE_NUM_THREADS": cores(), "NUM_STREAMS": self.streams}
         checked = manifest.engines.get(self.name)
+        # Left alone OpenVINO takes bf16 where the processor has it; an artifact that was only right in fp32 says so.
         if precision == "fp32" or (checked is not None and checked.precision == "fp32"):
             config["INFERENCE_PRECISION_HINT"] = "f32"
         return config
@@ -76,7 +77,8 @@ class OpenVino(Engine):
     def _run(self, images: np.ndarray) -> tuple[np.ndarray, ...]:
         request = self._requests.get()
         try:
-            found = request.infer([images], share_inputs=True)  # outputs are copies: the request goes on to others
+            # Outputs are copies: the request goes on to others.
+            found = request.infer([images], share_inputs=True)
         finally:
             self._requests.put(request)
         return tuple(found[output] for output in self._outputs)

@@ -32,7 +32,8 @@ class Torch(Engine):
             ) from error
         weights = folder / "model.safetensors"
         try:
-            network = build(manifest.network)  # from its description, never from code in the artifact
+            # From its description, never from code in the artifact.
+            network = build(manifest.network)
             network.load_state_dict(load_file(weights))
         except (KeyError, TypeError, ValueError) as error:
             raise ArtifactError(f"the network cannot be rebuilt ({error!r})", where=folder) from error
@@ -46,6 +47,7 @@ class Torch(Engine):
         import torch
 
         with torch.inference_mode():
+            # torch warns of arrays that cannot be written to; W copies those only.
             found = self._network(torch.from_numpy(np.require(images, requirements="W")))
         return tuple(np.asarray(one) for one in (found if isinstance(found, tuple) else (found,)))
 

@@ -52,6 +52,7 @@ class ModelTask(ABC, Generic[A]):
 
     def key(self, image: ImageLike) -> Hashable:
         """What pictures must have in common to go through the network together."""
+        # A fixed input: every picture is made the same size.
         return None
 
     @abstractmethod

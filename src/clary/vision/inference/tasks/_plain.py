@@ -21,6 +21,7 @@ class PlainAnswer(ResponseType[Any]):
     media_type = "application/json"
 
     def encode(self, prediction: Any, *, batch: bool) -> bytes:
+        # The name that the built-in algorithms' answers have.
         plain = {"prediction": prediction}
         return json.dumps(plain, default=lambda one: one.tolist() if hasattr(one, "tolist") else str(one)).encode()
 

@@ -23,6 +23,7 @@ class Scores(ResponseType[Prediction]):
     media_type = "application/json"
 
     def encode(self, prediction: Prediction, *, batch: bool) -> bytes:
+        # Two forms by who asks: endpoints of the built-in algorithm answer a bare list, its transform jobs an object.
         scores = prediction.scores.tolist()
         return json.dumps({"prediction": scores} if batch else scores).encode()
 

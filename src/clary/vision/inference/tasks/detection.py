@@ -27,6 +27,7 @@ class Rows(ResponseType[Detections]):
     media_type = "application/json"
 
     def encode(self, prediction: Detections, *, batch: bool) -> bytes:
+        # As float64: a rounded float32 would be spelled in all its seventeen digits.
         return json.dumps({"prediction": np.round(prediction.rows.astype(np.float64), DECIMALS).tolist()}).encode()
 
 
@@ -82,6 +83,7 @@ def _setting(manifest: Manifest, name: str, default: float, high: float) -> floa
     value = manifest.hyperparameters.get(name)
     if value is None:
         return default
+    # True and False are whole numbers in Python.
     if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 < value <= high:
         what = f"`hyperparameters.{name}` is {ascii(value)[:60]}, not a number above 0 and at most {high}"
         raise ArtifactError(what, hint="export the model again")

@@ -50,6 +50,7 @@ class TensorRecord(ResponseType[Segmentation]):
             raise ValueError("the scores of the pixels were not kept")
         height, width = prediction.classes.shape
         shape = (1, len(prediction.scores), height, width)
+        # Four bytes a score; the rest is room for the names and the shape beside them.
         if 4 * int(np.prod(shape)) >= LIMIT - 1024:
             what = f"scores of {width} x {height} pixels and {shape[1]} classes are too large for a record"
             raise TooLargeError(what, hint="ask for image/png or send a smaller picture")
@@ -70,6 +71,7 @@ class RunLine(ResponseType[Segmentation]):
     media_type = "application/jsonlines"
 
     def encode(self, prediction: Segmentation, *, batch: bool) -> bytes:
+        # Runs, since a list of every pixel's class would be larger than the picture itself.
         flat = prediction.classes.ravel()
         starts = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1])
         lengths = np.diff(starts, append=flat.size)

@@ -19,6 +19,7 @@ class Boxes(SampleView):
 
     def drawn(self, dataset: Dataset, sample: Sample, pixels: np.ndarray, size: tuple[int, int]) -> Captioned:
         small, caption = super().drawn(dataset, sample, pixels, size)
+        # Boxes are in pixels of the upright picture, whatever its EXIF tag says of how it lies in the file.
         whole = imaging.upright_size(sample.image.read())
         return draw_boxes(small, sample.boxes, dataset.class_names, whole), caption
 

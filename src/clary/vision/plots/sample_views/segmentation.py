@@ -15,7 +15,8 @@ from clary.vision.plots.sample_views._base import Captioned, SampleView, coloure
 
 __all__ = ["VIEW"]
 
-MASKS = 200  # masks of a split that are opened to tell how much there is of each class
+# Masks of a split that are opened to tell how much there is of each class.
+MASKS = 200
 
 
 class Masks(SampleView):
@@ -31,6 +32,7 @@ class Masks(SampleView):
     def chart(self, dataset: Dataset) -> Image.Image:
         pixels = {split: _pixels(found, len(dataset.class_names)) for split, found in dataset.splits.items()}
         whole = max(sum(map(sum, pixels.values())), 1)
+        # Of all splits together, so that the parts of a bar add up to what the class has in all.
         counts = {split: [100 * count / whole for count in found] for split, found in pixels.items()}
         return coloured_chart(dataset, counts, "{:.1f}%")
 
@@ -52,6 +54,7 @@ def _shares(ids: np.ndarray, names: Sequence[str]) -> str:
 
 def _pixels(found: Sequence[Sample], classes: int) -> list[float]:
     """Pixels of each class in all masks, judged by about MASKS of them spread over the split."""
+    # Evenly over the split, not the first so many: layouts list class after class.
     step = max(1, len(found) // MASKS)
     total = np.zeros(classes)
     for sample in found[::step]:

@@ -37,13 +37,16 @@ def new_body(request: Request, objects: ObjectStore, *, arn: str, region: str) -
     """
     spec = _checked(request, objects, region)
     now = time.time()
+    # Tags are kept by the ARN, for every resource alike; DescribeTrainingJob does not show them.
     body: dict[str, Any] = {**_DEFAULTS, **{name: value for name, value in request.items() if name != "Tags"}}
     body["TrainingJobArn"] = arn
     body["AlgorithmSpecification"] = _with_metrics(request["AlgorithmSpecification"], spec)
+    # SDK v2's attach() reads KmsKeyId and VolumeSizeInGB without asking whether they are there.
     body["OutputDataConfig"] = {"KmsKeyId": "", "CompressionType": "GZIP", **request["OutputDataConfig"]}
     body["ResourceConfig"] = {"VolumeSizeInGB": 30, **request["ResourceConfig"]}
     stopping = request.get("StoppingCondition") or {}
     body["StoppingCondition"] = {"MaxRuntimeInSeconds": DEFAULT_MAX_RUNTIME, **stopping}
+    # SDK v3 refuses a ModelArtifacts without this member, also of a job that still runs.
     body["ModelArtifacts"] = {"S3ModelArtifacts": ""}
     body["CreationTime"] = now
     body |= {"_phase": "queued", "_attempt": 0}
@@ -86,6 +89,7 @@ def _check_texts(request: Request) -> None:
     """Raises ValidationException for characters that no file or environment can hold."""
     for member in ("HyperParameters", "Environment"):
         for name, value in (request.get(member) or {}).items():
+            # JSON spells NUL, which no environment takes, and halves of characters, which UTF-8 has not.
             if "\0" in name + value or any("\ud800" <= letter <= "\udfff" for letter in name + value):
                 raise ValidationException(f"{member}: the value of `{name!a}` holds a character that cannot be stored.")
 
@@ -93,6 +97,7 @@ def _check_texts(request: Request) -> None:
 def _check_names(given: Iterable[Mapping[str, Any]]) -> None:
     names = [channel["ChannelName"] for channel in given]
     for name in names:
+        # The API's pattern lets `.` and `..` through, which are other folders than a channel's.
         if name.startswith("."):
             raise ValidationException(f"The channel name {name} cannot be used; it begins with a dot.")
         if names.count(name) > 1:
@@ -152,5 +157,6 @@ def _with_metrics(specification: Mapping[str, Any], spec: AnySpec | None) -> dic
     given = specification.get("MetricDefinitions") or []
     own = [{"Name": metric.name, "Regex": metric.pattern} for metric in (spec.metrics if spec else ())]
     names = {definition["Name"] for definition in given}
+    # The request's wins: who redefines a metric of ours means another line of the log.
     merged = [definition for definition in own if definition["Name"] not in names] + list(given)
     return {**specification, **({"MetricDefinitions": merged} if merged else {})}

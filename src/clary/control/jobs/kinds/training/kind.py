@@ -53,6 +53,7 @@ class TrainingJobs(JobKind):
 
     def observer(self, job: Job) -> Callable[[], None]:
         """Count the metrics, and from time to time upload the checkpoints."""
+        # One a host: each log has its own place up to which it was read.
         meters = [
             Meter(job.body, job.context.store, job.context.logs, job.group, job.stream(host))
             for host in self.hosts(job.body)

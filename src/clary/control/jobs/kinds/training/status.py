@@ -88,6 +88,7 @@ def advance(body: Mapping[str, Any], secondary: str, message: str = "", now: flo
     primary = PRIMARY[secondary]
     if ended(body):
         return dict(body)
+    # Clocks are set back now and then, and clients compare these times.
     now = max(now, body.get("LastModifiedTime", 0.0))
     said = {"SecondaryStatus": secondary, "TrainingJobStatus": primary, "LastModifiedTime": now}
     transitions = _appended(body.get("SecondaryStatusTransitions", ()), secondary, message, now)
@@ -116,5 +117,6 @@ def _times(body: Body, now: float) -> Body:
     """TrainingEndTime and, for a job that got as far as its data, the seconds since then."""
     if "TrainingStartTime" not in body:
         return {"TrainingEndTime": now}
+    # Of a job that was billed: zero would say that it never ran.
     seconds = max(1, round(now - body["TrainingStartTime"]))
     return {"TrainingEndTime": now, "TrainingTimeInSeconds": seconds, "BillableTimeInSeconds": seconds}

@@ -27,7 +27,9 @@ def start(launch: Launch, output: int) -> int:
 
     Raises OSError, saying what cannot be done, when the program or its view of the files cannot be set up.
     """
-    read_end, write_end = os.pipe()  # both are closed by exec
+    # Both are closed by exec (PEP 446).
+    read_end, write_end = os.pipe()
+    # What lies in buffers when a process forks is written by both.
     sys.stdout.flush()
     sys.stderr.flush()
     monitor = os.getpid()
@@ -36,6 +38,7 @@ def start(launch: Launch, output: int) -> int:
         _become(launch, output, write_end, monitor)
     os.close(write_end)
     with os.fdopen(read_end) as report:
+        # Ends without a word once exec, or the algorithm's start, has closed the other end: the program runs.
         refused = report.read()
     if refused:
         os.waitpid(child, 0)
@@ -49,7 +52,8 @@ def _become(launch: Launch, output: int, report: int, monitor: int) -> NoReturn:
         _leave_monitor(output, report, monitor)
         _set_up(launch)
         if isinstance(launch.program, Command):
-            for ignored in (signal.SIGPIPE, signal.SIGXFSZ):  # by Python, and exec would pass that on
+            # Ignored by Python, and exec would pass that on.
+            for ignored in (signal.SIGPIPE, signal.SIGXFSZ):
                 signal.signal(ignored, signal.SIG_DFL)
             os.execvpe(launch.program.argv[0], launch.program.argv, os.environ)
         os.close(report)
@@ -64,11 +68,13 @@ def _become(launch: Launch, output: int, report: int, monitor: int) -> NoReturn:
             sys.excepthook(type(error), error, error.__traceback__)
         sys.stdout.flush()
         sys.stderr.flush()
+        # Not sys.exit: what the monitor would do at its end (atexit, buffers) was copied by the fork, too.
         os._exit(code)
 
 
 def _leave_monitor(output: int, report: int, monitor: int) -> None:
     """Own process group, no open file but the standard three, no signal handler of the monitor's."""
+    # A signal to the group reaches whatever the program starts, and not the monitor.
     os.setpgid(0, 0)
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
@@ -81,18 +87,16 @@ def _leave_monitor(output: int, report: int, monitor: int) -> None:
 def _set_up(launch: Launch) -> None:
     with suppress(OSError):  # only on Linux
         Path("/proc/self/oom_score_adj").write_text(OOM_SCORE)
+    # Before the change of folder: /opt/ml is there only in the job's own view.
     if launch.namespace:
         namespace.enter(launch)
     os.environ.clear()
-    os.environ.update(_environment(launch))
-    time.tzset()
-    os.chdir(_folder(launch))
-
-
-def _environment(launch: Launch) -> dict[str, str]:
     # MARK goes over everything: it is how a process that made a session of its own is found again (orphans).
     here = {} if launch.namespace else {"SAGEMAKER_BASE_DIR": str(launch.opt_ml)}
-    return here | dict(launch.environment) | {MARK: str(launch.folder)}
+    os.environ.update(here | dict(launch.environment) | {MARK: str(launch.folder)})
+    # The C library reads TZ once; this process was forked from one with another environment.
+    time.tzset()
+    os.chdir(_folder(launch))
 
 
 def _folder(launch: Launch) -> Path:

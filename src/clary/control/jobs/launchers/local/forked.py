@@ -16,9 +16,12 @@ def part(monitor: int, keep: Collection[int], handled: Iterable[signal.Signals])
     """Die with the process ``monitor``; keep no handler of the signals ``handled``, and of its open files the standard
     three and ``keep``: the job's lock, above all, is the monitor's."""
     if sys.platform == "linux":
+        # Each child for itself: fork does not hand the setting down (prctl(2)).
         mounts.kill_with_parent(signal.SIGKILL)
-        if os.getppid() != monitor:  # it died before the line above
+        # It died before the line above.
+        if os.getppid() != monitor:
             os._exit(1)
+    # First: the pipe that is written to is the monitor's, and a signal of ours would wake it.
     signal.set_wakeup_fd(-1)
     for one in handled:
         signal.signal(one, signal.SIG_DFL)

@@ -34,7 +34,8 @@ REQUEST_LIMIT = 4096 + 1  # bytes: a path and a line end
 # Read when a library is loaded: a job that wants other values than this process has needs a process of its own.
 READ_AT_LOAD = ("LD_", "MKL_", "KMP_", "GOMP_", "OMP_", "ONEDNN_", "DNNL_", "ATEN_", "TORCH_", "HF_", "PYTHONPATH")
 SETTABLE = ("OMP_NUM_THREADS",)
-_STARTED_WITH = dict(os.environ)  # libraries set variables of their own
+# Libraries set variables of their own.
+_STARTED_WITH = dict(os.environ)
 
 
 def load() -> None:
@@ -48,7 +49,9 @@ def load() -> None:
     import_module("clary.vision.algorithms.run")
     torch = sys.modules.get("torch")
     if torch is not None:
+        # One thread never starts OpenMP's pool, which no child could use.
         torch.set_num_threads(1)
+    # Before the freeze, which keeps garbage for ever.
     gc.collect()
     gc.freeze()  # a collection in a child would write to, and so copy, every page
 
@@ -59,12 +62,14 @@ def serve(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         listener.bind(str(path))
+        # Made by the umask: others of the machine must not start programs as this user.
         path.chmod(0o600)
         listener.listen(64)
         sys.stdout.write("ready\n")
         sys.stdout.flush()
         while True:
             ready, _, _ = select.select([listener.fileno(), 0], [], [])
+            # The gateway writes nothing: what can be read is the end of the pipe, and that is its own end.
             if 0 in ready and not os.read(0, 1):
                 return
             if listener.fileno() in ready:
@@ -80,11 +85,13 @@ def ask(path: Path, folder: Path, seconds: float) -> str | None:
         connection.sendall(f"{folder}\n".encode())
         with connection.makefile() as lines:
             line = lines.readline()
+        # A line without its end: the forkserver died over it.
         return line.strip() if line.endswith("\n") else None
     return None
 
 
 def _answer(connection: socket.socket) -> None:
+    # One at a time is answered: who says nothing must not keep the others.
     connection.settimeout(5)
     try:
         request = connection.makefile("rb").readline(REQUEST_LIMIT)
@@ -109,7 +116,8 @@ def main() -> None:
     except ImportError as missing:
         sys.exit(f"no warm start: {missing}")
     serve(Path(sys.argv[1]))
-    os._exit(0)  # what libraries have to say when they are unloaded is of no use
+    # What libraries have to say when they are unloaded is of no use.
+    os._exit(0)
 
 
 if __name__ == "__main__":

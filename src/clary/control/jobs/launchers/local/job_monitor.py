@@ -31,6 +31,7 @@ from clary.errors import UsageError
 
 __all__ = ["run", "start"]
 
+# As much as a pipe holds (pipe(7)).
 CHUNK = 1 << 16
 LINE_LIMIT = 200_000  # bytes without a line end that make an event of their own
 DRAIN_SECONDS = 5.0  # for output that is still in the pipe when the last process is gone
@@ -50,6 +51,7 @@ def start(folder: Path, reply: int) -> None:
         return
     try:
         if os.fork() == 0:
+            # Out of reach of a terminal's signals; and the session's number marks what it starts (orphans).
             os.setsid()
             _leave_caller(folder, reply)
             run(folder, partial(_answer, reply))
@@ -67,9 +69,11 @@ def run(folder: Path, answer: Callable[[str], None] = lambda line: None) -> None
     """
     launch = Launch.read(folder)
     held = lock.open_lock(folder)
+    # The lock first: only who holds it writes exit.json, so what is seen then stays true.
     if not lock.take(held, LOCK_SECONDS) or Exit.read(folder, launch.attempt) is not None:
         answer("")
         return
+    # Before our own line is in the lock: orphans are known by the session of the monitor before.
     if last := lock.holder(folder):
         orphans.kill_orphans(folder, last)
     lock.note_holder(held, launch.attempt)
@@ -99,14 +103,18 @@ class _Monitor:
         woken, wake = os.pipe()
         os.set_blocking(wake, False)
         os.set_blocking(woken, False)
+        # select goes on waiting after a signal (PEP 475); a byte in this pipe is something to read.
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
         signal.signal(signal.SIGTERM, self._on_stop)
-        signal.signal(signal.SIGCHLD, lambda number, frame: None)  # to wake
+        # To wake: of a signal without a handler no byte is written.
+        signal.signal(signal.SIGCHLD, lambda number, frame: None)
         for ignored in (signal.SIGINT, signal.SIGHUP):  # meant for a terminal's programs
             signal.signal(ignored, signal.SIG_IGN)
+        # What an attempt before wrote over its inputs: this one starts from them as they are in the bucket.
         shutil.rmtree(self._launch.scratch, ignore_errors=True)
         output, write_end = os.pipe()
         try:
+            # Before the program, which looks for its first FIFO at once.
             self._pipe_writer = pipe_writer.start(self._launch)
             self._program = child.start(self._launch, write_end)
         except OSError as refused:
@@ -114,6 +122,7 @@ class _Monitor:
             self._end_pipe_writer()
             return Exit(self._launch.attempt, error=str(refused), started=started, ended=time.time())
         finally:
+            # The program has the other copy; while we had one, too, its output would never end.
             os.close(write_end)
             answer(str(os.getpid()))
         self._until_over(output, woken)
@@ -133,6 +142,7 @@ class _Monitor:
                 selector.register(self._pipe_writer.report, selectors.EVENT_READ)
             while self._status is None:
                 limit = out_of_time if not self._reason else self._kill_at
+                # An hour at most: the limit may be infinite, or 28 days, whose milliseconds are beyond epoll's int.
                 ready = selector.select(max(0.0, min(limit - time.monotonic(), 3600.0)))
                 for key, _ in ready:
                     if key.fd == woken:
@@ -147,6 +157,7 @@ class _Monitor:
 
     def _enforce(self, out_of_time: float) -> None:
         now = time.monotonic()
+        # The first reason stands: a stop during the grace of the time limit gives no second grace.
         if not self._reason and (self._asked_to_stop or now >= out_of_time):
             self._reason = STOPPED if self._asked_to_stop else MAX_RUNTIME_EXCEEDED
             self._kill_at = now + self._launch.grace
@@ -179,6 +190,7 @@ class _Monitor:
 
     def _clean_up(self, output: int) -> None:
         """Kill what the program left running, then write what it printed last, and why it had to end."""
+        # The whole group, at the end of its leader: what it left in the background would keep output and inputs.
         self._send(signal.SIGKILL)
         self._end_pipe_writer()
         orphans.kill_children()
@@ -208,6 +220,8 @@ class _Monitor:
 
     def _exit(self, started: float, kernel_killed: bool) -> Exit:
         code = os.waitstatus_to_exitcode(self._status or 0)
+        # The kernel's counters are the machine's: somebody else's program may have been killed. Ours was when it ended
+        # by a SIGKILL, or by a shell's word for one, that nobody here sent.
         killed = code in (-signal.SIGKILL, KILLED_BY_SHELL) and not self._killed
         return Exit(
             attempt=self._launch.attempt,
@@ -218,6 +232,7 @@ class _Monitor:
             out_of_memory=killed and kernel_killed,
             started=started,
             ended=time.time(),
+            # Linux counts it in KiB (getrusage(2)).
             peak_memory=resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024,
         )
 
@@ -232,6 +247,7 @@ def _leave(exit: Exit, folder: Path) -> None:
         except UsageError:
             if time.monotonic() > deadline:
                 raise
+            # The only thing here that nobody will ask for.
             shutil.rmtree(folder / "scratch", ignore_errors=True)
             time.sleep(1)
 

@@ -114,6 +114,7 @@ class LocalLauncher(Launcher):
         return folders.host_folder(folders.job_folder(self._settings, of.kind, of.job), of.host)
 
     def _start_cold(self, folder: Path) -> bool:
+        # -P: what lies in the home is not imported.
         command = [sys.executable, "-P", "-m", "clary.control.jobs.launchers.local.job_monitor", str(folder)]
         with _log_file(folder / "monitor.log") as log:
             try:
@@ -136,6 +137,7 @@ class LocalLauncher(Launcher):
             return False
         with suppress(TimeoutError):
             async with asyncio.timeout(WARM_SECONDS):
+                # All starts wait for this one line, and one that gives up must not cancel it.
                 return bool(await asyncio.shield(self._ready))
         return False
 
@@ -172,6 +174,7 @@ def _state(folder: Path, attempt: int) -> HostState:
     if (exit := Exit.read(folder, attempt)) is not None:
         return Exited(exit)
     begun = lock.begun(folder)
+    # The line says which attempt had the lock last: a later one was written down and its monitor never came up.
     return Lost() if (newest if begun is None else begun) == attempt else NeverStarted()
 
 
@@ -195,6 +198,7 @@ async def _end_of_holder(folder: Path) -> None:
         await asyncio.sleep(LOOK_AGAIN)
         return
     try:
+        # The monitor is nobody's child by now, so there is no SIGCHLD and nothing to wait for (pidfd_open(2)).
         descriptor = os.pidfd_open(process)
     except OSError:  # gone, or the line is still that of the monitor before
         await asyncio.sleep(NO_HOLDER_YET)
@@ -212,6 +216,7 @@ async def _end_of_holder(folder: Path) -> None:
 
 async def _end(process: asyncio.subprocess.Process) -> None:
     if process.returncode is None:
+        # At once: it has nothing to save, and its children are in sessions of their own.
         process.kill()
         await process.wait()
     if process.stdin is not None:

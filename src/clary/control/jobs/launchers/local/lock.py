@@ -17,6 +17,8 @@ __all__ = ["begun", "holder", "is_held", "note_holder", "open_lock", "take"]
 
 def open_lock(folder: Path) -> int:
     """A descriptor of the lock, made where it is missing."""
+    # flock(2) locks the open file, which forked processes share: each must close it (forked.part), or the lock
+    # outlives the monitor.
     return os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
 
 
@@ -41,6 +43,7 @@ def is_held(folder: Path) -> bool:
     except FileNotFoundError:
         return False
     try:
+        # To ask is to hold it for an instant, which is why a monitor tries for a while.
         return not take(descriptor)
     finally:
         os.close(descriptor)
@@ -48,6 +51,7 @@ def is_held(folder: Path) -> bool:
 
 def note_holder(descriptor: int, attempt: int) -> None:
     """Write into the lock, which is held, that it is this process's and for which attempt."""
+    # Two steps, and a reader may come between them: it finds no holder and looks again.
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, f"{os.getpid()} {_boot()} {attempt}\n".encode(), 0)
 

@@ -35,10 +35,13 @@ def enter() -> None:
     if user == 0:
         _unshare(CLONE_NEWNS)
     else:
+        # Who is not root may mount only inside a user namespace of their own (user_namespaces(7)).
         _unshare(CLONE_NEWUSER | CLONE_NEWNS)
         Path("/proc/self/setgroups").write_text("deny")  # the kernel takes no gid_map before
+        # To itself: files keep their owner. One id is what may be mapped without privilege.
         Path("/proc/self/uid_map").write_text(f"{user} {user} 1")
         Path("/proc/self/gid_map").write_text(f"{group} {group} 1")
+    # systemd shares its mounts: without this, ours would appear outside (mount_namespaces(7)).
     _mount("none", "/", "", MS_REC | MS_PRIVATE)
 
 
@@ -49,6 +52,7 @@ def bind(source: Path | str, target: Path | str) -> None:
 
 def bind_read_only(source: Path | str, target: Path | str) -> None:
     """The same, but nothing can be written through ``target``."""
+    # In two calls: the one that binds ignores every other flag (mount(2)).
     bind(source, target)
     now = os.statvfs(target).f_flag
     # A user namespace may add restrictions to a mount, never take one away.
@@ -67,6 +71,7 @@ def overlay(lower: Path, upper: Path, work: Path) -> None:
 
     ``upper`` and ``work`` are folders of one file system. Raises OSError where the kernel or that file system cannot.
     """
+    # In a user namespace overlayfs may not write trusted.* attributes; user.* ones it takes since Linux 5.11.
     own = "" if os.geteuid() == 0 else ",userxattr"
     # Paths through /proc: the option string has separators of its own and a length limit.
     with _opened(lower) as low, _opened(upper) as up, _opened(work) as at:

@@ -26,7 +26,8 @@ __all__ = ["OPT_ML", "available", "enter"]
 
 OPT_ML = Path("/opt/ml")
 HOSTS = Path("/etc/hosts")
-COPY_LIMIT = 64 << 20  # bytes of a channel that is copied where overlay mounts do not work
+# Bytes of a channel that is copied where overlay mounts do not work.
+COPY_LIMIT = 64 << 20
 PROBE_SECONDS = 30.0
 
 
@@ -47,23 +48,21 @@ def available() -> bool:
 def enter(launch: Launch) -> None:
     """Give this process, which must have one thread only, the job's view. Raises OSError where the kernel refuses."""
     mounts.enter()
+    # Channels first: what is mounted below a tree by then is bound along with it (MS_REC), nothing that comes later.
     for folder in launch.inputs:
         _shield(folder, launch.scratch / folder.relative_to(launch.opt_ml))
-    _show_opt_ml(launch.opt_ml)
-    if launch.hosts and HOSTS.exists():
-        _name_hosts(launch.folder / "hosts", launch.hosts)
-
-
-def _show_opt_ml(opt_ml: Path) -> None:
     if not OPT_ML.is_dir():
         _make_mount_point(OPT_ML)
-    mounts.bind(opt_ml, OPT_ML)
+    mounts.bind(launch.opt_ml, OPT_ML)
+    if launch.hosts and HOSTS.exists():
+        _name_hosts(launch.folder / "hosts", launch.hosts)
 
 
 def _make_mount_point(folder: Path) -> None:
     """Make ``folder`` exist in this namespace only: its parent becomes a file system in memory that shows the
     parent's own entries, and the new one."""
     parent = folder.parent
+    # Held open: once something is mounted over the folder its path does not lead there any more.
     before = os.open(parent, os.O_PATH | os.O_DIRECTORY)
     try:
         mounts.tmpfs(parent)
@@ -95,7 +94,8 @@ def _shield(folder: Path, scratch: Path) -> None:
     try:
         mounts.overlay(folder, upper, work)
     except OSError:  # a file system that cannot be a layer, or a kernel without overlay for users
-        if _size(folder) <= COPY_LIMIT:  # small ones hold programs that expect to change their own files
+        # Small ones hold programs that expect to change their own files (SDK v3's launcher scripts).
+        if _size(folder) <= COPY_LIMIT:
             shutil.copytree(folder, upper, symlinks=True, dirs_exist_ok=True)
             mounts.bind(upper, folder)
         else:
@@ -113,6 +113,7 @@ def _size(folder: Path) -> int:
 
 
 def _name_hosts(file: Path, names: Sequence[str]) -> None:
+    # The training toolkit looks every host up by name before it starts, for up to 15 minutes.
     lines = HOSTS.read_text(errors="replace").rstrip("\n")
     file.write_text(f"{lines}\n127.0.0.1 {' '.join(names)}\n")
     mounts.bind(file, HOSTS)
@@ -124,6 +125,7 @@ def _probe() -> None:
         launch = Launch(job="probe", folder=Path(name), log=Path(name) / "log")
         launch.opt_ml.mkdir()
         (launch.opt_ml / "seen").touch()
+        # A namespace cannot be left again, and the temporary folder is to be removed outside.
         child = os.fork()
         if child == 0:
             try:

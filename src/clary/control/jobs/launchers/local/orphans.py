@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,22 +52,17 @@ def kill_children() -> int:
 def _kill(wanted: Callable[[_Process], bool]) -> int:
     killed: set[int] = set()
     deadline = time.monotonic() + PATIENCE
+    # Again until there are none: one may have forked between the look and the signal.
     while found := [process for process in _processes() if wanted(process)]:
         for process in found:
-            _send_kill(process.id)
+            with suppress(ProcessLookupError, PermissionError):  # gone, or never ours
+                os.kill(process.id, signal.SIGKILL)
             killed.add(process.id)
         _reap()
         if time.monotonic() > deadline:
             break
         time.sleep(0.01)
     return len(killed)
-
-
-def _send_kill(process: int) -> None:
-    try:
-        os.kill(process, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):  # gone, or never ours
-        return
 
 
 def _reap() -> None:
@@ -90,7 +86,9 @@ def _processes() -> Iterator[_Process]:
             text = (root / name / "stat").read_text()
         except (FileNotFoundError, ProcessLookupError):
             continue
+        # From the last bracket on: the program's name before it may hold spaces and brackets (proc(5)).
         state, parent, _, session = text.rpartition(")")[2].split()[:4]
+        # Dead ones that wait for their parent cannot be killed again.
         if state not in "ZX":
             yield _Process(int(name), state, int(parent), int(session))
 

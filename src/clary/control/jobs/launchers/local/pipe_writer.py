@@ -67,6 +67,7 @@ def start(launch: Launch) -> PipeWriter | None:
     for plan in launch.pipes:
         make_first(launch.data, plan.channel)
     read_end, report = os.pipe()
+    # Nothing is ever written here: however the monitor ends, the other end can be read then.
     held, hold = os.pipe()
     sys.stderr.flush()
     monitor = os.getpid()
@@ -87,6 +88,7 @@ def make_first(data: Path, channel: str) -> None:
     """Make the FIFO of epoch 0; those an earlier attempt left go. Raises OSError where something else lies."""
     data.mkdir(parents=True, exist_ok=True)
     for path in data.glob(f"{channel}_*"):
+        # Only FIFOs: what else lies under such a name is somebody's file.
         if path.name[len(channel) + 1 :].isdecimal() and stat.S_ISFIFO(path.lstat().st_mode):
             path.unlink()
     path = fifo(data, channel, 0)
@@ -103,7 +105,9 @@ def _serve(plan: PipePlan, data: Path, objects: ObjectStore, report: int) -> Non
     try:
         sender = Sender(plan, objects)
         for epoch in count():
-            pipe = _open_for_writing(fifo(data, plan.channel, epoch))
+            # Waits for a reader, without limit. O_NOFOLLOW: the program may put a link in the place of a FIFO.
+            pipe = os.open(fifo(data, plan.channel, epoch), os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            # Before the epoch is sent: a reader tries for the next as soon as it has seen the end of this one.
             with suppress(FileExistsError):
                 os.mkfifo(fifo(data, plan.channel, epoch + 1))
             _send(sender, epoch, pipe)
@@ -113,11 +117,6 @@ def _serve(plan: PipePlan, data: Path, objects: ObjectStore, report: int) -> Non
         os.write(report, f"{reasons.of_error(error)}\n".encode())
 
 
-def _open_for_writing(path: Path) -> int:
-    """Waits for a reader, without limit."""
-    return os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-
-
 def _send(sender: Sender, epoch: int, pipe: int) -> None:
     """Write an epoch; a reader that goes away has had enough."""
     for piece in sender.epoch(epoch):
@@ -125,6 +124,7 @@ def _send(sender: Sender, epoch: int, pipe: int) -> None:
         while rest:
             try:
                 rest = rest[os.write(pipe, rest) :]
+            # A signal for most programs; Python ignores SIGPIPE, so that it comes as an error.
             except BrokenPipeError:
                 return
 
@@ -134,6 +134,7 @@ def _become(launch: Launch, report: int, held: int, monitor: int) -> NoReturn:
         forked.part(monitor, (report, held), _HANDLED)
         objects = _store(launch)
         for plan in launch.pipes:
+            # Only after the fork, which would copy no thread but the one that calls it.
             threading.Thread(target=_serve_or_end, args=(plan, launch.data, objects, report), daemon=True).start()
         os.read(held, 1)  # until the monitor lets go of the other end, or dies
     finally:
