@@ -11,8 +11,8 @@ from typing import Any
 from clary.control import home, resources
 from clary.control.front_page import front_page
 from clary.control.hosting.supervisor import Hosting
+from clary.control.jobs.job_queue import Jobs
 from clary.control.jobs.launchers.local.launcher import LocalLauncher
-from clary.control.jobs.supervisor import Jobs
 from clary.control.logs.streams import LogStore
 from clary.control.objects.service import ObjectService
 from clary.control.platform import Platform

@@ -2,7 +2,7 @@
 
 There is no container engine here: an image is a name for a program. ``program_of`` is the one place that decides which,
 for jobs and for endpoints alike; whether what it says can be run yet, and in which words it is refused, is up to those
-who run it (``jobs.programs``, ``hosting.variants``).
+who run it (``jobs.kinds.training.programs``, ``hosting.variants``).
 
 Account and region vary, so a program is known by repository and tag alone.
 Source: sagemaker SDK 2.257, image_uri_config/*.json; SageMaker API, AlgorithmSpecification and ContainerDefinition.

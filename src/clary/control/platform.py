@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from clary.control.hosting.supervisor import Hosting
-from clary.control.jobs.supervisor import Jobs
+from clary.control.jobs.job_queue import Jobs
 from clary.control.logs.streams import LogStore
 from clary.control.objects.base import ObjectStore
 from clary.control.settings import Settings

@@ -43,7 +43,7 @@ class Stage:
 @dataclass
 class Summary:
     """What was done for one task, in ``run``. ``value`` is its ``metric`` (accuracy, mAP, mIOU) in 0..1, measured on
-    ``pictures`` pictures of ``split``."""
+    ``images`` pictures of ``split``."""
 
     task: TaskName
     run: Run
@@ -76,7 +76,7 @@ def quickstart(
 ) -> list[Summary]:
     """Run every stage of each task and return what came of them; ``tell`` hears of each stage as it is done.
 
-    ``dataset`` is "drawn" (needs nothing; ``pictures`` of them), "oxford-pets" (downloads 800 MB, or takes it from
+    ``dataset`` is "drawn" (needs nothing; ``images`` of them), "oxford-pets" (downloads 800 MB, or takes it from
     ``source``), or a folder that has what the tasks need. Runs are left in ``out``, each called like its task; one
     of an earlier quickstart is replaced, its data set is used again. ``epochs`` and ``settings`` are those of
     ``clary.train``; ``showing`` gives the listeners of each training.

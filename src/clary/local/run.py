@@ -1,4 +1,4 @@
-"""A training run on disk: what it was asked, what it measured, what it made.
+"""A training run on disk: its settings, its metrics, its model.
 
     RUN/                  a job directory (vision.base.jobdir) plus
     ├── config.json       what was trained, on what, with which settings and machine (local.config)
@@ -8,7 +8,7 @@
     ├── model.tar.gz      there once the run has finished
     └── report.html       written by ``clary report``
 
-A run is data: looking at it reads these files and makes nothing. Nothing is kept in memory either: a run that is still
+A run is data: reading an attribute reads these files and writes nothing. Nothing is cached, so that a run that is still
 going shows its newest numbers.
 """
 

@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
-from clary.control.jobs import programs
+from clary.control.jobs.kinds.training import programs
+from clary.control.jobs.kinds.training.programs import Command
 from clary.control.jobs.launch import Command as LaunchedCommand
 from clary.control.jobs.launch import Exit, Launch
 from clary.control.jobs.launchers.local import lock, orphans
 from clary.control.jobs.launchers.local.launcher import LocalLauncher
-from clary.control.jobs.programs import Command
 from clary.control.objects.local import LocalStore
 from clary.control.objects.object_metadata import ObjectMetadata
 from clary.control.settings import Settings

@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
-from clary.control.jobs.directory import prepare
+from clary.control.jobs.kinds.training.outputs import collect
+from clary.control.jobs.kinds.training.preparation import prepare
 from clary.control.jobs.launch import Algorithm
-from clary.control.jobs.outputs import collect
 from clary.control.jobs.reasons import of_exit, read_failure
 from clary.control.logs.streams import LogWriter
 from clary.vision.artifact.archive import open_model

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from clary.control.jobs import folders
+from clary.control.jobs.job_queue import Jobs
 from clary.control.jobs.kind import JobKind
 from clary.control.jobs.kinds import KINDS
 from clary.control.jobs.kinds.training.kind import KIND as TRAINING
 from clary.control.jobs.launchers.base import Launcher
 from clary.control.jobs.launchers.local import lock, orphans
 from clary.control.jobs.launchers.local.launcher import LocalLauncher
-from clary.control.jobs.supervisor import Jobs
 from clary.control.logs.streams import LogStore
 from clary.control.objects.local import LocalStore
 from clary.control.settings import Settings

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from clary.control.objects import uploads
+from clary.control.objects import multipart_files
 from clary.control.objects.local import LocalStore
 
 PART = 5 << 20
@@ -155,8 +155,8 @@ class TestUploads:
         assert found == [("another", other), ("deep/x", upload["UploadId"])]
 
     def test_abandoned_ones_are_swept(self, s3: Any, upload: dict[str, str], store: LocalStore) -> None:
-        uploads.sweep(store)
+        multipart_files.sweep(store)
         assert s3.list_parts(**upload)["UploadId"] == upload["UploadId"]
         os.utime(store.staging / upload["UploadId"], (1, 1))
-        uploads.sweep(store)
+        multipart_files.sweep(store)
         assert list(store.staging.iterdir()) == []

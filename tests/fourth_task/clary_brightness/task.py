@@ -8,7 +8,7 @@ from typing import Any
 
 from clary.vision.base.imaging import ImageInfo
 from clary.vision.base.types import Dataset, Problem, Sample, SplitName
-from clary.vision.tasks import Look, Output, Task
+from clary.vision.tasks import Inspection, Output, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +34,10 @@ class Brightness(Task):
     def counts(self, dataset: Dataset, split: SplitName, pixels: Sequence[int] = ()) -> list[Any]:
         return [len(dataset.splits[split])]
 
-    def look(self, sample: Sample, info: ImageInfo, dataset: Dataset) -> Look:
+    def inspect(self, sample: Sample, info: ImageInfo, dataset: Dataset) -> Inspection:
         if isinstance(sample, Reading) and not 0 <= sample.value <= 1:
-            return Look([Problem(sample.source, f"is {sample.value:g} bright", "brightness is in 0..1")])
-        return Look()
+            return Inspection([Problem(sample.source, f"is {sample.value:g} bright", "brightness is in 0..1")])
+        return Inspection()
 
 
 TASK = Brightness()

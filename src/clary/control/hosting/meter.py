@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from clary.control.store.records import Point, Store, StoreError
 
-__all__ = ["NAMESPACE", "Meter"]
+__all__ = ["NAMESPACE", "CallMeter"]
 
 NAMESPACE = "AWS/SageMaker"
 INTERVAL = 10.0  # seconds between two points
@@ -42,7 +42,7 @@ class _Samples:
         self.most = max(self.most, value)
 
 
-class Meter:
+class CallMeter:
     """Adding is a few microseconds; ``flush`` writes. Used in one event loop."""
 
     def __init__(self, store: Store) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from clary.control.hosting.failure import StartFailed
 from clary.control.objects.base import ObjectStore, S3Uri
-from clary.control.objects.names import file_path
+from clary.control.objects.key_names import file_path
 from clary.control.wire.errors import ServiceError
 from clary.errors import ArtifactError, UsageError
 from clary.vision.base import tarsafe

@@ -29,7 +29,7 @@ from clary.control.hosting.deployment import Deployment, HostingContext, Plan
 from clary.control.hosting.failure import StartFailed
 from clary.control.hosting.instance import NotServing
 from clary.control.hosting.invocation import HEADERS, RETURNED, Invocation, model_error, validation_error
-from clary.control.hosting.meter import Meter
+from clary.control.hosting.meter import CallMeter
 from clary.control.hosting.variants import Variant, resolve
 from clary.control.hosting.warm_worker import WarmWorker
 from clary.control.logs.streams import LogStore
@@ -66,7 +66,7 @@ class Hosting:
         self._sockets = _socket_folder(settings.run_root)
         self._warm_worker = WarmWorker(self._sockets, warm=settings.warm, idle_after=settings.idle_after)
         self._context = HostingContext(settings.endpoints_root, objects, logs, self._warm_worker, settings.idle_after)
-        self._meter = Meter(store)
+        self._meter = CallMeter(store)
         self._asynchronous = AsyncInvocations(objects, self._invoke_asynchronously)
         self._endpoints: dict[str, _Endpoint] = {}
         self._tasks: set[asyncio.Task[None]] = set()

@@ -22,7 +22,7 @@ from typing import Any
 
 from clary.control.jobs.manifests import read_manifest
 from clary.control.objects.base import NoSuchKey, Object, ObjectStore, S3Uri
-from clary.control.objects.names import file_path
+from clary.control.objects.key_names import file_path
 from clary.control.wire.errors import ValidationException
 from clary.errors import CustomerError
 from clary.vision.base.jobdir import DATASET_CONTENT_TYPE, Channel

@@ -1,6 +1,6 @@
 """What is kept of a job and what of each of its hosts, and where.
 
-Of the job, once: its record in the store (status, phase, attempt: the whole truth of where it stands), the file
+Of the job, once: its record in the store (status, phase and attempt; what the API answers comes from it), the file
 ``created`` in its folder, its metrics, and what it puts into the bucket.
 
 Of each host: a folder, a log stream ``<job>/<host>-<epoch seconds of the job's creation>``, and in the folder
@@ -33,10 +33,12 @@ __all__ = [
     "FIRST_HOST",
     "INPUTS",
     "RESULTS",
+    "TRAINING_JOB",
     "claim",
     "host_folder",
     "host_names",
     "job_folder",
+    "mark",
     "remove_tree",
     "stream_name",
 ]
@@ -46,12 +48,17 @@ FIRST_HOST = "algo-1"
 INPUTS = ("opt_ml/input/data", "pipes", "feeds", "scratch", "hosts")  # of a host: needed until its program has ended
 RESULTS = ("opt_ml/model", "opt_ml/output/data", "opt_ml/checkpoints")  # of a host: needed until they are in the bucket
 
-_TRAINING = "training-job"  # the kind that was there before there were kinds
+TRAINING_JOB = "training-job"  # the kind that was there before there were kinds
 
 
 def job_folder(settings: Settings, kind: str, name: str) -> Path:
     """The folder of a job, there or not. ``kind`` is that of its record."""
-    return (settings.jobs_root if kind == _TRAINING else settings.home / f"{kind}s") / name
+    return (settings.jobs_root if kind == TRAINING_JOB else settings.home / f"{kind}s") / name
+
+
+def mark(arn: str, created: object) -> str:
+    """What tells a job from a deleted one of the same name."""
+    return f"{arn} {created}"
 
 
 def claim(folder: Path, mark: str) -> None:

@@ -66,7 +66,7 @@ class Job:
     @property
     def mark(self) -> str:
         """What tells it from a deleted job of the same name."""
-        return f"{self.record.arn} {self.body.get('CreationTime', self.record.created)}"
+        return folders.mark(self.record.arn, self.body.get("CreationTime", self.record.created))
 
     def host_folder(self, host: str) -> Path:
         return folders.host_folder(self.folder, host)

@@ -27,7 +27,7 @@ from clary.control.store.records import Record, StoreError
 from clary.errors import ClaryError, UsageError
 from clary.vision.base.torch_environment import torch_environment
 
-__all__ = ["JobLifecycle", "moved"]
+__all__ = ["JobLifecycle", "entered"]
 
 # Chosen: a machine that is started anew a few times in the life of a job is no fault of the program.
 MOST_ATTEMPTS = 5  # so that a program that takes its monitor with it, every time, comes to an end
@@ -40,7 +40,7 @@ Body = dict[str, Any]
 Change = Callable[[Record], tuple[Body, str] | None]
 
 
-def moved(
+def entered(
     kind: JobKind, body: Mapping[str, Any], phase: str, stage: Stage | None = None, **more: Any
 ) -> tuple[Body, str]:
     """Body and status of a record after its job entered ``phase``; a job that is to stop keeps saying so."""
@@ -50,15 +50,15 @@ def moved(
     return new, kind.status.word(new)
 
 
-def _unless_over(
+def _entered_unless_ended(
     kind: JobKind, body: Mapping[str, Any], phase: str, stage: Stage | None = None, **more: Any
 ) -> tuple[Body, str] | None:
     """The same for a job that goes on: one that is to stop has stopped, and one that has ended is left (None)."""
     if kind.status.ended(body):
         return None
     if kind.status.stopping(body):
-        return moved(kind, body, "ended", Stage.STOPPED)
-    return moved(kind, body, phase, stage, **more)
+        return entered(kind, body, "ended", Stage.STOPPED)
+    return entered(kind, body, phase, stage, **more)
 
 
 class JobLifecycle:
@@ -94,7 +94,7 @@ class JobLifecycle:
     async def _prepare(self, record: Record) -> None:
         """Make the hosts' folders ready. A stop ends the job at once, and what is being fetched is thrown away."""
         # A gateway killed while it prepared begins anew, at the first attempt: nothing was started.
-        begun = await self._go_on("preparing", Stage.DOWNLOADING, _attempt=1, _launched=0)
+        begun = await self._enter_unless_ended("preparing", Stage.DOWNLOADING, _attempt=1, _launched=0)
         if begun is None or self._kind.status.ended(begun.body):
             return
         work = asyncio.create_task(asyncio.to_thread(self._fill_folders, self._job(begun)))
@@ -103,13 +103,13 @@ class JobLifecycle:
         stop.cancel()
         # Said before the thread ends: it may be in the middle of gigabytes.
         if not work.done():
-            await self._move("ended", Stage.STOPPED)
+            await self._enter("ended", Stage.STOPPED)
         try:
             await work  # a thread cannot be cancelled, and what it still writes is to be cleared away after it
         except (ClaryError, OSError) as error:
-            await self._go_on("ended", Stage.FAILED, FailureReason=reasons.of_error(error))
+            await self._enter_unless_ended("ended", Stage.FAILED, FailureReason=reasons.of_error(error))
         else:
-            ready = await self._go_on("running")
+            ready = await self._enter_unless_ended("running")
             if ready is None or not self._kind.status.ended(ready.body):
                 return
         await asyncio.to_thread(self._clear, self._kind.inputs)
@@ -125,7 +125,7 @@ class JobLifecycle:
             replace(launch, environment=self._own_variables() | dict(launch.environment)).write()
 
     def _own_variables(self) -> dict[str, str]:
-        """What this machine adds to a host's environment, unless that says otherwise."""
+        """What this machine adds to a host's environment; what the launch itself sets wins."""
         sharing = self._context.share()
         # Alone a program has every core, which is what libraries take by themselves.
         threads = {"OMP_NUM_THREADS": str(capacity.threads(sharing))} if sharing > 1 else {}
@@ -142,7 +142,7 @@ class JobLifecycle:
         the start, so a gateway killed in between asks the launcher, and starts nothing twice.
         """
         if not self.hosts:
-            await self._conduct(record)
+            await self._run_in_gateway(record)
             return
         attempt = int(record.body["_attempt"])
         states = await self._probed(self._attempts(attempt))
@@ -152,34 +152,34 @@ class JobLifecycle:
                 return
             if lost:
                 attempt += 1  # written before it is started: from here on the one before is not listened to
-                await self._move("running", Stage.INTERRUPTED, _attempt=attempt)
-                await self._move("running", Stage.RESTARTING)
+                await self._enter("running", Stage.INTERRUPTED, _attempt=attempt)
+                await self._enter("running", Stage.RESTARTING)
             if not await self._launch(attempt):
                 return
-        started = await self._move("running", Stage.RUNNING, _launched=attempt)
+        started = await self._enter("running", Stage.RUNNING, _launched=attempt)
         if started is not None:
             await self._watch_over(started, self._attempts(attempt))
         if all(isinstance(state, Exited) for state in await self._probed(self._attempts(attempt))):
-            await self._move("uploading", Stage.UPLOADING)
+            await self._enter("uploading", Stage.UPLOADING)
 
     async def _gone_for_good(self, record: Record, attempt: int, *, lost: bool) -> bool:
         """Whether hosts that do not run are not to be started (again): asked to stop, or interrupted too often."""
         tries = attempt if lost else int(record.body.get("_launched", 0))
         stopping = self._kind.status.stopping(record.body)
         if stopping and not tries:
-            await self._move("ended", Stage.STOPPED)
+            await self._enter("ended", Stage.STOPPED)
             return True
         if lost:
             # Of several hosts some may run on, which alone can come to nothing.
             for host in self._attempts(attempt):
                 await self._context.launcher.kill(host)
         if stopping:
-            await self._move("uploading")
+            await self._enter("uploading")
             return True
         if tries < MOST_ATTEMPTS:
             return False
         reason = f"InternalServerError: the program was interrupted {MOST_ATTEMPTS} times without coming to its end"
-        await self._go_on("ended", Stage.FAILED, FailureReason=reason)
+        await self._enter_unless_ended("ended", Stage.FAILED, FailureReason=reason)
         await asyncio.to_thread(self._clear, self._kind.inputs)
         return True
 
@@ -190,12 +190,12 @@ class JobLifecycle:
                 launch = Launch.read(self._folders[host])
                 await self._context.launcher.start(replace(launch, attempt=attempt))
         except UsageError as error:
-            await self._go_on("ended", Stage.FAILED, FailureReason=reasons.of_error(error))
+            await self._enter_unless_ended("ended", Stage.FAILED, FailureReason=reasons.of_error(error))
             return False
         except NotStarted as error:
             _log.warning("%s does not start: %s", self._name, error)
             # Counts as started, so that the next look finds it lost and not new: attempts have an end.
-            await self._move("running", _launched=attempt)
+            await self._enter("running", _launched=attempt)
             return False
         return True
 
@@ -220,15 +220,15 @@ class JobLifecycle:
             for task in waiting:
                 task.cancel()
 
-    async def _conduct(self, record: Record) -> None:
+    async def _run_in_gateway(self, record: Record) -> None:
         """The work of a job without hosts. Its end is kept in the record, as that of a host in its folder."""
-        started = await self._move("running", Stage.RUNNING)
+        started = await self._enter("running", Stage.RUNNING)
         if started is None:
             return
         if self._kind.status.stopping(started.body):
             self._stopping.set()
         exit = await self._kind.conduct(self._job(started), self._stopping)
-        await self._move("uploading", Stage.UPLOADING, _exit=asdict(exit))
+        await self._enter("uploading", Stage.UPLOADING, _exit=asdict(exit))
 
     async def _upload(self, record: Record) -> None:
         """Put what the programs left into the bucket, then say how the job ended."""
@@ -245,7 +245,7 @@ class JobLifecycle:
         await asyncio.to_thread(self._clear, self._kind.inputs)
         made = made | await asyncio.to_thread(self._kind.final, job) | ({"FailureReason": reason} if reason else {})
         # The results go last: until the record says the end, a gateway that comes after a kill collects them again.
-        await self._move("ended", stage, **made)
+        await self._enter("ended", stage, **made)
         await asyncio.to_thread(self._clear, self._kind.results)
 
     async def _outcome(self, job: Job) -> tuple[Stage, str]:
@@ -295,11 +295,11 @@ class JobLifecycle:
             self._stops.add(task)
             task.add_done_callback(self._stops.discard)
 
-    async def _move(self, phase: str, stage: Stage | None = None, **more: Any) -> Record | None:
-        return await self._edit(lambda found: moved(self._kind, found.body, phase, stage, **more))
+    async def _enter(self, phase: str, stage: Stage | None = None, **more: Any) -> Record | None:
+        return await self._edit(lambda found: entered(self._kind, found.body, phase, stage, **more))
 
-    async def _go_on(self, phase: str, stage: Stage | None = None, **more: Any) -> Record | None:
-        return await self._edit(lambda found: _unless_over(self._kind, found.body, phase, stage, **more))
+    async def _enter_unless_ended(self, phase: str, stage: Stage | None = None, **more: Any) -> Record | None:
+        return await self._edit(lambda found: _entered_unless_ended(self._kind, found.body, phase, stage, **more))
 
     async def _edit(self, change: Change) -> Record | None:
         """Change the record, as soon as the store lets it be: a full disk must not lose a job."""

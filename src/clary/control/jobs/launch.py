@@ -1,7 +1,7 @@
 """What a host's program is started with and how it ended: launch.json and exit.json in its folder (jobs.folders).
 
-Both carry the number of the attempt, which only ever grows: who speaks for an earlier attempt than the newest is not
-listened to, wherever it runs.
+Both carry the number of the attempt, which only ever grows. A report of an attempt that is not the newest is ignored:
+its process may still run somewhere, but the job no longer waits for it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from clary.control.jobs.folders import FIRST_HOST
+from clary.control.jobs.folders import FIRST_HOST, TRAINING_JOB
 from clary.control.jobs.pipe_plan import PipePlan
 from clary.errors import ClaryError, UsageError
 from clary.vision.base.files import write_json
@@ -71,14 +71,14 @@ class Launch:
     job: str
     folder: Path  # of the host
     log: Path  # file of the log stream
-    kind: str = "training-job"
+    kind: str = TRAINING_JOB
     host: str = FIRST_HOST
     program: Program = Command(())
     environment: Mapping[str, str] = field(default_factory=dict)  # the whole of it: nothing is inherited
     cwd: str = ""  # as the program sees it, "/opt/ml/code" say; empty: opt_ml
     namespace: bool = True  # show opt_ml as /opt/ml in a mount namespace; else SAGEMAKER_BASE_DIR only
     inputs: tuple[Path, ...] = ()  # folders below opt_ml whose files a job must never alter: links into the store
-    hosts: tuple[str, ...] = ("algo-1",)  # names that mean 127.0.0.1 (namespace only)
+    hosts: tuple[str, ...] = (FIRST_HOST,)  # names that mean 127.0.0.1 (namespace only)
     # The API's defaults: MaxRuntimeInSeconds of StoppingCondition, and what StopTrainingJob leaves between two signals.
     max_run: float = 86400.0  # seconds
     grace: float = 120.0  # seconds between SIGTERM and SIGKILL

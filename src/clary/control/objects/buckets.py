@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from clary.control.objects.base import NoSuchBucket
+from clary.control.objects.key_names import RESERVED, check_bucket_name
 from clary.control.objects.local import LocalStore
-from clary.control.objects.names import RESERVED, check_bucket_name
 from clary.control.objects.request import S3Request
 from clary.control.objects.responses import Node, S3Response, iso_date, xml_response
 from clary.control.objects.writing import parse_xml, text_of

@@ -22,8 +22,8 @@ from typing import BinaryIO
 
 from clary.control.objects.base import NoSuchBucket, NoSuchKey, Object
 from clary.control.objects.cloning import clone
-from clary.control.objects.moving import beside, link_or_clone, rename, sync
-from clary.control.objects.names import check_key, is_bucket_name, key_parts
+from clary.control.objects.key_names import check_key, is_bucket_name, key_parts
+from clary.control.objects.moving import link_or_clone, rename, sync, temporary_beside
 from clary.control.objects.object_metadata import MetadataStore, ObjectMetadata, md5_etag
 from clary.control.objects.walking import ListedObject, walk
 from clary.control.wire.errors import ServiceError
@@ -71,7 +71,7 @@ class LocalStore:
             if not is_marker:
                 os.link(source, path, follow_symlinks=False)
                 return
-        temporary = beside(path)  # the short way is not open: a file is there, or it is another disk
+        temporary = temporary_beside(path)  # the short way is not open: a file is there, or it is another disk
         try:
             if is_marker:
                 temporary.touch()
@@ -94,7 +94,7 @@ class LocalStore:
         with self.dropping(staged):
             clone(path, staged)
             self.metadata.write(staged, ObjectMetadata(etag=md5_etag(staged)))
-            # What a job stored is why it ran: it is on the disk before the job is called Completed.
+            # What a job stored is why it ran: its bytes are on the disk before the job is called Completed.
             sync(staged)
             self.adopt(staged, bucket, key)
 
@@ -170,7 +170,7 @@ class LocalStore:
     ) -> Iterator[ListedObject]:
         """Objects with ``prefix`` behind the key ``after``, in byte order of their keys. Raises NoSuchBucket.
 
-        ``shallow`` gives, for each folder below the prefix, one Entry without status in place of what it holds.
+        ``shallow`` gives, for each folder below the prefix, one ListedObject without status in place of what it holds.
         """
         if not self.bucket_exists(bucket):
             raise NoSuchBucket(bucket)

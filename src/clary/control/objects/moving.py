@@ -10,14 +10,14 @@ from pathlib import Path
 
 from clary.control.objects.cloning import clone
 
-__all__ = ["TEMPORARY", "beside", "link_or_clone", "rename", "sync"]
+__all__ = ["TEMPORARY", "link_or_clone", "rename", "sync", "temporary_beside"]
 
 TEMPORARY = b".clary-part-"  # what the names of files on their way begin with
 
 _NO_LINK = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EOPNOTSUPP)
 
 
-def beside(path: Path) -> Path:
+def temporary_beside(path: Path) -> Path:
     """A new name in the folder of ``path``, for a file on its way there."""
     return path.with_name(f"{TEMPORARY.decode()}{uuid.uuid4().hex}")
 
@@ -58,7 +58,7 @@ def sync(path: Path) -> None:
 
 def _move_across(staged: Path, target: Path, *, new: bool) -> None:
     """To another disk: copied beside the target under a hidden name, then renamed."""
-    near = beside(target)
+    near = temporary_beside(target)
     try:
         # Beside the target, because only a rename within one file system is atomic.
         shutil.copy2(staged, near)  # with its extended attributes

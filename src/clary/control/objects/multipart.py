@@ -7,17 +7,17 @@ import hashlib
 import time
 from pathlib import Path
 
-from clary.control.objects import uploads as on_disk
+from clary.control.objects import multipart_files
 from clary.control.objects.base import NoSuchBucket, NoSuchKey
 from clary.control.objects.conditions import check_conditions, parse_range
 from clary.control.objects.listing import PAGE_LIMIT, number
 from clary.control.objects.local import LocalStore
+from clary.control.objects.multipart_files import Part, Upload
 from clary.control.objects.object_metadata import ObjectMetadata
 from clary.control.objects.reading import stored_headers
 from clary.control.objects.request import S3Request
 from clary.control.objects.responses import Node, S3Response, iso_date, xml_response
 from clary.control.objects.staging import stage
-from clary.control.objects.uploads import Part, Upload
 from clary.control.objects.writing import adopt, check_target, copy_source, malformed, parse_xml, text_of
 from clary.control.wire.errors import ServiceError
 
@@ -38,7 +38,7 @@ async def create_upload(store: LocalStore, request: S3Request) -> S3Response:
     check_target(store, request)
     if request.key.endswith("/"):
         raise ServiceError("InvalidArgument", f"The key {request.key!r} ends in a slash: such an object holds no bytes")
-    upload = on_disk.create(store, request.bucket, request.key, stored_headers(request.headers))
+    upload = multipart_files.create(store, request.bucket, request.key, stored_headers(request.headers))
     nodes: list[Node] = [("Bucket", request.bucket), ("Key", request.key), ("UploadId", upload.id)]
     return xml_response("InitiateMultipartUploadResult", nodes)
 
@@ -48,7 +48,7 @@ async def upload_part(store: LocalStore, request: S3Request) -> S3Response:
     body = request.body()
     staged = await stage(store, body)
     with store.dropping(staged.path):
-        on_disk.keep(upload, part, staged.md5, staged.path)
+        multipart_files.keep(upload, part, staged.md5, staged.path)
     return S3Response(200, {"etag": f'"{staged.md5}"', **body.checksums.announced})
 
 
@@ -67,7 +67,7 @@ async def upload_part_copy(store: LocalStore, request: S3Request) -> S3Response:
             md5 = await asyncio.to_thread(_copy_range, path, staged, start, stop)
         except FileNotFoundError as error:
             raise NoSuchKey(bucket, key) from error
-        on_disk.keep(upload, part, md5, staged)
+        multipart_files.keep(upload, part, md5, staged)
     return xml_response("CopyPartResult", [("LastModified", iso_date(time.time())), ("ETag", f'"{md5}"')])
 
 
@@ -85,28 +85,28 @@ async def complete_upload(store: LocalStore, request: S3Request) -> S3Response:
         if metadata := _completed(store, request):
             return _result(request, metadata.etag)
         raise
-    parts = on_disk.choose(upload, [(int(text), md5) for text, md5 in asked])
+    parts = multipart_files.choose(upload, [(int(text), md5) for text, md5 in asked])
     # S3's ETag of a multipart object: the MD5 of the parts' MD5s, and how many there were. Tools recompute it.
     digests = b"".join(bytes.fromhex(part.md5) for part in parts)
     etag = f"{hashlib.md5(digests, usedforsecurity=False).hexdigest()}-{len(parts)}"
     staged = store.stage_name()
     with store.dropping(staged):
         try:
-            await asyncio.to_thread(on_disk.join, parts, staged)
+            await asyncio.to_thread(multipart_files.join, parts, staged)
         except FileNotFoundError:
             if metadata := _completed(store, request):  # by the same request sent twice
                 return _result(request, metadata.etag)
-            raise on_disk.unknown() from None
+            raise multipart_files.unknown() from None
         # The id stays with the object: by it a repeated completion is known for what it is.
         store.metadata.write(staged, ObjectMetadata(etag=etag, headers=upload.headers, upload=upload.id))
         await adopt(store, request, staged)
-    await asyncio.to_thread(on_disk.remove, upload)
+    await asyncio.to_thread(multipart_files.remove, upload)
     return _result(request, etag)
 
 
 def abort_upload(store: LocalStore, request: S3Request) -> S3Response:
     upload = _find(store, request)
-    on_disk.remove(upload)
+    multipart_files.remove(upload)
     return S3Response(204)
 
 
@@ -114,7 +114,7 @@ def list_parts(store: LocalStore, request: S3Request) -> S3Response:
     upload = _find(store, request)
     limit = min(number(request, "max-parts", PAGE_LIMIT), PAGE_LIMIT)
     marker = number(request, "part-number-marker", 0)
-    parts = [part for part in on_disk.latest(upload) if part.number > marker]
+    parts = [part for part in multipart_files.latest(upload) if part.number > marker]
     nodes: list[Node] = [("Bucket", upload.bucket), ("Key", upload.key), ("UploadId", upload.id)]
     nodes += [("PartNumberMarker", str(marker)), ("MaxParts", str(limit))]
     nodes.append(("IsTruncated", str(len(parts) > limit).lower()))
@@ -131,7 +131,8 @@ def list_uploads(store: LocalStore, request: S3Request) -> S3Response:
     limit = min(number(request, "max-uploads", PAGE_LIMIT), PAGE_LIMIT)
     marker = request.query.get("key-marker", ""), request.query.get("upload-id-marker", "")
     prefix = request.query.get("prefix", "")
-    uploads = [each for each in on_disk.uploads(store) if each.bucket == request.bucket and each.key.startswith(prefix)]
+    everywhere = multipart_files.uploads(store)
+    uploads = [one for one in everywhere if one.bucket == request.bucket and one.key.startswith(prefix)]
     uploads.sort(key=lambda each: (each.key.encode(), each.id))
     if marker[0]:
         uploads = [e for e in uploads if (e.key, e.id) > marker and (marker[1] or e.key != marker[0])]
@@ -148,7 +149,7 @@ def list_uploads(store: LocalStore, request: S3Request) -> S3Response:
 
 
 def _find(store: LocalStore, request: S3Request) -> Upload:
-    return on_disk.find(store, request.bucket, request.key, request.query["uploadId"])
+    return multipart_files.find(store, request.bucket, request.key, request.query["uploadId"])
 
 
 def _part_number(request: S3Request) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from clary.control.objects import uploads
+from clary.control.objects import multipart_files
 from clary.control.objects.base import ObjectStore
 from clary.control.objects.forwarding import S3Forwarder
 from clary.control.objects.local import LocalStore
@@ -48,4 +48,4 @@ class ObjectService:
 
 def _sweep(store: LocalStore) -> None:
     store.sweep()
-    uploads.sweep(store)
+    multipart_files.sweep(store)

@@ -30,8 +30,8 @@ def walk(
 ) -> Iterator[ListedObject]:
     """Objects in ``folder``, whose keys begin with ``base``, then with ``prefix``, and stand behind ``after``.
 
-    Symbolic links are left out, and names that are no UTF-8. ``shallow`` gives one Entry without status in place of all
-    that a folder holds. What is removed meanwhile may be given or not.
+    Symbolic links are left out, and names that are no UTF-8. ``shallow`` gives one ListedObject without status in place
+    of all that a folder holds. What is removed meanwhile may be given or not.
     """
     for name, entry in _children(folder):
         key = base + name

@@ -13,8 +13,8 @@ from xml.etree import ElementTree
 from clary.control.objects.base import NoSuchBucket, NoSuchKey
 from clary.control.objects.cloning import clone
 from clary.control.objects.conditions import check_conditions
+from clary.control.objects.key_names import check_key
 from clary.control.objects.local import LocalStore
-from clary.control.objects.names import check_key
 from clary.control.objects.object_metadata import ObjectMetadata
 from clary.control.objects.reading import stored_headers
 from clary.control.objects.request import S3Request
@@ -45,6 +45,8 @@ async def put_object(store: LocalStore, request: S3Request) -> S3Response:
     check_overwrite(store, request)
     headers = stored_headers(request.headers)
     body = request.body()
+    # A small object is not synced: one PUT a file of a folder would wait for the disk each time. A kill loses nothing,
+    # a power cut may lose the last ones (docs/decisions/0004).
     staged = await stage(store, body)
     with store.dropping(staged.path):
         # Before the rename: an object that can be seen has its ETag, also where we are killed here.

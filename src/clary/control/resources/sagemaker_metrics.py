@@ -9,6 +9,7 @@ import math
 from collections import defaultdict
 from typing import Any
 
+from clary.control.jobs.folders import TRAINING_JOB
 from clary.control.platform import Platform
 from clary.control.store.records import Point
 from clary.control.wire.operation import Answer, Request, operation
@@ -64,7 +65,7 @@ def _where(platform: Platform, arn: str) -> tuple[str, dict[str, str]] | None:
     kind, _, name = arn.split(":", 5)[5].partition("/")
     if kind == "experiment-trial-component":
         return COMPONENTS, {"TrialComponentName": name}
-    record = platform.store.by_arn(arn) if kind == "training-job" else None
+    record = platform.store.by_arn(arn) if kind == TRAINING_JOB else None
     return (JOBS, {"TrainingJobName": record.name}) if record else None
 
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator
 from typing import Any
 
+from clary.control.jobs.folders import TRAINING_JOB
 from clary.control.platform import Platform
 from clary.control.store.records import Record
 from clary.control.wire import paging, timestamps
@@ -17,7 +18,7 @@ __all__: list[str] = []
 # resource as Search names it -> kind in the store, and the prefix of its own members
 # SDK v2's register() finds a model package group by this operation; the others are those that people search for.
 KINDS = {
-    "TrainingJob": ("training-job", "TrainingJob"),
+    "TrainingJob": (TRAINING_JOB, "TrainingJob"),
     "Endpoint": ("endpoint", "Endpoint"),
     "ModelPackageGroup": ("model-package-group", "ModelPackageGroup"),
     "ModelPackage": ("model-package", "ModelPackage"),

@@ -61,7 +61,7 @@ class BoxComparison:
 class DetectionEvaluation(Evaluation):
     """``metrics``: mAP (SageMaker's, at an overlap of 0.5), and COCO's AP, AP50 and AP75.
 
-    ``measure`` holds truth and detections of all pictures; ``looks`` are single ones in the order of ``samples``.
+    ``measure`` holds truth and detections of all pictures; ``comparisons`` are single ones in the order of ``samples``.
     """
 
     task = "detection"

@@ -40,8 +40,8 @@ class MaskComparison:
 class SegmentationEvaluation(Evaluation):
     """``metrics``: pixel_accuracy, mIOU over all classes (SageMaker's) and mIOU_present over those that are there.
 
-    ``counts`` are the pixels by true and predicted class. ``by_picture`` is the mean intersection over union of each
-    of ``samples``, over the classes in its mask or its prediction; ``views`` are the KEPT lowest, lowest first.
+    ``counts`` are the pixels by true and predicted class. ``by_image`` is the mean intersection over union of each
+    of ``samples``, over the classes in its mask or its prediction; ``comparisons`` are the KEPT lowest, lowest first.
     """
 
     task = "segmentation"

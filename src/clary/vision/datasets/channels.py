@@ -102,13 +102,13 @@ def _check_use(dataset: Dataset, num_classes: int | None, multi_label: bool) -> 
         raise DataError("The train channel holds no usable picture", hint=first)
     # Before the number of classes: with the wrong kind of label that number is wrong, too, and the message would
     # mislead.
-    if dataset.multi_label != multi_label and task.labels_alternate:
+    if dataset.multi_label != multi_label and task.single_or_multi_label:
         found = "several labels a picture" if dataset.multi_label else "one label a picture"
         raise CustomerError(f"The data has {found}", hint=f"set multi_label to {int(dataset.multi_label)}")
     if num_classes is not None:
         _check_classes(dataset, num_classes)
-    if lacking := task.lacking({"train": samples}, dataset.class_names, multi_label):
-        what, hint = lacking
+    if reason_untrainable := task.reason_untrainable({"train": samples}, dataset.class_names, multi_label):
+        what, hint = reason_untrainable
         raise DataError(f"The train channel {what}", hint=hint or first)
 
 

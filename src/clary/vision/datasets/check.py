@@ -15,7 +15,7 @@ from clary.vision import formats
 from clary.vision.base import imaging
 from clary.vision.base.types import Dataset, Problem, Sample, SplitName, TaskName
 from clary.vision.datasets.duplicates import duplicates
-from clary.vision.tasks import TASKS, Look
+from clary.vision.tasks import TASKS, Inspection
 from clary.vision.tasks._base import where_of
 from clary.wording import plural
 
@@ -75,7 +75,7 @@ def examine(dataset: Dataset, *, decode: bool = True, progress: Progress | None 
     bad: set[int] = set()  # by id(): two records may be equal
     pixels: dict[int, np.ndarray] = {}
     if decode:
-        for sample, look in zip(samples, _looked_at(samples, dataset), strict=True):
+        for sample, look in zip(samples, _inspected(samples, dataset), strict=True):
             problems += look.problems
             if any(problem.severity == "error" for problem in look.problems):
                 bad.add(id(sample))
@@ -111,13 +111,13 @@ def _without(dataset: Dataset, bad: set[int]) -> Dataset:
     )
 
 
-def _looked_at(samples: Sequence[Sample], dataset: Dataset) -> Iterator[Look]:
+def _inspected(samples: Sequence[Sample], dataset: Dataset) -> Iterator[Inspection]:
     with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as threads:
         for start in range(0, len(samples), BATCH):
-            yield from threads.map(lambda sample: _look(sample, dataset), samples[start : start + BATCH])
+            yield from threads.map(lambda sample: _inspect(sample, dataset), samples[start : start + BATCH])
 
 
-def _look(sample: Sample, dataset: Dataset) -> Look:
+def _inspect(sample: Sample, dataset: Dataset) -> Inspection:
     """Open and decode one picture, and see whether what is known of it fits."""
     where = where_of(sample, dataset.root)
     try:
@@ -126,12 +126,14 @@ def _look(sample: Sample, dataset: Dataset) -> Look:
         # Strictly, where training uses what is there of a truncated JPEG: here it is to be found.
         imaging.decode(data)
     except OSError as error:
-        return Look([Problem(where, f"cannot be read ({error.strerror})", "copy it again or mend its permissions")])
+        return Inspection(
+            [Problem(where, f"cannot be read ({error.strerror})", "copy it again or mend its permissions")]
+        )
     except ImageError as error:
-        return Look([Problem(where, error.what, error.hint)])
+        return Inspection([Problem(where, error.what, error.hint)])
     remarks = [Problem(where, what, hint, "note") for what, hint in _remarks(info, sample)]
-    look = TASKS.get(dataset.task).look(sample, info, dataset)
-    return Look([*look.problems, *remarks], look.pixels)
+    look = TASKS.get(dataset.task).inspect(sample, info, dataset)
+    return Inspection([*look.problems, *remarks], look.pixels)
 
 
 def _remarks(info: imaging.ImageInfo, sample: Sample) -> Iterator[tuple[str, str]]:

@@ -85,8 +85,8 @@ def class_problems(dataset: Dataset, where: Mapping[SplitName, str]) -> list[Pro
     if not dataset.splits.get("train"):
         return [Problem(train, "holds no usable picture to train on", "add pictures or mend the errors above")]
     task, problems = TASKS.get(dataset.task), []
-    if lacking := task.lacking(dataset.splits, dataset.class_names, dataset.multi_label):
-        what, hint = lacking
+    if reason_untrainable := task.reason_untrainable(dataset.splits, dataset.class_names, dataset.multi_label):
+        what, hint = reason_untrainable
         problems.append(Problem(train, what, hint or f"add {task.targets} or mend the errors above"))
     # Boxes count by the classes of their picture; masks are not opened here, which would take minutes.
     used = {split: {c for s in samples for c in s.classes} for split, samples in dataset.splits.items()}

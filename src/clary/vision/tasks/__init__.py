@@ -21,9 +21,9 @@ from __future__ import annotations
 from collections.abc import Container
 
 from clary.registry import Registry
-from clary.vision.tasks._base import Look, Output, Task
+from clary.vision.tasks._base import Inspection, Output, Task
 
-__all__ = ["TASKS", "Look", "Output", "Task", "main_metric"]
+__all__ = ["TASKS", "Inspection", "Output", "Task", "main_metric"]
 
 TASKS: Registry[Task] = Registry("tasks", __name__, "TASK")
 

@@ -14,7 +14,7 @@ from clary.vision.base.types import Blob, Dataset, Problem, Sample, SplitName, T
 if TYPE_CHECKING:
     from clary.vision.base.imaging import ImageInfo  # which brings OpenCV, and a list of runs needs none
 
-__all__ = ["Look", "Output", "Task", "place_of", "where_of"]
+__all__ = ["Inspection", "Output", "Task", "place_of", "where_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Output:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Inspection:
     """What one record turned out to be; ``pixels`` are those of each class in its mask, int64 (classes,)."""
 
     problems: list[Problem] = field(default_factory=list)
@@ -58,7 +58,7 @@ class Task:
     """Whether targets have a place in the picture, which is then shown whole and drawn on."""
     uses_every_class: ClassVar[bool] = False
     """Whether each class must have a picture to train on; else a class may lie idle."""
-    labels_alternate: ClassVar[bool] = False
+    single_or_multi_label: ClassVar[bool] = False
     """Whether a data set has one label a picture or any number, which then must agree with ``multi_label``."""
     unit: ClassVar[str] = "class"
     """What ``counts`` counts, as the heading of a table of classes."""
@@ -78,19 +78,19 @@ class Task:
         """The layout a data set is written in where nobody says and its own does not do."""
         return dataset.format
 
-    def look(self, sample: Sample, info: ImageInfo, dataset: Dataset) -> Look:
+    def inspect(self, sample: Sample, info: ImageInfo, dataset: Dataset) -> Inspection:
         """Whether what is known of a picture fits it; ``info`` is the picture's."""
-        return Look()
+        return Inspection()
 
     def remarks(self, dataset: Dataset) -> Iterator[Problem]:
         """What is worth knowing of a data set as a whole, beside classes with few pictures."""
         return iter(())
 
-    def lacking(
+    def reason_untrainable(
         self, splits: Mapping[SplitName, Sequence[Sample]], class_names: Sequence[str], multi_label: bool
     ) -> tuple[str, str] | None:
-        """What keeps these samples from teaching anything, and how to mend that; no hint where the problems of single
-        records are it. None: they will do."""
+        """Why these samples cannot be trained on, and how to mend that; the hint is empty where the problems of single
+        records are the reason. None: they can be trained on."""
         return None
 
     def label_fault(self, labels: Sequence[str]) -> str:

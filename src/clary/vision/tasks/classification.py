@@ -19,12 +19,12 @@ class Classification(Task):
     title = "Accuracy"
     manifest_version = 1
     uses_every_class = True
-    labels_alternate = True
+    single_or_multi_label = True
 
     def layout(self, dataset: Dataset) -> str:
         return "lst" if dataset.multi_label else "folder"
 
-    def lacking(
+    def reason_untrainable(
         self, splits: Mapping[SplitName, Sequence[Sample]], class_names: Sequence[str], multi_label: bool
     ) -> tuple[str, str] | None:
         classes = {c for samples in splits.values() for sample in samples for c in sample.classes}

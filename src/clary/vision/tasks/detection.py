@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from clary.vision.base.boxes import label_width
 from clary.vision.base.types import Box, Dataset, Problem, Sample, SplitName
-from clary.vision.tasks._base import Look, Output, Task, where_of
+from clary.vision.tasks._base import Inspection, Output, Task, where_of
 from clary.wording import plural
 
 if TYPE_CHECKING:
@@ -47,10 +47,10 @@ class Detection(Task):
     def layout(self, dataset: Dataset) -> str:
         return "sagemaker-json"
 
-    def look(self, sample: Sample, info: ImageInfo, dataset: Dataset) -> Look:
+    def inspect(self, sample: Sample, info: ImageInfo, dataset: Dataset) -> Inspection:
         where = where_of(sample, dataset.root)
         found = (outside(box, info, dataset.class_names) for box in sample.boxes)
-        return Look([Problem(where, what, HINT_BOX) for what in found if what])
+        return Inspection([Problem(where, what, HINT_BOX) for what in found if what])
 
     def remarks(self, dataset: Dataset) -> Iterator[Problem]:
         for split, samples in dataset.splits.items():
@@ -69,7 +69,7 @@ class Detection(Task):
             hint = f"a training job needs label_width {needed} or more, the default is {LABEL_WIDTH}"
             yield Problem(where_of(fullest, dataset.root), what, hint, "note")
 
-    def lacking(
+    def reason_untrainable(
         self, splits: Mapping[SplitName, Sequence[Sample]], class_names: Sequence[str], multi_label: bool
     ) -> tuple[str, str] | None:
         return None if any(sample.boxes for sample in splits["train"]) else ("has no box in any picture", "")

@@ -9,7 +9,7 @@ import numpy as np
 
 from clary.errors import ImageError
 from clary.vision.base.types import IGNORED, Blob, Dataset, Problem, Sample, SplitName
-from clary.vision.tasks._base import Look, Task, place_of
+from clary.vision.tasks._base import Inspection, Task, place_of
 
 if TYPE_CHECKING:
     from clary.vision.base.imaging import ImageInfo
@@ -37,23 +37,23 @@ class Segmentation(Task):
     def layout(self, dataset: Dataset) -> str:
         return "sagemaker-png"
 
-    def look(self, sample: Sample, info: ImageInfo, dataset: Dataset) -> Look:
+    def inspect(self, sample: Sample, info: ImageInfo, dataset: Dataset) -> Inspection:
         """Whether the mask is one, as large as its picture, and of known classes."""
         from clary.vision.base.imaging import decode_mask  # brings OpenCV, and a list of runs needs none
 
         if sample.mask is None:
-            return Look()
+            return Inspection()
         drawn = type(sample.mask) is not Blob  # of regions that stand in a file with those of other pictures
         where = sample.source if drawn else place_of(sample.mask, dataset.root)
         try:
             ids = decode_mask(sample.mask.read(), sample.mask_values)
         except OSError as error:
             hint = "copy it again or mend its permissions"
-            return Look([Problem(where, f"cannot be read ({error.strerror})", hint)])
+            return Inspection([Problem(where, f"cannot be read ({error.strerror})", hint)])
         except ImageError as error:
-            return Look([Problem(where, error.what, error.hint)])
+            return Inspection([Problem(where, error.what, error.hint)])
         if what := of_another_size(ids, info):
-            return Look([Problem(where, what, HINT_SIZE)])
+            return Inspection([Problem(where, what, HINT_SIZE)])
         # One pass for all questions: which values are strange, which are ignored, how many of each class.
         counts = np.bincount(ids.ravel(), minlength=256)
         known = len(dataset.class_names)
@@ -61,11 +61,13 @@ class Segmentation(Task):
             more = f" and {len(strange) - 3} more" if len(strange) > 3 else ""
             values = ", ".join(map(str, strange[:3])) + more
             what = f"has the class id {values}, with {known} classes they run from 0 to {known - 1}"
-            return Look([Problem(where, what, "255 is for pixels to ignore; mend the mask or name the classes")])
+            return Inspection([Problem(where, what, "255 is for pixels to ignore; mend the mask or name the classes")])
         # A note, not an error: the loss of such a picture is 0, and the rest of the set is not at fault.
         if counts[IGNORED] == ids.size:
-            return Look([Problem(where, "has no pixel of any class", "it teaches nothing", "note")], counts[:known])
-        return Look([], counts[:known])
+            return Inspection(
+                [Problem(where, "has no pixel of any class", "it teaches nothing", "note")], counts[:known]
+            )
+        return Inspection([], counts[:known])
 
     def label_fault(self, labels: Sequence[str]) -> str:
         return f"are {len(labels)}, a pixel has one of at most {IGNORED}" if len(labels) > IGNORED else ""

@@ -1,4 +1,4 @@
-"""Who wants to be told what. Asked once, so that the loop makes only those events that somebody listens to."""
+"""Which hooks listen to which event. Found once a run, so that the loop builds only the events somebody listens to."""
 
 from __future__ import annotations
 

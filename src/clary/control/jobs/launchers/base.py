@@ -1,9 +1,9 @@
 """What a launcher promises: to start, watch and stop hosts of jobs, and to say how each ended.
 
-The program of a host may run in another process, and some day on another machine, than whoever asks. So a launcher is
-asked about one *attempt* of one host, and the number of the attempt is a fence: a later one takes the place of all
-before it, whose reports, stops and questions are refused from then on. What is true of an attempt is kept where its
-program runs and outlives the gateway; a gateway that comes back asks again.
+A host's program runs in a process of its own, and later perhaps on another machine. Every call therefore names one
+*attempt* of one host. The attempt's number is a fencing token: once a later attempt was started, calls and reports for
+an earlier one are refused. The state of an attempt is stored where its program runs, so that it survives the gateway;
+a restarted gateway asks the launcher again.
 
     NeverStarted -> Running -> Exited        the program ended, and how is known
                             -> Lost          it runs no more and nobody knows how it ended: machine or monitor gone
@@ -53,7 +53,7 @@ HostState = NeverStarted | Running | Exited | Lost
 
 
 class Launcher(ABC):
-    """Runs hosts of jobs. ``of`` always names an attempt; where it is older than the newest, OldAttempt is raised."""
+    """Runs hosts of jobs. An attempt older than the newest of its host is refused: OldAttempt is raised."""
 
     @abstractmethod
     async def open(self) -> None:
@@ -77,11 +77,11 @@ class Launcher(ABC):
         """
 
     @abstractmethod
-    async def probe(self, of: HostAttempt) -> HostState:
+    async def probe(self, attempt: HostAttempt) -> HostState:
         """How the attempt stands now. Raises OldAttempt; UsageError for an exit record that cannot be read."""
 
     @abstractmethod
-    async def ended(self, of: HostAttempt) -> HostState:
+    async def ended(self, attempt: HostAttempt) -> HostState:
         """Wait until the attempt does not run (any more), and say how it stands: anything but Running.
 
         Returns as soon as the end is known, without the caller's polling; may be awaited by many and cancelled at any
@@ -89,14 +89,14 @@ class Launcher(ABC):
         """
 
     @abstractmethod
-    async def stop(self, of: HostAttempt) -> None:
+    async def stop(self, attempt: HostAttempt) -> None:
         """Ask the program to end: SIGTERM, then SIGKILL after the launch's grace. Returns before it has.
 
         May be asked any number of times. Nothing happens where the attempt does not run, or a later one does.
         """
 
     @abstractmethod
-    async def kill(self, of: HostAttempt) -> None:
+    async def kill(self, attempt: HostAttempt) -> None:
         """End whatever of the attempt still runs, at once: its program, its monitor, what a lost attempt left.
 
         Returns when all is dead. Nothing happens where a later attempt was started.

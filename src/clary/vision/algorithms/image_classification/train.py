@@ -8,11 +8,11 @@ from typing import Any
 import torch
 
 from clary.vision.algorithms import recipe
+from clary.vision.algorithms.earlier_model import check_agreement, earlier_model
 from clary.vision.algorithms.image_classification import data
 from clary.vision.algorithms.image_classification.files import ModelFiles
 from clary.vision.algorithms.image_classification.log import ClassificationLog, log_parameters
 from clary.vision.algorithms.image_classification.spec import SMALL_DEPTHS, ClassificationHyperparameters
-from clary.vision.algorithms.incremental import check_agreement, earlier_model
 from clary.vision.algorithms.joblog import JobLog
 from clary.vision.artifact.export import write_model
 from clary.vision.artifact.manifest import Input, Manifest, Output

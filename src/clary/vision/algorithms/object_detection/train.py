@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 
 from clary.errors import CustomerError
 from clary.vision.algorithms import recipe
-from clary.vision.algorithms.incremental import EarlierModel, check_agreement, earlier_model
+from clary.vision.algorithms.earlier_model import EarlierModel, check_agreement, earlier_model
 from clary.vision.algorithms.joblog import JobLog
 from clary.vision.algorithms.object_detection import data
 from clary.vision.algorithms.object_detection.log import DetectionLog, log_start, log_weights

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from clary.vision.algorithms import recipe
-from clary.vision.algorithms.incremental import check_agreement, earlier_model
+from clary.vision.algorithms.earlier_model import check_agreement, earlier_model
 from clary.vision.algorithms.joblog import JobLog, log_worker
 from clary.vision.algorithms.semantic_segmentation import data
 from clary.vision.algorithms.semantic_segmentation.log import SegmentationLog

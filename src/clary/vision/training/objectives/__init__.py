@@ -1,1 +1,1 @@
-"""What a batch means: its loss, and what is counted to judge it. One file a task."""
+"""Training objectives: the loss of a batch, and the metrics counted while training and validating. One file a task."""

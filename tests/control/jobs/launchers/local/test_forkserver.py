@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from clary.control.jobs.directory import prepare
+from clary.control.jobs.job_queue import Jobs
+from clary.control.jobs.kinds.training.preparation import prepare
 from clary.control.jobs.launch import Exit, Launch
 from clary.control.jobs.launchers.local import forkserver, lock, namespace
-from clary.control.jobs.supervisor import Jobs
 from clary.control.logs.streams import LogWriter
 
 SETTINGS = {"num_layers": "20", "image_shape": "3,32,32", "num_classes": "3", "num_training_samples": "12"}

@@ -12,9 +12,9 @@ from contextlib import suppress
 
 import pytest
 
-from clary.control.jobs import programs
+from clary.control.jobs.kinds.training import programs
+from clary.control.jobs.kinds.training.programs import Command
 from clary.control.jobs.launchers.local import lock
-from clary.control.jobs.programs import Command
 
 ROUNDS = 10
 STEPS = 12

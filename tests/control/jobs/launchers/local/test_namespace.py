@@ -160,13 +160,13 @@ def test_names_with_signs_of_the_mount_options(job, tmp_path):
     launch, _ = job
     odd = tmp_path / "odd, name: of \\ a=job"
     shutil.move(launch.folder, odd)
-    moved = Launch(job="job", folder=odd, log=odd / "log", inputs=(odd / "opt_ml/input/data/train",))
+    entered = Launch(job="job", folder=odd, log=odd / "log", inputs=(odd / "opt_ml/input/data/train",))
 
     def change() -> None:
         (namespace.OPT_ML / "input/data/train/a.txt").write_text("changed")
 
-    assert inside(moved, change) == 0
-    assert (moved.inputs[0] / "a.txt").read_text() == "a.txt\n"
+    assert inside(entered, change) == 0
+    assert (entered.inputs[0] / "a.txt").read_text() == "a.txt\n"
 
 
 def test_a_view_that_cannot_be_made_fails_the_job_by_name(monitors):

@@ -7,13 +7,14 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
-from clary.control.jobs import directory, outputs
+from clary.control.jobs import folders
 from clary.control.jobs.job import Job
 from clary.control.jobs.kind import CreationContext, JobKind
-from clary.control.jobs.kinds.training.creation import new_body
+from clary.control.jobs.kinds.training import outputs, preparation
+from clary.control.jobs.kinds.training.request import new_body
 from clary.control.jobs.kinds.training.status import TrainingStatus
 from clary.control.jobs.launch import Launch
-from clary.control.jobs.metrics import Meter, final_metrics
+from clary.control.jobs.metrics import LogMetrics, final_metrics
 from clary.control.jobs.status import JobStatus
 from clary.control.logs.streams import LogWriter
 from clary.control.store.records import StoreError
@@ -29,7 +30,7 @@ _log = logging.getLogger(__name__)
 class TrainingJobs(JobKind):
     """An algorithm or a program, run on channels of data, leaves a model."""
 
-    name: ClassVar[str] = directory.KIND
+    name: ClassVar[str] = folders.TRAINING_JOB
     name_member: ClassVar[str] = "TrainingJobName"
     status: ClassVar[JobStatus] = TrainingStatus()
     log_group: ClassVar[str] = "/aws/sagemaker/TrainingJobs"
@@ -40,7 +41,7 @@ class TrainingJobs(JobKind):
         return new_body(request, context.objects, arn=arn, region=region)
 
     def prepare(self, job: Job, host: str, log: LogWriter) -> Launch:
-        return directory.prepare(
+        return preparation.prepare(
             job.body,
             settings=job.context.settings,
             objects=job.context.objects,
@@ -55,7 +56,7 @@ class TrainingJobs(JobKind):
         """Count the metrics, and from time to time upload the checkpoints."""
         # One a host: each log has its own place up to which it was read.
         meters = [
-            Meter(job.body, job.context.store, job.context.logs, job.group, job.stream(host))
+            LogMetrics(job.body, job.context.store, job.context.logs, job.group, job.stream(host))
             for host in self.hosts(job.body)
         ]
         checkpoints = _checkpoints(job)

@@ -1,4 +1,4 @@
-"""What a process that the monitor forked does first: it lives no longer than the monitor, and has nothing of it."""
+"""Detaching a process that the monitor forked: it dies with the monitor and keeps none of its files or handlers."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from collections.abc import Collection, Iterable
 
 from clary.control.jobs.launchers.local import mounts
 
-__all__ = ["part"]
+__all__ = ["detach"]
 
 
-def part(monitor: int, keep: Collection[int], handled: Iterable[signal.Signals]) -> None:
+def detach(monitor: int, keep: Collection[int], handled: Iterable[signal.Signals]) -> None:
     """Die with the process ``monitor``; keep no handler of the signals ``handled``, and of its open files the standard
     three and ``keep``: the job's lock, above all, is the monitor's."""
     if sys.platform == "linux":

@@ -24,7 +24,7 @@ from types import FrameType
 
 from clary.control.jobs import capacity
 from clary.control.jobs.launch import MAX_RUNTIME_EXCEEDED, STOPPED, Exit, Launch
-from clary.control.jobs.launchers.local import child, lock, mounts, orphans, pipe_writer
+from clary.control.jobs.launchers.local import lock, mounts, orphans, pipe_writer, program
 from clary.control.jobs.launchers.local.pipe_writer import PipeWriter
 from clary.control.logs.streams import LogWriter
 from clary.errors import UsageError
@@ -116,7 +116,7 @@ class _Monitor:
         try:
             # Before the program, which looks for its first FIFO at once.
             self._pipe_writer = pipe_writer.start(self._launch)
-            self._program = child.start(self._launch, write_end)
+            self._program = program.start(self._launch, write_end)
         except OSError as refused:
             self._log.write(str(refused))
             self._end_pipe_writer()

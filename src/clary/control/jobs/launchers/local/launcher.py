@@ -76,42 +76,42 @@ class LocalLauncher(Launcher):
         if not await asyncio.to_thread(self._start_cold, launch.folder):
             raise NotStarted("the monitor did not start", where=launch.folder, hint="see its monitor.log")
 
-    async def probe(self, of: HostAttempt) -> HostState:
-        return _state(self._folder(of), of.attempt)
+    async def probe(self, attempt: HostAttempt) -> HostState:
+        return _state(self._folder(attempt), attempt.attempt)
 
-    async def ended(self, of: HostAttempt) -> HostState:
-        folder = self._folder(of)
-        while isinstance(state := _state(folder, of.attempt), Running):
+    async def ended(self, attempt: HostAttempt) -> HostState:
+        folder = self._folder(attempt)
+        while isinstance(state := _state(folder, attempt.attempt), Running):
             await _end_of_holder(folder)
         return state
 
-    async def stop(self, of: HostAttempt) -> None:
+    async def stop(self, attempt: HostAttempt) -> None:
         with suppress(OldAttempt):
-            while isinstance(await self.probe(of), Running) and not self._signal(of, signal.SIGTERM):
+            while isinstance(await self.probe(attempt), Running) and not self._signal(attempt, signal.SIGTERM):
                 await asyncio.sleep(NO_HOLDER_YET)
 
-    async def kill(self, of: HostAttempt) -> None:
-        folder = self._folder(of)
+    async def kill(self, attempt: HostAttempt) -> None:
+        folder = self._folder(attempt)
         with suppress(OldAttempt):
-            while isinstance(await self.probe(of), Running):
-                self._signal(of, signal.SIGKILL)
+            while isinstance(await self.probe(attempt), Running):
+                self._signal(attempt, signal.SIGKILL)
                 await _end_of_holder(folder)
             await asyncio.to_thread(orphans.kill_orphans, folder, lock.holder(folder))
 
-    def _signal(self, of: HostAttempt, number: int) -> bool:
+    def _signal(self, attempt: HostAttempt, number: int) -> bool:
         """Send a signal to the attempt's monitor. False when it is not known which process that is (yet)."""
-        folder = self._folder(of)
-        process, attempt = lock.holder(folder), lock.begun(folder)
+        folder = self._folder(attempt)
+        process, begun = lock.holder(folder), lock.begun(folder)
         # The lock is looked at last: only while it is held is the number surely that of the monitor, and not one the
         # kernel gave to somebody else's process since.
-        if not process or attempt not in (of.attempt, None) or not lock.is_held(folder):
+        if not process or begun not in (attempt.attempt, None) or not lock.is_held(folder):
             return False
         with suppress(ProcessLookupError):
             os.kill(process, number)
         return True
 
-    def _folder(self, of: HostAttempt) -> Path:
-        return folders.host_folder(folders.job_folder(self._settings, of.kind, of.job), of.host)
+    def _folder(self, attempt: HostAttempt) -> Path:
+        return folders.host_folder(folders.job_folder(self._settings, attempt.kind, attempt.job), attempt.host)
 
     def _start_cold(self, folder: Path) -> bool:
         # -P: what lies in the home is not imported.

@@ -131,7 +131,7 @@ def _send(sender: Sender, epoch: int, pipe: int) -> None:
 
 def _become(launch: Launch, report: int, held: int, monitor: int) -> NoReturn:
     try:
-        forked.part(monitor, (report, held), _HANDLED)
+        forked.detach(monitor, (report, held), _HANDLED)
         objects = _store(launch)
         for plan in launch.pipes:
             # Only after the fork, which would copy no thread but the one that calls it.

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from clary.control.jobs.outputs import Artifacts, CheckpointUpload, collect
+from clary.control.jobs.kinds.training.outputs import Artifacts, CheckpointUpload, collect
 from clary.control.objects.local import LocalStore
 from clary.control.settings import Settings
 from clary.control.wire.errors import ServiceError

@@ -1,4 +1,4 @@
-"""Jobs of every kind: a queue, as many as the machine bears, the taking up of what an earlier gateway left, ends."""
+"""The queue of jobs of every kind: starts as many as the machine has room for, resumes those of an earlier gateway."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from functools import partial
 
 from clary.control.jobs import capacity
 from clary.control.jobs.job import JobContext
-from clary.control.jobs.job_lifecycle import JobLifecycle, moved
+from clary.control.jobs.job_lifecycle import JobLifecycle, entered
 from clary.control.jobs.kind import JobKind
 from clary.control.jobs.kinds import KINDS
 from clary.control.jobs.launchers.base import Launcher
@@ -186,7 +186,7 @@ class Jobs:
 
 
 def _waiting(kind: JobKind, record: Record) -> tuple[dict[str, object], str] | None:
-    return moved(kind, record.body, "queued", Stage.PENDING) if record.body["_phase"] == "queued" else None
+    return entered(kind, record.body, "queued", Stage.PENDING) if record.body["_phase"] == "queued" else None
 
 
 def _stopping(kind: JobKind, record: Record) -> tuple[dict[str, object], str] | None:
@@ -194,11 +194,11 @@ def _stopping(kind: JobKind, record: Record) -> tuple[dict[str, object], str] | 
         return None
     stopping = kind.status.advance(record.body, Stage.STOPPING, now=time.time())
     if record.body["_phase"] == "queued":
-        return moved(kind, stopping, "ended", Stage.STOPPED)
+        return entered(kind, stopping, "ended", Stage.STOPPED)
     return stopping, kind.status.word(stopping)
 
 
 def _lost(kind: JobKind, reason: str, record: Record) -> tuple[dict[str, object], str] | None:
     if kind.status.ended(record.body):
         return None
-    return moved(kind, record.body, "ended", Stage.FAILED, FailureReason=reason)
+    return entered(kind, record.body, "ended", Stage.FAILED, FailureReason=reason)

@@ -5,18 +5,18 @@ Where it lies, and what else is there: clary.control.jobs.folders.
 
 from __future__ import annotations
 
-import os
-import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from clary.control import home
-from clary.control.jobs import channels, folders, pipe_plan, programs
-from clary.control.jobs.folders import FIRST_HOST, remove_tree
+from clary.control.jobs import channels, folders, pipe_plan
+from clary.control.jobs.environment import program_environment
+from clary.control.jobs.folders import FIRST_HOST, TRAINING_JOB, remove_tree
+from clary.control.jobs.kinds.training import programs
+from clary.control.jobs.kinds.training.programs import Builtin
 from clary.control.jobs.launch import Algorithm, Command, Launch
-from clary.control.jobs.programs import Builtin
+from clary.control.jobs.pipe_plan import PipePlan
 from clary.control.logs.streams import LogWriter
 from clary.control.objects.base import NoSuchBucket, ObjectStore, S3Uri
 from clary.control.settings import Settings
@@ -25,9 +25,8 @@ from clary.vision.algorithms.joblog import JobLog
 from clary.vision.base.files import write_json
 from clary.vision.base.jobdir import JobDir
 
-__all__ = ["KIND", "checkpoint_folder", "environment", "prepare", "resource_config"]
+__all__ = ["checkpoint_folder", "environment", "prepare", "resource_config"]
 
-KIND = "training-job"  # of the records
 OPT_ML = PurePosixPath("/opt/ml")
 CHECKPOINTS = "/opt/ml/checkpoints"
 TENSORBOARD = "/opt/ml/output/tensorboard"
@@ -35,14 +34,6 @@ TENSORS = "/opt/ml/output/tensors"
 # SDK v3's channels: a job makes their scripts executable.
 CHANGED_BY_JOBS = frozenset({"code", "sm_drivers"})
 DAY = 86_400
-
-# Of the gateway's own environment, what a program needs to find its libraries, its devices and its way out.
-_KEPT = re.compile(
-    r"PATH|HOME|USER|LOGNAME|SHELL|TZ|LANG|LANGUAGE|LC_.*|TMPDIR|LD_LIBRARY_PATH|VIRTUAL_ENV|PYTHONPATH|XDG_.*_HOME"
-    r"|CLARY_WEIGHTS|(CUDA|NVIDIA|OMP|MKL|OPENBLAS|KMP|TORCH|HF|PIP|ONEDNN|DNNL|OPENVINO)_.*"
-    r"|SSL_CERT_(FILE|DIR)|REQUESTS_CA_BUNDLE|(?i:(http|https|all|no)_proxy)"
-)
-_KEY = "clary"  # where the gateway asks for no key
 
 Body = Mapping[str, Any]
 
@@ -70,7 +61,7 @@ def prepare(
     program = programs.resolve(body["AlgorithmSpecification"])
     _check_hyperparameters(body, log)
     _check_bucket(body, objects)
-    whole = folders.job_folder(settings, KIND, body["TrainingJobName"])
+    whole = folders.job_folder(settings, TRAINING_JOB, body["TrainingJobName"])
     folder = folders.host_folder(whole, host)
     job = JobDir(folder / "opt_ml")
     _start_over(whole, folder, body)
@@ -78,12 +69,12 @@ def prepare(
     share = (hosts.index(host), len(hosts))
     # Links are for those who cannot write through them: an overlay stands before them, or our own algorithms read.
     inputs = _fetch_channels(body, job, objects, share, linked=isolated or isinstance(program, Builtin))
-    pipes = tuple(pipe_plan.plan(channel, folder / "pipes", objects) for channel in _channels(body, piped=True))
+    pipes = _plan_pipes(body, folder / "pipes", objects, share)
     _write_configuration(body, job, list(hosts), host)
     _say(body, isolated, log)
     return Launch(
         job=body["TrainingJobName"],
-        kind=KIND,
+        kind=TRAINING_JOB,
         host=host,
         folder=folder,
         log=stream,
@@ -104,34 +95,14 @@ def prepare(
 
 
 def environment(body: Body, settings: Settings, *, opt_ml: Path | None) -> dict[str, str]:
-    """The whole environment of a job's program. ``opt_ml`` is the tree where it is not at /opt/ml, else None.
-
-    The request's Environment is in it as it was sent, over everything but the place of the tree.
-    """
-    region = body["TrainingJobArn"].split(":")[3]
-    key, secret = _keys(settings)
-    variables = {name: value for name, value in os.environ.items() if _KEPT.fullmatch(name)}
-    variables |= _past_proxies(variables, settings)
-    variables |= {
+    """The whole environment of a job's program. ``opt_ml`` is the tree where it is not at /opt/ml, else None."""
+    own = {
         # SDK v3's drivers do not start without it.
         "TRAINING_JOB_NAME": body["TrainingJobName"],
         "TRAINING_JOB_ARN": body["TrainingJobArn"],
-        # Both: the training toolkit reads the first, boto3 only the second.
-        "AWS_REGION": region,
-        "AWS_DEFAULT_REGION": region,
-        "AWS_ENDPOINT_URL": settings.url,
-        # The training toolkit fetches the user's source archive from here (sagemaker-training 5.1.4).
-        "S3_ENDPOINT_URL": settings.url,
-        "AWS_ACCESS_KEY_ID": key,
-        "AWS_SECRET_ACCESS_KEY": secret,
-        # Without it a client that finds no key waits seconds for a metadata service that is not there.
-        "AWS_EC2_METADATA_DISABLED": "true",
-        # To a pipe Python writes in blocks: the log would come minutes late.
-        "PYTHONUNBUFFERED": "1",
     }
-    # Over ours, as on SageMaker, where the request's Environment is handed on verbatim.
-    variables |= body.get("Environment") or {}
-    return variables | ({"SAGEMAKER_BASE_DIR": str(opt_ml)} if opt_ml else {})
+    region = body["TrainingJobArn"].split(":")[3]
+    return program_environment(settings, region, own=own, given=body.get("Environment") or {}, opt_ml=opt_ml)
 
 
 def resource_config(body: Body, hosts: list[str], current: str = FIRST_HOST) -> dict[str, Any]:
@@ -192,7 +163,7 @@ def _check_bucket(body: Body, objects: ObjectStore) -> None:
 
 def _start_over(job: Path, folder: Path, body: Body) -> None:
     """An empty ``folder`` of a host but for checkpoints of this very job, whose own folder is ``job``."""
-    folders.claim(job, f"{body['TrainingJobArn']} {body.get('CreationTime', '')}")
+    folders.claim(job, folders.mark(body["TrainingJobArn"], body.get("CreationTime", "")))
     for left in ("scratch", "pipes", "feeds", "opt_ml/input", "opt_ml/model", "opt_ml/output"):
         remove_tree(folder / left)
     folder.mkdir(parents=True, exist_ok=True)
@@ -235,6 +206,12 @@ def _fetch_channels(
         if link:
             shielded.append(job.data / name)
     return tuple(shielded)
+
+
+def _plan_pipes(body: Body, folder: Path, objects: ObjectStore, share: tuple[int, int]) -> tuple[PipePlan, ...]:
+    host, hosts = share
+    given = _channels(body, piped=True)
+    return tuple(pipe_plan.plan(channel, folder, objects, host=host, hosts=hosts) for channel in given)
 
 
 def _channels(body: Body, *, piped: bool) -> list[Mapping[str, Any]]:
@@ -281,19 +258,3 @@ def _say(body: Body, isolated: bool, log: LogWriter) -> None:
         log.write(f"{count} instances were asked for: the algorithm runs once on this machine, on all of the data")
     if not isolated:
         log.write("The kernel gives this user no mount namespace: /opt/ml is where SAGEMAKER_BASE_DIR says")
-
-
-def _keys(settings: Settings) -> tuple[str, str]:
-    """Those the gateway asks for, if it does."""
-    if not (settings.home / "credentials.json").exists():
-        return _KEY, _KEY
-    return next(iter(home.credentials(settings.home).items()))
-
-
-def _past_proxies(variables: Mapping[str, str], settings: Settings) -> dict[str, str]:
-    """The gateway is on this machine, whatever proxy leads out of it."""
-    if not any(name.lower().endswith("_proxy") for name in variables):
-        return {}
-    listed = variables.get("no_proxy") or variables.get("NO_PROXY") or ""
-    value = ",".join(filter(None, ["127.0.0.1", "localhost", listed]))
-    return {"NO_PROXY": value, "no_proxy": value}

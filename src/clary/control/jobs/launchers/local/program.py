@@ -80,7 +80,7 @@ def _leave_monitor(output: int, report: int, monitor: int) -> None:
     os.dup2(null, 0)
     os.dup2(output, 1)
     os.dup2(output, 2)
-    forked.part(monitor, (report,), HANDLED)
+    forked.detach(monitor, (report,), HANDLED)
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

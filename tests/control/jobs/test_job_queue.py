@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from clary.control.jobs import capacity, channels, directory, folders, job_lifecycle
+from clary.control.jobs import capacity, channels, folders, job_lifecycle
+from clary.control.jobs.kinds.training import preparation
 from clary.control.jobs.launch import Launch
 from clary.control.jobs.launchers.base import Running
 from clary.control.store.records import NoSuchRecord
@@ -358,17 +359,17 @@ def test_a_gateway_that_is_killed_between_two_writes(world):
 
 
 def test_a_full_disk_fails_the_job_and_not_the_next(world, monkeypatch):
-    prepare = directory.prepare
+    prepare = preparation.prepare
 
     def full(*arguments: Any, **named: Any) -> Launch:
         raise OSError(28, "No space left on device", "opt_ml/input/data/train/a.txt")
 
     async def live() -> None:
         async with world.gateway():
-            monkeypatch.setattr(directory, "prepare", full)
+            monkeypatch.setattr(preparation, "prepare", full)
             world.submit("full")
             assert await world.ended("full") == ["Failed"]
-            monkeypatch.setattr(directory, "prepare", prepare)
+            monkeypatch.setattr(preparation, "prepare", prepare)
             world.submit("next")
             assert await world.ended("next") == ["Completed"]
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clary.control import home
-from clary.control.jobs.directory import checkpoint_folder, environment, prepare, resource_config
+from clary.control.jobs.kinds.training.preparation import checkpoint_folder, environment, prepare, resource_config
 from clary.control.jobs.launch import Algorithm, Launch
 from clary.control.logs.streams import LogStore, LogWriter
 from clary.control.objects.local import LocalStore
@@ -126,7 +126,7 @@ def test_hyperparameters_pass_through_as_they_are(tmp_path_factory, values):
 
 
 def test_no_hyperparameters_and_no_channels_are_empty_objects(preparing, make_body, monkeypatch):
-    monkeypatch.setattr("clary.control.jobs.programs.spec_of", lambda specification: None)
+    monkeypatch.setattr("clary.control.jobs.kinds.training.programs.spec_of", lambda specification: None)
     body = make_body()
     del body["HyperParameters"], body["InputDataConfig"]
     preparing(body)
@@ -321,13 +321,13 @@ class TestCheckpoints:
         ("path", "folder"), [("", "checkpoints"), ("/opt/ml/checkpoints/", "checkpoints"), ("/opt/ml/my/own", "my/own")]
     )
     def test_local_path(self, make_body, monkeypatch, path, folder):
-        monkeypatch.setattr("clary.control.jobs.programs.resolve", lambda specification: None)
+        monkeypatch.setattr("clary.control.jobs.kinds.training.programs.resolve", lambda specification: None)
         body = make_body(CheckpointConfig={"S3Uri": "s3://bucket/points", "LocalPath": path})
         assert checkpoint_folder(body, Path("/x")) == Path("/x") / folder
 
     @pytest.mark.parametrize("path", ["/checkpoints", "/opt/ml", "/opt/ml/../x", "/opt/ml/input/data", "/opt/ml/model"])
     def test_a_local_path_that_cannot_be_used(self, make_body, monkeypatch, path):
-        monkeypatch.setattr("clary.control.jobs.programs.resolve", lambda specification: None)
+        monkeypatch.setattr("clary.control.jobs.kinds.training.programs.resolve", lambda specification: None)
         with pytest.raises(CustomerError, match="LocalPath"):
             checkpoint_folder(make_body(CheckpointConfig={"S3Uri": "s3://b/p", "LocalPath": path}), Path("/x"))
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clary.control.objects.names import check_bucket_name, check_key, file_path, is_bucket_name, key_parts
+from clary.control.objects.key_names import check_bucket_name, check_key, file_path, is_bucket_name, key_parts
 from clary.control.wire.errors import ServiceError
 
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from clary.control.jobs import channels, directory, programs
-from clary.control.jobs.kinds.training import status
+from clary.control.jobs import channels
+from clary.control.jobs.kinds.training import preparation, programs, status
 from clary.control.objects.base import ObjectStore, S3Uri
 from clary.control.wire.errors import ValidationException
 from clary.errors import CustomerError
@@ -61,7 +61,7 @@ def _checked(request: Request, objects: ObjectStore, region: str) -> AnySpec | N
     _check_metrics(request.get("AlgorithmSpecification", {}).get("MetricDefinitions") or ())
     try:
         spec = programs.spec_of(request.get("AlgorithmSpecification") or {})
-        directory.checkpoint_folder(request, Path())
+        preparation.checkpoint_folder(request, Path())
     except CustomerError as error:
         raise ValidationException(str(error)) from error
     _check_data(objects, request, region)

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from clary.errors import ArtifactError, CustomerError
-from clary.vision.algorithms.incremental import EarlierModel, check_agreement, earlier_model
+from clary.vision.algorithms.earlier_model import EarlierModel, check_agreement, earlier_model
 from clary.vision.algorithms.joblog import JobLog
 from clary.vision.artifact.archive import pack
 from clary.vision.base.jobdir import Channel, JobDir

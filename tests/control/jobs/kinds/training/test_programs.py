@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from clary.control.jobs.programs import Builtin, resolve, spec_of
+from clary.control.jobs.kinds.training.programs import Builtin, resolve, spec_of
 from clary.errors import CustomerError
 from clary.vision.algorithms import catalog
 

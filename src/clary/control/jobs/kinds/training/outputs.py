@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from clary.control.jobs.directory import KIND, checkpoint_folder
-from clary.control.jobs.folders import job_folder
+from clary.control.jobs.folders import TRAINING_JOB, job_folder
+from clary.control.jobs.kinds.training.preparation import checkpoint_folder
 from clary.control.objects.base import ObjectStore, S3Uri
 from clary.control.settings import Settings
 from clary.errors import CustomerError
@@ -42,7 +42,7 @@ def collect(body: Body, *, settings: Settings, objects: ObjectStore, model: bool
     A second call puts the same bytes in the same places. Raises NoSuchBucket, CustomerError for a model folder that
     holds links or devices, UsageError and OSError for a full disk.
     """
-    folder = job_folder(settings, KIND, body["TrainingJobName"])
+    folder = job_folder(settings, TRAINING_JOB, body["TrainingJobName"])
     job = JobDir(folder / "opt_ml")
     target = S3Uri.parse(body["OutputDataConfig"]["S3OutputPath"]).join(body["TrainingJobName"], "output")
     made = Artifacts()
@@ -63,7 +63,7 @@ class CheckpointUpload:
     def __init__(self, body: Body, *, settings: Settings, objects: ObjectStore) -> None:
         """Raises CustomerError for a LocalPath or S3Uri that cannot be used."""
         self._objects = objects
-        self._folder = checkpoint_folder(body, job_folder(settings, KIND, body["TrainingJobName"]) / "opt_ml")
+        self._folder = checkpoint_folder(body, job_folder(settings, TRAINING_JOB, body["TrainingJobName"]) / "opt_ml")
         self._target = S3Uri.parse(body["CheckpointConfig"]["S3Uri"]) if self._folder else None
         self._put: dict[Path, tuple[int, int]] = {}
 
