@@ -6,6 +6,7 @@ import io
 import json
 import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,13 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 
 def pytest_configure() -> None:
-    """One thread for tensors unless told otherwise, in workers and programs that tests start as well.
+    """What workers and programs that tests start inherit: one thread for tensors unless told otherwise, and Ctrl-C.
 
     Networks as small as those of tests lose time to more, and as many tests run at once as there are cores.
     """
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's `make test &` has it so, and all that it starts
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 # Files that take longest, in minutes: one begun last would keep one worker busy while the other has nothing left.
