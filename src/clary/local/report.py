@@ -41,7 +41,7 @@ MISTAKES = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Material:
+class ReportData:
     """Everything the page is made of; None where it is not to be had, and then ``notes`` says why."""
 
     run: Run
@@ -76,7 +76,7 @@ def _template(section: Section[Any]) -> Any:
     return pages.get_template("report.html.j2")
 
 
-def _gather(run: Run, evaluation: Evaluation | None) -> Material:
+def _gather(run: Run, evaluation: Evaluation | None) -> ReportData:
     config, notes = run.config, [f"{problem}." for problem in run.problems]
     if not run.finished:
         notes.append("The run has not finished: there is no model.tar.gz yet.")
@@ -95,10 +95,10 @@ def _gather(run: Run, evaluation: Evaluation | None) -> Material:
         some = "; ".join(str(problem) for problem in evaluation.skipped[:3])
         notes.append(f"{plural(len(evaluation.skipped), 'picture', ',')} of {evaluation.split} left out: {some}.")
     section = section_of(catalog.find(config.get("algorithm", "image-classification")).task)
-    return Material(run, section, config, run.history, dataset, evaluation, tuple(notes))
+    return ReportData(run, section, config, run.history, dataset, evaluation, tuple(notes))
 
 
-def _context(found: Material) -> dict[str, Any]:
+def _context(found: ReportData) -> dict[str, Any]:
     evaluation, origin, section = found.evaluation, found.config.get("dataset", {}), found.section
     names = found.dataset.class_names if found.dataset else tuple(origin.get("class_names", ()))
     first, settings = section.tile(evaluation, found.run.metrics), provenance.settings(found.config)
@@ -128,7 +128,7 @@ def _subtitle(config: RunConfig) -> str:
     return " \N{MIDDLE DOT} ".join(str(part) for part in parts if part)
 
 
-def _sizes(found: Material) -> dict[str, int]:
+def _sizes(found: ReportData) -> dict[str, int]:
     """Pictures by split; those of a multi-label set that has moved are counted once for each label."""
     if found.dataset:
         splits = found.dataset.splits
@@ -136,7 +136,7 @@ def _sizes(found: Material) -> dict[str, int]:
     return {split: sum(numbers) for split, numbers in _counts(found).items()}
 
 
-def _counts(found: Material) -> dict[str, Sequence[int]]:
+def _counts(found: ReportData) -> dict[str, Sequence[int]]:
     """Pictures by split and class, as trained; when that is not recorded, as they are now."""
     recorded = found.config.get("dataset", {}).get("counts", {})
     if not recorded and found.dataset:
@@ -157,7 +157,7 @@ def _results(section: Section[Any], evaluation: Evaluation) -> dict[str, Any]:
     }
 
 
-def _charts(found: Material) -> list[Markup]:
+def _charts(found: ReportData) -> list[Markup]:
     drawn = found.section.charts(found.history) if found.history else ()
     return [Markup(svg(figure, f"{name} by epoch")) for name, figure in drawn]
 
@@ -167,7 +167,7 @@ def _counts_chart(table: Mapping[str, Sequence[int]], names: Sequence[str]) -> M
     return Markup(svg(counts.draw(names, table), "Pictures by class and split")) if fits else None
 
 
-def _data_line(found: Material) -> str:
+def _data_line(found: ReportData) -> str:
     origin = found.config.get("dataset", {})
     kind = origin.get("format") or (found.dataset.format if found.dataset else "")
     labels = f", labels {origin['labels']}" if origin.get("labels") else ""

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clary.control.jobs import metrics
-from clary.control.jobs.metrics import NAMESPACE, LogMetrics, final_metrics, search
+from clary.control.jobs.metrics import NAMESPACE, MetricScanner, final_metrics, search
 from clary.control.logs.streams import LogStore
 from clary.control.store.records import Store, StoreError
 
@@ -43,11 +43,11 @@ def test_each_line_is_counted_once(store, logs):
     job = body(loss=r"loss=(\S+)", accuracy="accuracy: ([0-9.]+)")
     writer = logs.writer(GROUP, STREAM)
     writer.write("loss=0.5 accuracy: 0.25", "nothing", "loss=1e-3")
-    LogMetrics(job, store, logs, GROUP, STREAM).scan()
-    LogMetrics(job, store, logs, GROUP, STREAM).scan()  # of a gateway that came after
+    MetricScanner(job, store, logs, GROUP, STREAM).scan()
+    MetricScanner(job, store, logs, GROUP, STREAM).scan()  # of a gateway that came after
     writer.write("loss=nan", "loss=no number", "loss=0.125")
     before = time.time()
-    LogMetrics(job, store, logs, GROUP, STREAM).scan()
+    MetricScanner(job, store, logs, GROUP, STREAM).scan()
     writer.close()
     assert values(store, "loss") == [0.5, 0.001, 0.125]
     assert values(store, "accuracy") == [0.25]
@@ -58,7 +58,7 @@ def test_each_line_is_counted_once(store, logs):
 
 def test_a_scan_that_could_not_store_its_points_is_made_again(store, logs, monkeypatch):
     logs.writer(GROUP, STREAM).write("loss=1", "loss=2")
-    meter = LogMetrics(body(loss=r"loss=(\S+)"), store, logs, GROUP, STREAM)
+    meter = MetricScanner(body(loss=r"loss=(\S+)"), store, logs, GROUP, STREAM)
 
     def full(*arguments):
         raise StoreError("database or disk is full")
@@ -72,15 +72,15 @@ def test_a_scan_that_could_not_store_its_points_is_made_again(store, logs, monke
 
 
 def test_a_job_without_log_or_definitions_has_no_metrics(store, logs):
-    LogMetrics(body(loss="x"), store, logs, GROUP, STREAM).scan()
-    LogMetrics({"TrainingJobName": "job", "AlgorithmSpecification": {}}, store, logs, GROUP, STREAM).scan()
+    MetricScanner(body(loss="x"), store, logs, GROUP, STREAM).scan()
+    MetricScanner({"TrainingJobName": "job", "AlgorithmSpecification": {}}, store, logs, GROUP, STREAM).scan()
     assert final_metrics(body(loss="x"), store) == []
 
 
 def test_more_events_than_one_scan_reads(store, logs, monkeypatch):
     monkeypatch.setattr(metrics, "BATCH", 10)
     logs.writer(GROUP, STREAM).write(*(f"loss={n}" for n in range(95)))
-    LogMetrics(body(loss=r"loss=(\S+)"), store, logs, GROUP, STREAM).scan()
+    MetricScanner(body(loss=r"loss=(\S+)"), store, logs, GROUP, STREAM).scan()
     assert values(store, "loss") == [float(n) for n in range(95)]
 
 
@@ -88,7 +88,7 @@ def test_more_events_than_one_scan_reads(store, logs, monkeypatch):
 def test_an_expression_that_takes_for_ever_is_given_up(store, logs, monkeypatch, caplog, regex):
     monkeypatch.setattr(metrics, "SCAN_SECONDS", 1.0)
     logs.writer(GROUP, STREAM).write("a" * 900 + "!", "loss=1")
-    meter = LogMetrics(body(bad=regex, loss=r"loss=(\S+)"), store, logs, GROUP, STREAM)
+    meter = MetricScanner(body(bad=regex, loss=r"loss=(\S+)"), store, logs, GROUP, STREAM)
     meter.scan()
     assert values(store, "loss") == [1.0]
     assert "takes too long" in caplog.text
@@ -96,7 +96,7 @@ def test_an_expression_that_takes_for_ever_is_given_up(store, logs, monkeypatch,
 
 def test_a_risky_expression_that_is_quick_is_searched_all_the_same(store, logs):
     logs.writer(GROUP, STREAM).write("step 1 loss 0.5", "other")
-    LogMetrics(body(loss=r"(?:step \d )+loss (\S+)"), store, logs, GROUP, STREAM).scan()
+    MetricScanner(body(loss=r"(?:step \d )+loss (\S+)"), store, logs, GROUP, STREAM).scan()
     assert values(store, "loss") == [0.5]
 
 

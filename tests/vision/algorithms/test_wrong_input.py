@@ -50,8 +50,8 @@ COUNTS = {"train": 4, "validation": 1}
 WIDTH, HEIGHT = 64, 48
 
 
-class Begun(Exception):
-    """A step was taken: the data could be used."""
+class Begun(BaseException):
+    """A step was taken: the data could be used. No Exception: for those a run leaves a failure note."""
 
 
 class UntilBegun(Hook):

@@ -22,7 +22,7 @@ from typing import Any
 from clary.control.logs.streams import LogStore
 from clary.control.store.records import Point, Store
 
-__all__ = ["NAMESPACE", "LogMetrics", "final_metrics"]
+__all__ = ["NAMESPACE", "MetricScanner", "final_metrics"]
 
 NAMESPACE = "/aws/sagemaker/TrainingJobs"
 BATCH = 2_000  # events of one scan
@@ -38,7 +38,7 @@ _log = logging.getLogger(__name__)
 Found = tuple[int, float]  # index of a message, value found in it
 
 
-class LogMetrics:
+class MetricScanner:
     """Reads the log of one job as it grows. Not for several threads at once; its methods block."""
 
     def __init__(self, body: Mapping[str, Any], store: Store, logs: LogStore, group: str, stream: str) -> None:

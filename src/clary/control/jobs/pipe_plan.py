@@ -95,7 +95,7 @@ def plan(channel: Request, folder: Path, objects: ObjectStore, *, host: int = 0,
 
 
 class Sender:
-    """The bytes of a pipe, epoch by epoch. Not to be used by two threads at once."""
+    """The bytes of a channel in Pipe mode, epoch by epoch. Not to be used by two threads at once."""
 
     def __init__(self, pipe: PipePlan, objects: ObjectStore) -> None:
         """Raises OSError when the file of lines is not there, DataError for a line beyond all reason."""

@@ -62,7 +62,7 @@ def create_app(
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _ImageRequest:
     """A picture, or what was made of it, and the answer that is wanted."""
 
     image: Any
@@ -75,7 +75,7 @@ class _Endpoint:
         self._limit = limit
         self._settings = settings
         self._ready = ready
-        self._batcher: Batcher[_Asked, _Asked, bytes]
+        self._batcher: Batcher[_ImageRequest, _ImageRequest, bytes]
 
     @asynccontextmanager
     async def lifespan(self, app: Starlette) -> AsyncIterator[None]:
@@ -115,18 +115,18 @@ class _Endpoint:
         with self._batcher.admit() as submit:
             body = await _body(request, self._settings.max_payload << 20)
             # The body is read inside the place taken: slow clients count, or a hundred of them would fill memory.
-            answer = await submit(_Asked(sent.image(body), wanted))
+            answer = await submit(_ImageRequest(sent.image(body), wanted))
         return Response(answer, media_type=wanted.media_type)
 
     # The batcher's three: a key on the event loop, the work in its threads, answers of megabytes too.
 
-    def _key(self, asked: _Asked) -> Hashable:
+    def _key(self, asked: _ImageRequest) -> Hashable:
         return self._model.task.key(asked.image)
 
-    def _prepare(self, asked: _Asked) -> _Asked:
-        return _Asked(self._model.prepare(asked.image), asked.wanted)
+    def _prepare(self, asked: _ImageRequest) -> _ImageRequest:
+        return _ImageRequest(self._model.prepare(asked.image), asked.wanted)
 
-    def _answers(self, asked: list[_Asked]) -> list[bytes | ImageError | RequestError]:
+    def _answers(self, asked: list[_ImageRequest]) -> list[bytes | ImageError | RequestError]:
         predictions = self._model.run([one.image for one in asked])
         return [self._encoded(one.wanted, found) for one, found in zip(asked, predictions, strict=True)]
 
@@ -142,7 +142,7 @@ class _Endpoint:
         how = self._model.manifest.input.how
         gray = np.full((how.height or GRAY, how.width or GRAY, 3), 128, np.uint8)
         try:
-            await self._batcher(_Asked(gray, self._model.task.responses[0]))
+            await self._batcher(_ImageRequest(gray, self._model.task.responses[0]))
         except (AlgorithmError, RequestError) as error:
             log.error("%s", error)
 

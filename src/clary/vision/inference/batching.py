@@ -38,7 +38,7 @@ T = TypeVar("T")  # what is made of it for the engine
 A = TypeVar("A")  # its answer
 
 # What is wrong with one request and says nothing of the engine or of the others.
-_OWN = (ImageError, RequestError)
+_REQUEST_FAULTS = (ImageError, RequestError)
 
 
 @dataclass(slots=True)
@@ -123,7 +123,7 @@ class Batcher(Generic[P, T, A]):
             self._inside -= 1
             if not arrived:
                 self._arriving -= 1
-                self._soon()
+                self._schedule_dispatch()
 
     def close(self) -> None:
         """Let running calls end; requests still waiting are cancelled."""
@@ -135,10 +135,10 @@ class Batcher(Generic[P, T, A]):
         loop = asyncio.get_running_loop()
         item: _Waiting[P, A] = _Waiting(image, self._key(image), loop.create_future(), loop.time() + PATIENCE)
         self._waiting.append(item)
-        self._soon()
+        self._schedule_dispatch()
         return item.answer
 
-    def _soon(self) -> None:
+    def _schedule_dispatch(self) -> None:
         """Dispatch once the requests that are ready in this turn of the event loop have had theirs."""
         asyncio.get_running_loop().call_soon(self._dispatch)
 
@@ -186,18 +186,18 @@ class Batcher(Generic[P, T, A]):
     def _run(self, images: list[P]) -> list[A | ImageError | RequestError]:
         """In a worker: the answer to each picture, or why it has none."""
         prepared = [self._prepared(image) for image in images]
-        usable = [one for one in prepared if not isinstance(one, _OWN)]
+        usable = [one for one in prepared if not isinstance(one, _REQUEST_FAULTS)]
         answers = self._answers(usable) if usable else []
         # Answers are dealt out by place: with one too few, clients would get those of others.
         if len(answers) != len(usable):
             raise ValueError(f"{len(answers)} answers to {len(usable)} pictures")
         each = iter(answers)
-        return [one if isinstance(one, _OWN) else next(each) for one in prepared]
+        return [one if isinstance(one, _REQUEST_FAULTS) else next(each) for one in prepared]
 
     def _prepared(self, image: P) -> T | ImageError | RequestError:
         try:
             return self._prepare(image)
-        except _OWN as error:
+        except _REQUEST_FAULTS as error:
             return error
 
     def _finish(self, batch: list[_Waiting[P, A]], call: asyncio.Future[list[A | ImageError | RequestError]]) -> None:
@@ -223,7 +223,7 @@ class Batcher(Generic[P, T, A]):
                 self.healthy = True
             if item.answer.done():
                 continue
-            if isinstance(answer, _OWN):
+            if isinstance(answer, _REQUEST_FAULTS):
                 item.answer.set_exception(answer)
             else:
                 item.answer.set_result(answer)

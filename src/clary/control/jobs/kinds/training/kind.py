@@ -14,7 +14,7 @@ from clary.control.jobs.kinds.training import outputs, preparation
 from clary.control.jobs.kinds.training.request import new_body
 from clary.control.jobs.kinds.training.status import TrainingStatus
 from clary.control.jobs.launch import Launch
-from clary.control.jobs.metrics import LogMetrics, final_metrics
+from clary.control.jobs.metrics import MetricScanner, final_metrics
 from clary.control.jobs.status import JobStatus
 from clary.control.logs.streams import LogWriter
 from clary.control.store.records import StoreError
@@ -56,7 +56,7 @@ class TrainingJobs(JobKind):
         """Count the metrics, and from time to time upload the checkpoints."""
         # One a host: each log has its own place up to which it was read.
         meters = [
-            LogMetrics(job.body, job.context.store, job.context.logs, job.group, job.stream(host))
+            MetricScanner(job.body, job.context.store, job.context.logs, job.group, job.stream(host))
             for host in self.hosts(job.body)
         ]
         checkpoints = _checkpoints(job)

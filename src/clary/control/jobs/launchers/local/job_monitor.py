@@ -80,7 +80,7 @@ def run(folder: Path, answer: Callable[[str], None] = lambda line: None) -> None
     if sys.platform == "linux":  # daemons of the program come to the monitor, which can then end and count them
         mounts.adopt_orphans()
     log = LogWriter(launch.log)
-    _leave(_Monitor(launch, log).run(answer), folder)
+    _write_exit(_Monitor(launch, log).run(answer), folder)
 
 
 class _Monitor:
@@ -237,7 +237,7 @@ class _Monitor:
         )
 
 
-def _leave(exit: Exit, folder: Path) -> None:
+def _write_exit(exit: Exit, folder: Path) -> None:
     """Write exit.json. On a full disk what the job wrote over its inputs makes room, and somebody may make more."""
     deadline = time.monotonic() + WRITE_SECONDS
     while True:

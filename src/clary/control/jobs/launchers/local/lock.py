@@ -17,7 +17,7 @@ __all__ = ["begun", "holder", "is_held", "note_holder", "open_lock", "take"]
 
 def open_lock(folder: Path) -> int:
     """A descriptor of the lock, made where it is missing."""
-    # flock(2) locks the open file, which forked processes share: each must close it (forked.part), or the lock
+    # flock(2) locks the open file, which forked processes share: each must close it (forked.detach), or the lock
     # outlives the monitor.
     return os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
 
