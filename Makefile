@@ -1,6 +1,6 @@
 # Two commands do everything on a fresh machine with Python >= 3.11, make and git:
 #   make quickstart    install, then draw, check, train, evaluate, predict, report
-#   make test          what CI runs (.ci/run): install what tests need, then lint, types, import contract, tests
+#   make test          what CI runs: install what tests need, then lint, types, import contract, tests
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -44,7 +44,7 @@ quickstart: install ## a trained, tested, reported classifier from nothing
 	$(BIN)/clary quickstart
 
 test: ## lint, types, import contract, tests; what CI runs, with the minutes of each
-	@VENV=$(VENV) .ci/run
+	@VENV=$(VENV) .ci/test
 
 check: $(VENV)/.installed-test ## the same without slow tests, while working
 	@$(MAKE) --no-print-directory lint types imports

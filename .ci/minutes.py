@@ -1,4 +1,4 @@
-"""Print how long the parts of `.ci/run` took, its tests by folder, and the slowest of them."""
+"""Print how long the parts of `make test` took, its tests by folder, and the slowest of them."""
 
 from __future__ import annotations
 
