@@ -7,12 +7,14 @@ import importlib
 import importlib.util
 import pkgutil
 from collections.abc import Iterator
-from importlib.metadata import entry_points
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from clary.errors import UsageError
 
-__all__ = ["Registry", "declared"]
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoints
+
+__all__ = ["Registry", "declared", "own_members"]
 
 T = TypeVar("T")
 
@@ -77,14 +79,25 @@ class Registry(Generic[T]):
             if member is not None:
                 yield member
         # Own members first, so that of two with one name the error names what was added.
-        for point in entry_points(group=f"clary.{self.family}"):
+        for point in _entry_points(self.family):
             yield point.load()
 
 
 def declared(family: str, package: str) -> list[str]:
     """The names of a family's members without loading one, where members are called like their files: those of the
     package in name order, then entry points'."""
+    return list(dict.fromkeys([*own_members(package), *(point.name for point in _entry_points(family))]))
+
+
+def own_members(package: str) -> list[str]:
+    """Those of ``package`` alone, in name order; other distributions are not looked for."""
     spec = importlib.util.find_spec(package)
     folder = spec.submodule_search_locations if spec else None
-    own = sorted(module.name for module in pkgutil.iter_modules(folder) if not module.name.startswith("_"))
-    return list(dict.fromkeys([*own, *(point.name for point in entry_points(group=f"clary.{family}"))]))
+    return sorted(module.name for module in pkgutil.iter_modules(folder) if not module.name.startswith("_"))
+
+
+def _entry_points(family: str) -> EntryPoints:
+    # Imported here: with all it brings (email, socket, ...) it takes 20 ms, which a call for help need not pay.
+    from importlib.metadata import entry_points
+
+    return entry_points(group=f"clary.{family}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from clary.cli.task_choice import TaskChoice
+from clary.cli.task_choice import Task
 from clary.errors import UsageError
 from clary.wording import plural
 
@@ -33,7 +33,6 @@ ALIKE, NOTES = 10, 100  # notes of one kind, and of all kinds, that are spelled 
 
 Root = Annotated[Path, typer.Argument(metavar="DATASET", help="Folder of the data set.")]
 Labels = Annotated[str | None, typer.Option(help="Which labels to use, where the layout offers several.")]
-ForTask = Annotated[TaskChoice | None, typer.Option(help="What to read it for; by default what it holds.")]
 Out = Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write; must be empty or absent.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of all random choices.")]
 
@@ -54,7 +53,7 @@ def register(app: typer.Typer) -> None:
 def check(
     dataset: Root,
     labels: Labels = None,
-    task: ForTask = None,
+    task: Task = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON only.")] = False,
 ) -> None:
     """Look at every record; print what is wrong and how to mend it. Exit code 1 if anything must be mended."""
@@ -62,7 +61,7 @@ def check(
     from clary.vision import formats
     from clary.vision.datasets.check import examine
 
-    found = formats.read(dataset, task=_task(task), labels=labels)
+    found = formats.read(dataset, task=task, labels=labels)
     with progress("checking pictures", len(found)) as advance:
         result = examine(found, progress=advance)
     if json:
@@ -78,7 +77,7 @@ def show(
     out: Annotated[Path, typer.Option(help="PNG to write.")] = Path("samples.png"),
     split: Annotated[str, typer.Option(help="Split to show: train, validation or test.")] = "train",
     labels: Labels = None,
-    task: ForTask = None,
+    task: Task = None,
     seed: Seed = 0,
 ) -> None:
     """Draw some pictures of each class with their labels, boxes or masks, and how much there is of each."""
@@ -87,7 +86,7 @@ def show(
     from clary.vision.base.files import atomic
     from clary.vision.plots.dataset_sheet import page
 
-    found = formats.read(dataset, task=_task(task), labels=labels)
+    found = formats.read(dataset, task=task, labels=labels)
     # Looked up and not taken: the word is the user's, and may be none of the three.
     name = next((name for name in found.splits if name == split), None)
     if name is None:
@@ -108,13 +107,13 @@ def convert(
     out: Out,
     to: Annotated[str, typer.Option(help="Layout to write, such as recordio, coco, yolo, voc, masks.")],
     labels: Labels = None,
-    task: ForTask = None,
+    task: Task = None,
 ) -> None:
     """Write a data set in another layout. What has to be left out is named; the rest is converted."""
     from clary.vision import formats
 
     target = formats.FORMATS.get(to)
-    wanted = _task(task) or _common_task(formats.detect(dataset), target, dataset)
+    wanted = task or _common_task(formats.detect(dataset), target, dataset)
     found = formats.read(dataset, task=wanted, labels=labels)
     target.write(found, out)
     _tell_left_out(found.problems)
@@ -143,7 +142,7 @@ def pack(
     exts: Annotated[str | None, typer.Option(help="With --recursive, endings to take, as .jpg,.png.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Pictures encoded at the same time.")] = 1,
     labels: Labels = None,
-    task: ForTask = None,
+    task: Task = None,
 ) -> None:
     """Pack pictures into RecordIO files with their index, as MXNet's im2rec does."""
     from clary.cli.output import progress
@@ -156,7 +155,7 @@ def pack(
     elif recursive:
         found = packing.read_tree(source, exts.replace(",", " ").split() if exts else ())
     else:
-        found = formats.read(source, task=_task(task), labels=labels)
+        found = formats.read(source, task=task, labels=labels)
     found = packing.partition(found, train_ratio, test_ratio, shuffle=shuffle, seed=seed)
     if lists:
         packing.write_lists(found, out)
@@ -176,7 +175,7 @@ def split(
     validation: Annotated[float, typer.Option(help="Fraction of train to hold out.")] = 0.2,
     seed: Seed = 0,
     labels: Labels = None,
-    task: ForTask = None,
+    task: Task = None,
     replace: Annotated[bool, typer.Option(help="Make a new validation split where there is one.")] = False,
 ) -> None:
     """Hold out a validation split, class by class, and write it all as class folders (lists if multi-label).
@@ -187,7 +186,7 @@ def split(
     from clary.vision import formats
     from clary.vision.datasets.split import split as carve
 
-    found = formats.read(dataset, task=_task(task), labels=labels)
+    found = formats.read(dataset, task=task, labels=labels)
     errors = [problem for problem in found.problems if problem.severity == "error"]
     if errors:
         more = f"`clary data check {dataset}` lists all {len(errors)}" if len(errors) > 1 else errors[0].hint
@@ -246,10 +245,6 @@ def _print(result: CheckResult) -> None:
     _print_counts(result.dataset, pixels=dict(result.pixels))
     errors, notes = len(result.errors), len(result.notes)
     print(f"\n{plural(errors, 'error') if errors else 'no errors'}, {plural(notes, 'note')}")
-
-
-def _task(task: TaskChoice | None) -> str | None:
-    return str(task) if task else None
 
 
 def _common_task(source: Format, target: Format, root: Path) -> str:

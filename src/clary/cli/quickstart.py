@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clary.cli.task_choice import task_choice
+from clary.cli.task_choice import task_option
 
 if TYPE_CHECKING:
     from clary.local.quickstart import Summary
@@ -16,21 +16,13 @@ if TYPE_CHECKING:
 
 ALL = "all"
 
-if TYPE_CHECKING:
-    # typer reads the annotation when it runs, mypy before: an enumeration made at run time is no type to it.
-    Which = str
-else:
-    Which = task_choice(ALL)
-
 
 def register(app: typer.Typer) -> None:
     app.command("quickstart")(quickstart)
 
 
 def quickstart(
-    task: Annotated[Which, typer.Option(help="What to train, or all of them one after the other.")] = Which(
-        "classification"
-    ),
+    task: Annotated[str, task_option("What to train, or all of them one after the other.", ALL)] = "classification",
     dataset: Annotated[
         str, typer.Option(help="drawn (needs no download), oxford-pets (800 MB), or a folder of yours.")
     ] = "drawn",
@@ -51,7 +43,7 @@ def quickstart(
     from clary.vision.tasks import TASKS
 
     # All that the sets of pets hold: what else is installed needs pictures of its own.
-    tasks = [name for name in TASKS.names() if name in FORMAT.tasks] if task == ALL else [str(task)]
+    tasks = [name for name in TASKS.names() if name in FORMAT.tasks] if task == ALL else [task]
     summaries = run_quickstart(
         out,
         tasks=tasks,
