@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clary.control.images import Builtin, Command, Script, Unavailable, program_of, repository
+from clary.control.images import Builtin, ImageCommand, Script, Unavailable, program_of, repository
 from clary.registry import Registry
 from clary.vision.algorithms import catalog
 from clary.vision.base.spec import AnySpec
@@ -154,10 +154,10 @@ def test_a_tag_that_does_not_exist():
 
 def test_an_entry_point():
     bash, words = ["/bin/bash"], ["-c", "python train.py"]
-    assert program_of("mine/trainer:3", "training", entrypoint=bash, arguments=words) == Command(
+    assert program_of("mine/trainer:3", "training", entrypoint=bash, arguments=words) == ImageCommand(
         ("/bin/bash",), ("-c", "python train.py")
     )
-    assert program_of("image-classification:1", "training", entrypoint=bash) == Command(("/bin/bash",))
+    assert program_of("image-classification:1", "training", entrypoint=bash) == ImageCommand(("/bin/bash",))
     assert program_of(f"{FRAMEWORKS}pytorch-training:2.1-cpu-py310", "training", entrypoint=bash, arguments=words) == (
         Script("pytorch", "training", "2.1", "py310", "cpu", ("/bin/bash",), ("-c", "python train.py"))
     )

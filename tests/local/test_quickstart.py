@@ -15,7 +15,7 @@ from PIL import Image
 import clary
 from clary.drawn import draw_pets
 from clary.errors import DataError, InterruptedRun, UsageError
-from clary.local.quickstart import DRAWN_EPOCHS, Stage, Summary, quickstart
+from clary.local.quickstart import DRAWN_EPOCHS, StageResult, Summary, quickstart
 from clary.vision.base.events import BatchEnd, Hook
 from clary.vision.base.types import TaskName
 from clary.vision.tasks import TASKS
@@ -39,13 +39,13 @@ def few_pets(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def told() -> list[tuple[TaskName, Stage]]:
+def told() -> list[tuple[TaskName, StageResult]]:
     return []
 
 
 @pytest.fixture(scope="module")
 def done(
-    one_thread: None, tmp_path_factory: pytest.TempPathFactory, told: list[tuple[TaskName, Stage]]
+    one_thread: None, tmp_path_factory: pytest.TempPathFactory, told: list[tuple[TaskName, StageResult]]
 ) -> dict[str, Summary]:
     """All three tasks, gone through once, by name."""
     out = tmp_path_factory.mktemp("quickstart") / "out"
@@ -83,7 +83,7 @@ def test_each_has_its_own_folder(done: dict[str, Summary]) -> None:
 
 @pytest.mark.slow
 def test_all_data_is_checked_before_the_first_training(
-    done: dict[str, Summary], told: list[tuple[TaskName, Stage]]
+    done: dict[str, Summary], told: list[tuple[TaskName, StageResult]]
 ) -> None:
     assert [task for task, stage in told if stage.name == "data"] == TASKS.names()
     assert [stage.name for _, stage in told[:3]] == ["data"] * 3

@@ -21,7 +21,7 @@ from clary.vision.base.spec import AnySpec
 
 __all__ = [
     "Builtin",
-    "Command",
+    "ImageCommand",
     "Kind",
     "Program",
     "Script",
@@ -85,7 +85,7 @@ class Script:
 
 
 @dataclass(frozen=True, slots=True)
-class Command:
+class ImageCommand:
     """A program of the user's own: an image of no framework, with an entry point or arguments for the image's."""
 
     entrypoint: tuple[str, ...]
@@ -104,7 +104,7 @@ class Unavailable:
     hint: str
 
 
-Program = Builtin | Script | Command | Unavailable
+Program = Builtin | Script | ImageCommand | Unavailable
 
 
 def program_of(image: str, kind: Kind, *, entrypoint: Sequence[str] = (), arguments: Sequence[str] = ()) -> Program:
@@ -117,7 +117,7 @@ def program_of(image: str, kind: Kind, *, entrypoint: Sequence[str] = (), argume
         # Before the entry point is looked at: to a framework's image SDK v3 sends one along with every script.
         return Script(framework, kind, *_parse_tag(tag), tuple(entrypoint), tuple(arguments))
     if entrypoint or arguments:
-        return Command(tuple(entrypoint), tuple(arguments))
+        return ImageCommand(tuple(entrypoint), tuple(arguments))
     spec = next((spec for spec in SPECS if name == spec.name or name in spec.aliases), None)
     if spec is None:
         return Unavailable(f"the image {image} is not known here", f"use {built_in_images()}")

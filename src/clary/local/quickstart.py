@@ -17,7 +17,7 @@ from clary.vision.base.events import Hook
 from clary.vision.base.types import Dataset, TaskName
 from clary.wording import plural
 
-__all__ = ["Stage", "Summary", "quickstart"]
+__all__ = ["StageResult", "Summary", "quickstart"]
 
 DRAWN = "drawn"
 OXFORD = "oxford-pets"
@@ -32,7 +32,7 @@ Showing: TypeAlias = tuple[Sequence[Hook], Callable[[str], None] | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class StageResult:
     """One step done: what it was, what came of it, and the seconds it took."""
 
     name: str
@@ -48,7 +48,7 @@ class Summary:
     task: TaskName
     run: Run
     dataset: Path
-    stages: list[Stage] = field(default_factory=list)
+    stages: list[StageResult] = field(default_factory=list)
     metric: str = ""
     value: float = 0.0
     split: str = ""
@@ -72,7 +72,7 @@ def quickstart(
     seed: int = 0,
     settings: Mapping[str, object] | None = None,
     showing: Callable[[], AbstractContextManager[Showing]] = lambda: nullcontext(((), None)),
-    tell: Callable[[TaskName, Stage], None] = lambda task, stage: None,
+    tell: Callable[[TaskName, StageResult], None] = lambda task, stage: None,
 ) -> list[Summary]:
     """Run every stage of each task and return what came of them; ``tell`` hears of each stage as it is done.
 
@@ -189,13 +189,13 @@ def _predict(summary: Summary, found: Evaluation) -> str:
 class _Clock:
     """Times stages by the gaps between laps."""
 
-    def __init__(self, tell: Callable[[TaskName, Stage], None]) -> None:
+    def __init__(self, tell: Callable[[TaskName, StageResult], None]) -> None:
         self._tell = tell
         self._since = time.perf_counter()
 
     def lap(self, summary: Summary, name: str, result: str) -> None:
         now = time.perf_counter()
-        stage = Stage(name, result, now - self._since)
+        stage = StageResult(name, result, now - self._since)
         # From here, not from the start of the next: what is done between two stages counts to the second.
         self._since = now
         summary.stages.append(stage)

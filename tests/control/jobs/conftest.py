@@ -15,9 +15,8 @@ from typing import Any
 import pytest
 
 from clary.control.jobs.kinds.training import programs
-from clary.control.jobs.kinds.training.programs import Command
-from clary.control.jobs.launch import Command as LaunchedCommand
-from clary.control.jobs.launch import Exit, Launch
+from clary.control.jobs.kinds.training.programs import ImageCommand
+from clary.control.jobs.launch import Command, Exit, Launch
 from clary.control.jobs.launchers.local import lock, orphans
 from clary.control.jobs.launchers.local.launcher import LocalLauncher
 from clary.control.objects.local import LocalStore
@@ -137,7 +136,7 @@ class Monitors:
         folder = self.root / f"{name}-{len(self.launches)}"
         (folder / "opt_ml").mkdir(parents=True)
         given: dict[str, Any] = {"environment": {"PATH": os.environ["PATH"]}, "grace": 10.0} | members
-        given = {"program": LaunchedCommand(argv)} | given
+        given = {"program": Command(argv)} | given
         launch = Launch(job=name, folder=folder, log=folder / "log", **given)
         launch.write()
         self.launches.append(launch)
@@ -184,7 +183,7 @@ def monitors(tmp_path: Path, wait_for: Callable[..., Any]) -> Iterator[Monitors]
 def world(settings, objects, upload, make_body, monkeypatch):
     """A ``World`` whose jobs run in memory; see tests/control/jobs/launchers/local for one with processes."""
     upload({"train/a.txt": b"data\n"})
-    monkeypatch.setattr(programs, "resolve", lambda specification: Command(("program",)))
+    monkeypatch.setattr(programs, "resolve", lambda specification: ImageCommand(("program",)))
     found = World(settings, objects, make_body, MemoryLauncher())
     yield found
     found.store.close()
@@ -195,6 +194,6 @@ def local_world(settings, objects, upload, make_body, monkeypatch):
     """The same with processes: every job runs the shell script ``local_world.program``."""
     upload({"train/a.txt": b"data\n"})
     found = LocalWorld(settings, objects, make_body, LocalLauncher(settings))
-    monkeypatch.setattr(programs, "resolve", lambda specification: Command(("sh", "-c", found.program)))
+    monkeypatch.setattr(programs, "resolve", lambda specification: ImageCommand(("sh", "-c", found.program)))
     yield found
     found.close()

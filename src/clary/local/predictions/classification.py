@@ -7,10 +7,10 @@ from typing import Any
 from clary.local.predictions._base import PredictionView
 from clary.vision.base.types import Prediction
 
-__all__ = ["VIEW", "Classes"]
+__all__ = ["VIEW", "ClassPredictions"]
 
 
-class Classes(PredictionView):
+class ClassPredictions(PredictionView):
     name = "classification"
     columns = ("class", "score")
     undrawn = "a classifier has nothing to draw"
@@ -22,4 +22,4 @@ class Classes(PredictionView):
         return {"predictions": [{"label": label, "score": score} for label, score in prediction.top(self.top)]}
 
 
-VIEW = Classes
+VIEW = ClassPredictions

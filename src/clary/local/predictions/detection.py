@@ -13,10 +13,10 @@ from clary.vision.base import imaging
 from clary.vision.base.types import Detections
 from clary.vision.plots.overlay import draw_boxes
 
-__all__ = ["VIEW", "Boxes"]
+__all__ = ["VIEW", "BoxPredictions"]
 
 
-class Boxes(PredictionView):
+class BoxPredictions(PredictionView):
     """Boxes in pixels of the picture."""
 
     name = "detection"
@@ -46,4 +46,4 @@ class Boxes(PredictionView):
         save(Image.fromarray(drawn), Path(f"{place}.jpg"), "JPEG", quality=90)
 
 
-VIEW = Boxes
+VIEW = BoxPredictions

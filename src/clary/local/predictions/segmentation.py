@@ -13,10 +13,10 @@ from clary.vision.base.colours import MASK_PALETTE
 from clary.vision.base.types import Segmentation
 from clary.vision.plots.overlay import draw_mask
 
-__all__ = ["VIEW", "Masks"]
+__all__ = ["VIEW", "MaskPredictions"]
 
 
-class Masks(PredictionView):
+class MaskPredictions(PredictionView):
     """Shares of the picture by class; the mask's values are class ids."""
 
     name = "segmentation"
@@ -39,4 +39,4 @@ class Masks(PredictionView):
         save(Image.fromarray(drawn), Path(f"{place}.jpg"), "JPEG", quality=90)
 
 
-VIEW = Masks
+VIEW = MaskPredictions

@@ -23,7 +23,7 @@ MOST_PAIRS = 5  # pairs of classes named as confused
 MOST_CLASSES = 200  # with more, a confusion matrix shows nothing
 
 
-class Classification(Section[ClassificationEvaluation]):
+class ClassificationSection(Section[ClassificationEvaluation]):
     name = "classification"
     template = "results/classification.html.j2"
     usage = ".top(3)"
@@ -86,4 +86,4 @@ def _confused(matrix: np.ndarray, names: Sequence[str]) -> list[dict[str, Any]]:
     return [{"true": names[r], "predicted": names[c], "count": int(wrong[r, c])} for r, c in cells if wrong[r, c]]
 
 
-SECTION = Classification()
+SECTION = ClassificationSection()

@@ -30,7 +30,7 @@ INKS: Mapping[str, tuple[int, int, int]] = {
 }
 
 
-class Detection(Section[DetectionEvaluation]):
+class DetectionSection(Section[DetectionEvaluation]):
     name = "detection"
     template = "results/detection.html.j2"
     usage = ".above(0.5)"
@@ -79,4 +79,4 @@ def _drawn(comparison: BoxComparison, names: tuple[str, ...], pixels: np.ndarray
     return draw_boxes(pixels, boxes, names, size, captions=missed + words, inks=inks, letter=LETTER)
 
 
-SECTION = Detection()
+SECTION = DetectionSection()

@@ -26,10 +26,10 @@ from clary.vision.formats._masks import count_classes, read_label_map, write_mas
 from clary.vision.formats._pairs import pair
 from clary.vision.formats._wording import relative
 
-__all__ = ["FORMAT", "Masks", "masked_dataset", "masked_samples", "write_pairs"]
+__all__ = ["FORMAT", "MaskFolders", "masked_dataset", "masked_samples", "write_pairs"]
 
 
-class Masks(Format):
+class MaskFolders(Format):
     """See the module. Written as ``images/<split>`` and ``masks/<split>``, with class ids as values."""
 
     name = "masks"
@@ -111,4 +111,4 @@ def write_pairs(samples: Sequence[Sample], images: Path, masks: Path) -> None:
         write_mask(sample, masks / f"{stem}.png")
 
 
-FORMAT = Masks()
+FORMAT = MaskFolders()

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from clary.vision.base.types import Dataset, Sample, SplitName
 from clary.vision.tasks._base import Task
 
-__all__ = ["TASK", "Classification"]
+__all__ = ["TASK", "ClassificationTask"]
 
 
-class Classification(Task):
+class ClassificationTask(Task):
     """The network gives scores (N, classes)."""
 
     name = "classification"
@@ -33,4 +33,4 @@ class Classification(Task):
         return f"has one class only, `{class_names[classes.pop()]}`", "add pictures of a second class"
 
 
-TASK = Classification()
+TASK = ClassificationTask()

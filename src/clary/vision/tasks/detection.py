@@ -14,7 +14,7 @@ from clary.wording import plural
 if TYPE_CHECKING:
     from clary.vision.base.imaging import ImageInfo
 
-__all__ = ["HINT_BOX", "TASK", "Detection", "outside"]
+__all__ = ["HINT_BOX", "TASK", "DetectionTask", "outside"]
 
 # SageMaker's default of ``label_width``, numbers of a detection label that a job takes: 69 boxes.
 LABEL_WIDTH = 350
@@ -23,7 +23,7 @@ HINT_BOX = "mend the box; pixels are those of the upright picture"
 SLACK = 1.0
 
 
-class Detection(Task):
+class DetectionTask(Task):
     """The network gives boxes (N, A, 4), xmin, ymin, xmax, ymax in 0..1 of the picture, and scores (N, A, classes)
     without background."""
 
@@ -97,4 +97,4 @@ def _fits(box: Box, size: tuple[int, int]) -> bool:
     return min(box.xmin, box.ymin) >= -SLACK and box.xmax <= size[0] + SLACK and box.ymax <= size[1] + SLACK
 
 
-TASK = Detection()
+TASK = DetectionTask()

@@ -14,12 +14,12 @@ from clary.vision.tasks._base import Inspection, Task, place_of
 if TYPE_CHECKING:
     from clary.vision.base.imaging import ImageInfo
 
-__all__ = ["HINT_SIZE", "TASK", "Segmentation", "of_another_size"]
+__all__ = ["HINT_SIZE", "TASK", "SegmentationTask", "of_another_size"]
 
 HINT_SIZE = "make both of one size"
 
 
-class Segmentation(Task):
+class SegmentationTask(Task):
     """The network gives scores (N, classes, H, W)."""
 
     name = "segmentation"
@@ -82,4 +82,4 @@ def of_another_size(ids: np.ndarray, info: ImageInfo) -> str:
     return f"is {width} x {height} pixels, its picture {info.upright[0]} x {info.upright[1]}{stored}"
 
 
-TASK = Segmentation()
+TASK = SegmentationTask()

@@ -9,11 +9,11 @@ import pytest
 
 from clary.vision.base.types import Prediction
 from clary.vision.inference.tasks import MODEL_TASKS
-from clary.vision.inference.tasks.classification import Classification
+from clary.vision.inference.tasks.classification import ClassificationServing
 from clary.vision.tasks import TASKS
 
 PREDICTION = Prediction(np.array([0.25, 0.5, 0.25], np.float32), ("a", "b", "c"))
-JSON, LINE = Classification.responses
+JSON, LINE = ClassificationServing.responses
 
 
 @pytest.mark.parametrize(

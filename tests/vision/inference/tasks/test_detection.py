@@ -14,7 +14,7 @@ from clary.vision.base.imaging import Preprocess
 from clary.vision.base.types import Detections
 from clary.vision.inference.predictor import load
 from clary.vision.inference.tasks import Prepared, task_of
-from clary.vision.inference.tasks.detection import Detection
+from clary.vision.inference.tasks.detection import DetectionServing
 from clary.vision.tasks import TASKS
 
 MANIFEST = Manifest(
@@ -27,7 +27,7 @@ MANIFEST = Manifest(
     outputs=TASKS.get("detection").outputs,
 )
 IMAGE = Prepared(np.zeros((64, 64, 3), np.uint8), (640, 480))
-ROWS, ANNOTATION, LINE = Detection.responses
+ROWS, ANNOTATION, LINE = DetectionServing.responses
 
 FOUND = Detections(
     boxes=np.array([[0.125, 0.204, 0.4875, 0.811], [0.5, 0.25, 0.75, 1.0]], np.float32),

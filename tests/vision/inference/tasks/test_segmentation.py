@@ -15,9 +15,9 @@ from clary.errors import ArtifactError, TooLargeError
 from clary.vision.base.recordio import read_records
 from clary.vision.base.types import IGNORED, Segmentation
 from clary.vision.inference.predictor import Model, load
-from clary.vision.inference.tasks.segmentation import SegmentationTask
+from clary.vision.inference.tasks.segmentation import SegmentationServing
 
-PNG, RECORD, RECORDIO, LINE = SegmentationTask.responses
+PNG, RECORD, RECORDIO, LINE = SegmentationServing.responses
 NAMES = ("ground", "blue", "green", "red")
 
 

@@ -8,8 +8,8 @@ from clary.vision.artifact.agreements._base import Agreement
 __all__ = ["AGREEMENT"]
 
 
-class Classification(Agreement):
+class ClassificationAgreement(Agreement):
     name = "classification"
 
 
-AGREEMENT = Classification()
+AGREEMENT = ClassificationAgreement()

@@ -17,7 +17,7 @@ __all__ = ["AGREEMENT"]
 SEEN = 0.05  # score from which an anchor's box matters
 
 
-class Detection(Agreement):
+class DetectionAgreement(Agreement):
     name = "detection"
     bounds = {"score": 0.02, "corner": 0.005}  # noqa: RUF012 - read only
 
@@ -29,4 +29,4 @@ class Detection(Agreement):
         return {"score": float(gaps[1].max(axis=-1)[seen].mean()), "corner": float(gaps[0].max(axis=-1)[seen].mean())}
 
 
-AGREEMENT = Detection()
+AGREEMENT = DetectionAgreement()

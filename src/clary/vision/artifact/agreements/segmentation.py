@@ -16,7 +16,7 @@ from clary.vision.artifact.agreements._base import Agreement, Outputs
 __all__ = ["AGREEMENT"]
 
 
-class Segmentation(Agreement):
+class SegmentationAgreement(Agreement):
     name = "segmentation"
     bounds = {"mean": 0.01, "changed": 0.02}  # noqa: RUF012 - read only
 
@@ -26,4 +26,4 @@ class Segmentation(Agreement):
         return {"mean": float(gaps[0].mean()), "changed": float(changed.mean())}
 
 
-AGREEMENT = Segmentation()
+AGREEMENT = SegmentationAgreement()

@@ -13,10 +13,10 @@ from clary.vision.base.types import Prediction
 from clary.vision.inference.content_types import ResponseType
 from clary.vision.inference.tasks._base import ModelTask, Prepared
 
-__all__ = ["TASK", "Classification"]
+__all__ = ["TASK", "ClassificationServing"]
 
 
-class Scores(ResponseType[Prediction]):
+class ProbabilityList(ResponseType[Prediction]):
     """``[0.91, 0.06, 0.03]`` in class id order. Batch transform jobs of the built-in algorithm answer
     ``{"prediction": [...]}``."""
 
@@ -37,11 +37,11 @@ class ScoreLine(ResponseType[Prediction]):
         return json.dumps({"prediction": prediction.scores.tolist()}).encode()
 
 
-class Classification(ModelTask[Prediction]):
+class ClassificationServing(ModelTask[Prediction]):
     """One row of scores a picture."""
 
     name = "classification"
-    responses = (Scores(), ScoreLine())
+    responses = (ProbabilityList(), ScoreLine())
 
     def prepare(self, image: ImageLike) -> Prepared:
         return Prepared(imaging.prepare(image, self._how))
@@ -52,4 +52,4 @@ class Classification(ModelTask[Prediction]):
         return [Prediction(row, self._labels) for row in outputs[0]]
 
 
-TASK = Classification
+TASK = ClassificationServing

@@ -15,7 +15,7 @@ from clary.vision.base.types import Detections
 from clary.vision.inference.content_types import ResponseType
 from clary.vision.inference.tasks._base import ModelTask, Prepared
 
-__all__ = ["TASK", "Detection"]
+__all__ = ["TASK", "DetectionServing"]
 
 NMS_THRESHOLD = 0.45  # SageMaker's, where a manifest names none
 DECIMALS = 6  # of the numbers in an answer: a thousandth of a pixel, and half the bytes of all digits
@@ -50,7 +50,7 @@ class RowLine(Rows):
     media_type = "application/jsonlines"
 
 
-class Detection(ModelTask[Detections]):
+class DetectionServing(ModelTask[Detections]):
     """At most ``nms_topk`` boxes a picture, of scores above 0.01, without those that a better one of their class
     overlaps by ``nms_threshold`` (hyperparameters of the manifest; 400 and 0.45 where it names none)."""
 
@@ -90,4 +90,4 @@ def _setting(manifest: Manifest, name: str, default: float, high: float) -> floa
     return value
 
 
-TASK = Detection
+TASK = DetectionServing

@@ -23,7 +23,7 @@ from clary.vision.base.types import Segmentation
 from clary.vision.inference.content_types import ResponseType
 from clary.vision.inference.tasks._base import ModelTask, Prepared
 
-__all__ = ["TASK", "SegmentationTask"]
+__all__ = ["TASK", "SegmentationServing"]
 
 
 class Png(ResponseType[Segmentation]):
@@ -79,7 +79,7 @@ class RunLine(ResponseType[Segmentation]):
         return json.dumps({"prediction": {"shape": list(prediction.classes.shape), **runs}}).encode()
 
 
-class SegmentationTask(ModelTask[Segmentation]):
+class SegmentationServing(ModelTask[Segmentation]):
     """Class ids of every pixel."""
 
     name = "segmentation"
@@ -104,4 +104,4 @@ class SegmentationTask(ModelTask[Segmentation]):
         ]
 
 
-TASK = SegmentationTask
+TASK = SegmentationServing

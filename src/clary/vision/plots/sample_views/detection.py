@@ -14,7 +14,7 @@ from clary.vision.tasks.detection import TASK
 __all__ = ["VIEW"]
 
 
-class Boxes(SampleView):
+class BoxView(SampleView):
     name = TASK.name
 
     def drawn(self, dataset: Dataset, sample: Sample, pixels: np.ndarray, size: tuple[int, int]) -> Captioned:
@@ -28,4 +28,4 @@ class Boxes(SampleView):
         return coloured_chart(dataset, counts, "{:.0f}")
 
 
-VIEW = Boxes()
+VIEW = BoxView()

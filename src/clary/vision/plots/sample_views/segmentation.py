@@ -19,7 +19,7 @@ __all__ = ["VIEW"]
 MASKS = 200
 
 
-class Masks(SampleView):
+class MaskView(SampleView):
     name = "segmentation"
 
     def drawn(self, dataset: Dataset, sample: Sample, pixels: np.ndarray, size: tuple[int, int]) -> Captioned:
@@ -63,4 +63,4 @@ def _pixels(found: Sequence[Sample], classes: int) -> list[float]:
     return [float(count) * step for count in total]
 
 
-VIEW = Masks()
+VIEW = MaskView()

@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from clary.control.images import Builtin, Command, Script, Unavailable, built_in_images, program_of
+from clary.control.images import Builtin, ImageCommand, Script, Unavailable, built_in_images, program_of
 from clary.errors import CustomerError
 from clary.vision.base.spec import AnySpec
 
-__all__ = ["Builtin", "Command", "resolve", "spec_of"]
+__all__ = ["Builtin", "ImageCommand", "resolve", "spec_of"]
 
 
-def resolve(specification: Mapping[str, Any]) -> Builtin | Command:
+def resolve(specification: Mapping[str, Any]) -> Builtin | ImageCommand:
     """The program of an AlgorithmSpecification. Raises CustomerError naming the image when it cannot be run here."""
     image = specification.get("TrainingImage") or ""
     if specification.get("AlgorithmName"):
@@ -32,7 +32,7 @@ def resolve(specification: Mapping[str, Any]) -> Builtin | Command:
     match program:
         case Unavailable(reason, hint):
             raise CustomerError(reason, hint=hint)
-        case Command() | Script(entrypoint=(_, *_)) | Script(arguments=(_, *_)):
+        case ImageCommand() | Script(entrypoint=(_, *_)) | Script(arguments=(_, *_)):
             what = f"ContainerEntrypoint and ContainerArguments are not supported yet (image {image})"
             raise CustomerError(what, hint=f"leave them out and use {built_in_images()}")
         case Script():
