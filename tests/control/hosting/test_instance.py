@@ -18,6 +18,9 @@ from clary.control.hosting.log import VariantLog
 from clary.control.hosting.process import Worker
 from clary.control.logs.streams import LogStore
 
+# Each test starts a real worker.
+pytestmark = pytest.mark.slow
+
 JPEG = {"Content-Type": "image/jpeg"}
 
 

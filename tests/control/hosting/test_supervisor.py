@@ -19,6 +19,9 @@ from clary.control.hosting import supervisor
 from clary.control.wire.errors import ServiceError
 from clary.vision.inference.predictor import load
 
+# Each test starts real workers: together they take half a minute of two processors.
+pytestmark = pytest.mark.slow
+
 
 def run(work: Coroutine[Any, Any, None]) -> None:
     asyncio.run(work)

@@ -25,6 +25,9 @@ from clary.vision.models.detector import build_detector, describe_detector, grid
 
 from .contract import AlgorithmContract, Finished, run
 
+# Networks for boxes are the slowest to train; the quick tests have the same contract for classes and masks.
+pytestmark = pytest.mark.slow
+
 SETTINGS = {
     "num_classes": "2",
     "num_training_samples": "9",

@@ -234,6 +234,7 @@ class FormatContract:
             assert any(place.startswith(f"{where}:") for place in found), (where, found)
             path.write_bytes(whole)
 
+    @pytest.mark.slow  # of all formats and tasks together: thousands of readings
     def test_files_cut_at_every_byte(self, format: Format, task: TaskName, small: Path) -> None:
         """Cut anywhere, a file leaves an error of ours or a named problem, unless a whole line or name is gone."""
         wanted = content(format.read(small, task=task))

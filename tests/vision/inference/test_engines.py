@@ -84,6 +84,7 @@ class TestContract:
             found = list(pool.map(lambda i: engine(images[i % 9][None])[0], range(27)))
         assert all(np.array_equal(found[i], expected[i % 9]) for i in range(27))
 
+    @pytest.mark.slow  # a process of its own for each engine, which loads its libraries
     @pytest.mark.parametrize("name", NAMES)
     def test_the_first_calls_may_come_at_once(self, name, model_folder):
         """In a process of its own: what a binding sets up at its first call, it sets up once."""
@@ -262,6 +263,7 @@ signal.raise_signal(signal.SIGINT)
 """
 
 
+@pytest.mark.slow  # a process of its own for each engine, which loads its libraries
 @pytest.mark.parametrize("name", NAMES)
 def test_a_signal_is_survived_after_another_thread_let_the_engine_go(name, model_folder):
     """OpenVINO's plugin takes the main thread's stack for signals with it, and Ctrl-C became a SIGSEGV."""
