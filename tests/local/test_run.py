@@ -215,6 +215,9 @@ def test_runs_of_a_folder_the_newest_first(tmp_path):
     assert [run.name for run in list_runs(tmp_path / "a")] == ["a"]
     with pytest.raises(UsageError, match="no such folder"):
         list_runs(tmp_path / "nothing")
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="is not a folder"):
+        list_runs(tmp_path / "file")
 
 
 def test_the_metric_a_run_is_judged_by(tmp_path):

@@ -218,7 +218,8 @@ def list_runs(folder: Path | str) -> list[Run]:
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise UsageError("there is no such folder", where=folder, hint="name one that holds runs of `clary train`")
+        what = "is not a folder" if folder.exists() else "there is no such folder"
+        raise UsageError(what, where=folder, hint="name one that holds runs of `clary train` (`runs` unless said)")
     candidates = [Run(folder)] if Run(folder).is_run() else [Run(path) for path in folder.iterdir()]
     # By time and then by name: runs of one second have an order too.
     return sorted((run for run in candidates if run.is_run()), key=lambda run: (run.started, run.name), reverse=True)
