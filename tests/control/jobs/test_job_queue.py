@@ -201,6 +201,37 @@ def test_stop_while_data_are_fetched(world, monkeypatch):
     assert world.launcher.starts == []
 
 
+def test_a_job_of_a_deleted_ones_name_waits_until_that_one_is_over(world, monkeypatch):
+    """What still fetches for the deleted job neither ends the new one nor writes into its folder."""
+    fetch = channels.fill
+    monkeypatch.setattr(capacity, "slots", lambda settings: 2)
+
+    async def live() -> None:
+        async with world.gateway() as jobs:
+            loop, began, go_on = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()
+
+            def slowly(*arguments: Any, **named: Any) -> Any:
+                if not began.is_set():
+                    loop.call_soon_threadsafe(began.set)
+                    asyncio.run_coroutine_threadsafe(go_on.wait(), loop).result()
+                return fetch(*arguments, **named)
+
+            monkeypatch.setattr(channels, "fill", slowly)
+            world.submit("one")
+            await began.wait()
+            world.stop("one")
+            assert await world.ended("one") == ["Stopped"]
+            world.store.delete(KIND, "one")
+            world.submit("one")
+            assert [name for _, name in jobs._queue] == ["one"]
+            go_on.set()
+            assert await world.ended("one") == ["Completed"]
+            await world.until(lambda: not jobs._lifecycles)
+
+    asyncio.run(live())
+    assert len(world.launcher.starts) == 1
+
+
 def test_a_job_out_of_time(world):
     world.launcher.program = waits
 

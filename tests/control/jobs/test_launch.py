@@ -82,3 +82,10 @@ def test_a_file_that_is_no_exit_is_named(tmp_path: Path):
     (tmp_path / "exit.json").write_text('{"colour": 1}')
     with pytest.raises(UsageError, match=r"exit\.json"):
         Exit.read(tmp_path, 1)
+
+
+def test_an_exit_of_a_later_version_is_read(tmp_path: Path):
+    (tmp_path / "exit.json").write_text('{"attempt": 1, "code": 0, "new_field": 3}')
+    found = Exit.read(tmp_path, 1)
+    assert found is not None
+    assert found.code == 0

@@ -71,6 +71,7 @@ class JobLifecycle:
         self.hosts = kind.hosts(record.body)
         self._kind = kind
         self._name = record.name
+        self._created = record.created
         self._context = context
         self._folders = {host: self._job(record).host_folder(host) for host in self.hosts}
         self._changed = changed
@@ -302,16 +303,24 @@ class JobLifecycle:
         return await self._edit(lambda found: _entered_unless_ended(self._kind, found.body, phase, stage, **more))
 
     async def _edit(self, change: Change) -> Record | None:
-        """Change the record, as soon as the store lets it be: a full disk must not lose a job."""
+        """Change the record as soon as the store lets it be: a full disk must not lose a job. None: it is gone.
+
+        A job may be deleted once it has ended, and another created under its name, while this one still clears up.
+        """
+
+        def mine(found: Record) -> tuple[Body, str] | None:
+            return change(found) if found.created == self._created else None
+
         while True:
             try:
-                record = self._context.store.edit(self._kind.name, self._name, change)
+                record = self._context.store.edit(self._kind.name, self._name, mine)
             except StoreError as error:
                 _log.warning("the store refuses a change to %s: %s", self._name, error)
                 await asyncio.sleep(STORE_PAUSE)
             else:
-                if record is not None:
-                    self._changed(record)
+                if record is None or record.created != self._created:
+                    return None
+                self._changed(record)
                 return record
 
 

@@ -138,16 +138,17 @@ class Jobs:
 
     def _enqueue(self, record: Record) -> None:
         """A job without hosts takes no place, and those it makes would wait for the one it had."""
-        if self._open and not self._kinds[record.kind].hosts(record.body):
+        free = (record.kind, record.name) not in self._tasks
+        if self._open and free and not self._kinds[record.kind].hosts(record.body):
             self._begin(record)
         else:
             self._queue.append((record.kind, record.name))
 
     def _admit(self) -> None:
         """Start as many of the queue as there is room for."""
-        while self._open and self._queue and capacity.has_room(self._hosts(), self._settings):
-            kind, name = self._queue.popleft()
-            if (record := self._store.get(kind, name)) is not None:
+        while self._open and (name := self._next()) and capacity.has_room(self._hosts(), self._settings):
+            self._queue.remove(name)
+            if (record := self._store.get(*name)) is not None:
                 self._begin(record)
         if self._later is not None:
             self._later.cancel()
@@ -155,24 +156,29 @@ class Jobs:
         if self._open and self._queue:  # memory may come free without a job's end
             self._later = asyncio.get_running_loop().call_later(ROOM_PAUSE, self._admit)
 
+    def _next(self) -> Name | None:
+        """The first of the queue that may start."""
+        # Not one whose name a deleted job had while that one's threads still write to the folder, or clear it.
+        return next((name for name in self._queue if name not in self._tasks), None)
+
     def _begin(self, record: Record) -> None:
         name = (record.kind, record.name)
         lifecycle = JobLifecycle(self._kinds[record.kind], record, self._context, self._announce)
         task = asyncio.create_task(lifecycle.follow(), name=f"{record.kind} {record.name}")
         self._lifecycles[name], self._tasks[name] = lifecycle, task
-        task.add_done_callback(partial(self._over, name))
+        task.add_done_callback(partial(self._over, name, record.created))
 
-    def _over(self, name: Name, task: asyncio.Task[None]) -> None:
+    def _over(self, name: Name, created: float, task: asyncio.Task[None]) -> None:
         del self._lifecycles[name], self._tasks[name]
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("the life cycle of %s was left", name[1], exc_info=error)
             reason = f"InternalServerError: {type(error).__name__}: {one_line(str(error))}"[:1024]
             # Not here: a store that refuses would raise out of a callback, and the next job would not be admitted.
-            asyncio.get_running_loop().call_soon(self._give_up, name, reason)
+            asyncio.get_running_loop().call_soon(self._give_up, name, created, reason)
         self._admit()
 
-    def _give_up(self, name: Name, reason: str) -> None:
-        record = self._store.edit(*name, partial(_lost, self._kinds[name[0]], reason))
+    def _give_up(self, name: Name, created: float, reason: str) -> None:
+        record = self._store.edit(*name, partial(_lost, self._kinds[name[0]], created, reason))
         if record is not None:
             self._announce(record)
 
@@ -198,7 +204,7 @@ def _stopping(kind: JobKind, record: Record) -> tuple[dict[str, object], str] | 
     return stopping, kind.status.word(stopping)
 
 
-def _lost(kind: JobKind, reason: str, record: Record) -> tuple[dict[str, object], str] | None:
-    if kind.status.ended(record.body):
+def _lost(kind: JobKind, created: float, reason: str, record: Record) -> tuple[dict[str, object], str] | None:
+    if record.created != created or kind.status.ended(record.body):
         return None
     return entered(kind, record.body, "ended", Stage.FAILED, FailureReason=reason)

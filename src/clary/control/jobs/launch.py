@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -152,7 +152,9 @@ class Exit:
         if not (folder / "exit.json").exists():
             return None
         try:
-            found = cls(**_read(folder / "exit.json"))
+            known = _read(folder / "exit.json")
+            # A later version may have written more: a job that has ended must not fail by that.
+            found = cls(**{one.name: known[one.name] for one in fields(cls) if one.name in known})
         except TypeError as error:
             raise UsageError(f"is no exit note ({error})", where=folder / "exit.json") from error
         return found if found.attempt == attempt else None

@@ -59,7 +59,7 @@ def note_holder(descriptor: int, attempt: int) -> None:
 def holder(folder: Path) -> int:
     """The process that last held the lock; 0 when none did since the machine was started."""
     words = _words(folder)
-    return int(words[0]) if len(words) >= 2 and words[1] == _boot() else 0
+    return int(words[0]) if len(words) >= 2 and words[1] == _boot() and words[0].isdecimal() else 0
 
 
 def begun(folder: Path) -> int | None:
@@ -67,12 +67,13 @@ def begun(folder: Path) -> int | None:
     words = _words(folder)
     if not words:
         return 0
-    return int(words[2]) if len(words) >= 3 else None
+    return int(words[2]) if len(words) >= 3 and words[2].isdecimal() else None
 
 
 def _words(folder: Path) -> list[str]:
     try:
-        return (folder / "lock").read_text().split()
+        # A damaged line says nothing: it must not keep a job from being stopped.
+        return (folder / "lock").read_text(errors="replace").split()
     except FileNotFoundError:
         return []
 
