@@ -7,7 +7,6 @@ never replaced, so that all who ask mean the same file.
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,8 @@ from clary.errors import UsageError
 # There, nothing is locked and no run is ever seen going on.
 if sys.platform != "win32":
     import fcntl
+
+    from clary.vision.base.file_lock import take
 
 __all__ = ["held", "is_held"]
 
@@ -32,20 +33,14 @@ def held(config: Path) -> Iterator[None]:
         return
     # For writing: NFS locks nothing else.
     with config.open("r+b") as file:
-        give_up = time.monotonic() + PATIENCE
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if time.monotonic() > give_up:
-                    what = "another process is training this run"
-                    raise UsageError(what, where=config.parent, hint="wait for it, or give another --out") from None
-                time.sleep(0.01)
-            # A file system without locks; training goes on as it would without us.
-            except OSError:
-                break
-            else:
-                break
+        try:
+            free = take(file.fileno(), PATIENCE)
+        # A file system without locks; training goes on as it would without us.
+        except OSError:
+            free = True
+        if not free:
+            what = "another process is training this run"
+            raise UsageError(what, where=config.parent, hint="wait for it, or give another --out")
         yield
 
 

@@ -28,6 +28,7 @@ from clary.control.jobs.launchers.local import lock, mounts, orphans, pipe_write
 from clary.control.jobs.launchers.local.pipe_writer import PipeWriter
 from clary.control.logs.streams import LogWriter
 from clary.errors import UsageError
+from clary.vision.base.file_lock import take
 
 __all__ = ["run", "start"]
 
@@ -70,7 +71,7 @@ def run(folder: Path, answer: Callable[[str], None] = lambda line: None) -> None
     launch = Launch.read(folder)
     held = lock.open_lock(folder)
     # The lock first: only who holds it writes exit.json, so what is seen then stays true.
-    if not lock.take(held, LOCK_SECONDS) or Exit.read(folder, launch.attempt) is not None:
+    if not take(held, LOCK_SECONDS) or Exit.read(folder, launch.attempt) is not None:
         answer("")
         return
     # Before our own line is in the lock: orphans are known by the session of the monitor before.

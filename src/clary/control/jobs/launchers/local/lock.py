@@ -7,12 +7,12 @@ a held lock tells whom it was, and which attempt was begun.
 
 from __future__ import annotations
 
-import fcntl
 import os
-import time
 from pathlib import Path
 
-__all__ = ["begun", "holder", "is_held", "note_holder", "open_lock", "take"]
+from clary.vision.base.file_lock import take
+
+__all__ = ["begun", "holder", "is_held", "note_holder", "open_lock"]
 
 
 def open_lock(folder: Path) -> int:
@@ -20,20 +20,6 @@ def open_lock(folder: Path) -> int:
     # flock(2) locks the open file, which forked processes share: each must close it (forked.detach), or the lock
     # outlives the monitor.
     return os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
-
-
-def take(descriptor: int, seconds: float = 0.0) -> bool:
-    """Whether the lock was to be had within ``seconds``: it is this process's now."""
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() >= deadline:
-                return False
-            time.sleep(0.02)
-        else:
-            return True
 
 
 def is_held(folder: Path) -> bool:
