@@ -161,7 +161,7 @@ def measure_limit(contest: Contest, root: Path, epochs: int) -> Result:
 
     with tempfile.TemporaryDirectory() as scratch, keep_large_blocks():
         run = contest.training(root, epochs, Path(scratch))
-        progress = Progress(precision=_choose_precision(run))
+        progress = Progress(precision=_choose_precision(run).precision)
         nobody, batch = Listeners(()), _to_device(next(iter(run.train.epoch(0))), run.device)
         for _ in range(2):
             _step(run, nobody, progress, *batch)

@@ -61,8 +61,8 @@ def training(root: Path, epochs: int, scratch: Path) -> Training:
         "epochs": str(epochs),
     }
     job, hp = JobDir.create(scratch, settings, {}), SPEC.parse(settings)
-    network, _ = train._make_network(job, hp, JobLog(None, None))
-    return train._assemble(job, hp, dataset, network, [], StopRequest())
+    network, description = train._make_network(job, hp, JobLog(None, None))
+    return train._assemble(job, hp, dataset, network, description["architecture"], [], StopRequest())
 
 
 # The peer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -57,11 +58,32 @@ class StopAt(Hook):
             signal.raise_signal(signal.SIGINT)
 
 
+def weights(run: clary.Run) -> bytes:
+    with tarfile.open(run.model) as archive:
+        part = archive.extractfile("model.safetensors")
+        assert part is not None
+        return part.read()
+
+
 def files(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*")}
 
 
 # What a run is
+
+
+@pytest.mark.slow  # three trainings
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_run_with_its_recorded_precision_and_seed_is_repeated_exactly(
+    images: Path, tmp_path: Path, precision: str
+) -> None:
+    first = clary.train("classification", images, out=tmp_path / "first", epochs=2, **{**QUICK, "precision": precision})
+    recorded = clary.load(first.model).manifest.provenance
+    assert recorded.precision == first.metrics["precision"] == precision
+    assert first.metrics["precision_reason"] == "asked for"
+    again = {**QUICK, "precision": recorded.precision, "seed": recorded.seed}
+    second = clary.train("classification", images, out=tmp_path / "second", epochs=2, **again)
+    assert weights(first) == weights(second)
 
 
 def test_run_has_metrics_model_and_configuration(finished: clary.Run) -> None:

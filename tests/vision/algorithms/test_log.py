@@ -210,9 +210,9 @@ def test_patterns_are_those_of_the_guide() -> None:
 
 def test_start_tells_of_precision_and_resume(log: JobLog, lines: list[str]) -> None:
     listener = ClassificationLog(log)
-    listener.on_start(RunStart(None, None, 3, 10, 0, "bf16"))
+    listener.on_start(RunStart(None, None, 3, 10, 0, "bf16", precision_reason="known"))
     listener.on_start(RunStart(None, None, 3, 10, 17, "fp32", 1))
-    assert messages(lines) == ["precision: bf16", "precision: fp32", "Resuming from the checkpoint at step 17"]
+    assert messages(lines) == ["precision: bf16 (known)", "precision: fp32", "Resuming from the checkpoint at step 17"]
 
 
 def test_end_tells_of_early_stopping_only(log: JobLog, lines: list[str]) -> None:

@@ -31,6 +31,7 @@ from clary.vision.training.loop import Training, fit
 from clary.vision.training.objectives.base import MetricAccumulator, Objective, TallyAccumulator
 from clary.vision.training.objectives.classification import ClassificationObjective
 from clary.vision.training.optim import UpdateRule, make_optimizer
+from clary.vision.training.precision_cache import Choice
 from clary.vision.training.records import MetricsFile
 from clary.vision.training.schedules import Schedule, cosine, factor
 from clary.vision.training.stopping import EarlyStopping, StopRequest
@@ -214,7 +215,7 @@ def mirrored(pixels: np.ndarray, target: Any, random: np.random.Generator) -> tu
 def outcome(folder: Path, run: Training, progress: Progress) -> dict[str, Any]:
     """All that must not depend on interruptions, in a form that compares bit by bit."""
     records = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    clocks = ("seconds", "samples_per_second")
+    clocks = ("seconds", "samples_per_second", "precision_reason")
     return {
         "weights": {name: value.numpy().tobytes() for name, value in run.network.state_dict().items()},
         "history": progress.history,
@@ -369,20 +370,20 @@ def test_process_killed_at_random_instants_ends_as_unbroken_run(name: str, tmp_p
 
 
 def test_precision_of_auto_is_chosen_once_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    choices = iter(["bf16", "fp32"])
-    monkeypatch.setattr("clary.vision.training.loop.choose", lambda *_: next(choices))
+    choices = iter([Choice("bf16", "faster"), Choice("fp32", "faster")])
+    monkeypatch.setattr("clary.vision.training.loop.choose", lambda *_, **__: next(choices))
     starts = Starts()
     stop = StopRequest()
     auto = Setting(precision="auto")
     with pytest.raises(InterruptedRun):
         fit(replace(auto.make(tmp_path / "auto", [starts, At(stop, step=2)]), stop=stop))
     found = outcome(tmp_path / "auto", run := auto.make(tmp_path / "auto", [starts]), fit(run))
-    assert [start.precision for start in starts.seen] == ["bf16", "bf16"]
+    assert [(start.precision, start.precision_reason) for start in starts.seen] == [("bf16", "faster")] * 2
     assert_same(found, unbroken(SETTINGS["bf16"], tmp_path / "bf16"))
 
 
 def test_trial_of_precisions_leaves_the_run_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("clary.vision.training.precision.has_bf16", lambda device: True)
+    monkeypatch.setattr("clary.vision.training.precision_choice.processor", lambda device: "amx")
     starts = Starts()
     run = Setting(precision="auto").make(tmp_path / "auto", [starts])
     found = outcome(tmp_path / "auto", run, fit(run))

@@ -1,4 +1,4 @@
-"""Arithmetic of a run: what stays in fp32 inside a bf16 run, and which of the two is taken."""
+"""Arithmetic of a run: what stays in fp32 inside a bf16 run, and what has bf16."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from clary.vision.training import precision
-from clary.vision.training.precision import autocast, choose, has_bf16
+from clary.vision.training.precision import autocast, processor
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -90,57 +89,13 @@ def test_gradients_of_a_bf16_run_are_those_of_fp32_but_for_rounding() -> None:
     assert any(not torch.equal(a, b) for a, b in zip(*gradients, strict=True))
 
 
-class Clock:
-    """Stands for the processor: a step costs what is said, the first step of each precision much more."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, **seconds: float) -> None:
-        self.now = 0.0
-        self.steps: list[str] = []
-        self.networks: list[nn.Module] = []
-        self._seconds = seconds
-        monkeypatch.setattr("clary.vision.training.precision.time.perf_counter", lambda: self.now)
-
-    def step(self, network: nn.Module, kind: str) -> None:
-        self.now += self._seconds[kind] + (100 if kind not in self.steps else 0)
-        self.steps.append(kind)
-        self.networks.append(network)
-        for parameter in network.parameters():
-            parameter.data.fill_(1.0)
-
-
-@pytest.mark.parametrize(("bf16", "fp32", "expected"), [(1.0, 3.0, "bf16"), (3.0, 1.0, "fp32")])
-def test_auto_takes_the_faster(bf16: float, fp32: float, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(precision, "has_bf16", lambda device: True)
-    clock = Clock(monkeypatch, bf16=bf16, fp32=fp32)
-    assert choose("auto", layers(), clock.step, CPU) == expected
-    assert {*clock.steps} == {"bf16", "fp32"}
-
-
-def test_trial_is_made_on_a_copy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(precision, "has_bf16", lambda device: True)
-    clock = Clock(monkeypatch, bf16=1.0, fp32=2.0)
-    network = layers()
-    choose("auto", network, clock.step, CPU)
-    assert all(tried is not network for tried in clock.networks)
-    assert all(torch.equal(a, b) for a, b in zip(network.parameters(), layers().parameters(), strict=True))
-
-
-def test_nothing_is_tried_where_there_is_no_bf16_or_a_precision_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = Clock(monkeypatch, bf16=1.0, fp32=2.0)
-    monkeypatch.setattr(precision, "has_bf16", lambda device: False)
-    assert choose("auto", layers(), clock.step, CPU) == "fp32"
-    assert choose("bf16", layers(), clock.step, CPU) == "bf16"
-    monkeypatch.setattr(precision, "has_bf16", lambda device: True)
-    assert choose("fp32", layers(), clock.step, CPU) == "fp32"
-    assert clock.steps == []
-
-
-def test_processor_says_whether_it_has_bf16() -> None:
+def test_processor_says_what_multiplies_bf16() -> None:
     info = Path("/proc/cpuinfo")
-    flags = info.read_text() if info.exists() else ""
+    flags = info.read_text().split() if info.exists() else []
     if "flags" not in flags:
         pytest.skip("the kernel does not list the flags of the processor")
-    assert has_bf16(CPU) == ("avx512_bf16" in flags or "amx_tile" in flags)
+    expected = "amx" if "amx_tile" in flags else "avx512_bf16" if "avx512_bf16" in flags else None
+    assert processor(CPU) == expected
 
 
 FAULTS = """

@@ -15,7 +15,7 @@ STEPS = 45  # in an epoch
 
 
 def start(first_step: int = 0, first_epoch: int = 0, precision: str = "bf16") -> RunStart:
-    return RunStart(None, None, 3, STEPS, first_step, precision, first_epoch)
+    return RunStart(None, None, 3, STEPS, first_step, precision, first_epoch, precision_reason="asked for")
 
 
 def batch(epoch: int, step: int) -> BatchEnd:
@@ -87,6 +87,7 @@ def test_fields_of_each_kind(whole: list[dict[str, Any]]) -> None:
         "best_epoch": 1,
         "seconds": 12.346,
         "precision": "bf16",
+        "precision_reason": "asked for",
     }
 
 

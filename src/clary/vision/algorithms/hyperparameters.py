@@ -137,7 +137,7 @@ def freeze() -> str:
 
 
 def precision() -> str:
-    meaning = "arithmetic: auto tries both for a few steps and keeps the faster"
+    meaning = "arithmetic: auto takes the faster, known for common networks and tried for others"
     return setting(Choice(("auto", "fp32", "bf16")), meaning, "auto", extension=True)
 
 

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
 
+from clary.vision.base.events import RunStart
 from clary.vision.base.files import append_text
 
-__all__ = ["JobLog", "log_worker", "print_line"]
+__all__ = ["JobLog", "log_run_start", "log_worker", "print_line"]
 
 Sink = Callable[[str], None]
 
@@ -59,3 +60,11 @@ def log_worker(log: JobLog, content_types: Iterable[str], gpus: int) -> None:
     for kind in content_types:
         log.info(f"Loaded iterator creator {kind} for content type ('{kind}', '1.0')")
     log.info(f"Number of GPUs being used: {gpus}")
+
+
+def log_run_start(log: JobLog, event: RunStart) -> None:
+    """Lines of ours, which the original does not have: the arithmetic and why, and where a resumed run goes on."""
+    why = f" ({event.precision_reason})" if event.precision_reason else ""
+    log.info(f"precision: {event.precision}{why}")
+    if event.first_step:
+        log.info(f"Resuming from the checkpoint at step {event.first_step}")

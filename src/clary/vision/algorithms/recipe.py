@@ -71,13 +71,14 @@ def fingerprint(hp: TrainingHyperparameters, dataset: Dataset) -> dict[str, Any]
     return {**hp, "class_names": dataset.class_names, "pictures": _counts(dataset)}
 
 
-def provenance(hp: TrainingHyperparameters, dataset: Dataset) -> Provenance:
-    """Where a model comes from, for its manifest."""
+def provenance(hp: TrainingHyperparameters, dataset: Dataset, precision: str = "") -> Provenance:
+    """Where a model comes from, for its manifest; ``precision`` is the arithmetic that the training took."""
     return Provenance(
         clary=__version__,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         torch=torch.__version__,
         seed=hp.seed,
+        precision=precision,
         dataset=dataset.root.name,
         counts=_counts(dataset),
     )
@@ -95,8 +96,10 @@ def assemble(
     schedule: Schedule,
     hooks: Sequence[Hook],
     stop: StopRequest,
+    architecture: str = "",
 ) -> Training:
-    """The run, of the parts that differ from task to task; ``network`` is on its device already."""
+    """The run, of the parts that differ from task to task; ``network`` is on its device already, its backbone is called
+    ``architecture`` in the manifest."""
     return Training(
         network=network,
         objective=objective,
@@ -109,6 +112,7 @@ def assemble(
         device=next(network.parameters()).device,
         checkpoints=Checkpoints(job.checkpoints, fingerprint(hp, dataset)),
         precision=precision(hp),
+        architecture=architecture,
         early_stopping=early_stopping(hp),
         hooks=hooks,
         stop=stop,

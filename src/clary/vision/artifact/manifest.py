@@ -62,7 +62,8 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Where the artifact comes from. ``created`` is UTC, ISO 8601; ``counts`` are samples of each split."""
+    """Where the artifact comes from. ``created`` is UTC, ISO 8601; ``precision`` is the training's arithmetic,
+    with which, and ``seed``, the run is repeated exactly; ``counts`` are samples of each split."""
 
     clary: str
     created: str
@@ -71,6 +72,7 @@ class Provenance:
     dataset: str = ""
     counts: Mapping[str, int] = field(default_factory=dict)
     parent: str = ""
+    precision: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,6 +288,7 @@ def _provenance_from_json(fields: Fields) -> Provenance:
         dataset=fields.text("dataset", default=""),
         counts=fields.named_integers("counts"),
         parent=fields.text("parent", default=""),
+        precision=fields.text("precision", default=""),
     )
 
 

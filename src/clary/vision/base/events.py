@@ -51,6 +51,7 @@ class RunStart:
     train_samples: int = 0
     validation_steps: int = 0
     validation_samples: int = 0
+    precision_reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

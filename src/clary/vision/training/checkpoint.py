@@ -36,6 +36,7 @@ class Progress:
     step: int = 0
     global_step: int = 0
     precision: str = ""
+    precision_reason: str = ""
     best_epoch: int = -1
     history: list[dict[str, float]] = field(default_factory=list)
     tally: dict[str, float] = field(default_factory=dict)

@@ -24,8 +24,9 @@ from clary.vision.training.checkpoint import Checkpoints, Progress
 from clary.vision.training.listeners import Listeners
 from clary.vision.training.objectives.base import Objective
 from clary.vision.training.optim import rescale_momentum, set_rate
-from clary.vision.training.precision import autocast, choose, trial_size
-from clary.vision.training.precision_cache import PrecisionCache
+from clary.vision.training.precision import autocast
+from clary.vision.training.precision_cache import Choice, PrecisionCache
+from clary.vision.training.precision_choice import choose, trial_size
 from clary.vision.training.schedules import Schedule
 from clary.vision.training.stopping import EarlyStopping, StopRequest
 
@@ -34,7 +35,10 @@ __all__ = ["Training", "fit"]
 
 @dataclass
 class Training:
-    """All that a run is made of. ``validation`` may be None: then the last epoch's weights are the result."""
+    """All that a run is made of. ``validation`` may be None: then the last epoch's weights are the result.
+
+    ``architecture`` names the backbone as manifests do (``timm:resnet18``); precision is known of some.
+    """
 
     network: nn.Module
     objective: Objective
@@ -47,6 +51,7 @@ class Training:
     device: torch.device
     checkpoints: Checkpoints
     precision: str = "auto"
+    architecture: str = ""
     early_stopping: EarlyStopping | None = None
     hooks: Sequence[Hook] = ()
     stop: StopRequest = field(default_factory=StopRequest)
@@ -70,7 +75,7 @@ def _fit(run: Training, listeners: Listeners) -> Progress:
     progress = run.checkpoints.restore(run.network, run.optimizer) or Progress()
     started = time.perf_counter() - progress.seconds  # the trial of precisions counts as training
     if not progress.precision:
-        progress.precision = _choose_precision(run)
+        progress.precision, progress.precision_reason = _choose_precision(run)
     # Only now: the trial is no part of the run, and its passes would be told to what hooks put on the network.
     listeners.on_start(_run_start(run, progress))
     while progress.epoch < run.epochs and not _should_stop(run, progress):
@@ -93,6 +98,7 @@ def _run_start(run: Training, progress: Progress) -> RunStart:
         first_step=progress.global_step,
         first_epoch=progress.epoch,
         precision=progress.precision,
+        precision_reason=progress.precision_reason,
         batch_size=run.train.batch_size,
         train_samples=run.train.samples,
         validation_steps=len(run.validation) if run.validation else 0,
@@ -253,9 +259,9 @@ def _check_finite(loss: float, where: str) -> None:
         raise DivergedError(f"the loss is {loss}", where=where, hint="lower `learning_rate`")
 
 
-def _choose_precision(run: Training) -> str:
+def _choose_precision(run: Training) -> Choice:
     if run.precision != "auto":
-        return run.precision
+        return Choice(run.precision, "asked for")
     images, targets = _to_device(next(iter(run.train.epoch(0))), run.device)
     few = trial_size(len(images), run.device)
     images, targets = images[:few], targets[:few]
@@ -264,7 +270,8 @@ def _choose_precision(run: Training) -> str:
         network.train()
         _forward(run, network, images, targets, precision)[1].backward()
 
-    return choose(run.precision, run.network, step, run.device, PrecisionCache.of(run.network, images.shape[1:]))
+    cache = PrecisionCache.of(run.network, images.shape[1:])
+    return choose(run.network, step, run.device, architecture=run.architecture, cache=cache)
 
 
 def _should_stop(run: Training, progress: Progress) -> bool:

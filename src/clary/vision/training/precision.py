@@ -1,4 +1,4 @@
-"""Arithmetic of a run: fp32, or bf16 autocast where the processor has it and it is faster for this network.
+"""Arithmetic of a run: fp32, or bf16 autocast where the processor has it.
 
 On CPUs the backward pass of depthwise convolutions is several times slower in bf16 than in fp32 (oneDNN; measured:
 5 to 12 times for 5x5 or stride 2), so those stay in fp32 inside a bf16 run.
@@ -6,27 +6,19 @@ On CPUs the backward pass of depthwise convolutions is several times slower in b
 
 from __future__ import annotations
 
-import copy
 import ctypes
 import platform
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from functools import partial
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import torch
-from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from clary.vision.training.precision_cache import PrecisionCache
+__all__ = ["Processor", "autocast", "keep_large_blocks", "pick_device", "processor"]
 
-__all__ = ["autocast", "choose", "has_bf16", "keep_large_blocks", "pick_device", "trial_size"]
+Processor: TypeAlias = Literal["amx", "avx512_bf16", "cuda"]
 
-# The least of two: other work on the machine only adds.
-TRIAL_STEPS = 2
-# On a CPU the ratio of both is that of a whole batch (measured: ResNet-18 2.2 to 2.7, Lite0 1.0).
-TRIAL_IMAGES = 4
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # glibc, malloc.h
 DEFAULT_THRESHOLD = 32 << 20  # bytes; what glibc's own adjustment stops at
 
@@ -36,11 +28,13 @@ def pick_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def has_bf16(device: torch.device) -> bool:
-    """Whether the processor multiplies bf16 in hardware: AMX or AVX512-BF16, or a CUDA device that supports it."""
+def processor(device: torch.device) -> Processor | None:
+    """What multiplies bf16 in hardware on ``device``; None where nothing does."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+        return "cuda" if torch.cuda.is_bf16_supported(including_emulation=False) else None
+    if torch.cpu._is_amx_tile_supported():  # such processors have AVX512-BF16 as well
+        return "amx"
+    return "avx512_bf16" if torch.cpu._is_avx512_bf16_supported() else None
 
 
 @contextmanager
@@ -52,34 +46,6 @@ def autocast(precision: str, device: torch.device) -> Iterator[None]:
     depthwise = _DepthwiseInFp32() if device.type == "cpu" else nullcontext()
     with torch.autocast(device.type, torch.bfloat16), depthwise:
         yield
-
-
-def trial_size(images: int, device: torch.device) -> int:
-    """How many of a batch to try with: enough to compare by, and the trial of fp32 does not set the peak of memory."""
-    half = max(2, images // 2)
-    return half if device.type == "cuda" else min(half, TRIAL_IMAGES)
-
-
-def choose(
-    wanted: str,
-    network: nn.Module,
-    step: Callable[[nn.Module, str], Any],
-    device: torch.device,
-    cache: PrecisionCache | None = None,
-) -> str:
-    """ "fp32" or "bf16". With ``wanted`` "auto" both are tried on copies of the network and the faster one is taken.
-
-    ``step(network, precision)`` runs forward and backward once. What ``cache`` knows is not tried again.
-    """
-    if wanted != "auto":
-        return wanted
-    if not has_bf16(device):
-        return "fp32"
-    if cache and (known := cache.recall()):
-        return known
-    trial = copy.deepcopy(network)  # statistics of normalisation would move, and gradients stay
-    seconds = {precision: _fastest(partial(step, trial, precision)) for precision in ("bf16", "fp32")}
-    return cache.add(seconds) if cache else min(seconds, key=lambda precision: seconds[precision])
 
 
 @contextmanager
@@ -103,16 +69,6 @@ def keep_large_blocks() -> Iterator[None]:
         libc.mallopt(M_TRIM_THRESHOLD, 2 * DEFAULT_THRESHOLD)
         # What follows training, an export or a notebook, gets the memory back.
         libc.malloc_trim(0)
-
-
-def _fastest(run: Callable[[], Any]) -> float:
-    run()  # the first call allocates and picks kernels
-    best = float("inf")
-    for _ in range(TRIAL_STEPS):
-        start = time.perf_counter()
-        run()
-        best = min(best, time.perf_counter() - start)
-    return best
 
 
 class _DepthwiseInFp32(TorchFunctionMode):

@@ -1,7 +1,6 @@
 """Which precision was found faster, kept in the file CLARY_PRECISION_CACHE names, so that a network is tried only once.
 
-A platform sets the variable for its jobs; without it every run tries anew. A clear outcome counts at once; where both
-precisions are about as fast a second run tries again, and the least seconds of both trials decide: noise only adds.
+A platform sets the variable for its jobs; without it every run tries anew. Only what is certain is kept.
 """
 
 from __future__ import annotations
@@ -10,11 +9,11 @@ import hashlib
 import json
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -22,12 +21,16 @@ from torch import nn
 from clary.errors import UsageError
 from clary.vision.base.files import write_json
 
-__all__ = ["PrecisionCache"]
+__all__ = ["Choice", "PrecisionCache"]
 
-PRECISIONS = ("bf16", "fp32")
-CLEARLY = 1.3  # times as fast: an outcome that another trial would hardly turn round
-ENOUGH = 2  # trials, where none was clear
 MOST = 1000  # networks kept; the oldest go first
+
+
+class Choice(NamedTuple):
+    """The arithmetic of a run, "fp32" or "bf16", and in words why."""
+
+    precision: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,36 +51,25 @@ class PrecisionCache:
         text = json.dumps([str(type(network)), weights, list(shape), machine])
         return cls(Path(named) if named else None, hashlib.sha256(text.encode()).hexdigest()[:32])
 
-    def recall(self) -> str:
-        """The precision to take; empty when it is to be tried."""
-        seconds = self._seconds()
-        if not seconds:
-            return ""
-        faster, slower = sorted(seconds, key=lambda precision: seconds[precision])
-        clear = seconds[slower] >= CLEARLY * seconds[faster]
-        return faster if clear or self._read()[self.key].get("trials", 0) >= ENOUGH else ""
-
-    def add(self, seconds: Mapping[str, float]) -> str:
-        """Keep what a trial measured of each precision; the faster one, counting the trials before.
-
-        A file that cannot be written is left alone: the next run tries again.
-        """
-        least = {name: min(value, self._seconds().get(name, value)) for name, value in seconds.items()}
-        if self.path is not None:
-            # Read anew: another job may have written since. Of two at once the last one stays, and the other tries
-            # again.
-            known = self._read()
-            count = known.pop(self.key, {}).get("trials", 0)
-            # Popped and set: the key moves to the end, so that what is in use is not dropped first.
-            known[self.key] = {**least, "trials": count + 1}
-            with suppress(UsageError):
-                write_json(self.path, dict(list(known.items())[-MOST:]))
-        return min(least, key=lambda precision: least[precision])
-
-    def _seconds(self) -> dict[str, float]:
+    def recall(self) -> Choice | None:
+        """What an earlier trial found; None when it is to be tried."""
         found = self._read().get(self.key, {})
-        kept = {name: found.get(name) for name in PRECISIONS}
-        return {name: value for name, value in kept.items() if isinstance(value, float)} if all(kept.values()) else {}
+        # Files of before 0.2 have seconds there: they were not certain.
+        if found.get("precision") in ("bf16", "fp32") and isinstance(found.get("reason"), str):
+            return Choice(found["precision"], found["reason"])
+        return None
+
+    def keep(self, choice: Choice) -> None:
+        """Keep what is certain. A file that cannot be written is left alone: the next run tries again."""
+        if self.path is None:
+            return
+        # Read anew: another job may have written since. Of two at once the last one stays, and the other tries again.
+        known = self._read()
+        # Popped and set: the key moves to the end, so that what is in use is not dropped first.
+        known.pop(self.key, None)
+        known[self.key] = choice._asdict()
+        with suppress(UsageError):
+            write_json(self.path, dict(list(known.items())[-MOST:]))
 
     def _read(self) -> dict[str, Any]:
         try:

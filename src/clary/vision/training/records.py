@@ -73,6 +73,7 @@ class EndRecord:
     best_epoch: int | None = None
     seconds: Number = None
     precision: str | None = None
+    precision_reason: str | None = None
     others: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -86,7 +87,7 @@ class OtherRecord:
 
 Record: TypeAlias = BatchRecord | EpochRecord | EndRecord | OtherRecord
 
-_TEXTS = ("reason", "precision")
+_TEXTS = ("reason", "precision", "precision_reason")
 _COUNTS = ("epoch", "step", "global_step", "epochs", "best_epoch")
 
 
@@ -137,10 +138,10 @@ class MetricsFile(Hook):
     def __init__(self, path: Path) -> None:
         self._path = path
         self._steps = 0
-        self._precision = ""
+        self._precision = self._why = ""
 
     def on_start(self, event: RunStart) -> None:
-        self._precision, self._steps = event.precision, event.first_step
+        self._precision, self._why, self._steps = event.precision, event.precision_reason, event.first_step
         lines = self._path.read_text().splitlines() if self._path.exists() else []
         write_text(self._path, "".join(f"{line}\n" for line in lines if _precedes(_parsed(line), event)))
 
@@ -181,6 +182,7 @@ class MetricsFile(Hook):
                 best_epoch=event.best_epoch,
                 seconds=round(event.seconds, 3),
                 precision=self._precision,
+                precision_reason=self._why,
             )
         )
 

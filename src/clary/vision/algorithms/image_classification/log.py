@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from clary.vision.algorithms.image_classification.spec import ClassificationHyperparameters
-from clary.vision.algorithms.joblog import JobLog
+from clary.vision.algorithms.joblog import JobLog, log_run_start
 from clary.vision.base.events import BatchEnd, EpochEnd, Hook, RunEnd, RunStart
 
 __all__ = ["ClassificationLog", "log_parameters"]
@@ -63,10 +63,7 @@ class ClassificationLog(Hook):
         self._log = log
 
     def on_start(self, event: RunStart) -> None:
-        # A line of ours, as that of a resumed job; the others are the original's.
-        self._log.info(f"precision: {event.precision}")
-        if event.first_step:
-            self._log.info(f"Resuming from the checkpoint at step {event.first_step}")
+        log_run_start(self._log, event)
 
     def on_batch(self, event: BatchEnd) -> None:
         if event.step and event.step % BATCHES_BETWEEN_LINES == 0:

@@ -51,7 +51,8 @@ def train(
 
     network, description = _make_network(job, hp, log)
     files = ModelFiles(job, hp, network.classifier, log)
-    run = _assemble(job, hp, dataset, network, [ClassificationLog(log), files, MetricsFile(job.metrics), *hooks], stop)
+    listeners = [ClassificationLog(log), files, MetricsFile(job.metrics), *hooks]
+    run = _assemble(job, hp, dataset, network, str(description["architecture"]), listeners, stop)
     with keep_large_blocks():
         progress = fit(run)
 
@@ -93,6 +94,7 @@ def _assemble(
     hp: ClassificationHyperparameters,
     dataset: Dataset,
     network: Scores,
+    architecture: str,
     hooks: Sequence[Hook],
     stop: StopRequest,
 ) -> Training:
@@ -104,6 +106,7 @@ def _assemble(
         hp,
         dataset,
         network=classifier,
+        architecture=architecture,
         loaders=loaders,
         objective=_objective(hp, dataset, device),
         optimizer=make_optimizer(classifier, update_rule(hp), classifier.head),
@@ -185,5 +188,5 @@ def _manifest(
         outputs=(Output(activation="sigmoid" if hp.multi_label else "softmax"),),
         metrics={f"validation:{name}": value for name, value in best.items()},
         hyperparameters=dict(hp),
-        provenance=recipe.provenance(hp, dataset),
+        provenance=recipe.provenance(hp, dataset, progress.precision),
     )

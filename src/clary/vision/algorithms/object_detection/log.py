@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
-from clary.vision.algorithms.joblog import JobLog, log_worker
+from clary.vision.algorithms.joblog import JobLog, log_run_start, log_worker
 from clary.vision.algorithms.object_detection.spec import DetectionHyperparameters
 from clary.vision.base.events import BatchEnd, EpochEnd, Hook, RunEnd, RunStart
 
@@ -52,9 +52,7 @@ class DetectionLog(Hook):
 
     def on_start(self, event: RunStart) -> None:
         self._batches = event.steps_per_epoch
-        self._log.info(f"precision: {event.precision}")
-        if event.first_step:
-            self._log.info(f"Resuming from the checkpoint at step {event.first_step}")
+        log_run_start(self._log, event)
         self._log.info("Creating a new state instance.")
 
     def on_batch(self, event: BatchEnd) -> None:

@@ -64,7 +64,8 @@ def train(job: JobDir, hp: DetectionHyperparameters, log: JobLog, hooks: Sequenc
     best = job.model / BEST
     lines = DetectionLog(log, hp, recipe.saver(network.detector, best))
     telemetry = Telemetry(log, "AWS/Object Detection", hp.mini_batch_size)
-    run = _assemble(job, hp, dataset, network, [lines, telemetry, MetricsFile(job.metrics), *hooks], stop)
+    listeners = [lines, telemetry, MetricsFile(job.metrics), *hooks]
+    run = _assemble(job, hp, dataset, network, str(description["architecture"]), listeners, stop)
     with keep_large_blocks():
         progress = fit(run)
 
@@ -149,6 +150,7 @@ def _assemble(
     hp: DetectionHyperparameters,
     dataset: Dataset,
     network: BoxScores,
+    architecture: str,
     hooks: Sequence[Hook],
     stop: StopRequest,
 ) -> Training:
@@ -160,6 +162,7 @@ def _assemble(
         hp,
         dataset,
         network=detector,
+        architecture=architecture,
         loaders=loaders,
         objective=_objective(hp, network.levels),
         optimizer=_optimizer(detector, hp),
@@ -235,5 +238,5 @@ def _manifest(
         outputs=TASK.outputs,
         metrics={f"validation:{name}": value for name, value in best.items()},
         hyperparameters=dict(hp),
-        provenance=recipe.provenance(hp, dataset),
+        provenance=recipe.provenance(hp, dataset, progress.precision),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from clary.vision.algorithms.joblog import JobLog
+from clary.vision.algorithms.joblog import JobLog, log_run_start
 from clary.vision.base.events import BatchEnd, EpochEnd, Hook, RunEnd, RunStart, ValidationBatchEnd
 
 __all__ = ["SegmentationLog"]
@@ -42,10 +42,8 @@ class SegmentationLog(Hook):
 
     def on_start(self, event: RunStart) -> None:
         self._epochs = event.epochs
-        self._log.info(f"precision: {event.precision}")
+        log_run_start(self._log, event)
         self._log.info(f"LRScheduler setup: iters per epoch: {self._steps}, num_epochs {event.epochs}")
-        if event.first_step:
-            self._log.info(f"Resuming from the checkpoint at step {event.first_step}")
 
     def on_batch(self, event: BatchEnd) -> None:
         if (event.step + 1) % BATCHES_BETWEEN_LINES == 0:

@@ -51,7 +51,8 @@ def train(job: JobDir, hp: SegmentationHyperparameters, log: JobLog, hooks: Sequ
     best, last = (recipe.saver(network.segmenter, job.model / name) for name in (BEST, LAST))
     lines = SegmentationLog(log, _updates(hp), _schedule(hp).rate, best, last)
     telemetry = Telemetry(log, "AWS/Semantic Segmentation", hp.mini_batch_size)
-    run = _assemble(job, hp, dataset, network, [lines, telemetry, MetricsFile(job.metrics), *hooks], stop)
+    listeners = [lines, telemetry, MetricsFile(job.metrics), *hooks]
+    run = _assemble(job, hp, dataset, network, str(description["architecture"]), listeners, stop)
     with keep_large_blocks():
         progress = fit(run)
 
@@ -92,6 +93,7 @@ def _assemble(
     hp: SegmentationHyperparameters,
     dataset: Dataset,
     network: PixelScores,
+    architecture: str,
     hooks: Sequence[Hook],
     stop: StopRequest,
 ) -> Training:
@@ -104,6 +106,7 @@ def _assemble(
         hp,
         dataset,
         network=segmenter,
+        architecture=architecture,
         loaders=data.loaders(dataset, hp),
         objective=SegmentationObjective(hp.num_classes),
         optimizer=make_optimizer(segmenter, _update_rule(hp), heads),
@@ -160,5 +163,5 @@ def _manifest(
         outputs=(Output(activation="softmax"),),
         metrics={f"validation:{name}": value for name, value in best.items()},
         hyperparameters=dict(hp),
-        provenance=recipe.provenance(hp, dataset),
+        provenance=recipe.provenance(hp, dataset, progress.precision),
     )
