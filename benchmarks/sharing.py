@@ -22,9 +22,13 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 from _bench import machine, process, table
 from _load import load, request
+
+if TYPE_CHECKING:
+    from clary.vision.models import Classifier
 
 BUSY = "while True: pass"
 CLIENTS = 8
@@ -97,11 +101,11 @@ def steps_a_second(seconds: float, threads: int) -> float:
     set_torch_environment()
     import torch
 
-    from clary.vision.models import Classifier
+    from clary.vision.models import build, describe
     from clary.vision.training.precision import autocast, keep_large_blocks
 
     device = torch.device("cpu")
-    classifier = Classifier("timm:tf_efficientnet_lite0", 3)
+    classifier = cast("Classifier", build(describe("timm:tf_efficientnet_lite0", 3)).classifier)
     classifier.freeze("3,norms")
     optimizer = torch.optim.AdamW(p for p in classifier.parameters() if p.requires_grad)
     images = torch.randint(0, 255, (BATCH, 224, 224, 3), dtype=torch.uint8)
