@@ -27,7 +27,7 @@ __all__ = ["load", "request"]
 
 def request(path: str, body: bytes, **headers: str) -> bytes:
     """The bytes of a POST request; underscores in the names of headers stand for hyphens."""
-    lines = [f"POST {path} HTTP/1.1", "Host: benchmark", f"Content-Length: {len(body)}"]
+    lines = [f"POST {path} HTTP/1.1", "Host: localhost", f"Content-Length: {len(body)}"]
     lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
     return "\r\n".join([*lines, "", ""]).encode() + body
 

@@ -61,7 +61,7 @@ def serve(model_archive: Path) -> Iterator[Callable[..., Served]]:
 
 
 def test_the_contract(serve, model_archive, jpeg):
-    server = serve()
+    server = serve("--port", 0, "--allowed-host", "models.lan")
     assert re.fullmatch(r"http://127\.0\.0\.1:[1-9][0-9]*", server.url)
     assert f"curl -H 'Content-Type: image/jpeg' --data-binary @picture.jpg {server.url}/invocations" in server.lines[2]
     with load(model_archive) as model:
@@ -73,6 +73,9 @@ def test_the_contract(serve, model_archive, jpeg):
         np.testing.assert_allclose(answer.json(), expected, atol=0.01)
         assert "server" not in answer.headers
         assert client.get("/execution-parameters").json()["MaxPayloadInMB"] == 6
+        rebound = client.get("/ping", headers={"Host": "evil.example"})
+        assert (rebound.status_code, rebound.text.endswith("--allowed-host evil.example")) == (421, True)
+        assert client.get("/ping", headers={"Host": "models.lan"}).status_code == 200
         assert "What is in the picture?" in client.get("/").text
     assert server.stop() == (0, "")
 
@@ -111,9 +114,7 @@ def test_a_running_request_is_answered_before_it_stops(serve, jpeg, number):
     host, port = server.url.removeprefix("http://").split(":")
     body = jpeg()
     with socket.create_connection((host, int(port))) as connection:
-        head = (
-            f"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nContent-Length: {len(body)}\r\n\r\n"
-        )
+        head = f"POST /invocations HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/jpeg\r\nContent-Length: {len(body)}\r\n\r\n"
         connection.sendall(head.encode() + body[:100])
         httpx.get(f"{server.url}/ping")  # once this is answered, the half request has been taken up as well
         server.process.send_signal(number)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 
 from clary.client import gateway
@@ -22,14 +23,21 @@ def up(*words: object) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ)
 
 
+def status(server: Server, host: str) -> int:
+    """What the gateway answers who asks for its list of buckets by the name ``host``."""
+    return httpx.get(server.url, headers={"Host": host}).status_code
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_in_the_foreground_it_says_what_to_do_next_and_stops_cleanly(tmp_path, number):
-    process = up("--home", tmp_path, "--port", 0, "--no-warm")
+    process = up("--home", tmp_path, "--port", 0, "--no-warm", "--allowed-host", "a.lan", "--allowed-host", "*.b.lan")
     try:
         assert process.stdout is not None
         lines = [process.stdout.readline() for _ in range(5)]
         server = gateway.running(tmp_path)
         gateway.health(server)
+        asked = [status(server, host) for host in ("a.lan:1", "x.b.lan", "localhost", "bucket.localhost", "b.lan")]
+        assert asked == [200, 200, 200, 200, 421]
         assert f"up at {server.url}" in lines[0]
         assert f'eval "$(clary env --home {tmp_path})"' in "".join(lines)
         process.send_signal(number)
@@ -43,10 +51,11 @@ def test_in_the_foreground_it_says_what_to_do_next_and_stops_cleanly(tmp_path, n
 
 @pytest.mark.slow
 def test_detached_status_down(tmp_path, cli):
-    code, out, err = cli("up", "--home", tmp_path, "--port", 0, "--no-warm", "--detach")
+    code, out, err = cli("up", "--home", tmp_path, "--port", 0, "--no-warm", "--detach", "--allowed-host", "a.lan")
     assert (code, err) == (0, "")
     server = gateway.running(tmp_path)
     assert f"up at {server.url}" in out
+    assert (status(server, "a.lan"), status(server, "b.lan")) == (200, 421)
     assert f"stop with clary down --home {tmp_path}" in out
     assert os.getsid(server.pid) == server.pid != os.getsid(0)
     try:
@@ -81,6 +90,13 @@ def test_a_taken_port_is_named(tmp_path, cli, detach):
     assert (
         err == f"clary: 127.0.0.1:{port}: the port is taken; stop what listens there, or use --port 0 for a free one\n"
     )
+
+
+def test_a_name_that_is_none_is_refused_before_anything_starts(tmp_path, cli):
+    code, out, err = cli("up", "--home", tmp_path / "home", "--port", 0, "--allowed-host", "http://x:80")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "--allowed-host: 'http://x:80' is no name of a host" in err
+    assert not (tmp_path / "home").exists()
 
 
 @pytest.mark.parametrize(

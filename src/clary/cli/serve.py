@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from clary.cli.server_options import AllowedHost
+
 
 def register(app: typer.Typer) -> None:
     app.command("serve")(serve)
@@ -18,11 +20,13 @@ def serve(
     ] = 8080,
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
     engine: Annotated[str, typer.Option(help="openvino, onnxruntime, torch, or auto.")] = "auto",
+    allowed_host: AllowedHost = None,
 ) -> None:
     """Serve a model over HTTP: GET /ping, POST /invocations, and a page to drop pictures on at /."""
     try:
         from clary.vision.inference import server
         from clary.vision.inference.app import create_app
+        from clary.vision.inference.callers import HostNames
     except ModuleNotFoundError as error:
         from clary.errors import MissingPackageError
 
@@ -30,6 +34,7 @@ def serve(
     from clary.vision.base.cores import cores
     from clary.vision.inference.predictor import load
 
+    names = HostNames(host, allowed=allowed_host or ())
     # The port first: that it is taken is told at once, not after the model was loaded.
     with server.bind(host, port) as listener, load(model, engine, streams=cores()) as loaded:
         url = server.address(listener)
@@ -41,4 +46,4 @@ def serve(
             typer.echo(f"serving at {url} (stop with Ctrl-C)")
             typer.echo(f"try: curl -H 'Content-Type: image/jpeg' --data-binary @picture.jpg {url}/invocations")
 
-        server.run(create_app(loaded, ready=ready), listener)
+        server.run(create_app(loaded, names=names, ready=ready), listener)

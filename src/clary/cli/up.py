@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from clary.cli.platform_options import Home, folder
+from clary.cli.server_options import AllowedHost
 from clary.control.settings import DEFAULT_PORT, Settings, default_home
 
 
@@ -37,6 +38,7 @@ def up(
     require_signatures: Annotated[
         bool, typer.Option("--require-signatures", help="Refuse requests that are not signed, on loopback too.")
     ] = False,
+    allowed_host: AllowedHost = None,
     warm: Annotated[
         bool, typer.Option("--warm/--no-warm", help="Keep the training libraries loaded, so that jobs start at once.")
     ] = True,
@@ -53,6 +55,7 @@ def up(
         s3_endpoint=s3_endpoint,
         idle_after=idle_after,
         verify_signatures=require_signatures,
+        allowed_hosts=tuple(allowed_host or ()),
         warm=warm,
     )
     if detach:
@@ -67,6 +70,7 @@ def options(settings: Settings) -> list[str]:
     words += ["--store", settings.store_url] if settings.store_url else []
     words += ["--s3-endpoint", settings.s3_endpoint] if settings.s3_endpoint else []
     words += ["--require-signatures"] if settings.verify_signatures else []
+    words += [word for name in settings.allowed_hosts for word in ("--allowed-host", name)]
     return words if settings.warm else [*words, "--no-warm"]
 
 

@@ -21,6 +21,7 @@ from clary.control.store.records import Store
 from clary.control.wire.app import create_app
 from clary.version import __version__
 from clary.vision.inference import server
+from clary.vision.inference.callers import HostNames
 
 __all__ = ["serve"]
 
@@ -41,19 +42,20 @@ def serve(settings: Settings, *, ready: Callable[[Settings], None] = lambda sett
     # one beside port 0), opened on the same loop over the same Platform, its URL told in server.json; ``front_page``
     # then leads a browser there. A port of its own, because this one serves objects with the type their owner gave
     # them: a stored page would share the console's origin and could script it.
+    names = HostNames(settings.host, allowed=settings.allowed_hosts)
     with home.hold(settings.home), server.bind(settings.host, settings.port) as listener:
         settings = replace(settings, port=listener.getsockname()[1])
         # Who can send a request can run programs here: beyond this machine, only those who know the keys.
         signed = settings.verify_signatures or settings.host not in _LOOPBACK
         keys = home.credentials(settings.home) if signed else None
-        server.run_within(lambda: _announced(settings, keys, ready), listener)
+        server.run_within(lambda: _announced(settings, keys, names, ready), listener)
 
 
 @asynccontextmanager
 async def _announced(
-    settings: Settings, keys: dict[str, str] | None, ready: Callable[[Settings], None]
+    settings: Settings, keys: dict[str, str] | None, names: HostNames, ready: Callable[[Settings], None]
 ) -> AsyncIterator[App]:
-    async with _open(settings, keys) as app:
+    async with _open(settings, keys, names) as app:
         # Last: who finds the file may call at once.
         home.write_server(settings.home, settings.url, region=settings.region, version=__version__)
         ready(settings)
@@ -61,7 +63,7 @@ async def _announced(
 
 
 @asynccontextmanager
-async def _open(settings: Settings, keys: dict[str, str] | None) -> AsyncIterator[App]:
+async def _open(settings: Settings, keys: dict[str, str] | None, names: HostNames) -> AsyncIterator[App]:
     """Every part, opened in the order they stand on each other; closed in reverse."""
     settings.run_root.mkdir(parents=True, exist_ok=True)
     async with AsyncExitStack() as stack:
@@ -88,4 +90,5 @@ async def _open(settings: Settings, keys: dict[str, str] | None) -> AsyncIterato
             s3=objects.app,
             credentials=keys,
             front_page=front_page(settings, signed=keys is not None),
+            names=names,
         )

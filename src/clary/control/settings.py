@@ -43,6 +43,7 @@ class Settings:
     store_url: str = ""  # empty: SQLite at HOME/clary.db
     s3_endpoint: str = ""  # empty: the folder HOME/s3
     verify_signatures: bool = False
+    allowed_hosts: tuple[str, ...] = ()  # names besides its own by which unsigned requests may ask for it
     idle_after: float = 900.0  # an endpoint without calls for so long gives its memory back
     warm: bool = True  # keep a process with the training libraries loaded
     max_jobs: int = 0  # jobs that run at a time; 0: as many as the machine bears

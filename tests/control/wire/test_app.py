@@ -19,11 +19,12 @@ from botocore.exceptions import ClientError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from clary.control.wire.app import BODY_LIMIT
+from clary.control.wire.app import BODY_LIMIT, create_app
 from clary.control.wire.asgi import Head, Response
 from clary.control.wire.errors import ServiceError
 from clary.control.wire.operation import call
 from clary.errors import UsageError
+from clary.vision.inference.callers import HostNames
 
 ARN = "arn:aws:sagemaker:us-east-1:000000000000:training-job/a"
 WHEN = datetime(2024, 5, 6, 7, 8, 9, 120_000, tzinfo=UTC)
@@ -325,9 +326,104 @@ def test_web_pages_of_other_origins_reach_nothing(operations, serving, make_app,
     url = serving(make_app())
     form = b"Action=GetCallerIdentity&Version=2011-06-15"
     assert fetch(url, form, Origin=origin)[0] == 403
-    assert fetch(url, form, Origin=origin, Host="evil.example:80")[0] == 403
+    assert fetch(url, form, Origin=origin, Host="evil.example:80")[0] == 421
     assert fetch(f"{url}/bucket?delete", b"<Delete/>", Origin=origin, Content_Type="text/plain")[0] == 403
     assert fetch(url, form, Origin=url)[0] == 200
+
+
+# What each service is asked by, as a browser could: path, body, further headers; and what its errors look like.
+PROTOCOLS: dict[str, tuple[str, bytes | None, dict[str, str], bytes]] = {
+    "query": ("/", b"Action=GetCallerIdentity&Version=2011-06-15", {}, b"<Error><Type>Sender</Type><Code>"),
+    "query in a link": ("/?Action=GetCallerIdentity&Version=2011-06-15", None, {}, b"<Error><Type>Sender</Type><Code>"),
+    "json": ("/", b"{}", {"X-Amz-Target": "SageMaker.ListModels"}, b'{"__type":"'),
+    "runtime": ("/endpoints/cats/invocations", b"x", {}, b'{"__type":"'),
+    "s3": ("/bucket/key", None, {}, b"<Error><Code>"),
+    "buckets": ("/", None, {}, b"<Error><Code>"),
+    "health": ("/clary/health", None, {}, b"<Error><Code>"),
+    "front page": ("/", None, {"Accept": "text/html"}, b"<Error><Code>"),
+}
+FOREIGN = {
+    "rebound": (421, {"Host": "evil.example:4747"}),
+    "rebound, same origin": (421, {"Host": "evil.example", "Sec-Fetch-Site": "same-origin"}),
+    "picture": (403, {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"}),
+    "another port's": (403, {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty"}),
+    "framed": (403, {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "iframe"}),
+}
+
+
+@pytest.fixture
+def everything(operations, serving, make_app):
+    operations["sts", "GetCallerIdentity"] = lambda context, request: {"Account": "0" * 12}
+    operations["sagemaker", "ListModels"] = lambda context, request: {"Models": []}
+    operations["sagemaker-runtime", "InvokeEndpoint"] = lambda context, request: {
+        "Body": b"<script>",
+        "ContentType": "text/html",
+    }
+    return serving(make_app(front_page=lambda head: Response(200, [(b"x-content-type-options", b"nosniff")], b"page")))
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_every_service_refuses_foreign_pages_in_its_own_words(everything, protocol):
+    path, body, headers, form = PROTOCOLS[protocol]
+    for expected, foreign in FOREIGN.values():
+        status, _, answer = fetch(everything + path, body, **headers, **foreign)
+        assert status == expected, (protocol, foreign)
+        assert form in answer
+        assert (b"MisdirectedRequest" if status == 421 else b"AccessDenied") in answer
+        assert (b"--allowed-host evil.example" in answer) == (status == 421)
+    status, found, _ = fetch(everything + path, body, **headers)
+    assert status == 200
+    assert found["x-content-type-options"] == "nosniff"
+    # The front page has a policy of its own, tested there.
+    assert found.get("content-security-policy") == (None if protocol == "front page" else "sandbox")
+
+
+def test_a_link_on_another_site_leads_to_the_front_page_only(everything):
+    visit: dict[str, Any] = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+    visit["Accept"] = "text/html,*/*"
+    assert fetch(f"{everything}/", **visit)[2] == b"page"
+    assert fetch(f"{everything}/bucket/key", **visit)[0] == 403
+    assert fetch(f"{everything}/?Action=GetCallerIdentity&Version=2011-06-15", **visit)[0] == 403
+
+
+def test_nothing_changes_by_get(operations, serving, make_app):
+    done: list[Any] = []
+    operations["cloudwatch", "PutMetricData"] = lambda context, request: done.append(request)
+    operations["cloudwatch", "ListMetrics"] = lambda context, request: {}
+    operations["sagemaker", "DeleteModel"] = lambda context, request: done.append(request)
+    url = serving(make_app())
+    put = "Action=PutMetricData&Version=2010-08-01&Namespace=x&MetricData.member.1.MetricName=y"
+    status, _, body = fetch(f"{url}/?{put}")
+    assert status == 405
+    assert b"<Code>MethodNotAllowed</Code>" in body
+    assert b"PutMetricData may change something, so it is taken by POST only, not by GET" in body
+    body = b'{"ModelName": "a"}'
+    request = urllib.request.Request(url, body, {"X-Amz-Target": "SageMaker.DeleteModel"}, method="GET")
+    with pytest.raises(urllib.error.HTTPError) as caught, urllib.request.urlopen(request):
+        pass
+    caught.value.close()
+    assert caught.value.code == 405
+    assert not done
+    assert fetch(f"{url}/?Action=ListMetrics&Version=2010-08-01")[0] == 200
+    assert fetch(url, put.encode())[0] == 200
+    assert len(done) == 1
+
+
+def test_a_name_of_the_users_own(operations, serving, store):
+    operations["sts", "GetCallerIdentity"] = lambda context, request: {"Account": "0" * 12}
+    names = HostNames("127.0.0.1", allowed=["gpu-box.lan"])
+    url = serving(create_app(None, region="us-east-1", account="0" * 12, s3=store, names=names))
+    form = b"Action=GetCallerIdentity&Version=2011-06-15"
+    assert fetch(url, form, Host="gpu-box.lan:4747")[0] == 200
+    assert fetch(f"{url}/b/k", Host="GPU-box.lan.")[0] == 200
+    assert fetch(f"{url}/b/k", Host="gpu-box.example")[0] == 421
+
+
+def test_an_old_client_sends_no_host(serving, make_app):
+    place = urlsplit(serving(make_app()))
+    with socket.create_connection((place.hostname, place.port)) as connection:
+        connection.sendall(b"GET /bucket/key HTTP/1.0\r\n\r\n")
+        assert b" 200 " in connection.makefile("rb").readline()
 
 
 class TestBound:
@@ -488,7 +584,7 @@ def test_no_form_makes_the_server_fail(operations, make_app, fields, tail, metho
     status, _ = _ask(make_app(), "POST", "/", "", headers, text + tail)
     assert status in (200, 400)
     if method == "GET":
-        assert _ask(make_app(), "GET", "/", text.decode(), [], b"")[0] in (200, 400)
+        assert _ask(make_app(), "GET", "/", text.decode(), [], b"")[0] in (400, 405)
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -19,11 +19,13 @@ from starlette.testclient import TestClient
 
 from clary.vision.base.recordio import read_records
 from clary.vision.inference.app import ATTRIBUTES, create_app
+from clary.vision.inference.callers import HostNames
 from clary.vision.inference.page import page
 from clary.vision.inference.predictor import Model, load
 from clary.vision.inference.server_settings import ServerSettings
 
 JPEG = {"Content-Type": "image/jpeg"}
+DOCUMENT = {"Sec-Fetch-Dest": "document"}
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +38,40 @@ def model(model_archive) -> Iterator[Model]:
 def client(model) -> Iterator[TestClient]:
     with TestClient(create_app(model, ServerSettings())) as client:
         yield client
+
+
+@pytest.fixture(scope="module")
+def public(model) -> Iterator[TestClient]:
+    """On a port that browsers reach."""
+    app = create_app(model, ServerSettings(), names=HostNames("127.0.0.1"))
+    with TestClient(app, base_url="http://127.0.0.1:8080") as client:
+        yield client
+
+
+class TestCallers:
+    def test_programs_and_the_own_page(self, public, jpeg):
+        own = {"Origin": "http://127.0.0.1:8080", "Sec-Fetch-Site": "same-origin"}
+        for headers in ({}, own):
+            answer = public.post("/invocations", content=jpeg(), headers=JPEG | headers)
+            assert (answer.status_code, answer.headers["x-content-type-options"]) == (200, "nosniff")
+        page = public.get("/", headers={"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"} | DOCUMENT)
+        assert page.status_code == 200
+        assert page.headers["content-security-policy"].startswith("default-src 'none'")
+
+    @pytest.mark.parametrize(
+        ("headers", "status"),
+        [
+            ({"Host": "evil.example:8080"}, 421),
+            ({"Origin": "http://evil.example"}, 403),
+            ({"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "cors"}, 403),
+        ],
+    )
+    def test_pages_of_others(self, public, jpeg, headers, status):
+        for method, path in (("POST", "/invocations"), ("GET", "/ping"), ("GET", "/"), ("GET", "/nothing")):
+            answer = public.request(method, path, content=jpeg(), headers=JPEG | headers)
+            assert answer.status_code == status
+            assert answer.headers["content-type"].startswith("text/plain")
+            assert answer.headers["x-content-type-options"] == "nosniff"
 
 
 class TestInvocations:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import re
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from clary.control.wire.asgi import (
     read_body,
 )
 from clary.control.wire.bodies import CheckedBody
+from clary.control.wire.browser_headers import guarded
 from clary.control.wire.errors import ServiceError
 from clary.control.wire.json_writer import dumped
 from clary.control.wire.operation import OPERATIONS, Call, Handler, calling
@@ -33,6 +35,7 @@ from clary.control.wire.sigv4_header import Refused, SigV4Header, read_header
 from clary.control.wire.validation import Validator, validation_code
 from clary.errors import CustomerError
 from clary.version import __version__
+from clary.vision.inference.callers import HostNames, refusal
 
 __all__ = ["BODY_LIMIT", "create_app"]
 
@@ -41,6 +44,9 @@ logger = logging.getLogger(__name__)
 # InvokeEndpoint takes 25 MB; the rest is room for a form or JSON around it.
 BODY_LIMIT = (25 << 20) + (1 << 16)  # bytes of a call that is no S3 request
 HEALTH = "/clary/health"
+# A browser sends a GET for any page's picture. No client in use sends a form so; signed links of old ones
+# (GetCallerIdentity, as tokens) only read.
+_READS = re.compile("Get|List|Describe")
 
 
 def create_app(
@@ -51,6 +57,7 @@ def create_app(
     s3: ASGIApp,
     credentials: Mapping[str, str] | None = None,
     front_page: Callable[[Head], Response] | None = None,
+    names: HostNames | None = None,
 ) -> ASGIApp:
     """The application.
 
@@ -58,8 +65,9 @@ def create_app(
     none; ``account`` is told by ``GET /clary/health``. ``s3`` answers the object store's requests. ``credentials`` maps
     access keys to their secrets: given, every request must be signed by one of them (but ``GET /clary/health``); None,
     signatures are only read. ``front_page`` answers who opens ``/`` in a browser, signed or not; None: S3 does.
+    ``names`` are those that unsigned requests may ask for; None: loopback's.
     """
-    return _App(context, region, account, s3, credentials, front_page)
+    return _App(context, region, account, s3, credentials, front_page, names or HostNames("127.0.0.1"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +78,7 @@ class _App:
     s3: ASGIApp
     credentials: Mapping[str, str] | None
     front_page: Callable[[Head], Response] | None
+    names: HostNames
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -83,20 +92,22 @@ class _App:
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         # Both names of the id are sent: botocore shows x-amzn-requestid, S3 clients x-amz-request-id.
         head, request_id = Head.of(scope), str(uuid.uuid4())
+        visit = self.front_page is not None and is_browser(head)
+        plain, send = send, guarded(send, head)
         try:
-            auth = read_header(head)
             # Without signatures the address on loopback is all that guards the store, and any page a browser shows can
             # reach that. Signed requests a page cannot make.
-            if self.credentials is None and refusals.from_foreign_page(head):
-                raise Refused("AccessDenied", "Web pages of another origin may not call this server")
+            if self.credentials is None:
+                _check_caller(head, self.names, page=visit)
+            auth = read_header(head)
         except Refused as refused:
             await self._refuse(head, refused, request_id, send, s3=_looks_like_s3(head))
             return
         # Before S3: /clary/health would be the key "health" of a bucket.
         if auth is None and head.path == HEALTH:
             await answer(send, self._health(request_id))
-        elif auth is None and self.front_page is not None and is_browser(head):
-            await answer(send, self.front_page(head))
+        elif auth is None and visit and self.front_page is not None:
+            await answer(plain, self.front_page(head))  # it brings a policy of its own
         elif is_s3(head, auth):
             await self._object(head, auth, request_id, scope, receive, send)
         else:
@@ -177,6 +188,9 @@ class _App:
         self, matched: Route, head: Head, auth: SigV4Header | None, body: bytes | None, request_id: str
     ) -> Response:
         operation, handler = _handler(matched)
+        if head.method != operation.method and not _READS.match(operation.name):
+            text = f"{operation.name} may change something, so it is taken by {operation.method} only"
+            raise ServiceError("MethodNotAllowed", f"{text}, not by {head.method}", status=405)
         # A payload (the picture of InvokeEndpoint) goes to the container as it came; what it is packed in is between
         # those two.
         if body is not None and not _payload(operation):
@@ -231,6 +245,13 @@ def _identified(response: Response, request_id: str) -> Response:
     identity = request_id.encode()
     headers = [*response.headers, (b"x-amzn-requestid", identity), (b"x-amz-request-id", identity)]
     return Response(response.status, headers, response.body)
+
+
+def _check_caller(head: Head, names: HostNames, *, page: bool) -> None:
+    """Raises Refused for who comes by a foreign name, or from a foreign page."""
+    if found := refusal(head.method, head.headers, names, page=page):
+        code = "MisdirectedRequest" if found.status == 421 else "AccessDenied"
+        raise Refused(code, found.text, status=found.status)
 
 
 def _looks_like_s3(head: Head) -> bool:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
-from urllib.parse import urlsplit
-
 from clary.control.wire import xml
 from clary.control.wire.asgi import Head, Response
 from clary.control.wire.errors import ServiceError
@@ -13,7 +10,7 @@ from clary.control.wire.routing import FORM
 from clary.control.wire.sigv4_header import Refused
 from clary.control.wire.xml import escaped
 
-__all__ = ["for_calls", "from_foreign_page", "plain_error", "s3_error"]
+__all__ = ["for_calls", "plain_error", "s3_error"]
 
 XML = [(b"content-type", b"application/xml")]
 # The query services have other names for the same refusals.
@@ -50,29 +47,9 @@ def s3_error(head: Head, error: ServiceError, request_id: str) -> Response:
     return Response(error.status, list(XML), xml.s3_error(error, head.path, request_id))
 
 
-def from_foreign_page(head: Head) -> bool:
-    """Whether a browser sent this for a page that does not come from here; such a page must not reach the store."""
-    origin = head.headers.get("origin")
-    if origin is None:
-        return False
-    try:
-        parts = urlsplit(origin)
-        # Its host alone would not do: after DNS rebinding a foreign page's Origin and Host are the same foreign name.
-        return parts.netloc != head.headers.get("host") or not _is_here(parts.hostname or "")
-    except ValueError:
-        return True
-
-
-def _is_here(hostname: str) -> bool:
-    """A name that no foreign name server can point at this machine."""
-    if hostname == "localhost" or hostname.endswith(".localhost"):
-        return True
-    try:
-        ip_address(hostname)
-    except ValueError:
-        return False
-    return True
-
-
 def _is_form(head: Head) -> bool:
-    return "x-amz-target" not in head.headers and (head.content_type == FORM or "Action=" in head.query)
+    return (
+        head.path == "/"
+        and "x-amz-target" not in head.headers
+        and (head.content_type == FORM or "Action=" in head.query)
+    )

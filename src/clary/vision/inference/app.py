@@ -19,13 +19,17 @@ from typing import Any
 
 import numpy as np
 from starlette.applications import Starlette
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from clary.errors import AlgorithmError, ImageError, RequestError, TooLargeError
 from clary.vision.inference import content_types
 from clary.vision.inference.batching import Batcher
+from clary.vision.inference.callers import HostNames, refusal
 from clary.vision.inference.content_types import ResponseType
 from clary.vision.inference.page import page
 from clary.vision.inference.predictor import Model
@@ -42,16 +46,23 @@ log = logging.getLogger(__name__)
 
 
 def create_app(
-    model: Model, settings: ServerSettings | None = None, *, limit: int = 64, ready: Callable[[], None] = lambda: None
+    model: Model,
+    settings: ServerSettings | None = None,
+    *,
+    limit: int = 64,
+    names: HostNames | None = None,
+    ready: Callable[[], None] = lambda: None,
 ) -> Starlette:
     """The app for a loaded model, whose ``engine.streams`` calls run side by side.
 
-    At most ``limit`` requests are inside at a time. ``ready`` is called once the app is warm. The model stays open;
-    whoever opened it closes it.
+    At most ``limit`` requests are inside at a time. ``names`` are those it may be called by, on a port that browsers
+    reach; None: whoever reaches it may ask, by any name. ``ready`` is called once the app is warm. The model stays
+    open; whoever opened it closes it.
     """
     endpoint = _Endpoint(model, settings or ServerSettings.from_environment(), limit, ready)
     return Starlette(
         lifespan=endpoint.lifespan,
+        middleware=[Middleware(_Doorkeeper, names=names)],
         routes=[
             Route("/", endpoint.page),
             Route("/ping", endpoint.ping),
@@ -67,6 +78,29 @@ class _ImageRequest:
 
     image: Any
     wanted: ResponseType[Any]
+
+
+class _Doorkeeper:
+    """Lets in whom ``callers`` does; what goes out is nothing that a browser may guess at."""
+
+    def __init__(self, app: ASGIApp, names: HostNames | None) -> None:
+        self._app, self._names = app, names
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)["X-Content-Type-Options"] = "nosniff"
+            await send(message)
+
+        refused = self._names and refusal(
+            scope["method"], Headers(scope=scope), self._names, page=scope["path"] == "/" and scope["method"] == "GET"
+        )
+        app = _text(refused.text, refused.status) if refused else self._app
+        await app(scope, receive, guarded)
 
 
 class _Endpoint:
