@@ -114,7 +114,8 @@ def test_a_running_request_is_answered_before_it_stops(serve, jpeg, number):
     host, port = server.url.removeprefix("http://").split(":")
     body = jpeg()
     with socket.create_connection((host, int(port))) as connection:
-        head = f"POST /invocations HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/jpeg\r\nContent-Length: {len(body)}\r\n\r\n"
+        head = "POST /invocations HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/jpeg\r\n"
+        head += f"Content-Length: {len(body)}\r\n\r\n"
         connection.sendall(head.encode() + body[:100])
         httpx.get(f"{server.url}/ping")  # once this is answered, the half request has been taken up as well
         server.process.send_signal(number)

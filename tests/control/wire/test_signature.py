@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import hmac
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import pytest
 from botocore.auth import (
@@ -21,7 +24,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clary.control.wire.asgi import Head
-from clary.control.wire.signature import verify, verify_body
+from clary.control.wire.signature import Promise, verify, verify_body
 from clary.control.wire.sigv4_header import Refused, read_header
 
 CREDENTIALS = Credentials("AKID", "secret/+=")
@@ -90,7 +93,7 @@ def test_s3_requests_signed_by_botocore(signer, path):
     found = read_header(head)
     assert found is not None
     assert found.service == "s3"
-    digest = verify(head, found, SECRETS)
+    digest = verify(head, found, SECRETS).digest
     assert len(digest) == (64 if signer is S3SigV4Auth else 0)
 
 
@@ -120,7 +123,7 @@ def test_unsigned_payloads_leave_the_body_open():
 
     Unsigned(CREDENTIALS, "s3", "us-east-1").add_auth(request)
     head = head_of(request)
-    assert verify(head, read_header(head), SECRETS) == ""
+    assert verify(head, read_header(head), SECRETS) == Promise()
 
 
 CHANGES = {
@@ -226,6 +229,75 @@ def test_unreadable_signatures_are_refused(authorization):
     with pytest.raises(Refused) as caught:
         read_header(Head("GET", "/", "", {"authorization": authorization}))
     assert (caught.value.code, caught.value.status) == ("AuthorizationHeaderMalformed", 400)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "X-Amz-Algorithm=",
+        "X-Amz-Algorithm",
+        "y&X-Amz-Algorithm=%FF",
+        "X-Amz-Algorithm=AWS4-HMAC-SHA256",
+        "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=%00&X-Amz-SignedHeaders=host&X-Amz-Signature=x",
+    ],
+)
+def test_queries_that_cannot_be_read_are_refused(query):
+    with pytest.raises(Refused) as caught:
+        read_header(Head("GET", "/b/k", query, {}))
+    assert (caught.value.code, caught.value.status) == ("AuthorizationHeaderMalformed", 400)
+    assert caught.value.message.isprintable()
+
+
+@pytest.mark.parametrize("name", ["yX-Amz-Algorithm", "X-Amz-AlgorithmX"])
+def test_names_that_hold_another_are_no_claim(name):
+    assert read_header(Head("GET", "/b/k", f"{name}=", {})) is None
+
+
+@pytest.mark.parametrize("expires", ["9" * 5000, "-1", "0", "604801", "+5", "1_0", "\u0665", "", "1e3", "nan"])
+@pytest.mark.parametrize("signer", [S3SigV4QueryAuth, HmacV1QueryAuth])
+def test_ends_that_are_none(signer, expires):
+    head = head_of(put(signer))
+    name = "X-Amz-Expires" if signer is S3SigV4QueryAuth else "Expires"
+    query = re.sub(rf"(?<=\b{name}=)\w+", quote(expires), head.query)
+    changed = Head(head.method, head.path, query, head.headers)
+    with pytest.raises(Refused) as caught:
+        verify(changed, read_header(changed), SECRETS)
+    assert caught.value.status in (400, 403)
+
+
+@pytest.mark.parametrize("signer", [S3SigV4QueryAuth, HmacV1QueryAuth])
+def test_a_signature_of_other_letters_is_wrong_and_no_more(signer):
+    head = head_of(put(signer))
+    query = re.sub(r"(?<=Signature=)[^&]+", "%C3%A9", head.query)
+    changed = Head(head.method, head.path, query, head.headers)
+    with pytest.raises(Refused, match="does not match"):
+        verify(changed, read_header(changed), SECRETS)
+
+
+@pytest.mark.parametrize("form", ["%a, %d %b %Y %H:%M:%S GMT", "%a, %d %b %Y %H:%M:%S +0000", "%Y%m%dT%H%M%SZ"])
+@pytest.mark.parametrize("beside", [{}, {"date": "Mon, 06 May 2024 07:08:09 GMT"}])
+def test_version_2_takes_both_forms_of_a_date(form, beside):
+    now = datetime.now(UTC)
+    stamp = now.strftime(form)
+    # Of the request the date's own line is empty, for x-amz-date is signed as such.
+    text = f"PUT\n\n\n\nx-amz-date:{stamp}\n/bucket/k"
+    signed = base64.b64encode(hmac.digest(b"secret/+=", text.encode(), "sha1")).decode()
+    head = Head("PUT", "/bucket/k", "", {"x-amz-date": stamp, "authorization": f"AWS AKID:{signed}", **beside})
+    assert verify(head, read_header(head), SECRETS) == Promise()
+    with pytest.raises(Refused) as caught:
+        verify(head, read_header(head), SECRETS, now=now + timedelta(minutes=16))
+    assert caught.value.code == "RequestTimeTooSkewed"
+
+
+@pytest.mark.parametrize(
+    "date", ["Mon, 06 May 99999999999999999999 07:08:09 GMT", "x", "Mon, 06 May 0000 07:08:09 GMT"]
+)
+def test_dates_that_are_none(date):
+    for name in ("date", "x-amz-date"):
+        head = Head("PUT", "/bucket/k", "", {name: date, "authorization": "AWS AKID:x"})
+        with pytest.raises(Refused) as caught:
+            verify(head, read_header(head), SECRETS)
+        assert caught.value.status in (400, 403)
 
 
 @pytest.mark.parametrize("authorization", ["", "Bearer x", "Basic eDp5", "AWS"])

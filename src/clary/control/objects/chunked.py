@@ -4,11 +4,12 @@
     0[;chunk-signature=<hex>] CR LF [name:value CR LF]... CR LF
 
 Sent with x-amz-content-sha256 STREAMING-UNSIGNED-PAYLOAD-TRAILER, STREAMING-AWS4-HMAC-SHA256-PAYLOAD and the like.
-Signatures of the pieces are not checked, their lengths and checksums are.
+Lengths are always checked, signatures of the pieces where the platform asks for signatures (wire.chunk_signatures).
 """
 
 from __future__ import annotations
 
+from clary.control.wire.chunk_signatures import ChunkSignatures
 from clary.control.wire.errors import ServiceError
 
 __all__ = ["ChunkedDecoder"]
@@ -20,7 +21,8 @@ TRAILER_LIMIT = 32
 class ChunkedDecoder:
     """Feed it the body in any pieces; it gives the content back. ``trailers`` are complete when ``finished``."""
 
-    def __init__(self) -> None:
+    def __init__(self, signatures: ChunkSignatures | None = None) -> None:
+        self._signatures = signatures
         self.finished = False
         self.trailers: dict[str, str] = {}
         self._line = bytearray()
@@ -29,7 +31,10 @@ class ChunkedDecoder:
         self._in_content = False
 
     def feed(self, data: bytes) -> bytes:
-        """The content in ``data``. Raises ServiceError when it breaks the framing or goes on after its end."""
+        """The content in ``data``. Raises ServiceError when it breaks the framing or goes on after its end.
+
+        A piece is given out before its signature is known to be true: only ``finished`` says that all are.
+        """
         content: list[bytes] = []
         position = 0
         while position < len(data):
@@ -42,6 +47,10 @@ class ChunkedDecoder:
                 self._left -= len(piece)
                 position += len(piece)
                 self._in_content = self._left > 0
+                if self._signatures:
+                    self._signatures.update(piece)
+                    if not self._in_content:
+                        self._signatures.end()
             else:
                 position = self._take_line(data, position)
         return b"".join(content)
@@ -64,12 +73,16 @@ class ChunkedDecoder:
     def _length(self, line: bytes) -> None:
         # int() would also take "+5", "0x5" and "1_0". What one reader of a frame takes and another does not is how
         # requests are smuggled.
-        digits = line.partition(b";")[0]
+        digits, _, extension = line.partition(b";")
         if not digits or len(digits) > 16 or digits.strip(b"0123456789abcdefABCDEF"):
             raise _broken(f"{line[:40]!r} is no length of a chunk")
         self._left = int(digits, 16)
         self._in_content = self._left > 0
         self._expect = self._piece_end if self._in_content else self._trailer
+        if self._signatures:
+            self._signatures.begin(extension)
+            if not self._in_content:
+                self._signatures.end()
 
     def _piece_end(self, line: bytes) -> None:
         if line:
@@ -78,6 +91,8 @@ class ChunkedDecoder:
 
     def _trailer(self, line: bytes) -> None:
         if not line:
+            if self._signatures:
+                self._signatures.finish(self.trailers)
             self.finished = True
             return
         name, colon, value = line.partition(b":")

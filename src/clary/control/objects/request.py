@@ -9,7 +9,8 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 
 from clary.control.objects.checksums import Checksums
 from clary.control.objects.chunked import ChunkedDecoder
-from clary.control.wire.asgi import Disconnected, Message, Receive, Scope
+from clary.control.wire.asgi import CHUNK_SIGNATURES, Disconnected, Message, Receive, Scope
+from clary.control.wire.chunk_signatures import ChunkSignatures
 from clary.control.wire.errors import ServiceError
 
 __all__ = ["Body", "S3Request", "parse"]
@@ -33,6 +34,7 @@ class S3Request:
     body_ended: bool = False
     # The form of S3's own ids.
     id: str = field(default_factory=lambda: uuid.uuid4().hex[:16].upper())
+    chunk_signatures: ChunkSignatures | None = None
 
     @property
     def resource(self) -> str:
@@ -82,7 +84,8 @@ class Body:
         """Raises ServiceError for headers that contradict each other."""
         self._receive = request.receive
         headers = request.headers
-        self._framing = ChunkedDecoder() if _is_chunked(headers) else None
+        signatures = request.chunk_signatures
+        self._framing = ChunkedDecoder(signatures) if signatures or _is_chunked(headers) else None
         # With aws-chunked framing Content-Length counts the framing too; only this header tells the size of the object.
         length = headers.get("x-amz-decoded-content-length" if self._framing else "content-length")
         if length is not None and not (length.isascii() and length.isdigit()):
@@ -131,7 +134,8 @@ def parse(scope: Scope, receive: Receive) -> S3Request:
         names = unquote_to_bytes(bucket).decode(), unquote_to_bytes(key).decode()
     except ValueError as error:
         raise ServiceError("InvalidURI", "Couldn't parse the specified URI: it is no UTF-8") from error
-    return S3Request(scope["method"], *names, query, headers, receive)
+    signatures = scope.get(CHUNK_SIGNATURES)
+    return S3Request(scope["method"], *names, query, headers, receive, chunk_signatures=signatures)
 
 
 def _is_chunked(headers: Mapping[str, str]) -> bool:

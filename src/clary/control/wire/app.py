@@ -12,6 +12,7 @@ from functools import cache
 
 from clary.control.wire import refusals
 from clary.control.wire.asgi import (
+    CHUNK_SIGNATURES,
     ASGIApp,
     Disconnected,
     Head,
@@ -120,16 +121,16 @@ class _App:
             await self.s3(scope, receive, send)
             return
         try:
-            digest = verify(head, auth, self.credentials)
+            promise = verify(head, auth, self.credentials)
         except Refused as refused:
             await self._refuse(head, refused, request_id, send, s3=True)
             return
-        if not digest:
-            await self.s3(scope, receive, send)
+        if not promise.digest:
+            await self.s3({**scope, CHUNK_SIGNATURES: promise.chunks}, receive, send)
             return
         # The digest is known before the body and true of it only at its end; S3's bodies are too large to be read
         # first.
-        body = CheckedBody(receive, send, digest)
+        body = CheckedBody(receive, send, promise.digest)
         await body.pass_to(self.s3, scope)
         if body.wrong and not body.answered:
             await self._refuse(head, digest_mismatch(), request_id, send, s3=True)

@@ -11,6 +11,7 @@ from typing import Any
 from clary.control.wire.errors import ServiceError
 
 __all__ = [
+    "CHUNK_SIGNATURES",
     "ASGIApp",
     "Disconnected",
     "Head",
@@ -30,6 +31,8 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+# Where an S3 request's scope holds the ChunkSignatures its body must fit; absent or None: nobody asks for signatures.
+CHUNK_SIGNATURES = "clary.chunk_signatures"
 # zlib's way to ask for the gzip format; botocore packs CloudWatch's PutMetricData so from 10 kB on.
 GZIP = zlib.MAX_WBITS | 16
 

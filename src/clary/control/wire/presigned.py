@@ -18,11 +18,15 @@ def end_of(query: Mapping[str, str], *, default: str = "") -> float | None:
     than S3 may leave that out), S3's version 2 the end itself. Raises ValueError in S3's words.
     """
     if "X-Amz-Expires" in query or default:
+        text = query.get("X-Amz-Expires", default)
         try:
+            # int() also takes "+5", "1_0" and digits of other scripts, and refuses thousands of them in its own words.
+            if not (text.isascii() and text.isdecimal()) or len(text) > 12:
+                raise ValueError(text)
             signed = datetime.strptime(query.get("X-Amz-Date", ""), STAMP).replace(tzinfo=UTC)
-            seconds = int(query.get("X-Amz-Expires", default))
         except ValueError:
             raise ValueError("X-Amz-Date and X-Amz-Expires must be a time and a number of seconds") from None
+        seconds = int(text)
         if not 0 < seconds <= _LONGEST:
             raise ValueError(f"X-Amz-Expires must be between 1 and {_LONGEST} seconds")
         return signed.timestamp() + seconds

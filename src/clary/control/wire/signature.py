@@ -1,8 +1,8 @@
 """Whether the signature of a request is right.
 
 Signature version 4 in the Authorization header and in the query string (presigned), and S3's older version 2 in both
-places. An S3 body is judged by the digest its sender declared, which ``verify`` returns: it can be checked while it
-streams. The signatures of the chunks of an ``aws-chunked`` body are not looked at, only the request's.
+places. An S3 body is judged by what its sender declared, its digest or a chain of signatures over its pieces: either is
+checked while it streams.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from functools import lru_cache
 from urllib.parse import parse_qsl, quote, unquote
 
 from clary.control.wire.asgi import Head
+from clary.control.wire.chunk_signatures import EMPTY, SIGNED_PAYLOAD, ChunkSignatures
 from clary.control.wire.presigned import STAMP, end_of
 from clary.control.wire.sigv4_header import ALGORITHM, Refused, SigV4Header, incomplete
 
-__all__ = ["digest_mismatch", "known", "verify", "verify_body"]
+__all__ = ["Promise", "digest_mismatch", "known", "verify", "verify_body"]
 
 # AWS's own: a recorded request cannot be sent again later, a clock that is a little off still works.
 SKEW = timedelta(minutes=15)
-# What stands for the body of a request without one.
-EMPTY = hashlib.sha256(b"").hexdigest()
 HEX = re.compile(r"[0-9a-f]{64}")
+SIGNED_PAYLOADS = (SIGNED_PAYLOAD, f"{SIGNED_PAYLOAD}-TRAILER")
 # The sub-resources that S3's version 2 signs, beside those that begin with response-.
 # Any other parameter of the query is not part of what version 2 signs. Source: S3 developer guide, "Signing and
 # authenticating REST requests".
@@ -43,11 +43,16 @@ SIGNED_V2 = frozenset(
 )
 
 
-def verify(head: Head, auth: SigV4Header | None, secrets: Mapping[str, str], *, now: datetime | None = None) -> str:
-    """Check an S3 request before its body: the digest the body must have comes back, empty where none was declared.
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """What the body must be, by the request's signature: ``digest`` is hexadecimal, empty where none was declared."""
 
-    ``secrets`` maps access keys to their secrets. Raises Refused.
-    """
+    digest: str = ""
+    chunks: ChunkSignatures | None = None
+
+
+def verify(head: Head, auth: SigV4Header | None, secrets: Mapping[str, str], *, now: datetime | None = None) -> Promise:
+    """Check an S3 request before its body. ``secrets`` maps access keys to their secrets. Raises Refused."""
     return _Verification(head, known(auth, secrets), secrets, now or datetime.now(UTC)).check(None)
 
 
@@ -56,7 +61,7 @@ def verify_body(
 ) -> None:
     """Check a request of any service with its whole body. Raises Refused."""
     digest = hashlib.sha256(body).hexdigest()
-    expected = _Verification(head, known(auth, secrets), secrets, now or datetime.now(UTC)).check(digest)
+    expected = _Verification(head, known(auth, secrets), secrets, now or datetime.now(UTC)).check(digest).digest
     if expected and not hmac.compare_digest(expected, digest):
         raise digest_mismatch()
 
@@ -84,21 +89,25 @@ class _Verification:
     secrets: Mapping[str, str]
     now: datetime
 
-    def check(self, digest: str | None) -> str:
-        """``digest`` is that of the body where it is known already. Returns the declared one."""
+    def check(self, digest: str | None) -> Promise:
+        """``digest`` is that of the body where it is known already."""
         if self.auth.version == 2:
             self._check_version_2()
-            return ""
+            return Promise()
         stamp = self._stamp()
         declared = self._declared(digest)
         self._check_signed_headers()
         auth = self.auth
         key = _signing_key(self.secrets[auth.key], auth.date, auth.region, auth.service)
         expected = hmac.digest(key, self._string_to_sign(stamp, declared).encode(), "sha256").hex()
-        # In a time that does not tell how many characters were right.
-        if not hmac.compare_digest(expected, self.auth.signature):
+        # In a time that does not tell how many characters were right; bytes, since of texts only ASCII is compared.
+        if not hmac.compare_digest(expected.encode(), auth.signature.encode()):
             raise _wrong_signature()
-        return declared if HEX.fullmatch(declared) else ""
+        if not declared.startswith("STREAMING-AWS4-"):
+            return Promise(declared if HEX.fullmatch(declared) else "")
+        return Promise(
+            chunks=ChunkSignatures(key, stamp, self._scope(), expected, trailer=declared.endswith("-TRAILER"))
+        )
 
     def _stamp(self) -> str:
         """The time of signing as it was sent, checked against the clock."""
@@ -141,7 +150,9 @@ class _Verification:
         if self.auth.service == "s3":
             if self.auth.presigned:
                 query = dict(parse_qsl(self.head.query, keep_blank_values=True))
-                return declared or query.get("X-Amz-Content-Sha256", "UNSIGNED-PAYLOAD")
+                declared = declared or query.get("X-Amz-Content-Sha256", "UNSIGNED-PAYLOAD")
+            if declared.startswith("STREAMING-AWS4-") and declared not in SIGNED_PAYLOADS:
+                raise _unknown_payload(declared)
             if not declared:
                 text = "Missing required header for this request: x-amz-content-sha256"
                 raise Refused("InvalidRequest", text, status=400)
@@ -178,8 +189,10 @@ class _Verification:
                 payload,
             ]
         )
-        scope = f"{self.auth.date}/{self.auth.region}/{self.auth.service}/aws4_request"
-        return "\n".join([ALGORITHM, stamp, scope, hashlib.sha256(canonical.encode()).hexdigest()])
+        return "\n".join([ALGORITHM, stamp, self._scope(), hashlib.sha256(canonical.encode()).hexdigest()])
+
+    def _scope(self) -> str:
+        return f"{self.auth.date}/{self.auth.region}/{self.auth.service}/aws4_request"
 
     def _path(self) -> str:
         path = self.head.path or "/"
@@ -204,6 +217,9 @@ class _Verification:
     def _check_version_2(self) -> None:
         query = dict(parse_qsl(self.head.query, keep_blank_values=True))
         headers = self.head.headers
+        # Such a chain begins at a signature of version 4.
+        if (payload := headers.get("x-amz-content-sha256", "")).startswith("STREAMING-AWS4-"):
+            raise _unknown_payload(payload)
         if self.auth.presigned:
             date = query.get("Expires", "")
             try:
@@ -214,9 +230,13 @@ class _Verification:
                 raise Refused("AccessDenied", "Request has expired")
             amz = {name.lower(): text for name, text in query.items() if name.lower().startswith("x-amz-")}
         else:
+            # Either header may hold either form. With x-amz-date, which is signed as such, the date's own line is empty
+            # (S3 developer guide, "Signing and authenticating REST requests").
             date, amz = headers.get("date", ""), {}
-            if abs(self.now - _moment(headers.get("x-amz-date", "") or _from_date(date))) > SKEW:
-                raise self._skewed(date)
+            sent = headers.get("x-amz-date", "") or date
+            if abs(self.now - _moment(_from_date(sent) or sent)) > SKEW:
+                raise self._skewed(sent)
+            date = "" if "x-amz-date" in headers else date
         amz |= {name: text for name, text in headers.items() if name.startswith("x-amz-")}
         md5 = query.get("content-md5", headers.get("content-md5", ""))
         kind = query.get("content-type", headers.get("content-type", ""))
@@ -268,8 +288,13 @@ def _from_date(text: str) -> str:
     """A Date header as X-Amz-Date; empty when it is none."""
     try:
         return parsedate_to_datetime(text).astimezone(UTC).strftime(STAMP)
-    except (ValueError, IndexError):
+    except (ValueError, IndexError, OverflowError):
         return ""
+
+
+def _unknown_payload(payload: str) -> Refused:
+    text = f"x-amz-content-sha256 {payload!a:.80} cannot be checked with this signature; use UNSIGNED-PAYLOAD or the "
+    return Refused("InvalidRequest", f"{text}SHA-256 of the body", status=400)
 
 
 def _wrong_signature() -> Refused:

@@ -48,11 +48,13 @@ def read_header(head: Head) -> SigV4Header | None:
         key, _, signature = authorization[4:].rpartition(":")
         return SigV4Header(2, key.strip(), "s3", "", signature=signature.strip())
     if authorization.startswith("AWS4-"):
-        raise incomplete(f"signatures of the kind {authorization.split()[0]} are not known here; use {ALGORITHM}")
-    if "X-Amz-Algorithm=" in head.query:
-        query = dict(parse_qsl(head.query, keep_blank_values=True))
-        if query.get("X-Amz-Algorithm") != ALGORITHM:
-            raise incomplete(f"signatures of the kind {query['X-Amz-Algorithm']} are not known here; use {ALGORITHM}")
+        raise incomplete(f"signatures of the kind {authorization.split()[0]!a:.60} are not known here; use {ALGORITHM}")
+    query = dict(parse_qsl(head.query, keep_blank_values=True)) if "Algorithm" in head.query else {}
+    if "X-Amz-Algorithm" in query:
+        if query["X-Amz-Algorithm"] != ALGORITHM:
+            raise incomplete(
+                f"signatures of the kind {query['X-Amz-Algorithm']!a:.60} are not known here; use {ALGORITHM}"
+            )
         return _version_4(
             query.get("X-Amz-Credential"),
             query.get("X-Amz-SignedHeaders"),
