@@ -408,6 +408,20 @@ class TestCopies:
         assert refused(s3.copy_object, **copy, CopySourceIfNoneMatch=etag) == ("PreconditionFailed", 412)
         s3.copy_object(**copy, CopySourceIfMatch=etag)
 
+    @pytest.mark.parametrize("source", ["/box/%ff", "box/%ed%a0%80", "box/\xff", "%C0%AF/x", "box/%F4%90%80%80"])
+    def test_a_source_that_does_not_decode(self, s3: Any, url: str, raw: Raw, source: str) -> None:
+        answer = raw(url, "PUT", "/box/y", x_amz_copy_source=source)
+        assert (answer.status, answer.code) == (400, "InvalidArgument")
+        upload = s3.create_multipart_upload(Bucket="box", Key="y")["UploadId"]
+        answer = raw(url, "PUT", f"/box/y?partNumber=1&uploadId={upload}", x_amz_copy_source=source)
+        assert (answer.status, answer.code) == (400, "InvalidArgument")
+
+    @pytest.mark.parametrize("source", ["box/ü".encode().decode("latin-1"), "box/%C3%BC", "/box/%c3%bc?versionId=null"])
+    def test_a_source_beyond_ascii(self, s3: Any, url: str, raw: Raw, source: str) -> None:
+        s3.put_object(Bucket="box", Key="ü", Body=b"1")
+        assert raw(url, "PUT", "/box/y", x_amz_copy_source=source).status == 200
+        assert read(s3, "y") == b"1"
+
     def test_by_boto3(self, s3: Any) -> None:
         s3.put_object(Bucket="box", Key="x", Body=b"1")
         s3.copy({"Bucket": "box", "Key": "x"}, "box", "z")
@@ -434,6 +448,28 @@ class TestDeletes:
         answer = raw(url, "POST", "/box?delete", body)
         assert (answer.status, answer.code) == (400, "MalformedXML")
 
+    @pytest.mark.parametrize("encoding", ["utf-7", "utf-16", "x-unknown", "idna", "rot13", "undefined", "latin-1", ""])
+    def test_other_encodings_are_refused(self, s3: Any, url: str, raw: Raw, encoding: str) -> None:
+        text = f'<?xml version="1.0" encoding="{encoding}"?><Delete><Object><Key>x</Key></Object></Delete>'
+        codec = encoding if encoding in ("utf-7", "utf-16") else "ascii"
+        answer = raw(url, "POST", "/box?delete", text.encode(codec))
+        assert (answer.status, answer.code) == (400, "MalformedXML")
+
+    def test_no_encoding_hides_a_document_type(self, s3: Any, url: str, raw: Raw) -> None:
+        bomb = "<!DOCTYPE x [<!ENTITY k 'x'>]><Delete><Object><Key>&k;</Key></Object></Delete>"
+        s3.put_object(Bucket="box", Key="x", Body=b"1")
+        for codec in ("utf-16", "utf-16-le", "utf-7", "utf-8-sig"):
+            answer = raw(url, "POST", "/box?delete", bomb.encode(codec))
+            assert (answer.status, answer.code) == (400, "MalformedXML")
+        assert read(s3, "x") == b"1"
+
+    @pytest.mark.parametrize("head", ["", "\ufeff", "<?xml version='1.0' encoding='UTF-8' standalone='yes'?>"])
+    def test_utf_8_is_taken_in_every_dress(self, s3: Any, url: str, raw: Raw, head: str) -> None:
+        s3.put_object(Bucket="box", Key="ü", Body=b"1")
+        body = f"{head}<Delete><Object><Key>ü</Key></Object></Delete>".encode()
+        assert raw(url, "POST", "/box?delete", body).status == 200
+        assert "Contents" not in s3.list_objects_v2(Bucket="box")
+
     def test_by_a_collection_of_boto3(self, s3: Any, url: str) -> None:
         import boto3
 
@@ -447,6 +483,15 @@ class TestDeletes:
 
 
 class TestBuckets:
+    @pytest.mark.parametrize("region", ["日本", "a b", "x" * 65, "a\u0660"])
+    def test_a_region_is_a_word(self, s3: Any, url: str, raw: Raw, region: str) -> None:
+        body = (
+            f"<CreateBucketConfiguration><LocationConstraint>{region}</LocationConstraint></CreateBucketConfiguration>"
+        )
+        answer = raw(url, "PUT", "/other", body.encode())
+        assert (answer.status, answer.code) == (400, "InvalidLocationConstraint")
+        assert raw(url, "HEAD", "/other").status == 404
+
     def test_are_listed_with_their_age(self, s3: Any) -> None:
         s3.create_bucket(Bucket="another")
         found = s3.list_buckets()["Buckets"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hmac
 import re
+import signal
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -246,6 +247,18 @@ def test_queries_that_cannot_be_read_are_refused(query):
         read_header(Head("GET", "/b/k", query, {}))
     assert (caught.value.code, caught.value.status) == ("AuthorizationHeaderMalformed", 400)
     assert caught.value.message.isprintable()
+
+
+def test_a_long_claim_takes_linear_time():
+    claim = "AWS4-HMAC-SHA256 " + "x" * 200_000  # quadratic: minutes
+    signal.setitimer(signal.ITIMER_VIRTUAL, 5)  # seconds of this process
+    before = signal.signal(signal.SIGVTALRM, lambda *_: pytest.fail("it takes too long"))
+    try:
+        with pytest.raises(Refused):
+            read_header(Head("GET", "/b/k", "", {"authorization": claim}))
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
 
 
 @pytest.mark.parametrize("name", ["yX-Amz-Algorithm", "X-Amz-AlgorithmX"])

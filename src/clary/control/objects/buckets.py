@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from clary.control.objects.base import NoSuchBucket
 from clary.control.objects.key_names import RESERVED, check_bucket_name
 from clary.control.objects.local import LocalStore
@@ -11,6 +13,8 @@ from clary.control.objects.writing import parse_xml, text_of
 from clary.control.wire.errors import ServiceError
 
 __all__ = ["bucket_location", "create_bucket", "delete_bucket", "head_bucket", "list_buckets"]
+
+_REGION = re.compile("[A-Za-z0-9-]{1,64}")
 
 
 def list_buckets(store: LocalStore, request: S3Request) -> S3Response:
@@ -33,6 +37,8 @@ async def create_bucket(store: LocalStore, request: S3Request, region: str) -> S
     body = await request.small_body(64 << 10)
     if body.strip():
         region = text_of(parse_xml(body, "CreateBucketConfiguration"), "LocationConstraint") or region
+        if not _REGION.fullmatch(region):  # it comes back in a header
+            raise ServiceError("InvalidLocationConstraint", "The specified location-constraint is not valid")
     store.create_bucket(request.bucket, region)
     return S3Response(200, {"location": f"/{request.bucket}"})
 
@@ -61,5 +67,5 @@ def _region(store: LocalStore, request: S3Request, region: str) -> str:
     if not store.bucket_exists(request.bucket):
         raise NoSuchBucket(request.bucket)
     found = store.region(request.bucket) or region
-    # It came from a client and goes into a header.
-    return found if found.replace("-", "").isalnum() else region
+    # A folder of before may have any.
+    return found if _REGION.fullmatch(found) else region

@@ -69,7 +69,7 @@ def _date(text: str | None) -> float | None:
         return None
     try:
         return parsedate_to_datetime(text).timestamp()
-    except ValueError as error:
+    except (ValueError, OverflowError, IndexError) as error:  # years without end, odd texts
         raise ServiceError("InvalidArgument", f"{text!r} is no date; one looks like {http_date(0)}") from error
 
 

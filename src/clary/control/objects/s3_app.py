@@ -59,6 +59,13 @@ class S3App:
                 answer = error_response(
                     ServiceError("InternalError", f"{error.strerror or error}", status=500), request
                 )
+            except Disconnected:
+                return
+            # The last net, as for calls: an answer that S3 clients can read, under an id that the log has too.
+            except Exception:
+                log.exception("%s %s failed, request %s", request.method, request.resource, request.id)
+                text = f"We encountered an internal error; the log says more, under request {request.id}"
+                answer = error_response(ServiceError("InternalError", text, status=500), request)
             await send_response(answer, request, send)
         except Disconnected:
             return

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import stat
 import threading
 from contextlib import nullcontext
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import unquote_to_bytes
 from xml.etree import ElementTree
 
 from clary.control.objects.base import NoSuchBucket, NoSuchKey
@@ -34,6 +35,7 @@ __all__ = [
 ]
 
 DELETE_LIMIT = 1000
+_ENCODING = re.compile(r"""\s*<\?xml[^>]*?\sencoding\s*=\s*["']([^"']*)""")
 _CONDITIONAL = threading.Lock()  # between the look at the old object and the rename
 # Answering 200 to these would promise a lock or a tag that nobody keeps.
 _PROMISES = ("x-amz-tagging", "x-amz-object-lock-mode", "x-amz-object-lock-legal-hold")
@@ -147,7 +149,12 @@ def _adopt(store: LocalStore, request: S3Request, staged: Path) -> None:
 def copy_source(request: S3Request) -> tuple[str, str]:
     """Bucket and key of ``x-amz-copy-source``. Raises ServiceError InvalidArgument."""
     source, _, version = request.headers["x-amz-copy-source"].partition("?versionId=")
-    bucket, _, key = unquote(source, errors="surrogateescape").removeprefix("/").partition("/")
+    try:
+        # Percent-encoded, or the bytes of UTF-8 as they are: headers come as latin-1.
+        path = unquote_to_bytes(source.encode("latin-1")).decode()
+    except UnicodeError as error:
+        raise ServiceError("InvalidArgument", "Copy Source must be UTF-8, percent-encoded") from error
+    bucket, _, key = path.removeprefix("/").partition("/")
     if not bucket or not key:
         raise ServiceError("InvalidArgument", "Copy Source must mention the source bucket and key: bucket/key")
     if version not in ("", "null"):
@@ -157,11 +164,21 @@ def copy_source(request: S3Request) -> tuple[str, str]:
 
 def parse_xml(text: bytes, root: str) -> ElementTree.Element:
     """Raises ServiceError MalformedXML."""
+    try:
+        plain = text.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise malformed("it is not UTF-8") from error
+    # The parser would look for a codec of any name, of which Python has odd ones, and take zeros for UTF-16 whatever it
+    # is told: in that nobody would see the document type below.
+    if "\0" in plain:
+        raise malformed("it is not UTF-8")
+    if (declared := _ENCODING.match(plain)) and declared[1].lower() not in ("utf-8", "utf8", "us-ascii"):
+        raise malformed(f"its encoding is {declared[1]!a:.40}; send UTF-8")
     # Entities of a document type can be nested until a small text fills the memory; S3 bodies have none.
-    if b"<!DOCTYPE" in text:
+    if "<!DOCTYPE" in plain:
         raise malformed("it holds a document type")
     try:
-        document = ElementTree.fromstring(text)
+        document = ElementTree.fromstring(plain)
     except ElementTree.ParseError as error:
         raise malformed(str(error)) from error
     if _local_name(document) != root:

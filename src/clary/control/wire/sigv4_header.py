@@ -12,7 +12,8 @@ from clary.control.wire.errors import ServiceError
 __all__ = ["ALGORITHM", "Refused", "SigV4Header", "incomplete", "read_header"]
 
 ALGORITHM = "AWS4-HMAC-SHA256"
-PART = re.compile(r"(\w+)=([^,\s]+)")
+# From the beginning of each word only: tried from every letter, a long word would take quadratic time.
+PART = re.compile(r"(?<!\w)(\w+)=([^,\s]+)")
 
 
 class Refused(ServiceError):
