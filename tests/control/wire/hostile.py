@@ -234,8 +234,8 @@ async def ask(app: Any, request: HostileRequest) -> Answer:
     }
     scope |= {"path": request.path.decode("latin-1"), "raw_path": request.path, "query_string": request.query}
     await app(scope, receive, send)
-    headers = {name.decode().lower(): value.decode("latin-1") for name, value in sent[0]["headers"]}
-    return Answer(sent[0]["status"], headers, b"".join(message.get("body", b"") for message in sent[1:]))
+    named = {name.decode().lower(): value.decode("latin-1") for name, value in sent[0]["headers"]}
+    return Answer(sent[0]["status"], named, b"".join(message.get("body", b"") for message in sent[1:]))
 
 
 def _s3(dice: random.Random) -> HostileRequest:
@@ -417,7 +417,11 @@ def _form_data(dice: random.Random) -> bytes:
 def _json_body(dice: random.Random, service: str, name: str) -> bytes:
     text = json.dumps(_request(dice, service, name), ensure_ascii=dice.random() < 0.5)
     chance = dice.random()
-    if chance < 0.2 and ":" in text:  # a value in place of another
+    if name == "Search" and chance > 0.8:  # the one request without an end of its own
+        deep = dice.choice([100, 330, 450, 5000])
+        inside = '{"SubExpressions":[' * deep + "{}" + "]}" * deep
+        text = f'{{"Resource":"TrainingJob","SearchExpression":{inside}}}'
+    elif chance < 0.2 and ":" in text:  # a value in place of another
         start = dice.choice([place for place, letter in enumerate(text) if letter == ":"])
         end = min((text + ",}").index(mark, start) for mark in ",}")
         text = text[: start + 1] + dice.choice(TOKENS) + text[end:]

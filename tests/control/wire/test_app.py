@@ -565,6 +565,22 @@ def test_no_json_body_makes_the_server_fail(operations, make_app, body, target, 
     json.loads(answer)
 
 
+# 480 is read, and too much for who walks it; 2000 cannot be read.
+@pytest.mark.parametrize(("depth", "expected"), [(10, 200), (480, 400), (2000, 400)])
+def test_a_request_may_be_nested_so_far(operations, make_app, depth, expected):
+    def walk(expression: dict[str, Any]) -> int:
+        return 1 + sum(walk(one) for one in expression.get("SubExpressions", ()))
+
+    operations["sagemaker", "Search"] = lambda context, request: {
+        "TotalHits": {"Value": walk(request["SearchExpression"])}
+    }
+    inside = '{"SubExpressions":[' * depth + "{}" + "]}" * depth
+    body = f'{{"Resource":"TrainingJob","SearchExpression":{inside}}}'.encode()
+    status, answer = _ask(make_app(), "POST", "/", "", [("x-amz-target", "SageMaker.Search")], body)
+    assert status == expected
+    assert status == 200 or b"nested too deeply" in answer
+
+
 FIELDS = st.sampled_from(
     [
         *("MetricData.member.1.MetricName", "MetricData", "MetricData.member", "MetricData.member.x", "Namespace"),

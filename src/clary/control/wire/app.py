@@ -176,6 +176,10 @@ class _App:
         except CustomerError as error:
             # What Clary's own code says of a wrong input is, to a client, a request that breaks a constraint.
             response = matched.protocol.error(ServiceError(_code(matched), str(error)), request_id)
+        # Shapes that contain themselves (Search's expressions) are read and walked by functions that call themselves.
+        except RecursionError:
+            text = "the request is nested too deeply"
+            response = matched.protocol.error(ServiceError(_code(matched), text), request_id)
         # The last net: a client must get an answer in its protocol, with a request id that the log has too. 500 is
         # tried again by every SDK, so a fault of the moment heals.
         except Exception:
