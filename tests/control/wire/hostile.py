@@ -1,6 +1,7 @@
 """Requests that nobody sends by chance: every protocol, every place where text stands, endlessly, the same for a seed.
 
-``hostile(seed)`` goes on for ever; who uses it says for how long. Values are drawn from what broke servers before (bad
+``hostile(seed)`` goes on for ever; who uses it says for how long, and gives it a bucket ``box`` with an object ``kept``
+(deleted by none of the requests) to speak of. Values are drawn from what broke servers before (bad
 escapes, half surrogates, numbers without end, names that are paths, documents in other encodings), put where botocore's
 own descriptions have a member, so that many pass validation and reach what stands behind it.
 """
@@ -149,6 +150,7 @@ PARAMETERS = [
 CLAIMS = [
     *("X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-Expires", "X-Amz-SignedHeaders", "X-Amz-Signature"),
     *("AWSAccessKeyId", "Signature", "Expires", "X-Amz-Content-Sha256", "X-Amz-Security-Token"),
+    "yX-Amz-Algorithm",
 ]
 CLAIMED = [
     *("AWS4-HMAC-SHA256", "AKID/20240506/us-east-1/s3/aws4_request", "AKID/20240506/r/sagemaker/aws4_request", "host"),
@@ -205,13 +207,13 @@ class Answer:
     body: bytes
 
 
-def hostile(seed: int, *, key: str = "AKID") -> Iterator[HostileRequest]:
-    """Requests without end; ``key`` is an access key that some of them claim."""
+def hostile(seed: int, *, key: str = "AKID", stamp: str = "20240506T070809Z") -> Iterator[HostileRequest]:
+    """Requests without end. ``key`` is an access key that some of them claim, ``stamp`` when they say to be signed."""
     dice = random.Random(seed)
     makers: list[Callable[[random.Random], HostileRequest]] = [_s3, _s3, _s3, _json, _json, _query, _rest, _anything]
     while True:
         request = dice.choice(makers)(dice)
-        yield _claiming(dice, request, key) if dice.random() < 0.2 else request
+        yield _claiming(dice, request, key, stamp) if dice.random() < 0.2 else request
 
 
 async def ask(app: Any, request: HostileRequest) -> Answer:
@@ -259,10 +261,10 @@ def _s3(dice: random.Random) -> HostileRequest:
     headers = _headers(dice)
     # Headers that stand for an operation of their own, or change what one does, where it finds an object.
     if dice.random() < 0.3:
-        method, key, query = dice.choice([("PUT", b"copy", b""), ("GET", b"key", b""), ("HEAD", b"key", b"")])
+        method, key, query = dice.choice([("PUT", b"copy", b""), ("GET", b"kept", b""), ("HEAD", b"kept", b"")])
         prefix = "x-amz-copy-source" if method == "PUT" else dice.choice(["range", "if-", "x-amz-"])
         source = dice.choice(
-            ["/box/key", "box/key", dice.choice(TEXTS), _quoted(dice, dice.choice(TEXTS)).decode("latin-1")]
+            ["/box/kept", "box/kept", dice.choice(TEXTS), _quoted(dice, dice.choice(TEXTS)).decode("latin-1")]
         )
         headers = [(b"x-amz-copy-source", _header(source))] if method == "PUT" else []
         names = [name for name in HEADERS if name.startswith(prefix) and name != "x-amz-copy-source"]
@@ -324,37 +326,39 @@ def _anything(dice: random.Random) -> HostileRequest:
     return HostileRequest(dice.choice(METHODS), path, _escaped(dice), headers, body)
 
 
-def _claiming(dice: random.Random, request: HostileRequest, key: str) -> HostileRequest:
-    """The request with something that looks like a signature."""
+def _claiming(dice: random.Random, request: HostileRequest, key: str, stamp: str) -> HostileRequest:
+    """The request with something that looks like a signature, in its address or in its headers."""
+    service = dice.choice(["s3", "s3", "s3", "sagemaker", "sts", "monitoring", "ec2", "../x", "é"])
+    credential = f"{key}/{stamp[:8]}/r/{service}/aws4_request"
     if dice.random() < 0.5:
-        pairs = {name: dice.choice([*CLAIMED, key, *dice.choices(TEXTS, k=2)]) for name in dice.sample(CLAIMS, 6)}
-        if dice.random() < 0.6:  # one of each kind, of which at most one is odd
-            pairs = dict(
-                zip(
-                    CLAIMS,
-                    [CLAIMED[0], f"{key}/20240506/r/s3/aws4_request", CLAIMED[4], "60", "host", "x"],
-                    strict=False,
-                )
-            )
-            pairs[dice.choice(list(pairs))] = dice.choice([*TEXTS, *CLAIMED])
-        text = "&".join(f"{name}={quote(value, errors='surrogatepass')}" for name, value in pairs.items()).encode()
+        text = b"&".join(name.encode() + b"=" + _quoted(dice, value) for name, value in _pairs(dice, credential, stamp))
         query = request.query + b"&" + text if request.query else text
         return HostileRequest(request.method, request.path, query, request.headers, request.body)
-    service = dice.choice(["s3", "sagemaker", "sts", "monitoring", "ec2", "../x", "é"])
     claim = dice.choice(
         [
-            f"AWS4-HMAC-SHA256 Credential={key}/20240506/r/{service}/aws4_request, SignedHeaders=host, Signature=x",
-            f"AWS4-HMAC-SHA256 Credential={key}/20240506/r/{service}/aws4_request,SignedHeaders=;;,Signature=é",
+            f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders=host, Signature=x",
+            f"AWS4-HMAC-SHA256 Credential={credential},SignedHeaders=;host;,Signature=é",
             f"AWS {key}:x",
             f"AWS {key}:é",
             f"AWS4-{dice.choice(TEXTS)}",
             f"AWS4-HMAC-SHA256 {dice.choice(TEXTS)}",
         ]
     )
-    headers = [*request.headers, (b"authorization", _header(claim)), (b"host", b"localhost")]
+    date = dice.choice([stamp, stamp, *CLAIMED, *TEXTS])
+    headers = [(b"authorization", _header(claim)), (b"host", b"localhost")]
+    headers += [(dice.choice([b"x-amz-date", b"date"]), _header(date))]
     if dice.random() < 0.5:
-        headers.append((b"x-amz-date", _header(dice.choice([*CLAIMED, *TEXTS]))))
-    return HostileRequest(request.method, request.path, request.query, headers, request.body)
+        return HostileRequest(request.method, request.path, request.query, headers, request.body)
+    return HostileRequest(request.method, request.path, request.query, headers + request.headers, request.body)
+
+
+def _pairs(dice: random.Random, credential: str, stamp: str) -> list[tuple[str, str]]:
+    """The parameters of a presigned address: any, or all there must be and at most one of them odd."""
+    if dice.random() < 0.3:
+        return [(name, dice.choice([*CLAIMED, credential, *TEXTS])) for name in dice.choices(CLAIMS, k=6)]
+    pairs = dict(zip(CLAIMS, ["AWS4-HMAC-SHA256", credential, stamp, "60", "host", "x"], strict=False))
+    pairs[dice.choice(list(pairs))] = dice.choice([*TEXTS, *CLAIMED])
+    return list(pairs.items())
 
 
 def _headers(dice: random.Random) -> list[tuple[bytes, bytes]]:

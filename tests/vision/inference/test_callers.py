@@ -105,15 +105,18 @@ def test_an_address_of_ones_own():
     assert status({"host": "192.168.0.8"}, names) == 421
     assert status({"host": "gpu-box.lan"}, names) == 421
     assert status({"host": "gpu-box.lan"}, HostNames("gpu-box.lan")) is None
+    assert status({"host": "model"}, names) == 421
 
 
 @pytest.mark.parametrize("everywhere", ["0.0.0.0", "::"])
 def test_all_addresses_are_those_of_any_route_here(everywhere, monkeypatch):
-    monkeypatch.setattr(socket, "gethostname", lambda: "Gpu-Box")
+    monkeypatch.setattr(socket, "gethostname", lambda: "Gpu-Box.example.org")
     names = HostNames(everywhere)
-    for host in ("192.168.0.7:8080", "[2001:db8::1]", "localhost", "gpu-box:8080", "gpu-box.local"):
+    own = ("192.168.0.7:8080", "[2001:db8::1]", "localhost", "gpu-box.example.org:8080")
+    for host in (*own, "model:8080", "gpu-box.local", "model.ns.svc.cluster.local", "host.docker.internal"):
         assert status({"host": host}, names) is None
-    assert status({"host": "evil.example"}, names) == 421
+    for host in ("evil.example", "gpu-box.example.com", "local.evil.example", "evillocal.example:8080"):
+        assert status({"host": host}, names) == 421
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "DELETE"])

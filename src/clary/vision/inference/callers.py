@@ -25,6 +25,9 @@ __all__ = ["HostNames", "Refusal", "refusal"]
 
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^\[\]:,/@\s]+)(:\d*)?")
 _PATTERN = re.compile(r"(\*\.)?[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?")
+# What no public name server answers for, besides names without a dot (RFC 6762, RFC 8375; ICANN, July 2024): the names
+# of containers, and of machines beside this one.
+_PRIVATE = (".local", ".home.arpa", ".internal")
 _OWN = frozenset({"same-origin", "none"})  # Sec-Fetch-Site: ours, or typed by the user
 
 
@@ -39,12 +42,11 @@ class HostNames:
         self._allowed = frozenset(_pattern(each) for each in allowed)
         self._names = {each.lower() for each in listening}
         addresses = {found for each in self._names if (found := _address(each))}
-        # Bound to all addresses: any address will do. No name server can point an address elsewhere, and a port that a
-        # container or a router passes on is reached by addresses this machine does not know.
+        # Bound to all addresses it serves its network, whose members need no trick to ask. Left are names that public
+        # name servers could point here: an address is no name, and some names they do not know.
         self._everywhere = any(address.is_unspecified for address in addresses) or "" in self._names
         if self._everywhere:
-            own = socket.gethostname().lower()
-            self._names |= {own, f"{own.removesuffix('.local')}.local"}
+            self._names.add(socket.gethostname().lower())
         self._addresses = addresses
         self._loopback = "localhost" in self._names or any(address.is_loopback for address in addresses)
 
@@ -55,7 +57,8 @@ class HostNames:
         if address := _address(name):
             here = self._everywhere or address in self._addresses or (self._loopback and address.is_loopback)
             return here or self.allows(name)
-        return name in self._names or self.allows(name)
+        private = self._everywhere and ("." not in name or name.endswith(_PRIVATE))
+        return private or name in self._names or self.allows(name)
 
     def allows(self, name: str) -> bool:
         """Whether the user has named it."""
