@@ -123,6 +123,31 @@ def test_chunks_are_unframed(s3: Any, far: str, root: Path, raw: Callable[..., A
     assert root.joinpath("box", "chunks").read_bytes() == b"abc"
 
 
+def test_what_fails_here_is_answered_with_an_id_that_the_log_has(far: str, caplog: pytest.LogCaptureFixture) -> None:
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b"x", "more_body": False}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def put() -> None:
+        scope = {"type": "http", "method": "PUT", "path": "/box/odd", "raw_path": b"/box/odd", "query_string": b""}
+        # Our server takes no such header, nor does the client that forwards it.
+        headers = [(b"content-length", b"1"), (b"x-amz-meta-a", b"\x01")]
+        forwarder = S3Forwarder(RemoteEndpoint(far, "us-east-1"), account="000000000000")
+        await forwarder.start()
+        await forwarder({**scope, "headers": headers}, receive, send)
+        await forwarder.close()
+
+    asyncio.run(put())
+    named = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
+    assert sent[0]["status"] == 500
+    assert b"<Code>InternalError</Code>" in sent[1]["body"]
+    assert f"PUT /box/odd failed, request {named['x-amz-request-id']}" in caplog.text
+
+
 def test_a_server_that_is_not_there(serving: Callable[..., Any], raw: Callable[..., Any]) -> None:
     with serving(_Started(RemoteEndpoint("http://127.0.0.1:1", "us-east-1"))) as url:
         answer = raw(url, "GET", "/box/x")

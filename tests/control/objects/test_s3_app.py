@@ -428,6 +428,20 @@ class TestCopies:
         assert read(s3, "z") == b"1"
 
 
+def test_what_fails_here_is_answered_with_an_id_that_the_log_has(
+    s3: Any, url: str, raw: Raw, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr(LocalStore, "walk", broken)
+    answer = raw(url, "GET", "/box")
+    assert (answer.status, answer.code) == (500, "InternalError")
+    assert f"GET /box failed, request {answer.headers['x-amz-request-id']}" in caplog.text
+    assert "a fault of ours" in caplog.text
+    assert b"a fault of ours" not in answer.body
+
+
 class TestDeletes:
     def test_many(self, s3: Any) -> None:
         keys = [f"d/{n} &<ü" for n in range(20)]

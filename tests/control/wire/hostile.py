@@ -8,6 +8,7 @@ own descriptions have a member, so that many pass validation and reach what stan
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 import random
@@ -219,11 +220,12 @@ def hostile(seed: int, *, key: str = "AKID", stamp: str = "20240506T070809Z") ->
 async def ask(app: Any, request: HostileRequest) -> Answer:
     """What an ASGI application answers in this process."""
     body, sent = [request.body], list[Any]()
+    never = asyncio.Event()  # the client stays until it has its answer
 
     async def receive() -> dict[str, Any]:
-        if body:
-            return {"type": "http.request", "body": body.pop(), "more_body": False}
-        return {"type": "http.disconnect"}
+        if not body:
+            await never.wait()
+        return {"type": "http.request", "body": body.pop(), "more_body": False}
 
     async def send(message: Any) -> None:
         sent.append(message)

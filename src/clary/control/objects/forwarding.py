@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from clary.control.objects.access import check_access
 from clary.control.objects.remote_endpoint import RemoteEndpoint
 from clary.control.objects.request import S3Request, parse
-from clary.control.objects.responses import S3Response, error_response, send_response
+from clary.control.objects.responses import S3Response, error_response, failed_response, send_response
 from clary.control.wire.asgi import Disconnected, Receive, Scope, Send
 from clary.control.wire.errors import ServiceError
 
@@ -88,6 +88,10 @@ class S3Forwarder:
             await send_response(error_response(ServiceError("SlowDown", text, status=503), request), request, send)
         except Disconnected:
             return
+        # The last net, as where the objects are ours.
+        except Exception:
+            log.exception("%s %s failed, request %s", request.method, request.resource, request.id)
+            await send_response(failed_response(request), request, send)
 
     async def _forward(self, scope: Scope, request: S3Request, send: Send) -> None:
         from yarl import URL

@@ -15,7 +15,16 @@ from clary.control.wire.asgi import Disconnected, Send
 from clary.control.wire.errors import ServiceError
 from clary.control.wire.xml import s3_error
 
-__all__ = ["Node", "S3Response", "error_response", "http_date", "iso_date", "send_response", "xml_response"]
+__all__ = [
+    "Node",
+    "S3Response",
+    "error_response",
+    "failed_response",
+    "http_date",
+    "iso_date",
+    "send_response",
+    "xml_response",
+]
 
 NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 # A tree of elements: name and text, or name and children.
@@ -44,6 +53,12 @@ def error_response(error: ServiceError, request: S3Request) -> S3Response:
     if request.method == "HEAD":
         return S3Response(error.status, headers)
     return S3Response(error.status, headers, s3_error(error, request.resource, request.id))
+
+
+def failed_response(request: S3Request) -> S3Response:
+    """Where our own code failed: the client gets the id under which the log says how."""
+    text = f"We encountered an internal error; the log says more, under request {request.id}"
+    return error_response(ServiceError("InternalError", text, status=500), request)
 
 
 async def send_response(answer: S3Response, request: S3Request, send: Send) -> None:

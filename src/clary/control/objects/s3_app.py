@@ -15,7 +15,14 @@ from clary.control.objects import buckets, listing, multipart, reading, writing
 from clary.control.objects.access import check_access
 from clary.control.objects.local import LocalStore
 from clary.control.objects.request import S3Request, parse
-from clary.control.objects.responses import Node, S3Response, error_response, send_response, xml_response
+from clary.control.objects.responses import (
+    Node,
+    S3Response,
+    error_response,
+    failed_response,
+    send_response,
+    xml_response,
+)
 from clary.control.wire.asgi import Disconnected, Receive, Scope, Send
 from clary.control.wire.errors import ServiceError
 
@@ -64,8 +71,7 @@ class S3App:
             # The last net, as for calls: an answer that S3 clients can read, under an id that the log has too.
             except Exception:
                 log.exception("%s %s failed, request %s", request.method, request.resource, request.id)
-                text = f"We encountered an internal error; the log says more, under request {request.id}"
-                answer = error_response(ServiceError("InternalError", text, status=500), request)
+                answer = failed_response(request)
             await send_response(answer, request, send)
         except Disconnected:
             return
