@@ -1,0 +1,81 @@
+"""The signature of an upload by form: over its policy, in fields of the form. Versions 4 and 2 of S3."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Mapping
+
+from clary.control.wire.asgi import Head
+from clary.control.wire.errors import ServiceError, invalid_argument
+from clary.control.wire.signature import signing_key
+from clary.control.wire.sigv4_header import ALGORITHM, Refused, SigV4Header, incomplete
+
+__all__ = ["SECRETS", "is_form_upload", "missing_field", "verify_form"]
+
+# Where the scope of a request carries the secrets by access key, for whoever reads the form; absent where nobody signs.
+SECRETS = "clary.secrets"
+
+
+def is_form_upload(head: Head, auth: SigV4Header | None) -> bool:
+    """Whether what proves who sent it stands in the form that follows, not in the head."""
+    return auth is None and head.method == "POST" and head.content_type == "multipart/form-data"
+
+
+def verify_form(fields: Mapping[str, str], secrets: Mapping[str, str] | None) -> None:
+    """``fields`` by lower-case name; ``secrets`` by access key, None where signatures are only read.
+
+    Raises Refused for a form that nobody we know has signed, ServiceError InvalidArgument (400) for a policy without a
+    signature, also where signatures are only read: on S3 that form would fail.
+    """
+    if "policy" not in fields:
+        if secrets is None:
+            return
+        raise Refused("AccessDenied", "Access Denied: an upload by form needs a policy and its signature")
+    newer = "x-amz-algorithm" in fields or "x-amz-signature" in fields
+    wanted = ("x-amz-algorithm", "x-amz-credential", "x-amz-date", "x-amz-signature")
+    for name in wanted if newer else ("awsaccesskeyid", "signature"):
+        if name not in fields:
+            raise missing_field(name)
+    if secrets is None:
+        return
+    signature = _version_4(fields, secrets) if newer else _version_2(fields, secrets)
+    # In a time that does not tell how many characters were right.
+    if not hmac.compare_digest(signature, fields["x-amz-signature" if newer else "signature"].encode()):
+        text = "The request signature we calculated does not match the signature you provided. "
+        raise Refused("SignatureDoesNotMatch", text + "Check your key and signing method.")
+
+
+def missing_field(name: str) -> ServiceError:
+    """The error for a form without the field ``name``, or with it behind the file."""
+    text = (
+        f"Bucket POST must contain a field named '{name}'.  If it is specified, please check the order of the fields."
+    )
+    return invalid_argument(name, "", text)
+
+
+def _version_4(fields: Mapping[str, str], secrets: Mapping[str, str]) -> bytes:
+    if fields["x-amz-algorithm"] != ALGORITHM:
+        raise incomplete(f"signatures of the kind {fields['x-amz-algorithm']} are not known here; use {ALGORITHM}")
+    # From the right: access keys of other systems hold slashes.
+    parts = fields["x-amz-credential"].rsplit("/", 4)
+    if len(parts) != 5 or parts[3:] != ["s3", "aws4_request"]:
+        raise incomplete("x-amz-credential must have the form key/date/region/s3/aws4_request")
+    key, date, region, service, _ = parts
+    # The key is derived from the credential's date: an old key must not sign for today.
+    if not fields["x-amz-date"].startswith(date):
+        raise incomplete("the date of the credential is not that of the form")
+    derived = signing_key(_secret(key, secrets), date, region, service)
+    return hmac.digest(derived, fields["policy"].encode(), "sha256").hex().encode()
+
+
+def _version_2(fields: Mapping[str, str], secrets: Mapping[str, str]) -> bytes:
+    secret = _secret(fields["awsaccesskeyid"], secrets).encode()
+    return base64.b64encode(hmac.digest(secret, fields["policy"].encode(), hashlib.sha1))
+
+
+def _secret(key: str, secrets: Mapping[str, str]) -> str:
+    if key not in secrets:
+        raise Refused("InvalidAccessKeyId", "The AWS Access Key Id you provided does not exist in our records.")
+    return secrets[key]
