@@ -136,7 +136,7 @@ class TestFields:
         assert post(signed(policy(), x_ignore_foo="bar")).status_code == 204
 
     def test_their_names_in_any_case(self, s3: Any, post: Post) -> None:
-        odd = [{"bUcKeT": "box"}, ["StArTs-WiTh", "$KeY", "foo"], {"AcL": "private"}]
+        odd: list[Any] = [{"bUcKeT": "box"}, ["StArTs-WiTh", "$KeY", "foo"], {"AcL": "private"}]
         odd += [["StArTs-WiTh", "$CoNtEnT-TyPe", "text/plain"], ["content-length-range", 0, 1024]]
         fields = signed(policy(conditions=odd))
         fields = {"kEy": fields.pop("key"), "aCl": fields.pop("acl"), "pOLICy": fields.pop("policy"), **fields}
@@ -150,7 +150,7 @@ class TestFields:
     def test_metadata_tags_and_encryption(self, s3: Any, post: Post) -> None:
         tags = "<Tagging><TagSet><Tag><Key>a</Key><Value>b c</Value></Tag></TagSet></Tagging>"
         sent = {"x-amz-meta-foo": "barclamp", "x-amz-meta-word": "ünlü", "tagging": tags, "Cache-Control": "no-cache"}
-        conditions = [["starts-with", f"${name}", ""] for name in sent]
+        conditions: list[Any] = [["starts-with", f"${name}", ""] for name in sent]
         conditions.append({"x-amz-server-side-encryption": "AES256"})
         fields = signed(policy(*conditions)) | sent | {"x-amz-server-side-encryption": "AES256"}
         assert post(fields).status_code == 204
