@@ -160,6 +160,16 @@ class TestNotSetUp:
             one = getattr(s3, f"get_bucket_{kind}_configuration")
             assert refused(one, Bucket="box", Id="x") == ("NoSuchConfiguration", 404), kind
 
+    def test_what_can_be_set_to_nothing(self, s3: Any, refused: Refused) -> None:
+        s3.put_bucket_notification_configuration(Bucket="box", NotificationConfiguration={})
+        s3.put_bucket_logging(Bucket="box", BucketLoggingStatus={})
+        s3.put_bucket_request_payment(Bucket="box", RequestPaymentConfiguration={"Payer": "BucketOwner"})
+        topic = {"TopicConfigurations": [{"TopicArn": "arn:aws:sns:us-east-1:0:t", "Events": ["s3:ObjectCreated:*"]}]}
+        put = s3.put_bucket_notification_configuration
+        assert refused(put, Bucket="box", NotificationConfiguration=topic) == ("NotImplemented", 501)
+        payer = {"Payer": "Requester"}
+        assert refused(s3.put_bucket_request_payment, Bucket="box", RequestPaymentConfiguration=payer)[1] == 501
+
     def test_what_can_be_taken_away(self, s3: Any) -> None:
         for kind in ("policy", "cors", "lifecycle", "website", "replication"):
             assert getattr(s3, f"delete_bucket_{kind}")(Bucket="box")["ResponseMetadata"]["HTTPStatusCode"] == 204

@@ -221,7 +221,7 @@ class TestErrors:
 
     @pytest.mark.parametrize(
         "resource",
-        ["acl", "policy", "cors", "lifecycle", "notification", "versioning", "object-lock", "new"],
+        ["acl", "policy", "cors", "lifecycle", "versioning", "object-lock", "new"],
     )
     def test_a_sub_resource_of_a_bucket_is_never_the_bucket(self, s3: Any, url: str, raw: Raw, resource: str) -> None:
         answer = raw(url, "PUT", f"/box?{resource}", b"<X/>")
@@ -247,6 +247,32 @@ class TestErrors:
         lock = {"ObjectLockMode": "GOVERNANCE", "ObjectLockRetainUntilDate": 4e9}
         assert refused(s3.put_object, Bucket="box", Key="x", Body=b"1", **lock) == ("NotImplemented", 501)
         assert refused(s3.get_object, Bucket="box", Key="x", VersionId="3") == ("NoSuchVersion", 404)
+
+    def test_an_acl_that_is_so_anyway(self, s3: Any, refused: Refused) -> None:
+        s3.put_object(Bucket="box", Key="x", Body=b"1")
+        for acl in ("private", "bucket-owner-full-control"):
+            s3.put_object_acl(Bucket="box", Key="x", ACL=acl)
+        s3.put_bucket_acl(Bucket="box", ACL="private")
+        assert refused(s3.put_object_acl, Bucket="box", Key="x", ACL="public-read") == ("NotImplemented", 501)
+        assert refused(s3.put_object_acl, Bucket="box", Key="x", GrantRead="id=x") == ("NotImplemented", 501)
+        assert refused(s3.put_object_acl, Bucket="box", Key="y", ACL="private") == ("NoSuchKey", 404)
+        (grant,) = s3.get_object_acl(Bucket="box", Key="x")["Grants"]
+        assert grant["Grantee"] == {"ID": "clary", "DisplayName": "clary", "Type": "CanonicalUser"}
+
+    def test_headers_that_are_not_passed_over(self, s3: Any, refused: Refused) -> None:
+        here = {"Bucket": "box", "Key": "x"}
+        s3.put_object(**here, Body=b"1", StorageClass="STANDARD_IA", WebsiteRedirectLocation="/y")
+        found = s3.head_object(**here)
+        assert (found["StorageClass"], found["WebsiteRedirectLocation"]) == ("STANDARD_IA", "/y")
+        assert s3.list_objects_v2(Bucket="box")["Contents"][0]["StorageClass"] == "STANDARD_IA"
+        s3.copy_object(Bucket="box", Key="y", CopySource="box/x")
+        assert "StorageClass" not in s3.head_object(Bucket="box", Key="y")
+        s3.copy_object(Bucket="box", Key="y", CopySource="box/x", StorageClass="ONEZONE_IA")
+        assert s3.head_object(Bucket="box", Key="y")["StorageClass"] == "ONEZONE_IA"
+        assert refused(s3.put_object, **here, Body=b"2", StorageClass="CLAY") == ("InvalidStorageClass", 400)
+        # It would replace what it was to be appended to.
+        assert refused(s3.put_object, **here, Body=b"2", WriteOffsetBytes=1) == ("NotImplemented", 501)
+        assert read(s3, "x") == b"1"
 
     def test_what_a_standard_object_is_not(self, s3: Any, refused: Refused) -> None:
         s3.put_object(Bucket="box", Key="x", Body=b"1")

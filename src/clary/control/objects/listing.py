@@ -150,7 +150,7 @@ def _contents(store: LocalStore, request: S3Request, entry: ListedObject, *, own
         ("LastModified", iso_date(entry.status.st_mtime)),
         ("ETag", f'"{metadata.etag}"'),
         ("Size", "0" if metadata.marker else str(entry.status.st_size)),
-        ("StorageClass", "STANDARD"),
+        ("StorageClass", metadata.headers.get("x-amz-storage-class", "STANDARD")),
     ]
     if owner:
         nodes.append(("Owner", [("ID", "clary"), ("DisplayName", "clary")]))

@@ -30,6 +30,13 @@ STORED_HEADERS = (
     "expires",
 )
 META = "x-amz-meta-"
+STORAGE_CLASS = "x-amz-storage-class"
+# Kept and said again; all are the same disk, and readable at once.
+STORAGE_CLASSES = (
+    *("STANDARD", "REDUCED_REDUNDANCY", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING"),
+    *("GLACIER_IR", "GLACIER", "DEEP_ARCHIVE"),
+)
+_REDIRECT = "x-amz-website-redirect-location"
 META_LIMIT = 2048  # bytes of names and values together, as on S3
 AT_ONCE = 64 << 10  # bytes read on the event loop; more are read in a thread
 PIECE = 1 << 20
@@ -65,9 +72,16 @@ async def get_object(store: LocalStore, request: S3Request) -> S3Response:
 def stored_headers(headers: Mapping[str, str]) -> dict[str, str]:
     """Of a request's headers those that are kept with an object, its tags and encryption among them.
 
-    Raises ServiceError MetadataTooLarge, InvalidTag, InvalidArgument.
+    Raises ServiceError MetadataTooLarge, InvalidTag, InvalidArgument, InvalidStorageClass.
     """
-    kept = {name: headers[name] for name in STORED_HEADERS if headers.get(name)}
+    kept = {name: headers[name] for name in (*STORED_HEADERS, _REDIRECT) if headers.get(name)}
+    storage = headers.get(STORAGE_CLASS) or "STANDARD"
+    if storage not in STORAGE_CLASSES:
+        members = {"StorageClassRequested": storage}
+        raise ServiceError("InvalidStorageClass", "The storage class you specified is not valid", members=members)
+    # As S3, which says nothing of the usual one.
+    if storage != "STANDARD":
+        kept[STORAGE_CLASS] = storage
     # aws-chunked was the framing of the upload, not of the object; S3 drops it too. Kept, it would be taken for a
     # compression by whoever downloads. All else comes back byte for byte.
     encoding = kept.pop("content-encoding", "")

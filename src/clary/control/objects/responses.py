@@ -18,7 +18,7 @@ from clary.control.wire.xml import HOST_ID, s3_error
 __all__ = ["Node", "S3Response", "error_response", "http_date", "iso_date", "send_response", "xml_response"]
 
 NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
-# A tree of elements: name and text, or name and children.
+# A tree of elements: name and text, or name and children. A name may have attributes behind it.
 Node = tuple[str, Union[str, "Sequence[Node]"]]
 _ENTITIES = {'"': "&quot;"} | {chr(code): f"&#x{code:X};" for code in range(32)}
 
@@ -101,7 +101,7 @@ def iso_date(seconds: float) -> str:
 def _render(node: Node) -> str:
     name, content = node
     inside = escape(content, _ENTITIES) if isinstance(content, str) else "".join(_render(child) for child in content)
-    return f"<{name}>{inside}</{name}>"
+    return f"<{name}>{inside}</{name.partition(' ')[0]}>"
 
 
 def members(values: Mapping[str, str]) -> list[Node]:

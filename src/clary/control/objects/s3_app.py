@@ -47,6 +47,8 @@ _PLAIN = frozenset(
     | {"AWSAccessKeyId", "Signature", "Expires", "content-type", "content-md5"}
     | {f"response-{name}" for name in reading.STORED_HEADERS}
 )
+# Typed SDKs read the kind of a grantee from this attribute.
+_GRANTEE = 'Grantee xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:type="CanonicalUser"'
 _OWNER: Node = ("Owner", [("ID", "clary"), ("DisplayName", "clary")])
 
 
@@ -131,8 +133,18 @@ def _acl(app: S3App, request: S3Request) -> Reply:
         app.store.locate(request.bucket, request.key)
     app.store.region(request.bucket)
     # One owner with every right is what S3 answers for a private bucket; tools compare just that.
-    grant: list[Node] = [("Grantee", [("ID", "clary")]), ("Permission", "FULL_CONTROL")]
+    grant: list[Node] = [(_GRANTEE, _OWNER[1]), ("Permission", "FULL_CONTROL")]
     return xml_response("AccessControlPolicy", [_OWNER, ("AccessControlList", [("Grant", grant)])])
+
+
+def _put_acl(app: S3App, request: S3Request) -> Reply:
+    """Those that say what is so anyway; any other would be a right or a ban that nobody enforces."""
+    if request.headers.get("x-amz-acl") not in ("private", "bucket-owner-full-control"):
+        what = "PutObjectAcl" if request.key else "PutBucketAcl"
+        text = f"{what}: Clary keeps no access rights, all belongs to one owner; only the canned ACL private is taken"
+        raise ServiceError("NotImplemented", text, status=501)
+    _acl(app, request)
+    return S3Response(200)
 
 
 def _restore(app: S3App, request: S3Request) -> Reply:
@@ -156,7 +168,7 @@ async def _list_versions(app: S3App, request: S3Request) -> S3Response:
     return await asyncio.to_thread(listing.list_object_versions, app.store, request)
 
 
-def _of_bucket(answer: Callable[[LocalStore, S3Request, str], S3Response], name: str) -> Handler:
+def _of_bucket(answer: Callable[[LocalStore, S3Request, str], Reply], name: str) -> Handler:
     return lambda app, request: answer(app.store, request, name)
 
 
@@ -170,6 +182,7 @@ _OPERATIONS: dict[tuple[str, str, str], Handler] = {
     ("GET", "bucket", "location"): lambda f, r: buckets.bucket_location(f.store, r, f.region),
     ("GET", "bucket", "versions"): _list_versions,
     ("GET", "bucket", "acl"): _acl,
+    ("PUT", "bucket", "acl"): _put_acl,
     ("GET", "bucket", "tagging"): lambda f, r: bucket_settings.get_tagging(f.store, r),
     ("PUT", "bucket", "tagging"): lambda f, r: bucket_settings.put_tagging(f.store, r),
     ("GET", "bucket", "encryption"): lambda f, r: bucket_settings.get_encryption(f.store, r),
@@ -183,6 +196,7 @@ _OPERATIONS: dict[tuple[str, str, str], Handler] = {
     **{("GET", "bucket", name): _of_bucket(unconfigured.empty, name) for name in unconfigured.EMPTY},
     **{("GET", "bucket", name): _of_bucket(unconfigured.listed, name) for name in unconfigured.LISTED},
     **{("GET", "bucket", " ".join(sorted((n, "id")))): _of_bucket(unconfigured.listed, n) for n in unconfigured.LISTED},
+    **{("PUT", "bucket", name): _of_bucket(unconfigured.put, name) for name in unconfigured.SETTABLE},
     **{("DELETE", "bucket", name): _of_bucket(unconfigured.delete, name) for name in unconfigured.DELETABLE},
     ("GET", "bucket", "uploads"): lambda f, r: multipart.list_uploads(f.store, r),
     ("POST", "bucket", ""): lambda f, r: form_upload.post_object(f.store, r, r.secrets),
@@ -190,6 +204,7 @@ _OPERATIONS: dict[tuple[str, str, str], Handler] = {
     ("GET", "object", ""): _get_object,
     ("HEAD", "object", ""): _get_object,
     ("GET", "object", "acl"): _acl,
+    ("PUT", "object", "acl"): _put_acl,
     ("GET", "object", "tagging"): lambda f, r: tagging.get_object_tagging(f.store, r),
     ("PUT", "object", "tagging"): lambda f, r: tagging.put_object_tagging(f.store, r),
     ("DELETE", "object", "tagging"): lambda f, r: tagging.delete_object_tagging(f.store, r),

@@ -10,10 +10,23 @@ from clary.control.objects.base import NoSuchBucket
 from clary.control.objects.local import LocalStore
 from clary.control.objects.request import S3Request
 from clary.control.objects.responses import Node, S3Response, xml_response
+from clary.control.objects.writing import parse_xml
 from clary.control.wire.errors import ServiceError
 from clary.control.wire.services import describe
 
-__all__ = ["DELETABLE", "EMPTY", "LISTED", "MISSING", "delete", "empty", "listed", "missing", "not_implemented"]
+__all__ = [
+    "DELETABLE",
+    "EMPTY",
+    "LISTED",
+    "MISSING",
+    "SETTABLE",
+    "delete",
+    "empty",
+    "listed",
+    "missing",
+    "not_implemented",
+    "put",
+]
 
 # Sub-resources whose absence is an error: code and message, as S3 words them.
 MISSING = {
@@ -44,6 +57,7 @@ LISTED = {
     "inventory": "ListInventoryConfigurationsResult",
     "metrics": "ListMetricsConfigurationsResult",
 }
+SETTABLE = ("notification", "logging", "requestPayment")  # to nothing, which is how S3 has them taken away
 DELETABLE = ("policy", "cors", "lifecycle", "website", "replication")
 
 
@@ -66,6 +80,16 @@ def listed(store: LocalStore, request: S3Request, name: str) -> S3Response:
     if "id" in request.query:
         raise ServiceError("NoSuchConfiguration", "The specified configuration does not exist.", status=404)
     return xml_response(LISTED[name], [("IsTruncated", "false")])
+
+
+async def put(store: LocalStore, request: S3Request, name: str) -> S3Response:
+    """What says that nothing is to be set up. Raises NoSuchBucket, ServiceError NotImplemented for all else."""
+    _check(store, request)
+    root, children = EMPTY[name]
+    document = parse_xml(await request.small_body(64 << 10), root)
+    if [(each.tag.rpartition("}")[2], each.text) for each in document] != children:
+        raise not_implemented(request.method, "bucket", name)
+    return S3Response(200)
 
 
 def delete(store: LocalStore, request: S3Request, name: str) -> S3Response:

@@ -17,7 +17,7 @@ from clary.control.objects.encryption import SSE, encryption_headers
 from clary.control.objects.key_names import check_key
 from clary.control.objects.local import LocalStore
 from clary.control.objects.object_metadata import ObjectMetadata
-from clary.control.objects.reading import stored_headers
+from clary.control.objects.reading import STORAGE_CLASS, stored_headers
 from clary.control.objects.request import S3Request
 from clary.control.objects.responses import Node, S3Response, iso_date, xml_response
 from clary.control.objects.staging import stage
@@ -37,8 +37,11 @@ __all__ = [
 
 DELETE_LIMIT = 1000
 _CONDITIONAL = threading.Lock()  # between the look at the old object and the rename
-# Answering 200 to these would promise a lock that nobody keeps.
-_PROMISES = ("x-amz-object-lock-mode", "x-amz-object-lock-legal-hold", "x-amz-object-lock-retain-until-date")
+# Answering 200 to these would promise a lock that nobody keeps, or put the whole in place of what was to be appended.
+_PROMISES = (
+    *("x-amz-object-lock-mode", "x-amz-object-lock-legal-hold", "x-amz-object-lock-retain-until-date"),
+    "x-amz-write-offset-bytes",
+)
 
 
 async def put_object(store: LocalStore, request: S3Request) -> S3Response:
@@ -93,7 +96,11 @@ def _headers_of_copy(request: S3Request, source: ObjectMetadata, *, replace: boo
     tags = asked if request.headers.get("x-amz-tagging-directive", "COPY").upper() == "REPLACE" else old
     # A key of KMS is never copied along: S3 encrypts a copy as it is asked to, or else with its own.
     encryption = encryption_headers(asked) or ({SSE: "AES256"} if SSE in old else {})
-    kept = {name: text for name, text in (asked if replace else old).items() if not name.startswith((SSE, TAGGING))}
+    # Nor is a storage class.
+    apart = (SSE, TAGGING, STORAGE_CLASS)
+    kept = {name: text for name, text in (asked if replace else old).items() if not name.startswith(apart)}
+    if STORAGE_CLASS in asked:
+        kept[STORAGE_CLASS] = asked[STORAGE_CLASS]
     return kept | encryption | ({TAGGING: tags[TAGGING]} if TAGGING in tags else {})
 
 
