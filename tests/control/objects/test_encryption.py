@@ -33,6 +33,9 @@ class TestSaidAgain:
         assert said(begun) == said(asked)
         part = s3.upload_part(**here, UploadId=begun["UploadId"], PartNumber=1, Body=b"1")
         assert said(part) == said(asked)
+        s3.put_object(Bucket="box", Key="source", Body=b"1")
+        copied = s3.upload_part_copy(**here, UploadId=begun["UploadId"], PartNumber=2, CopySource="box/source")
+        assert said(copied) == said(asked)
         parts = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}
         done = s3.complete_multipart_upload(**here, UploadId=begun["UploadId"], MultipartUpload=parts)
         assert said(done) == said(asked)

@@ -54,6 +54,13 @@ class TestStored:
         s3.complete_multipart_upload(**here, UploadId=upload, MultipartUpload=parts)
         assert tags_of(s3) == WORDS
 
+    def test_of_a_folder(self, s3: Any) -> None:
+        s3.put_object(Bucket="box", Key="folder/", Tagging="a=1")
+        assert tags_of(s3, "folder/") == {"a": "1"}
+        s3.put_object_tagging(Bucket="box", Key="folder/", Tagging=tag_set(WORDS))
+        assert tags_of(s3, "folder/") == WORDS
+        assert s3.head_object(Bucket="box", Key="folder/")["ContentLength"] == 0
+
     def test_a_new_object_has_none(self, s3: Any) -> None:
         s3.put_object(Bucket="box", Key="x", Body=b"1", Tagging="a=1")
         s3.put_object(Bucket="box", Key="x", Body=b"2")

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from clary.control.objects.access import check_access
 from clary.control.objects.remote_endpoint import RemoteEndpoint
-from clary.control.objects.request import S3Request, parse
+from clary.control.objects.request import S3Request, parse, without_framing
 from clary.control.objects.responses import S3Response, error_response, send_response
 from clary.control.wire.asgi import Disconnected, Receive, Scope, Send
 from clary.control.wire.errors import ServiceError
@@ -164,9 +164,8 @@ def _is_signature(name: str) -> bool:
 
 
 def _drop_framing(headers: dict[str, str]) -> None:
-    encoding = [each.strip() for each in headers.pop("content-encoding", "").split(",")]
-    if rest := ",".join(each for each in encoding if each not in ("", "aws-chunked")):
-        headers["content-encoding"] = rest
+    if encoding := without_framing(headers.pop("content-encoding", "")):
+        headers["content-encoding"] = encoding
 
 
 def _sign(method: str, url: str, headers: dict[str, str], endpoint: RemoteEndpoint) -> None:

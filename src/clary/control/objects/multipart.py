@@ -72,7 +72,9 @@ async def upload_part_copy(store: LocalStore, request: S3Request) -> S3Response:
         except FileNotFoundError as error:
             raise NoSuchKey(bucket, key) from error
         multipart_files.keep(upload, part, md5, staged)
-    return xml_response("CopyPartResult", [("LastModified", iso_date(time.time())), ("ETag", f'"{md5}"')])
+    answer = xml_response("CopyPartResult", [("LastModified", iso_date(time.time())), ("ETag", f'"{md5}"')])
+    answer.headers |= encryption_headers(upload.headers)
+    return answer
 
 
 async def complete_upload(store: LocalStore, request: S3Request) -> S3Response:

@@ -13,7 +13,7 @@ from clary.control.objects.encryption import encryption_headers
 from clary.control.objects.listing import number
 from clary.control.objects.local import LocalStore
 from clary.control.objects.object_metadata import ObjectMetadata
-from clary.control.objects.request import S3Request
+from clary.control.objects.request import S3Request, without_framing
 from clary.control.objects.responses import S3Response, http_date
 from clary.control.objects.tags import TAGGING, header_of_tags, tags_of_header
 from clary.control.wire.errors import ServiceError, invalid_argument
@@ -82,12 +82,7 @@ def stored_headers(headers: Mapping[str, str]) -> dict[str, str]:
     # As S3, which says nothing of the usual one.
     if storage != "STANDARD":
         kept[STORAGE_CLASS] = storage
-    # aws-chunked was the framing of the upload, not of the object; S3 drops it too. Kept, it would be taken for a
-    # compression by whoever downloads. All else comes back byte for byte.
-    encoding = kept.pop("content-encoding", "")
-    if "aws-chunked" in encoding:
-        encoding = ",".join(each for each in encoding.split(",") if each.strip() not in ("", "aws-chunked")).strip()
-    if encoding:
+    if encoding := without_framing(kept.pop("content-encoding", "")):
         kept["content-encoding"] = encoding
     meta = {name: value for name, value in headers.items() if name.startswith(META)}
     if sum(len(name) - len(META) + len(value) for name, value in meta.items()) > META_LIMIT:

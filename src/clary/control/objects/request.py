@@ -14,7 +14,7 @@ from clary.control.wire.asgi import Disconnected, Message, Receive, Scope
 from clary.control.wire.errors import ServiceError, invalid_argument
 from clary.control.wire.form_signature import SECRETS
 
-__all__ = ["Body", "S3Request", "parse"]
+__all__ = ["Body", "S3Request", "parse", "without_framing"]
 
 
 # More is not worth the time: the connection is closed, and the client sees that instead of the answer.
@@ -43,7 +43,7 @@ class S3Request:
     asked_for_body: bool = False
     body_ended: bool = False
     open_ended: bool = False
-    secrets: Mapping[str, str] | None = None
+    secrets: Mapping[str, str] | None = field(default=None, repr=False)
     # The form of S3's own ids.
     id: str = field(default_factory=lambda: uuid.uuid4().hex[:16].upper())
 
@@ -166,6 +166,16 @@ def _headers_of_query(query: Mapping[str, str]) -> dict[str, str]:
         if not found[name].isprintable() or not found[name].isascii():
             raise invalid_argument(name, found[name], f"{name} cannot be sent as a header")
     return {name: found[name] for name in found.keys() - _OF_SIGNATURE}
+
+
+def without_framing(encoding: str) -> str:
+    """A Content-Encoding without aws-chunked, which was the framing of the upload; all else byte for byte.
+
+    Kept, it would be taken for a compression by whoever downloads.
+    """
+    if "aws-chunked" not in encoding:
+        return encoding
+    return ",".join(each for each in encoding.split(",") if each.strip() not in ("", "aws-chunked")).strip()
 
 
 def _is_chunked(headers: Mapping[str, str]) -> bool:
