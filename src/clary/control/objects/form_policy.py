@@ -87,7 +87,10 @@ class FormPolicy:
 
 def _condition(found: Any) -> _Condition:
     # {"acl": "private"} is short for ["eq", "$acl", "private"].
-    if isinstance(found, dict) and len(found) == 1:
+    if isinstance(found, dict):
+        if len(found) != 1:
+            text = "Invalid Simple-Condition: Simple-Conditions must have exactly one property specified."
+            raise _invalid(f"Invalid Policy: {text}")
         ((name, value),) = found.items()
         parts: Sequence[Any] = ("eq", f"${name}", value)
     else:
@@ -95,8 +98,10 @@ def _condition(found: Any) -> _Condition:
     if len(parts) != 3 or not all(isinstance(part, str) for part in parts):
         raise _invalid(f"Invalid Policy: Invalid Condition: {json.dumps(found)}")
     operator, name, value = parts
-    if operator.lower() not in _OPERATORS or not name.startswith("$") or len(name) < 2:
-        raise _invalid(f"Invalid Policy: Invalid Condition: {json.dumps(found)}")
+    if operator.lower() not in _OPERATORS:
+        raise _invalid(f"Invalid Policy: Invalid Condition: unknown operation '{operator}'.")
+    if not name.startswith("$"):  # S3 takes it for one that no field can meet
+        raise _denied(f"Policy Condition failed: {json.dumps(found)}")
     return _Condition(operator.lower(), name[1:].lower(), value, json.dumps([operator, name, value]))
 
 

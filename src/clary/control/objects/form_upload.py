@@ -37,7 +37,16 @@ __all__ = ["post_object"]
 
 FIELDS_LIMIT = 20 << 10  # bytes of names and values before the file, as on S3
 PARTS_LIMIT = 1000  # fields and file; each has headers, which count for nothing else
-_PASSED = (META, "x-amz-checksum-", "x-amz-sdk-checksum-", SSE, TAGGING, "x-amz-storage-class", "x-amz-object-lock-")
+_PASSED = (
+    META,
+    "content-md5",
+    "x-amz-checksum-",
+    "x-amz-sdk-checksum-",
+    SSE,
+    TAGGING,
+    "x-amz-storage-class",
+    "x-amz-object-lock-",
+)
 
 _Events = AsyncGenerator[MultipartSegment | bytes | None]
 
@@ -58,9 +67,12 @@ async def _store(
     store: LocalStore, request: S3Request, events: _Events, secrets: Mapping[str, str] | None
 ) -> S3Response:
     fields, file = await _read_fields(events)
+    # In every field, and before the policy is asked; a file without a name leaves it as it is.
+    if file.filename is not None:
+        kept = ("policy", "signature", "x-amz-signature")
+        fields = {n: text if n in kept else text.replace("${filename}", file.filename) for n, text in fields.items()}
     if "key" not in fields:
         raise missing_field("key")
-    fields["key"] = key = fields["key"].replace("${filename}", file.filename or "")
     verify_form(fields, secrets)
     policy = FormPolicy.parse(fields["policy"]) if "policy" in fields else None
     if policy:
@@ -71,8 +83,8 @@ async def _store(
     refuse_customer_keys(headers)
     if SSE not in headers:
         headers |= default_encryption(store, request.bucket)
-    put = S3Request("PUT", request.bucket, key, {}, headers, content.receive, open_ended=True)
-    return _answer(request, key, fields, await put_object(store, put))
+    put = S3Request("PUT", request.bucket, fields["key"], {}, headers, content.receive, open_ended=True)
+    return _answer(request, fields, await put_object(store, put))
 
 
 @dataclass(slots=True)
@@ -151,10 +163,9 @@ async def _read_fields(events: _Events) -> tuple[dict[str, str], MultipartSegmen
         left -= len(value)
         if left < 0:
             raise _too_many()
-        if name in fields:
-            raise invalid_argument(name, "", f"the form has the field {name!r} twice")
         try:
-            fields[name] = value.decode()
+            # Of several fields of one name S3 makes one with commas.
+            fields[name] = f"{fields[name]},{value.decode()}" if name in fields else value.decode()
         except UnicodeDecodeError as error:
             raise invalid_argument(name, "", f"the field {name!r} is no UTF-8") from error
     raise invalid_argument("file", "0", "POST requires exactly one file upload per request.")
@@ -175,11 +186,12 @@ def _headers(fields: Mapping[str, str]) -> dict[str, str]:
     return headers
 
 
-def _answer(request: S3Request, key: str, fields: Mapping[str, str], stored: S3Response) -> S3Response:
+def _answer(request: S3Request, fields: Mapping[str, str], stored: S3Response) -> S3Response:
     """As the fields success_action_redirect and success_action_status want it."""
-    etag, host = stored.headers["etag"], request.headers.get("host", "")
-    path = key if bucket_of_host(host) else f"{request.bucket}/{key}"
-    headers = stored.headers | {"location": f"http://{host}/{quote(path)}"}
+    key, etag, host = fields["key"], stored.headers["etag"], request.headers.get("host", "")
+    # S3 quotes the slashes of the key as well.
+    path = "" if bucket_of_host(host) else f"{request.bucket}/"
+    headers = stored.headers | {"location": f"http://{host}/{path}{quote(key, safe='')}"}
     # "redirect" is the older name.
     target = fields.get("success_action_redirect") or fields.get("redirect", "")
     if _is_address(target):

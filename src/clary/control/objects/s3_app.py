@@ -85,7 +85,11 @@ class S3App:
         # A bucket that never had versions has one of each object, whose id is the word "null": SDKs may name it.
         if request.query.get("versionId", "null") not in ("null", ""):
             raise ServiceError("NoSuchVersion", "The specified version does not exist: objects have none", status=404)
-        reply = _handler(request)(self, request)
+        handler = _handler(request)
+        # It came unverified, because its form is to be: for anything but that form there is no leave.
+        if request.secrets is not None and handler is not _post_object:
+            raise ServiceError("AccessDenied", "Missing Authentication Token", status=403)
+        reply = handler(self, request)
         return await reply if inspect.isawaitable(reply) else reply
 
 
@@ -111,6 +115,10 @@ def _put_object(app: S3App, request: S3Request) -> Reply:
 def _upload_part(app: S3App, request: S3Request) -> Reply:
     copies = "x-amz-copy-source" in request.headers
     return (multipart.upload_part_copy if copies else multipart.upload_part)(app.store, request)
+
+
+def _post_object(app: S3App, request: S3Request) -> Reply:
+    return form_upload.post_object(app.store, request, request.secrets)
 
 
 def _create_upload(app: S3App, request: S3Request) -> Reply:
@@ -199,7 +207,7 @@ _OPERATIONS: dict[tuple[str, str, str], Handler] = {
     **{("PUT", "bucket", name): _of_bucket(unconfigured.put, name) for name in unconfigured.SETTABLE},
     **{("DELETE", "bucket", name): _of_bucket(unconfigured.delete, name) for name in unconfigured.DELETABLE},
     ("GET", "bucket", "uploads"): lambda f, r: multipart.list_uploads(f.store, r),
-    ("POST", "bucket", ""): lambda f, r: form_upload.post_object(f.store, r, r.secrets),
+    ("POST", "bucket", ""): _post_object,
     ("POST", "bucket", "delete"): lambda f, r: writing.delete_objects(f.store, r),
     ("GET", "object", ""): _get_object,
     ("HEAD", "object", ""): _get_object,

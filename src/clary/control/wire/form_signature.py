@@ -16,35 +16,40 @@ __all__ = ["SECRETS", "is_form_upload", "missing_field", "verify_form"]
 
 # Where the scope of a request carries the secrets by access key, for whoever reads the form; absent where nobody signs.
 SECRETS = "clary.secrets"
+# As S3's errors name them, the signature last.
+_VERSION_4 = ("X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-Signature")
+_VERSION_2 = ("AWSAccessKeyId", "Signature")
 
 
 def is_form_upload(head: Head, auth: SigV4Header | None) -> bool:
     """Whether what proves who sent it stands in the form that follows, not in the head."""
-    return auth is None and head.method == "POST" and head.content_type == "multipart/form-data"
+    # A query would make another operation of it (?delete), which nobody signed.
+    return auth is None and head.method == "POST" and not head.query and head.content_type == "multipart/form-data"
 
 
 def verify_form(fields: Mapping[str, str], secrets: Mapping[str, str] | None) -> None:
     """``fields`` by lower-case name; ``secrets`` by access key, None where signatures are only read.
 
-    Raises Refused for a form that nobody we know has signed, ServiceError InvalidArgument (400) for a policy without a
-    signature, also where signatures are only read: on S3 that form would fail.
+    Raises Refused for a form that nobody we know has signed, ServiceError InvalidArgument (400) for half a signature,
+    also where signatures are only read: on S3 that form would fail.
     """
-    if "policy" not in fields:
+    given = [names for names in (_VERSION_4, _VERSION_2) if any(name.lower() in fields for name in names)]
+    if not given or "policy" not in fields:
         if secrets is None:
             return
         raise Refused("AccessDenied", "Access Denied: an upload by form needs a policy and its signature")
-    newer = "x-amz-algorithm" in fields or "x-amz-signature" in fields
-    wanted = ("x-amz-algorithm", "x-amz-credential", "x-amz-date", "x-amz-signature")
-    for name in wanted if newer else ("awsaccesskeyid", "signature"):
-        if name not in fields:
+    for name in given[0]:
+        if name.lower() not in fields:
             raise missing_field(name)
     if secrets is None:
         return
-    signature = _version_4(fields, secrets) if newer else _version_2(fields, secrets)
+    key, wanted = (_version_4 if given[0] is _VERSION_4 else _version_2)(fields, secrets)
+    signature = fields[given[0][-1].lower()]
     # In a time that does not tell how many characters were right.
-    if not hmac.compare_digest(signature, fields["x-amz-signature" if newer else "signature"].encode()):
+    if not hmac.compare_digest(wanted, signature.encode()):
         text = "The request signature we calculated does not match the signature you provided. "
-        raise Refused("SignatureDoesNotMatch", text + "Check your key and signing method.")
+        more = {"AWSAccessKeyId": key, "StringToSign": fields["policy"], "SignatureProvided": signature}
+        raise Refused("SignatureDoesNotMatch", text + "Check your key and signing method.", members=more)
 
 
 def missing_field(name: str) -> ServiceError:
@@ -55,7 +60,8 @@ def missing_field(name: str) -> ServiceError:
     return invalid_argument(name, "", text)
 
 
-def _version_4(fields: Mapping[str, str], secrets: Mapping[str, str]) -> bytes:
+def _version_4(fields: Mapping[str, str], secrets: Mapping[str, str]) -> tuple[str, bytes]:
+    """The access key, and the signature that its owner would have made."""
     if fields["x-amz-algorithm"] != ALGORITHM:
         raise incomplete(f"signatures of the kind {fields['x-amz-algorithm']} are not known here; use {ALGORITHM}")
     # From the right: access keys of other systems hold slashes.
@@ -67,12 +73,12 @@ def _version_4(fields: Mapping[str, str], secrets: Mapping[str, str]) -> bytes:
     if not fields["x-amz-date"].startswith(date):
         raise incomplete("the date of the credential is not that of the form")
     derived = signing_key(_secret(key, secrets), date, region, service)
-    return hmac.digest(derived, fields["policy"].encode(), "sha256").hex().encode()
+    return key, hmac.digest(derived, fields["policy"].encode(), "sha256").hex().encode()
 
 
-def _version_2(fields: Mapping[str, str], secrets: Mapping[str, str]) -> bytes:
-    secret = _secret(fields["awsaccesskeyid"], secrets).encode()
-    return base64.b64encode(hmac.digest(secret, fields["policy"].encode(), hashlib.sha1))
+def _version_2(fields: Mapping[str, str], secrets: Mapping[str, str]) -> tuple[str, bytes]:
+    key = fields["awsaccesskeyid"]
+    return key, base64.b64encode(hmac.digest(_secret(key, secrets).encode(), fields["policy"].encode(), hashlib.sha1))
 
 
 def _secret(key: str, secrets: Mapping[str, str]) -> str:
