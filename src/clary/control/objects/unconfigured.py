@@ -12,7 +12,6 @@ from clary.control.objects.request import S3Request
 from clary.control.objects.responses import Node, S3Response, xml_response
 from clary.control.objects.writing import parse_xml
 from clary.control.wire.errors import ServiceError
-from clary.control.wire.services import describe
 
 __all__ = [
     "DELETABLE",
@@ -100,6 +99,9 @@ def delete(store: LocalStore, request: S3Request, name: str) -> S3Response:
 
 def not_implemented(method: str, level: str, name: str) -> ServiceError:
     """The refusal of what nobody wrote: sub-resource ``name`` of a service, bucket or object."""
+    # botocore, which the store does without until it needs a name.
+    from clary.control.wire.services import describe
+
     path = {"service": "/", "bucket": "/{Bucket}", "object": "/{Bucket}/{Key+}"}[level]
     names = (found.name for found in describe("s3").operations.values() if found.method == method)
     asked = f"{path}?{name.partition('&')[0]}"
