@@ -42,20 +42,24 @@ def gateway(serving: Callable[..., Any], tmp_path_factory: pytest.TempPathFactor
         yield store, url
 
 
+@pytest.fixture(scope="module")
+def _clients(gateway: tuple[LocalStore, str]) -> dict[tuple[str, str], Any]:
+    """boto3 by version and style: making one takes longer than a test."""
+
+    def make(version: str, style: str) -> Any:
+        config = Config(signature_version=version, s3={"addressing_style": style}, retries={"total_max_attempts": 1})
+        address = gateway[1].replace("127.0.0.1", "localhost")
+        keys = {"aws_access_key_id": KEY, "aws_secret_access_key": SECRET}
+        return boto3.client("s3", "us-east-1", endpoint_url=address, config=config, **keys)
+
+    return {(version, style): make(version, style) for version in ("s3", "s3v4") for style in ("path", "virtual")}
+
+
 @pytest.fixture
-def signing(gateway: tuple[LocalStore, str], version: str, style: str) -> Any:
-    """boto3, as it signs; the bucket ``box`` with the object ``a b/x``."""
-    store, url = gateway
-    store.create_bucket("box", "")
-    config = Config(signature_version=version, s3={"addressing_style": style}, retries={"total_max_attempts": 1})
-    return boto3.client(
-        "s3",
-        "us-east-1",
-        endpoint_url=url.replace("127.0.0.1", "localhost"),
-        aws_access_key_id=KEY,
-        aws_secret_access_key=SECRET,
-        config=config,
-    )
+def signing(gateway: tuple[LocalStore, str], _clients: dict[tuple[str, str], Any], version: str, style: str) -> Any:
+    """boto3, as it signs; there is a bucket ``box``."""
+    gateway[0].create_bucket("box", "")
+    return _clients[version, style]
 
 
 @pytest.fixture
