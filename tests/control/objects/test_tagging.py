@@ -84,6 +84,11 @@ class TestCopied:
         assert self.copy(s3, TaggingDirective="REPLACE", Tagging="b=2") == ({"b": "2"}, {"m": "1"})
         assert self.copy(s3, TaggingDirective="REPLACE") == ({}, {"m": "1"})
 
+    @pytest.mark.parametrize("directive", ["TaggingDirective", "MetadataDirective"])
+    def test_not_with_another_word(self, s3: Any, refused: Refused, directive: str) -> None:
+        there = {"Bucket": "box", "Key": "y", "CopySource": "box/x", directive: "KEEP"}
+        assert refused(s3.copy_object, **there) == ("InvalidArgument", 400)
+
     def test_apart_from_the_metadata(self, s3: Any) -> None:
         assert self.copy(s3, MetadataDirective="REPLACE", Metadata={"n": "2"}) == ({"a": "1"}, {"n": "2"})
 

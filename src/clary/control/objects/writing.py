@@ -67,7 +67,7 @@ async def copy_object(store: LocalStore, request: S3Request) -> S3Response:
     path, status = store.locate(bucket, key)
     metadata = store.metadata.read(path, status)
     check_conditions(request.headers, metadata.etag, status.st_mtime, prefix="x-amz-copy-source-")
-    replace = request.headers.get("x-amz-metadata-directive", "COPY").upper() == "REPLACE"
+    replace = _replaces(request, "x-amz-metadata-directive")
     # S3 refuses this too; a copy onto itself with REPLACE is how metadata are changed.
     if (bucket, key) == (request.bucket, request.key) and not replace:
         raise ServiceError("InvalidRequest", "This copy request is illegal: it changes nothing about the object.")
@@ -93,7 +93,7 @@ async def copy_object(store: LocalStore, request: S3Request) -> S3Response:
 def _headers_of_copy(request: S3Request, source: ObjectMetadata, *, replace: bool) -> dict[str, str]:
     asked, old = stored_headers(request.headers), dict(source.headers)
     # Tags have a directive of their own.
-    tags = asked if request.headers.get("x-amz-tagging-directive", "COPY").upper() == "REPLACE" else old
+    tags = asked if _replaces(request, "x-amz-tagging-directive") else old
     # A key of KMS is never copied along: S3 encrypts a copy as it is asked to, or else with its own.
     encryption = encryption_headers(asked) or ({SSE: "AES256"} if SSE in old else {})
     # Nor is a storage class.
@@ -102,6 +102,13 @@ def _headers_of_copy(request: S3Request, source: ObjectMetadata, *, replace: boo
     if STORAGE_CLASS in asked:
         kept[STORAGE_CLASS] = asked[STORAGE_CLASS]
     return kept | encryption | ({TAGGING: tags[TAGGING]} if TAGGING in tags else {})
+
+
+def _replaces(request: S3Request, directive: str) -> bool:
+    asked = request.headers.get(directive, "COPY")
+    if asked.upper() not in ("COPY", "REPLACE"):
+        raise invalid_argument(directive, asked, "Unknown metadata directive.")
+    return asked.upper() == "REPLACE"
 
 
 def delete_object(store: LocalStore, request: S3Request) -> S3Response:
