@@ -224,6 +224,7 @@ PROGRAMS: dict[str, tuple[str, tuple[str, ...]]] = {
     "test_v3": ("v3", ("python", "examples/classify_v3.py", "CHANNELS", *SMALL)),
     "test_boto3": ("main", ("python", "examples/classify_boto3.py", "CHANNELS", *SMALL)),
     "test_cli": ("cli", ("sh", "examples/classify_cli.sh", "CHANNELS", *SMALL)),
+    "test_cli_syncs_once": ("cli", ("sh", "tests/sdk/programs/cli_sync.sh")),
     "test_notebook": ("v2", (sys.executable, "tests/sdk/programs/notebook.py", "CHANNELS", *SMALL)),
     "test_v2_on_real_pets": ("v2", ("python", "examples/classify_v2.py", "PETS", *PRETRAINED)),
     "test_v2_detects": ("v2", ("python", "examples/detect_v2.py", "BOXES", *SMALL_BOXES)),

@@ -73,6 +73,17 @@ def test_cli(finished):
     nothing_left_this_machine(finished.output)
 
 
+def test_cli_syncs_once(finished):
+    assert finished.code == 0, finished.output
+    lines = finished.output.splitlines()
+    steps = {name: lines.index(name) for name in ("first up", "second up", "first down", "second down", "done")}
+    assert steps["second up"] - steps["first up"] == 4, finished.output
+    assert steps["first down"] - steps["second up"] == 1, finished.output
+    assert steps["second down"] - steps["first down"] == 4, finished.output
+    assert steps["done"] - steps["second down"] == 1, finished.output
+    nothing_left_this_machine(finished.output)
+
+
 def test_notebook(finished):
     assert finished.code == 0, finished.output
     assert "validation:accuracy" in finished.output

@@ -6,7 +6,7 @@ import time
 
 from clary.control.objects.request import S3Request
 from clary.control.wire.errors import ServiceError
-from clary.control.wire.presigned import end_of
+from clary.control.wire.presigned import EXPIRED, end_of, expiry
 
 __all__ = ["check_access"]
 
@@ -28,8 +28,9 @@ def check_access(request: S3Request, account: str) -> None:
         if "X-Amz-Expires" in request.query:
             raise ServiceError("AuthorizationQueryParametersError", str(error)) from error
         raise _denied(f"Access Denied: {error}") from error
-    if end is not None and time.time() > end:
-        raise _denied("Request has expired")
+    now = time.time()
+    if end is not None and now > end:
+        raise ServiceError("AccessDenied", EXPIRED, status=403, members=expiry(request.query, end, now))
 
 
 def _denied(text: str) -> ServiceError:

@@ -16,14 +16,16 @@ class NoSuchBucket(ServiceError):
     """The bucket does not exist."""
 
     def __init__(self, bucket: str) -> None:
-        super().__init__("NoSuchBucket", f"The specified bucket does not exist: {bucket}", status=404)
+        text = f"The specified bucket does not exist: {bucket}"
+        super().__init__("NoSuchBucket", text, status=404, members={"BucketName": bucket})
 
 
 class NoSuchKey(ServiceError):
     """The bucket holds no object of this key."""
 
     def __init__(self, bucket: str, key: str) -> None:
-        super().__init__("NoSuchKey", f"The specified key does not exist: s3://{bucket}/{key}", status=404)
+        text = f"The specified key does not exist: s3://{bucket}/{key}"
+        super().__init__("NoSuchKey", text, status=404, members={"Key": key})
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 
 from clary.control.objects.responses import http_date
-from clary.control.wire.errors import ServiceError
+from clary.control.wire.errors import ServiceError, invalid_argument
 
 __all__ = ["check_conditions", "not_modified", "parse_range"]
 
@@ -53,10 +53,12 @@ def parse_range(text: str, size: int) -> tuple[int, int] | None:
         if last and int(last) < start:
             return None
     if start >= size or stop <= start:
-        headers = {"content-range": f"bytes */{size}"}
-        raise ServiceError(
-            "InvalidRange", "The requested range is not satisfiable", status=416, members={"headers": headers}
-        )
+        members = {
+            "headers": {"content-range": f"bytes */{size}"},
+            "RangeRequested": text,
+            "ActualObjectSize": str(size),
+        }
+        raise ServiceError("InvalidRange", "The requested range is not satisfiable", status=416, members=members)
     return start, stop
 
 
@@ -70,9 +72,9 @@ def _date(text: str | None) -> float | None:
     try:
         return parsedate_to_datetime(text).timestamp()
     except (ValueError, OverflowError, IndexError) as error:  # years without end, odd texts
-        raise ServiceError("InvalidArgument", f"{text!r} is no date; one looks like {http_date(0)}") from error
+        raise invalid_argument("date", text, f"{text!r} is no date; one looks like {http_date(0)}") from error
 
 
 def _failed(condition: str) -> ServiceError:
     text = f"At least one of the pre-conditions you specified did not hold: {condition}"
-    return ServiceError("PreconditionFailed", text, status=412)
+    return ServiceError("PreconditionFailed", text, status=412, members={"Condition": condition})

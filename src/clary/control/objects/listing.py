@@ -12,9 +12,17 @@ from clary.control.objects.local import LocalStore
 from clary.control.objects.request import S3Request
 from clary.control.objects.responses import Node, S3Response, iso_date, xml_response
 from clary.control.objects.walking import PAST, ListedObject
-from clary.control.wire.errors import ServiceError
+from clary.control.wire.errors import invalid_argument
 
-__all__ = ["PAGE_LIMIT", "list_objects", "list_objects_v2", "number"]
+__all__ = [
+    "PAGE_LIMIT",
+    "decode_token",
+    "encode_token",
+    "list_object_versions",
+    "list_objects",
+    "list_objects_v2",
+    "number",
+]
 
 PAGE_LIMIT = 1000
 
@@ -48,7 +56,7 @@ def list_objects_v2(store: LocalStore, request: S3Request) -> S3Response:
     """ListObjectsV2: pages by ``continuation-token``."""
     query = request.query
     token = query.get("continuation-token")
-    after = _decode(token) if token is not None else query.get("start-after", "").encode()
+    after = decode_token(token) if token is not None else query.get("start-after", "").encode()
     page = _page(store, request, query.get("prefix", "").encode(), query.get("delimiter", "").encode(), after)
     head: list[Node] = [("KeyCount", str(len(page.entries)))]
     if "start-after" in query:
@@ -56,15 +64,30 @@ def list_objects_v2(store: LocalStore, request: S3Request) -> S3Response:
     if token is not None:
         head.append(("ContinuationToken", token))
     if page.truncated:
-        head.append(("NextContinuationToken", base64.urlsafe_b64encode(page.after).decode()))
+        head.append(("NextContinuationToken", encode_token(page.after)))
     return _answer(store, request, page, head, owner=query.get("fetch-owner") == "true")
+
+
+def list_object_versions(store: LocalStore, request: S3Request) -> S3Response:
+    """ListObjectVersions: of a bucket that never had versions each object once, under the id ``null``."""
+    query = request.query
+    marker, delimiter = query.get("key-marker", "").encode(), query.get("delimiter", "").encode()
+    prefix = query.get("prefix", "").encode()
+    after = marker + PAST if delimiter and marker.startswith(prefix) and marker.endswith(delimiter) else marker
+    page = _page(store, request, prefix, delimiter, after)
+    head: list[Node] = [("KeyMarker", _encoded(request, query.get("key-marker", "")))]
+    head.append(("VersionIdMarker", query.get("version-id-marker", "")))
+    if page.truncated:
+        last = page.entries[-1].key.decode() if page.entries else ""
+        head += [("NextKeyMarker", _encoded(request, last)), ("NextVersionIdMarker", "null")]
+    return _answer(store, request, page, head, owner=True, versions=True)
 
 
 def number(request: S3Request, name: str, default: int) -> int:
     """A query parameter from 0 up. Raises ServiceError InvalidArgument."""
     text = request.query.get(name) or str(default)
     if not (text.isascii() and text.isdigit()) or len(text) > 10:
-        raise ServiceError("InvalidArgument", f"Argument {name} must be an integer between 0 and 2147483647")
+        raise invalid_argument(name, text, f"Argument {name} must be an integer between 0 and 2147483647")
     return int(text)
 
 
@@ -96,7 +119,9 @@ def _grouped(found: Iterator[ListedObject], prefix: bytes, delimiter: bytes, aft
             yield ListedObject(common, entry.path, None)
 
 
-def _answer(store: LocalStore, request: S3Request, page: _Page, head: list[Node], *, owner: bool) -> S3Response:
+def _answer(
+    store: LocalStore, request: S3Request, page: _Page, head: list[Node], *, owner: bool, versions: bool = False
+) -> S3Response:
     query = request.query
     nodes: list[Node] = [("Name", request.bucket), ("Prefix", _encoded(request, query.get("prefix", "")))]
     nodes += head
@@ -107,11 +132,14 @@ def _answer(store: LocalStore, request: S3Request, page: _Page, head: list[Node]
         nodes.append(("EncodingType", "url"))
     nodes.append(("IsTruncated", str(page.truncated).lower()))
     for entry in page.entries:
-        if entry.status:
+        if entry.status and versions:
+            version: list[Node] = [("VersionId", "null"), ("IsLatest", "true")]
+            nodes.append(("Version", [*version, *_contents(store, request, entry, owner=owner)]))
+        elif entry.status:
             nodes.append(("Contents", _contents(store, request, entry, owner=owner)))
         else:
             nodes.append(("CommonPrefixes", [("Prefix", _encoded(request, entry.key.decode()))]))
-    return xml_response("ListBucketResult", nodes)
+    return xml_response("ListVersionsResult" if versions else "ListBucketResult", nodes)
 
 
 def _contents(store: LocalStore, request: S3Request, entry: ListedObject, *, owner: bool) -> list[Node]:
@@ -122,7 +150,7 @@ def _contents(store: LocalStore, request: S3Request, entry: ListedObject, *, own
         ("LastModified", iso_date(entry.status.st_mtime)),
         ("ETag", f'"{metadata.etag}"'),
         ("Size", "0" if metadata.marker else str(entry.status.st_size)),
-        ("StorageClass", "STANDARD"),
+        ("StorageClass", metadata.headers.get("x-amz-storage-class", "STANDARD")),
     ]
     if owner:
         nodes.append(("Owner", [("ID", "clary"), ("DisplayName", "clary")]))
@@ -133,7 +161,7 @@ def _urls(request: S3Request) -> bool:
     encoding = request.query.get("encoding-type", "")
     # SDKs ask for url by themselves, since keys may hold what XML cannot say.
     if encoding not in ("", "url"):
-        raise ServiceError("InvalidArgument", "Invalid Encoding Method specified in Request")
+        raise invalid_argument("encoding-type", encoding, "Invalid Encoding Method specified in Request")
     return encoding == "url"
 
 
@@ -141,8 +169,15 @@ def _encoded(request: S3Request, text: str) -> str:
     return quote(text, safe="/") if _urls(request) else text
 
 
-def _decode(token: str) -> bytes:
+def encode_token(key: bytes) -> str:
+    """Where a page ended, as a token that clients give back."""
+    return base64.urlsafe_b64encode(key).decode()
+
+
+def decode_token(token: str) -> bytes:
+    """Raises ServiceError InvalidArgument."""
     try:
         return base64.b64decode(token.encode(), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError) as error:
-        raise ServiceError("InvalidArgument", "The continuation token provided is incorrect") from error
+        text = "The continuation token provided is incorrect"
+        raise invalid_argument("continuation-token", token, text) from error

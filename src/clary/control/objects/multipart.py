@@ -10,6 +10,7 @@ from pathlib import Path
 from clary.control.objects import multipart_files
 from clary.control.objects.base import NoSuchBucket, NoSuchKey
 from clary.control.objects.conditions import check_conditions, parse_range
+from clary.control.objects.encryption import encryption_headers
 from clary.control.objects.listing import PAGE_LIMIT, number
 from clary.control.objects.local import LocalStore
 from clary.control.objects.multipart_files import Part, Upload
@@ -19,7 +20,7 @@ from clary.control.objects.request import S3Request
 from clary.control.objects.responses import Node, S3Response, iso_date, xml_response
 from clary.control.objects.staging import stage
 from clary.control.objects.writing import adopt, check_target, copy_source, malformed, parse_xml, text_of
-from clary.control.wire.errors import ServiceError
+from clary.control.wire.errors import ServiceError, invalid_argument
 
 __all__ = [
     "abort_upload",
@@ -40,7 +41,9 @@ async def create_upload(store: LocalStore, request: S3Request) -> S3Response:
         raise ServiceError("InvalidArgument", f"The key {request.key!r} ends in a slash: such an object holds no bytes")
     upload = multipart_files.create(store, request.bucket, request.key, stored_headers(request.headers))
     nodes: list[Node] = [("Bucket", request.bucket), ("Key", request.key), ("UploadId", upload.id)]
-    return xml_response("InitiateMultipartUploadResult", nodes)
+    answer = xml_response("InitiateMultipartUploadResult", nodes)
+    answer.headers |= encryption_headers(upload.headers)
+    return answer
 
 
 async def upload_part(store: LocalStore, request: S3Request) -> S3Response:
@@ -49,7 +52,8 @@ async def upload_part(store: LocalStore, request: S3Request) -> S3Response:
     staged = await stage(store, body)
     with store.dropping(staged.path):
         multipart_files.keep(upload, part, staged.md5, staged.path)
-    return S3Response(200, {"etag": f'"{staged.md5}"', **body.checksums.announced})
+    encryption = encryption_headers(upload.headers)
+    return S3Response(200, {"etag": f'"{staged.md5}"', **body.checksums.announced, **encryption})
 
 
 async def upload_part_copy(store: LocalStore, request: S3Request) -> S3Response:
@@ -68,7 +72,9 @@ async def upload_part_copy(store: LocalStore, request: S3Request) -> S3Response:
         except FileNotFoundError as error:
             raise NoSuchKey(bucket, key) from error
         multipart_files.keep(upload, part, md5, staged)
-    return xml_response("CopyPartResult", [("LastModified", iso_date(time.time())), ("ETag", f'"{md5}"')])
+    answer = xml_response("CopyPartResult", [("LastModified", iso_date(time.time())), ("ETag", f'"{md5}"')])
+    answer.headers |= encryption_headers(upload.headers)
+    return answer
 
 
 async def complete_upload(store: LocalStore, request: S3Request) -> S3Response:
@@ -83,7 +89,7 @@ async def complete_upload(store: LocalStore, request: S3Request) -> S3Response:
     # succeeded.
     except ServiceError:
         if metadata := _completed(store, request):
-            return _result(request, metadata.etag)
+            return _result(request, metadata)
         raise
     parts = multipart_files.choose(upload, [(int(text), md5) for text, md5 in asked])
     # S3's ETag of a multipart object: the MD5 of the parts' MD5s, and how many there were. Tools recompute it.
@@ -95,13 +101,14 @@ async def complete_upload(store: LocalStore, request: S3Request) -> S3Response:
             await asyncio.to_thread(multipart_files.join, parts, staged)
         except FileNotFoundError:
             if metadata := _completed(store, request):  # by the same request sent twice
-                return _result(request, metadata.etag)
+                return _result(request, metadata)
             raise multipart_files.unknown() from None
         # The id stays with the object: by it a repeated completion is known for what it is.
-        store.metadata.write(staged, ObjectMetadata(etag=etag, headers=upload.headers, upload=upload.id))
+        metadata = ObjectMetadata(etag=etag, headers=upload.headers, upload=upload.id)
+        store.metadata.write(staged, metadata)
         await adopt(store, request, staged)
     await asyncio.to_thread(multipart_files.remove, upload)
-    return _result(request, etag)
+    return _result(request, metadata)
 
 
 def abort_upload(store: LocalStore, request: S3Request) -> S3Response:
@@ -155,7 +162,8 @@ def _find(store: LocalStore, request: S3Request) -> Upload:
 def _part_number(request: S3Request) -> int:
     part = number(request, "partNumber", 0)
     if not 1 <= part <= PART_LIMIT:
-        raise ServiceError("InvalidArgument", f"Part number must be an integer between 1 and {PART_LIMIT}, inclusive")
+        text = f"Part number must be an integer between 1 and {PART_LIMIT}, inclusive"
+        raise invalid_argument("partNumber", request.query.get("partNumber", ""), text)
     return part
 
 
@@ -181,9 +189,11 @@ def _completed(store: LocalStore, request: S3Request) -> ObjectMetadata | None:
     return metadata if metadata.upload == request.query["uploadId"] else None
 
 
-def _result(request: S3Request, etag: str) -> S3Response:
+def _result(request: S3Request, metadata: ObjectMetadata) -> S3Response:
     nodes: list[Node] = [("Location", request.resource), ("Bucket", request.bucket), ("Key", request.key)]
-    return xml_response("CompleteMultipartUploadResult", [*nodes, ("ETag", f'"{etag}"')])
+    answer = xml_response("CompleteMultipartUploadResult", [*nodes, ("ETag", f'"{metadata.etag}"')])
+    answer.headers |= encryption_headers(metadata.headers)
+    return answer
 
 
 def _describe(part: Part) -> list[Node]:

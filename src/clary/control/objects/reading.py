@@ -9,12 +9,14 @@ from collections.abc import AsyncGenerator, Mapping
 
 from clary.control.objects.base import NoSuchKey
 from clary.control.objects.conditions import check_conditions, not_modified, parse_range
+from clary.control.objects.encryption import encryption_headers
 from clary.control.objects.listing import number
 from clary.control.objects.local import LocalStore
 from clary.control.objects.object_metadata import ObjectMetadata
-from clary.control.objects.request import S3Request
+from clary.control.objects.request import S3Request, without_framing
 from clary.control.objects.responses import S3Response, http_date
-from clary.control.wire.errors import ServiceError
+from clary.control.objects.tags import TAGGING, header_of_tags, tags_of_header
+from clary.control.wire.errors import ServiceError, invalid_argument
 
 __all__ = ["CONTENT_TYPE", "STORED_HEADERS", "get_object", "stored_headers"]
 
@@ -28,6 +30,13 @@ STORED_HEADERS = (
     "expires",
 )
 META = "x-amz-meta-"
+STORAGE_CLASS = "x-amz-storage-class"
+# Kept and said again; all are the same disk, and readable at once.
+STORAGE_CLASSES = (
+    *("STANDARD", "REDUCED_REDUNDANCY", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING"),
+    *("GLACIER_IR", "GLACIER", "DEEP_ARCHIVE"),
+)
+_REDIRECT = "x-amz-website-redirect-location"
 META_LIMIT = 2048  # bytes of names and values together, as on S3
 AT_ONCE = 64 << 10  # bytes read on the event loop; more are read in a thread
 PIECE = 1 << 20
@@ -61,17 +70,26 @@ async def get_object(store: LocalStore, request: S3Request) -> S3Response:
 
 
 def stored_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """Of a request's headers those that are kept with an object. Raises ServiceError MetadataTooLarge."""
-    kept = {name: headers[name] for name in STORED_HEADERS if headers.get(name)}
-    encoding = [each.strip() for each in kept.pop("content-encoding", "").split(",")]
-    # aws-chunked was the framing of the upload, not of the object; S3 drops it too. Kept, it would be taken for a
-    # compression by whoever downloads.
-    if rest := ",".join(each for each in encoding if each not in ("", "aws-chunked")):
-        kept["content-encoding"] = rest
+    """Of a request's headers those that are kept with an object, its tags and encryption among them.
+
+    Raises ServiceError MetadataTooLarge, InvalidTag, InvalidArgument, InvalidStorageClass.
+    """
+    kept = {name: headers[name] for name in (*STORED_HEADERS, _REDIRECT) if headers.get(name)}
+    storage = headers.get(STORAGE_CLASS) or "STANDARD"
+    if storage not in STORAGE_CLASSES:
+        members = {"StorageClassRequested": storage}
+        raise ServiceError("InvalidStorageClass", "The storage class you specified is not valid", members=members)
+    # As S3, which says nothing of the usual one.
+    if storage != "STANDARD":
+        kept[STORAGE_CLASS] = storage
+    if encoding := without_framing(kept.pop("content-encoding", "")):
+        kept["content-encoding"] = encoding
     meta = {name: value for name, value in headers.items() if name.startswith(META)}
     if sum(len(name) - len(META) + len(value) for name, value in meta.items()) > META_LIMIT:
         raise ServiceError("MetadataTooLarge", "Your metadata headers exceed the maximum allowed metadata size.")
-    return kept | meta
+    # Written anew, so that whatever was accepted now can be read later.
+    tags = tags_of_header(headers.get(TAGGING, ""))
+    return kept | meta | encryption_headers(headers) | ({TAGGING: header_of_tags(tags)} if tags else {})
 
 
 def _describe(store: LocalStore, request: S3Request, file: int) -> tuple[S3Response, int, int]:
@@ -102,11 +120,14 @@ def _headers(metadata: ObjectMetadata, status: os.stat_result, request: S3Reques
         "content-type": CONTENT_TYPE,
         **metadata.headers,
     }
+    # How many tags it has S3 tells everybody, which only those who ask for them.
+    if tags := tags_of_header(headers.pop(TAGGING, "")):
+        headers["x-amz-tagging-count"] = str(len(tags))
     for name in STORED_HEADERS:
         if (override := request.query.get(f"response-{name}")) is not None:
             # A line end here would let a link add headers of its own to the answer.
             if not override.isprintable() or not override.isascii():
-                raise ServiceError("InvalidArgument", f"response-{name} cannot be sent as a header")
+                raise invalid_argument(f"response-{name}", override, f"response-{name} cannot be sent as a header")
             headers[name] = override
     return headers
 

@@ -9,29 +9,42 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 
 from clary.control.objects.checksums import Checksums
 from clary.control.objects.chunked import ChunkedDecoder
+from clary.control.wire.addressing import bucket_of_host
 from clary.control.wire.asgi import CHUNK_SIGNATURES, Disconnected, Message, Receive, Scope
 from clary.control.wire.chunk_signatures import ChunkSignatures
-from clary.control.wire.errors import ServiceError
+from clary.control.wire.errors import ServiceError, invalid_argument
+from clary.control.wire.form_signature import SECRETS
 
-__all__ = ["Body", "S3Request", "parse"]
+__all__ = ["Body", "S3Request", "parse", "without_framing"]
 
 
 # More is not worth the time: the connection is closed, and the client sees that instead of the answer.
 DRAINED = 8 << 20  # bytes
+# What a presigned address says of its own signature; every other x-amz- parameter stands for a header.
+_OF_SIGNATURE = frozenset(
+    {"x-amz-algorithm", "x-amz-credential", "x-amz-date", "x-amz-expires", "x-amz-signedheaders", "x-amz-signature"}
+    | {"x-amz-security-token"}
+)
 
 
 @dataclass(slots=True)
 class S3Request:
-    """``headers`` by lower-case name; ``key`` is empty for a bucket, ``bucket`` too for the service."""
+    """``headers`` by lower-case name; ``key`` is empty for a bucket, ``bucket`` too for the service.
+
+    ``secrets`` are those by which a form must be signed, by access key; None where signatures are only read.
+    ``open_ended`` is the body of a form's file: no header tells its length, the form around it tells its end.
+    """
 
     method: str
     bucket: str
     key: str
     query: Mapping[str, str]
-    headers: Mapping[str, str]
+    headers: dict[str, str]
     _receive: Receive
     asked_for_body: bool = False
     body_ended: bool = False
+    open_ended: bool = False
+    secrets: Mapping[str, str] | None = field(default=None, repr=False)
     # The form of S3's own ids.
     id: str = field(default_factory=lambda: uuid.uuid4().hex[:16].upper())
     chunk_signatures: ChunkSignatures | None = None
@@ -83,6 +96,7 @@ class Body:
     def __init__(self, request: S3Request) -> None:
         """Raises ServiceError for headers that contradict each other."""
         self._receive = request.receive
+        self.open_ended = request.open_ended
         headers = request.headers
         signatures = request.chunk_signatures
         self._framing = ChunkedDecoder(signatures) if signatures or _is_chunked(headers) else None
@@ -123,19 +137,54 @@ class Body:
 
 
 def parse(scope: Scope, receive: Receive) -> S3Request:
-    """Raises ServiceError InvalidURI for a path that is no UTF-8."""
+    """Raises ServiceError InvalidURI for a path that is no UTF-8.
+
+    The bucket may stand before the host. Parameters that a presigned address has in place of headers are headers.
+    """
     # The decoded path would lose the difference between a/b and a%2Fb; both are keys of S3.
     raw = scope.get("raw_path") or scope["path"].encode()
-    bucket, _, key = raw.partition(b"?")[0].removeprefix(b"/").partition(b"/")
+    path = raw.partition(b"?")[0].removeprefix(b"/")
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+    host = bucket_of_host(headers.get("host", "")).encode()
+    bucket, _, key = (host, b"/", path) if host else path.partition(b"/")
     try:
         # A sub-resource such as ?acl has no value at all: without keep_blank_values it would vanish.
         query = dict(parse_qsl(scope["query_string"].decode(), keep_blank_values=True, errors="strict"))
         names = unquote_to_bytes(bucket).decode(), unquote_to_bytes(key).decode()
     except ValueError as error:
         raise ServiceError("InvalidURI", "Couldn't parse the specified URI: it is no UTF-8") from error
-    signatures = scope.get(CHUNK_SIGNATURES)
-    return S3Request(scope["method"], *names, query, headers, receive, chunk_signatures=signatures)
+    return S3Request(
+        scope["method"],
+        *names,
+        query,
+        headers | _headers_of_query(query),
+        receive,
+        secrets=scope.get(SECRETS),
+        chunk_signatures=scope.get(CHUNK_SIGNATURES),
+    )
+
+
+def _headers_of_query(query: Mapping[str, str]) -> dict[str, str]:
+    """Headers that whoever made the address signed as parameters, and so wants sent whoever uses it."""
+    found = {name.lower(): text for name, text in query.items() if name.lower().startswith("x-amz-")}
+    # boto3's older signature puts these two there as well.
+    if "Signature" in query:
+        found |= {name: query[name] for name in ("content-type", "content-md5") if name in query}
+    for name in found.keys() - _OF_SIGNATURE:
+        # HTTP has no header with a line end or a letter beyond latin-1; an answer with one could not be sent.
+        if not found[name].isprintable() or not found[name].isascii():
+            raise invalid_argument(name, found[name], f"{name} cannot be sent as a header")
+    return {name: found[name] for name in found.keys() - _OF_SIGNATURE}
+
+
+def without_framing(encoding: str) -> str:
+    """A Content-Encoding without aws-chunked, which was the framing of the upload; all else byte for byte.
+
+    Kept, it would be taken for a compression by whoever downloads.
+    """
+    if "aws-chunked" not in encoding:
+        return encoding
+    return ",".join(each for each in encoding.split(",") if each.strip() not in ("", "aws-chunked")).strip()
 
 
 def _is_chunked(headers: Mapping[str, str]) -> bool:

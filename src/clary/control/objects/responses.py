@@ -13,7 +13,7 @@ from xml.sax.saxutils import escape
 from clary.control.objects.request import S3Request
 from clary.control.wire.asgi import Disconnected, Send
 from clary.control.wire.errors import ServiceError
-from clary.control.wire.xml import s3_error
+from clary.control.wire.xml import HOST_ID, s3_error
 
 __all__ = [
     "Node",
@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
-# A tree of elements: name and text, or name and children.
+# A tree of elements: name and text, or name and children. A name may have attributes behind it.
 Node = tuple[str, Union[str, "Sequence[Node]"]]
 _ENTITIES = {'"': "&quot;"} | {chr(code): f"&#x{code:X};" for code in range(32)}
 
@@ -41,9 +41,11 @@ class S3Response:
     body: bytes | AsyncIterator[bytes] = b""
 
 
-def xml_response(name: str, children: Sequence[Node], *, status: int = 200) -> S3Response:
+def xml_response(name: str, children: Sequence[Node], *, status: int = 200, namespace: str = NAMESPACE) -> S3Response:
+    """``namespace`` is empty for the one answer that S3 gives without."""
+    attribute = f' xmlns="{namespace}"' if namespace else ""
     text = "".join(_render(child) for child in children)
-    document = f'<?xml version="1.0" encoding="UTF-8"?>\n<{name} xmlns="{NAMESPACE}">{text}</{name}>'
+    document = f'<?xml version="1.0" encoding="UTF-8"?>\n<{name}{attribute}>{text}</{name}>'
     return S3Response(status, {"content-type": "application/xml"}, document.encode())
 
 
@@ -66,6 +68,7 @@ async def send_response(answer: S3Response, request: S3Request, send: Send) -> N
     body = answer.body
     headers = answer.headers
     headers.setdefault("x-amz-request-id", request.id)
+    headers.setdefault("x-amz-id-2", HOST_ID)
     if request.holds_body_back:
         headers["connection"] = "close"  # else the next request would be taken for the body that never came
     if isinstance(body, bytes) and answer.status not in (204, 304):
@@ -106,13 +109,14 @@ def http_date(seconds: float) -> str:
 
 
 def iso_date(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+    """Whole seconds, as S3 gives them: Last-Modified has no more, and clients compare the two."""
+    return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
 
 
 def _render(node: Node) -> str:
     name, content = node
     inside = escape(content, _ENTITIES) if isinstance(content, str) else "".join(_render(child) for child in content)
-    return f"<{name}>{inside}</{name}>"
+    return f"<{name}>{inside}</{name.partition(' ')[0]}>"
 
 
 def members(values: Mapping[str, str]) -> list[Node]:

@@ -17,7 +17,7 @@ __all__ = ["Staged", "stage"]
 
 BATCH = 1 << 20  # bytes handed to a thread at a time
 # A hop to a thread costs more than writing so little.
-AT_ONCE = 128 << 10  # bodies up to this length are written on the event loop
+AT_ONCE = 128 << 10  # so much is written on the event loop
 OBJECT_LIMIT = 5 << 30  # bytes of one PUT, as on S3
 
 
@@ -33,23 +33,24 @@ class Staged:
 async def stage(store: LocalStore, body: Body) -> Staged:
     """Write ``body`` down; nothing is left of one that ends early or is not what its checksums say.
 
-    Raises ServiceError for a body without length or above 5 GiB, for a wrong one and for a full disk.
+    Raises ServiceError for a body without length (but the file of a form has none) or above 5 GiB, for a wrong one and
+    for a full disk.
     """
     # S3 refuses it as well: without a length, a body that was cut off looks whole.
-    if body.length is None:
+    if body.length is None and not body.open_ended:
         raise ServiceError("MissingContentLength", "You must provide the Content-Length HTTP header.", status=411)
-    if body.length > OBJECT_LIMIT:
+    if body.length is not None and body.length > OBJECT_LIMIT:
         raise ServiceError("EntityTooLarge", "Your proposed upload exceeds the maximum allowed size")
     path = store.stage_name()
     try:
         with store.dropping():
-            return await _write(path, body, body.length)
+            return await _write(path, body)
     except BaseException:
         path.unlink(missing_ok=True)
         raise
 
 
-async def _write(path: Path, body: Body, length: int) -> Staged:
+async def _write(path: Path, body: Body) -> Staged:
     digest = hashlib.md5(usedforsecurity=False)
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:
@@ -61,13 +62,14 @@ async def _write(path: Path, body: Body, length: int) -> Staged:
             while view:
                 view = view[os.write(file, view) :]
 
-        await _in_batches(body, write, length)
+        await _in_batches(body, write)
+        size = os.fstat(file).st_size
     finally:
         os.close(file)
-    return Staged(path, length, digest.hexdigest())
+    return Staged(path, size, digest.hexdigest())
 
 
-async def _in_batches(body: Body, write: Callable[[bytes], None], length: int) -> None:
+async def _in_batches(body: Body, write: Callable[[bytes], None]) -> None:
     batch: list[bytes] = []
     waiting = 0
     async for piece in body:
@@ -77,7 +79,7 @@ async def _in_batches(body: Body, write: Callable[[bytes], None], length: int) -
         if waiting >= BATCH:
             await asyncio.to_thread(write, b"".join(batch))
             batch, waiting = [], 0
-    if length <= AT_ONCE:
+    if waiting <= AT_ONCE:
         write(b"".join(batch))
-    elif batch:
+    else:
         await asyncio.to_thread(write, b"".join(batch))

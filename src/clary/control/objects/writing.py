@@ -14,14 +14,16 @@ from xml.etree import ElementTree
 from clary.control.objects.base import NoSuchBucket, NoSuchKey
 from clary.control.objects.cloning import clone
 from clary.control.objects.conditions import check_conditions
+from clary.control.objects.encryption import SSE, encryption_headers
 from clary.control.objects.key_names import check_key
 from clary.control.objects.local import LocalStore
 from clary.control.objects.object_metadata import ObjectMetadata
-from clary.control.objects.reading import stored_headers
+from clary.control.objects.reading import STORAGE_CLASS, stored_headers
 from clary.control.objects.request import S3Request
 from clary.control.objects.responses import Node, S3Response, iso_date, xml_response
 from clary.control.objects.staging import stage
-from clary.control.wire.errors import ServiceError
+from clary.control.objects.tags import TAGGING
+from clary.control.wire.errors import ServiceError, invalid_argument
 
 __all__ = [
     "adopt",
@@ -37,8 +39,11 @@ __all__ = [
 DELETE_LIMIT = 1000
 _ENCODING = re.compile(r"""\s*<\?xml[^>]*?\sencoding\s*=\s*["']([^"']*)""")
 _CONDITIONAL = threading.Lock()  # between the look at the old object and the rename
-# Answering 200 to these would promise a lock or a tag that nobody keeps.
-_PROMISES = ("x-amz-tagging", "x-amz-object-lock-mode", "x-amz-object-lock-legal-hold")
+# Answering 200 to these would promise a lock that nobody keeps, or put the whole in place of what was to be appended.
+_PROMISES = (
+    *("x-amz-object-lock-mode", "x-amz-object-lock-legal-hold", "x-amz-object-lock-retain-until-date"),
+    "x-amz-write-offset-bytes",
+)
 
 
 async def put_object(store: LocalStore, request: S3Request) -> S3Response:
@@ -54,7 +59,7 @@ async def put_object(store: LocalStore, request: S3Request) -> S3Response:
         # Before the rename: an object that can be seen has its ETag, also where we are killed here.
         store.metadata.write(staged.path, ObjectMetadata(etag=staged.md5, headers=headers))
         await adopt(store, request, staged.path)
-    return S3Response(200, {"etag": f'"{staged.md5}"', **body.checksums.announced})
+    return S3Response(200, {"etag": f'"{staged.md5}"', **body.checksums.announced, **encryption_headers(headers)})
 
 
 async def copy_object(store: LocalStore, request: S3Request) -> S3Response:
@@ -64,11 +69,11 @@ async def copy_object(store: LocalStore, request: S3Request) -> S3Response:
     path, status = store.locate(bucket, key)
     metadata = store.metadata.read(path, status)
     check_conditions(request.headers, metadata.etag, status.st_mtime, prefix="x-amz-copy-source-")
-    replace = request.headers.get("x-amz-metadata-directive", "COPY").upper() == "REPLACE"
+    replace = _replaces(request, "x-amz-metadata-directive")
     # S3 refuses this too; a copy onto itself with REPLACE is how metadata are changed.
     if (bucket, key) == (request.bucket, request.key) and not replace:
         raise ServiceError("InvalidRequest", "This copy request is illegal: it changes nothing about the object.")
-    kept = stored_headers(request.headers) if replace else dict(metadata.headers)
+    kept = _headers_of_copy(request, metadata, replace=replace)
     staged = store.stage_name()
     with store.dropping(staged):
         if stat.S_ISDIR(status.st_mode):
@@ -81,7 +86,31 @@ async def copy_object(store: LocalStore, request: S3Request) -> S3Response:
         store.metadata.write(staged, ObjectMetadata(etag=metadata.etag, headers=kept))
         await adopt(store, request, staged)
     changed = store.locate(request.bucket, request.key)[1].st_mtime
-    return xml_response("CopyObjectResult", [("LastModified", iso_date(changed)), ("ETag", f'"{metadata.etag}"')])
+    nodes: list[Node] = [("LastModified", iso_date(changed)), ("ETag", f'"{metadata.etag}"')]
+    answer = xml_response("CopyObjectResult", nodes)
+    answer.headers |= encryption_headers(kept)
+    return answer
+
+
+def _headers_of_copy(request: S3Request, source: ObjectMetadata, *, replace: bool) -> dict[str, str]:
+    asked, old = stored_headers(request.headers), dict(source.headers)
+    # Tags have a directive of their own.
+    tags = asked if _replaces(request, "x-amz-tagging-directive") else old
+    # A key of KMS is never copied along: S3 encrypts a copy as it is asked to, or else with its own.
+    encryption = encryption_headers(asked) or ({SSE: "AES256"} if SSE in old else {})
+    # Nor is a storage class.
+    apart = (SSE, TAGGING, STORAGE_CLASS)
+    kept = {name: text for name, text in (asked if replace else old).items() if not name.startswith(apart)}
+    if STORAGE_CLASS in asked:
+        kept[STORAGE_CLASS] = asked[STORAGE_CLASS]
+    return kept | encryption | ({TAGGING: tags[TAGGING]} if TAGGING in tags else {})
+
+
+def _replaces(request: S3Request, directive: str) -> bool:
+    asked = request.headers.get(directive, "COPY")
+    if asked.upper() not in ("COPY", "REPLACE"):
+        raise invalid_argument(directive, asked, "Unknown metadata directive.")
+    return asked.upper() == "REPLACE"
 
 
 def delete_object(store: LocalStore, request: S3Request) -> S3Response:
@@ -94,8 +123,9 @@ async def delete_objects(store: LocalStore, request: S3Request) -> S3Response:
     if not store.bucket_exists(request.bucket):
         raise NoSuchBucket(request.bucket)
     document = parse_xml(await request.small_body(), "Delete")
-    keys = [text_of(each, "Key") for each in document.iter() if _local_name(each) == "Object"]
-    if not 0 < len(keys) <= DELETE_LIMIT or not all(keys):
+    named = [each for each in document if _local_name(each) == "Object"]
+    keys = [(text_of(each, "Key"), text_of(each, "VersionId")) for each in named]
+    if not 0 < len(keys) <= DELETE_LIMIT or not all(key for key, _ in keys):
         raise malformed(f"it must name 1 to {DELETE_LIMIT} keys")
     quiet = text_of(document, "Quiet").lower() == "true"
     nodes = await asyncio.to_thread(_delete_each, store, request.bucket, keys)
@@ -156,7 +186,8 @@ def copy_source(request: S3Request) -> tuple[str, str]:
         raise ServiceError("InvalidArgument", "Copy Source must be UTF-8, percent-encoded") from error
     bucket, _, key = path.removeprefix("/").partition("/")
     if not bucket or not key:
-        raise ServiceError("InvalidArgument", "Copy Source must mention the source bucket and key: bucket/key")
+        text = "Copy Source must mention the source bucket and key: bucket/key"
+        raise invalid_argument("x-amz-copy-source", request.headers["x-amz-copy-source"], text)
     if version not in ("", "null"):
         raise ServiceError("NoSuchVersion", "The specified version does not exist: objects have none", status=404)
     return bucket, key
@@ -199,12 +230,17 @@ def _local_name(element: ElementTree.Element) -> str:
     return element.tag.rpartition("}")[2]
 
 
-def _delete_each(store: LocalStore, bucket: str, keys: list[str]) -> list[Node]:
+def _delete_each(store: LocalStore, bucket: str, keys: list[tuple[str, str]]) -> list[Node]:
     nodes: list[Node] = []
-    for key in keys:
+    for key, version in keys:
+        named: list[Node] = [("VersionId", version)] if version else []
+        if version not in ("", "null"):
+            why: list[Node] = [("Code", "NoSuchVersion"), ("Message", "The specified version does not exist.")]
+            nodes.append(("Error", [("Key", key), *named, *why]))
+            continue
         try:
             store.delete(bucket, key)
-            nodes.append(("Deleted", [("Key", key)]))
+            nodes.append(("Deleted", [("Key", key), *named]))
         except OSError as error:
             code, message = "InternalError", error.strerror or str(error)
             nodes.append(("Error", [("Key", key), ("Code", code), ("Message", message)]))

@@ -27,6 +27,7 @@ from clary.control.wire.asgi import (
 from clary.control.wire.bodies import CheckedBody
 from clary.control.wire.browser_headers import guarded
 from clary.control.wire.errors import ServiceError
+from clary.control.wire.form_signature import SECRETS, is_form_upload
 from clary.control.wire.json_writer import dumped
 from clary.control.wire.operation import OPERATIONS, Call, Handler, calling
 from clary.control.wire.routing import Route, is_browser, is_s3, route
@@ -65,8 +66,9 @@ def create_app(
     ``context`` is handed to every operation as its first argument. ``region`` is that of requests whose signature names
     none; ``account`` is told by ``GET /clary/health``. ``s3`` answers the object store's requests. ``credentials`` maps
     access keys to their secrets: given, every request must be signed by one of them (but ``GET /clary/health``); None,
-    signatures are only read. ``front_page`` answers who opens ``/`` in a browser, signed or not; None: S3 does.
-    ``names`` are those that unsigned requests may ask for; None: loopback's.
+    signatures are only read. A form to upload is signed in its fields: it reaches ``s3`` with the secrets in its scope,
+    under ``SECRETS``, and must be verified or refused there. ``front_page`` answers who opens ``/`` in a browser,
+    signed or not; None: S3 does. ``names`` are those that unsigned requests may ask for; None: loopback's.
     """
     return _App(context, region, account, s3, credentials, front_page, names or HostNames("127.0.0.1"))
 
@@ -119,6 +121,10 @@ class _App:
     ) -> None:
         if self.credentials is None:
             await self.s3(scope, receive, send)
+            return
+        # It is signed in its fields: who reads them compares, with what the scope says.
+        if is_form_upload(head, auth):
+            await self.s3({**scope, SECRETS: self.credentials}, receive, send)
             return
         try:
             promise = verify(head, auth, self.credentials)

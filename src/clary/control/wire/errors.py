@@ -7,13 +7,14 @@ from typing import Any
 
 from clary.errors import ClaryError
 
-__all__ = ["ServiceError", "ValidationException"]
+__all__ = ["ServiceError", "ValidationException", "invalid_argument"]
 
 
 class ServiceError(ClaryError):
     """An operation is refused. ``code`` and ``message`` go to the client as they are.
 
-    ``status`` is the HTTP status, ``members`` further members of the modelled error (OriginalStatusCode, say).
+    ``status`` is the HTTP status, ``members`` further members of the modelled error (OriginalStatusCode, say); those
+    of S3's that are text become elements of its document, ``headers`` is a dict of headers for its answer.
     """
 
     def __init__(self, code: str, message: str, *, status: int = 400, members: Mapping[str, Any] | None = None) -> None:
@@ -29,3 +30,8 @@ class ValidationException(ServiceError):
 
     def __init__(self, message: str) -> None:
         super().__init__("ValidationException", message)
+
+
+def invalid_argument(name: str, value: str, message: str) -> ServiceError:
+    """S3's error for a header, parameter or field; it repeats which, and what was sent."""
+    return ServiceError("InvalidArgument", message, members={"ArgumentName": name, "ArgumentValue": value})

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-__all__ = ["STAMP", "end_of"]
+__all__ = ["EXPIRED", "STAMP", "end_of", "expiry"]
 
 STAMP = "%Y%m%dT%H%M%SZ"
+EXPIRED = "Request has expired"
 _LONGEST = 604_800  # seconds, a week: AWS's own limit, for its signing keys are derived from a date
 
 
@@ -36,3 +37,13 @@ def end_of(query: Mapping[str, str], *, default: str = "") -> float | None:
             raise ValueError("Invalid date (should be seconds since epoch)")
         return float(end)
     return None
+
+
+def expiry(query: Mapping[str, str], end: float, now: float) -> dict[str, str]:
+    """What S3's error about an expired address says beside its message; both times in epoch seconds."""
+    lasting = {"X-Amz-Expires": query["X-Amz-Expires"]} if "X-Amz-Expires" in query else {}
+    return lasting | {"Expires": _iso(end), "ServerTime": _iso(now)}
+
+
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

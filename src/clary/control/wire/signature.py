@@ -19,12 +19,13 @@ from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from urllib.parse import parse_qsl, quote, unquote
 
+from clary.control.wire.addressing import bucket_of_host
 from clary.control.wire.asgi import Head
 from clary.control.wire.chunk_signatures import EMPTY, SIGNED_PAYLOAD, ChunkSignatures
-from clary.control.wire.presigned import STAMP, end_of
+from clary.control.wire.presigned import EXPIRED, STAMP, end_of, expiry
 from clary.control.wire.sigv4_header import ALGORITHM, Refused, SigV4Header, incomplete
 
-__all__ = ["Promise", "digest_mismatch", "known", "verify", "verify_body"]
+__all__ = ["Promise", "digest_mismatch", "known", "signing_key", "verify", "verify_body"]
 
 # AWS's own: a recorded request cannot be sent again later, a clock that is a little off still works.
 SKEW = timedelta(minutes=15)
@@ -98,7 +99,7 @@ class _Verification:
         declared = self._declared(digest)
         self._check_signed_headers()
         auth = self.auth
-        key = _signing_key(self.secrets[auth.key], auth.date, auth.region, auth.service)
+        key = signing_key(self.secrets[auth.key], auth.date, auth.region, auth.service)
         expected = hmac.digest(key, self._string_to_sign(stamp, declared).encode(), "sha256").hex()
         # In a time that does not tell how many characters were right; bytes, since of texts only ASCII is compared.
         if not hmac.compare_digest(expected.encode(), auth.signature.encode()):
@@ -121,8 +122,10 @@ class _Verification:
                 end = end_of(query, default="900")
             except ValueError as error:
                 raise incomplete(str(error)) from None
-            if end is None or self.now.timestamp() > end:
-                raise Refused("AccessDenied", "Request has expired", calls="InvalidSignatureException")
+            now = self.now.timestamp()
+            if end is None or now > end:
+                more = expiry(query, end or 0, now)
+                raise Refused("AccessDenied", EXPIRED, calls="InvalidSignatureException", members=more)
             # An address may be signed for later than now only by as much as clocks differ.
             if moment > self.now + SKEW:
                 raise self._skewed(stamp)
@@ -226,8 +229,9 @@ class _Verification:
                 end = end_of({"Expires": date, "Signature": self.auth.signature})
             except ValueError:
                 end = None
-            if end is None or self.now.timestamp() > end:
-                raise Refused("AccessDenied", "Request has expired")
+            now = self.now.timestamp()
+            if end is None or now > end:
+                raise Refused("AccessDenied", EXPIRED, members=expiry({}, end or 0, now))
             amz = {name.lower(): text for name, text in query.items() if name.lower().startswith("x-amz-")}
         else:
             # Either header may hold either form. With x-amz-date, which is signed as such, the date's own line is empty
@@ -241,7 +245,9 @@ class _Verification:
         md5 = query.get("content-md5", headers.get("content-md5", ""))
         kind = query.get("content-type", headers.get("content-type", ""))
         lines = [self.head.method, md5, kind, date, *(f"{name}:{amz[name]}" for name in sorted(amz))]
-        path = self.head.path
+        # Version 2 is over the path that also names the bucket, wherever the request names it.
+        bucket = bucket_of_host(headers.get("host", ""))
+        path = f"/{bucket}{self.head.path}" if bucket else self.head.path
         # botocore signs a bucket by itself with a slash at the end, and then sends it without
         paths = [path, f"{path}/"] if path.count("/") == 1 else [path]
         secret = self.secrets[self.auth.key].encode()
@@ -266,7 +272,8 @@ class _Verification:
 
 # Four HMACs that come out the same all day.
 @lru_cache(maxsize=64)
-def _signing_key(secret: str, date: str, region: str, service: str) -> bytes:
+def signing_key(secret: str, date: str, region: str, service: str) -> bytes:
+    """The key of signature version 4 for one day, region and service; ``date`` as 20240506."""
     key = f"AWS4{secret}".encode()
     for part in (date, region, service, "aws4_request"):
         key = hmac.digest(key, part.encode(), "sha256")

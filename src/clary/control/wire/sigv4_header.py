@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import parse_qsl
 
 from clary.control.wire.asgi import Head
@@ -19,8 +21,16 @@ PART = re.compile(r"(?<!\w)(\w+)=([^,\s]+)")
 class Refused(ServiceError):
     """The request does not prove who sent it. ``code`` is S3's; ``calls`` is what the other services say instead."""
 
-    def __init__(self, code: str, message: str, *, calls: str = "", status: int = 403) -> None:
-        super().__init__(code, message, status=status)
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        calls: str = "",
+        status: int = 403,
+        members: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(code, message, status=status, members=members)
         self.calls = calls or code
 
 
