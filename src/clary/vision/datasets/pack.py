@@ -22,6 +22,7 @@ from PIL import Image
 from clary.errors import ImageError, UsageError
 from clary.vision.base import imaging
 from clary.vision.base.files import atomic_folder
+from clary.vision.base.in_flight import PICTURES
 from clary.vision.base.recordio import write_record
 from clary.vision.base.types import Blob, Dataset, Problem, Sample, SplitName, TaskName
 from clary.vision.formats._classes import names_up_to, read_class_names, write_class_names
@@ -188,12 +189,13 @@ def encoded(data: bytes, how: Packing) -> bytes:
     # Byte for byte: nothing is lost to a second JPEG, and one core packs 26,765 pictures/s (docs/benchmarks.md).
     if how.as_it_is and data.startswith(_PACKABLE):
         return data
-    pixels = imaging.decode(data, at_least=how.resize)
-    if how.center_crop:
-        # im2rec's order: crop, then resize.
-        pixels = imaging.crop_center(pixels, *[min(pixels.shape[:2])] * 2)
-    if how.resize is not None:
-        pixels = imaging.resize_shorter(pixels, how.resize)
+    with PICTURES.hold():
+        pixels = imaging.decode(data, at_least=how.resize)
+        if how.center_crop:
+            # im2rec's order: crop, then resize.
+            pixels = imaging.crop_center(pixels, *[min(pixels.shape[:2])] * 2)
+        if how.resize is not None:
+            pixels = imaging.resize_shorter(pixels, how.resize)
     if how.gray:
         pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)[..., None]
     keeps_png = how.encoding == "keep" and data.startswith(_PACKABLE[1])
