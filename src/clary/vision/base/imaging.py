@@ -53,8 +53,8 @@ T = TypeVar("T")
 # A larger picture is refused before it is unpacked, and nothing is resized to more. Pillow's own limit, above which it
 # warns: 268 MB of RGB.
 MAX_PIXELS = 1024 * 1024 * 1024 // 4 // 3
-# Of the longer side to the shorter. Chosen: scanned strips and panoramas stay below 100; a line of 100,000 pixels, whose
-# shorter side is to become 224, would be 5 billion.
+# Of the longer side to the shorter. Chosen: scanned strips and panoramas stay below 100; a line of 100,000 pixels would
+# be 5 billion once its shorter side is 224.
 MAX_ASPECT = 256
 # Scans of a JPEG: progressive ones have ten, and each passes over all pixels, however few its bytes (djpeg -maxscans).
 MAX_SCANS = 100
@@ -103,8 +103,8 @@ class ImageInfo:
     """What the header of a picture says.
 
     ``width`` and ``height`` are in pixels, before EXIF rotation; ``mode`` is Pillow's (RGB, L, CMYK, P ...);
-    ``bits`` are those of one sample as stored, 16 for a PNG that Pillow opens as 8-bit RGB. ``frames`` are counted up to
-    MAX_FRAMES.
+    ``bits`` are those of one sample as stored, 16 for a PNG that Pillow opens as 8-bit RGB. ``frames`` are counted up
+    to MAX_FRAMES.
     """
 
     format: str
@@ -183,9 +183,9 @@ def decode(data: bytes, *, at_least: int | None = None, strict: bool = True) -> 
     first frame is taken. A JPEG is decoded at 1/2, 1/4 or 1/8 of its size as long as both sides stay ``at_least``
     pixels (ITU T.81 DCT scaling in libjpeg-turbo), which saves most of the work for large photographs.
 
-    Raises ImageError: empty, no picture, truncated, too large, too long a strip. Waits while other threads' pictures take
-    what there is for all (``in_flight``). With ``strict`` False what is there of a truncated
-    JPEG is used and the rest is gray, as the decoders of the original containers do.
+    Waits while the pictures of other threads take what there is for all (``in_flight``). Raises ImageError: empty, no
+    picture, truncated, too large, too long a strip. With ``strict`` False what is there of a truncated JPEG is used and
+    the rest is gray, as the decoders of the original containers do.
     """
     # simplejpeg takes 1.3 ms where Pillow takes 1.7 (93 kB), and tells a truncated file (docs/decisions/0003).
     with PICTURES.hold():

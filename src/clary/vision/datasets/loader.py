@@ -84,7 +84,7 @@ class ImageCache:
     def _decode(self, sample: Sample) -> np.ndarray:
         try:
             with PICTURES.hold():
-                # As the original containers do: of a truncated JPEG, what is there is used. `clary data check` names it.
+                # As the original containers do: of a truncated JPEG what is there is used; `clary data check` names it.
                 pixels = imaging.decode(sample.image.read(), at_least=self._at_least, strict=False)
                 return imaging.resize_shorter(pixels, self._resize) if self._resize else pixels
         except ImageError as error:

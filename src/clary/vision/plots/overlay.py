@@ -97,7 +97,8 @@ def _covered(pixels: np.ndarray, near: np.ndarray, top: int) -> np.ndarray:
     hatch = (np.add.outer(np.arange(top, top + height), np.arange(width)) // 4) % 2 == 0
     mixed[ignored] = pixels[ignored] * 0.5 + np.where(hatch[ignored][:, None], 240.0, 120.0) * 0.5
     mixed[edge] = 255
-    return np.clip(mixed, 0, 255).astype(np.uint8)
+    covered: np.ndarray = np.clip(mixed, 0, 255).astype(np.uint8)
+    return covered
 
 
 def _with_legend(pixels: np.ndarray, entries: Sequence[tuple[Rgb, str]]) -> np.ndarray:
