@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import tarfile
 from pathlib import Path
@@ -80,9 +81,16 @@ def link() -> bytes:
     return stream.getvalue()
 
 
+def bomb() -> bytes:
+    info = tarfile.TarInfo("zeros")
+    info.size = 3 << 30
+    return gzip.compress(info.tobuf() + bytes(1 << 20))
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
+        (bomb(), "unpacks to more than 268,435,456 bytes"),
         (archive(("a", b"1")), "holds no manifest.json"),
         (archive(("manifest.json", b"{}"))[:-20], "damaged or cut off"),
         (b"<html>", "is not a tar archive or is damaged"),

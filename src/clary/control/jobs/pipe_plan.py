@@ -30,6 +30,7 @@ from clary.control.objects.base import NoSuchBucket, NoSuchKey, ObjectStore, S3U
 from clary.control.wire.errors import ValidationException
 from clary.errors import CustomerError, DataError, one_line
 from clary.vision.base.recordio import LIMIT, frame
+from clary.vision.base.tarsafe import RATIO, RATIO_FROM
 
 __all__ = ["PipePlan", "Sender", "plan"]
 
@@ -261,14 +262,33 @@ def _record(read: Callable[[int], bytes], uri: S3Uri) -> bytes:
 
 
 def _unzipping(stream: BinaryIO, uri: S3Uri) -> Callable[[int], bytes]:
-    """``read`` of what a gzip file holds; it raises DataError for one that is damaged."""
-    file = gzip.GzipFile(fileobj=stream, mode="rb")
+    """``read`` of what a gzip file holds; it raises DataError for one that is damaged, or a bomb."""
+    packed = _Counted(stream)
+    file = gzip.GzipFile(fileobj=packed, mode="rb")  # type: ignore[call-overload]  # it asks for read() alone
 
     def read(size: int) -> bytes:
         try:
-            return file.read(size)
+            data: bytes = file.read(size)
+            # The stream is kept on disk at the other end, which one of zeros would fill.
+            if (unpacked := file.tell()) > max(RATIO_FROM, RATIO * packed.count):
+                what = f"unpacks to {unpacked:,} bytes and more, over {RATIO} times its size"
+                raise DataError(what, where=uri, hint="leave it out")
+            return data
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
             what = f"is no whole gzip file ({error}), which CompressionType Gzip asks for"
             raise DataError(what, where=uri, hint="compress it again, or leave CompressionType out") from error
 
     return read
+
+
+class _Counted:
+    """A stream that counts the bytes that were read of it."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self.count = 0
+
+    def read(self, size: int = -1, /) -> bytes:
+        data = self._stream.read(size)
+        self.count += len(data)
+        return data
