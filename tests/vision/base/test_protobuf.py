@@ -66,6 +66,7 @@ def test_other_numbers_are_refused():
 def test_fields_are_read_back():
     message = encode_record({"v": np.array([1.5], np.float32)})
     [(number, entry)] = fields(memoryview(message))
+    assert isinstance(entry, memoryview)
     assert number == 1
     assert next((n, bytes(v)) for n, v in fields(entry)) == (1, b"v")
     plain = b"\x08\xac\x02" + b"\x11" + bytes(8) + b"\x1d" + bytes(4)

@@ -28,7 +28,7 @@ Change = Callable[[dict[str, Any]], object]
 @pytest.fixture
 def changed(model_folder, tmp_path) -> Callable[..., Path]:
     def make(change: Change | None = None, source: Path = model_folder) -> Path:
-        folder = shutil.copytree(source, tmp_path / "model")
+        folder: Path = shutil.copytree(source, tmp_path / "model")
         manifest = json.loads((folder / "manifest.json").read_text())
         if change:
             change(manifest)

@@ -1,4 +1,4 @@
-"""Writing so that a reader, or a crash, never sees half a file."""
+"""Files: reading none that would hang, writing so that a reader, or a crash, never sees half of one."""
 
 from __future__ import annotations
 
@@ -6,15 +6,70 @@ import errno
 import json
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, BinaryIO
 
 from clary.errors import UsageError
 
-__all__ = ["append_text", "atomic", "atomic_folder", "write_bytes", "write_json", "write_text"]
+__all__ = [
+    "append_text",
+    "atomic",
+    "atomic_folder",
+    "no_file",
+    "open_file",
+    "read_file",
+    "write_bytes",
+    "write_json",
+    "write_text",
+]
+
+_KINDS = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
+
+
+def open_file(path: Path | str, buffering: int = -1) -> BinaryIO:
+    """A regular file, open for reading. Raises OSError, for what is none as well: to open a named pipe is to wait for
+    its other end, and a device may never come to an end."""
+    # Asked first, for opening a device can do something; and again, of what was opened.
+    _require_regular(os.stat(path).st_mode, path)
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    try:
+        _require_regular(os.fstat(descriptor).st_mode, path)
+        return open(descriptor, "rb", buffering)
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def read_file(path: Path | str) -> bytes:
+    """All bytes of a regular file. Raises OSError as ``open_file`` does."""
+    with open_file(path, buffering=0) as file:
+        return file.read()
+
+
+def no_file(path: Path | str) -> str:
+    """Why there is no regular file under a name, such as ``is a named pipe, no file``; empty where there is one."""
+    try:
+        _require_regular(os.stat(path).st_mode, path)
+    except FileNotFoundError:
+        return "is not there"
+    except IsADirectoryError:
+        return "is a folder, no file"
+    except OSError as error:
+        return f"is {error.strerror}" if error.errno == errno.EINVAL else f"cannot be read ({error.strerror})"
+    except ValueError:  # a null byte in the name
+        return "is no name of a file"
+    return ""
+
+
+def _require_regular(mode: int, path: Path | str) -> None:
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, f"{_KINDS.get(stat.S_IFMT(mode), 'something else')}, no file", str(path))
 
 
 @contextmanager

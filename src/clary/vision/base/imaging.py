@@ -22,6 +22,7 @@ import simplejpeg
 from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
 from clary.errors import ImageError
+from clary.vision.base.files import read_file
 from clary.vision.base.in_flight import PICTURES
 
 __all__ = [
@@ -336,7 +337,7 @@ def crop_center(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
 def _of_file(path: str | Path, use: Callable[[bytes], T]) -> T:
     """What ``use`` makes of a file's bytes; errors name the file."""
     try:
-        data = Path(path).read_bytes()
+        data = read_file(path)
     except OSError as error:
         raise ImageError(f"cannot be read ({error.strerror})", where=path) from error
     try:

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from clary.errors import DataError
+from clary.vision.base.files import open_file
 from clary.vision.base.types import Blob
 
 __all__ = [
@@ -157,7 +158,7 @@ def scan(path: Path) -> tuple[list[Span], list[Fault]]:
 
     After damage it goes on at the next magic that begins a record. Raises OSError as ``open`` does.
     """
-    with path.open("rb") as file:
+    with open_file(path) as file:
         # An empty file cannot be mapped: mmap raises ValueError.
         if path.stat().st_size == 0:
             return [], []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -30,13 +31,15 @@ CLASS_FILE = "classes.txt"  # class names in id order, one a line, where a layou
 def read_class_names(root: Path) -> tuple[tuple[str, ...] | None, list[Problem]]:
     """The names in ``classes.txt``, one a line in id order, None where there is no such file; and what is wrong."""
     path = root / CLASS_FILE
-    if not path.is_file():
+    if not os.path.lexists(path):
         return None, []
     lines, problems = numbered_lines(path, CLASS_FILE)
     names = [text.strip() for _, text in lines]
+    seen: set[str] = set()
     for number, (line, _) in enumerate(lines):
-        if names[number] in names[:number]:
+        if names[number] in seen:
             problems.append(Problem(f"{CLASS_FILE}:{line}", f"names {shown(names[number])} again", "rename one"))
+        seen.add(names[number])
     return tuple(names), problems
 
 

@@ -65,6 +65,8 @@ def shape_in(value: object, height: int, width: int) -> tuple[Shape | None, str]
         return _runs(value, height, width)
     if not isinstance(value, list) or not value:
         return None, "has no `segmentation` of polygons or run lengths"
+    if all(map(is_number, value)):
+        return None, f"has a flat `segmentation` of {len(value)} numbers, it is a list of polygons: [[x, y, x, y, ...]]"
     for corners in value:
         if not isinstance(corners, list) or len(corners) < 6 or len(corners) % 2 or not all(map(is_number, corners)):
             return None, "has a polygon that is no list of x, y, x, y ... of three points at least"

@@ -54,10 +54,10 @@ class Folder(Format):
         if dataset.multi_label:
             raise UsageError("class folders hold one class a picture", hint="write the lst layout instead")
         for split, samples in dataset.splits.items():
-            taken: dict[int, set[str]] = {}
+            taken: dict[int, dict[str, int]] = {}
             for sample in samples:
                 class_id = sample.classes[0]
-                name = distinct_name(file_name(sample), taken.setdefault(class_id, set()))
+                name = distinct_name(file_name(sample), taken.setdefault(class_id, {}))
                 place(sample.image, root / split / folder_name(sample, dataset) / name)
 
     def takes(self, channels: Mapping[str, Channel]) -> bool:
@@ -117,9 +117,9 @@ class _Tree:
 
     def problems(self, names: Sequence[str]) -> list[Problem]:
         """What was left out; an empty class folder is an error unless another split has pictures of the class."""
-        problems = list(self._unread)
+        problems, known = list(self._unread), set(names)
         for name, images in self.classes.items():
-            if not images and name in names:
+            if not images and name in known:
                 where = relative(self._tree / name, self._root)
                 problems.append(Problem(where, "is an empty class folder", "its class has none in this split", "note"))
             # An error, not a note: an empty folder is a class that somebody meant to fill, and no id is made of it.

@@ -16,7 +16,6 @@ Source: SageMaker developer guide, "Image Classification: Train with Image Forma
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -34,7 +33,7 @@ from clary.vision.formats._classes import (
     write_class_names,
 )
 from clary.vision.formats._files import distinct_name, file_name, image_size, place
-from clary.vision.formats._layout import SPLITS, entries, lists_by_split, numbered_lines
+from clary.vision.formats._layout import SPLITS, entries, lists_by_split, locate, numbered_lines
 from clary.vision.formats._listing import Listing, Row, parse_row, read_lst
 from clary.vision.formats._vectors import is_vector, vector_of
 from clary.vision.formats._wording import several
@@ -78,12 +77,12 @@ class Lst(Format):
         if dataset.task == "detection":
             write_class_names(root, dataset.class_names)
         for split, samples in dataset.splits.items():
-            taken: dict[str, set[str]] = {}
+            taken: dict[str, dict[str, int]] = {}
             lines = []
             for sample in samples:
                 plain = dataset.multi_label or dataset.task == "detection"
                 folder = split if plain else f"{split}/{folder_name(sample, dataset)}"
-                name = distinct_name(file_name(sample), taken.setdefault(folder, set()))
+                name = distinct_name(file_name(sample), taken.setdefault(folder, {}))
                 place(sample.image, root / folder / name)
                 lines.append(f"{index}\t{columns(sample, dataset)}\t{folder}/{name}\n")
                 # One count over all splits: the index is a record's id and unique (guide).
@@ -183,7 +182,7 @@ def _image_folder(root: Path, lst_path: Path, split: str) -> Path:
     # Twenty: that some of the first are missing must not decide where all of them lie.
     paths = [text.rpartition("\t")[2] for _, text in lines[:20]]
     for folder in (root, root / "images", root / split, root / lst_path.stem):
-        if any(path and os.path.isfile(folder / path) for path in paths):
+        if any(path and locate(folder, path) for path in paths):
             return folder
     return root
 

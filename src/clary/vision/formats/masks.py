@@ -12,6 +12,7 @@ ignored. Without names the number of classes is found by opening the masks.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -42,7 +43,7 @@ class MaskFolders(Format):
     def _read(self, root: Path, task: TaskName, labels: str | None) -> Dataset:
         names, problems = read_class_names(root)
         table: bytes | None = None
-        if (root / "label_map.json").is_file():
+        if os.path.lexists(root / "label_map.json"):
             table, wrong = read_label_map(root / "label_map.json", "label_map.json")
             problems += wrong
         splits: dict[SplitName, tuple[Sample, ...]] = {}
@@ -100,7 +101,7 @@ def write_pairs(samples: Sequence[Sample], images: Path, masks: Path) -> None:
     """Place pictures and their masks under equal names. Raises UsageError for a sample without a mask."""
     images.mkdir(parents=True)
     masks.mkdir(parents=True)
-    stems: set[str] = set()
+    stems: dict[str, int] = {}
     for sample in samples:
         if sample.mask is None:
             raise UsageError("has no mask", where=sample.source or sample.image, hint="leave it out")

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -133,7 +134,7 @@ class _Reader:
     def _rows(self, name: str) -> list[_Row]:
         """The lines of a list that can be used; a picture named twice counts once."""
         where = f"annotations/{name}"
-        if not (self._root / where).is_file():
+        if not os.path.lexists(self._root / where):
             # list.txt only tells what the other two should hold; without a test list training is still possible.
             severity: Literal["error", "note"] = "error" if LISTS.get(name) == "train" else "note"
             self._problems.append(Problem(where, "is missing", "put it back from annotations.tar.gz", severity))
@@ -321,7 +322,7 @@ class _Writer:
 
 def parse_row(text: str, where: str) -> _Row | Problem:
     """A line of a list, or what is wrong with it."""
-    fields = text.split()
+    fields = unicodedata.normalize("NFC", text).split()
     hint = "a line is name, class id, species, breed: Bengal_12 6 1 2"
     if len(fields) != 4:
         return Problem(where, f"has {len(fields)} columns, not 4", hint)
@@ -353,7 +354,7 @@ def _by_stem(folder: Path, wanted: Callable[[Path], bool]) -> dict[str, Path]:
         return {}
     # Backwards, so that of two with one stem the first by name stays.
     paths = sorted((path for path in folder.iterdir() if wanted(path)), reverse=True)
-    return {path.stem: path for path in paths if not path.name.startswith(".")}
+    return {unicodedata.normalize("NFC", path.stem): path for path in paths if not path.name.startswith(".")}
 
 
 FORMAT = Oxford()

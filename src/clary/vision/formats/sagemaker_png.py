@@ -13,6 +13,7 @@ Source: SageMaker developer guide, "Semantic Segmentation Algorithm", input and 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -98,7 +99,7 @@ def _dataset(
 
 def _label_map(folder: Path | None, split: SplitName) -> tuple[bytes | None, list[Problem]]:
     path = folder / f"{split}_label_map.json" if folder else None
-    if path is None or not path.is_file():
+    if path is None or not os.path.lexists(path):
         return None, []
     return read_label_map(path, f"{path.parent.name}/{path.name}")
 
