@@ -40,7 +40,10 @@ def read_class_names(root: Path) -> tuple[tuple[str, ...] | None, list[Problem]]
         if names[number] in seen:
             problems.append(Problem(f"{CLASS_FILE}:{line}", f"names {shown(names[number])} again", "rename one"))
         seen.add(names[number])
-    return tuple(names), problems
+    if len(names) > MAX_CLASSES:
+        what = f"has {len(names):,} names, {MAX_CLASSES:,} are taken"
+        problems.append(Problem(CLASS_FILE, what, "leave out those that are not used"))
+    return tuple(names[:MAX_CLASSES]), problems
 
 
 def write_class_names(root: Path, names: Sequence[str]) -> None:

@@ -50,11 +50,11 @@ def read_objects(
         return [], [Problem(where, f"is no readable XML ({error})", _HINT)]
     found: list[tuple[str, Box]] = []
     problems: list[Problem] = []
-    # Once: it may stand behind all the objects.
-    size = tree.find("size")
+    # Once: it may stand behind all the objects. A dictionary keeps the order, and is not searched from the start.
+    size, known = tree.find("size"), None if names is None else dict.fromkeys(names)
     for number, element in enumerate(tree.iter("object"), start=1):
         name = (element.findtext("name") or "").strip()
-        box = _box(element, size, name, names)
+        box = _box(element, size, name, known)
         if isinstance(box, str):
             problems.append(Problem(where, f"object {number} {box}", _HINT))
         else:

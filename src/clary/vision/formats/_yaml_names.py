@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 
 from clary.errors import DataError
+from clary.vision.formats._classes import MAX_CLASSES
 from clary.vision.formats._wording import shown
 
 __all__ = ["names_in"]
@@ -86,6 +87,9 @@ def _dense(found: Mapping[int, str], where: str) -> tuple[str, ...]:
     if not found or sorted(found) != list(range(len(found))):
         what = "has no class names" if not found else "has class ids with gaps"
         raise DataError(what, where=where, hint="write names: [cat, dog]")
+    if len(found) > MAX_CLASSES:
+        what = f"has {len(found):,} names, {MAX_CLASSES:,} are taken"
+        raise DataError(what, where=where, hint="leave out those that are not used")
     return tuple(found[class_id] for class_id in range(len(found)))
 
 

@@ -34,7 +34,7 @@ from clary.vision.base.imaging import MAX_PIXELS
 from clary.vision.base.types import IGNORED, Blob, Box, Dataset, Problem, Sample, SplitName, TaskName
 from clary.vision.formats._base import Format
 from clary.vision.formats._boxes import box_or_fault, classes_of, is_number
-from clary.vision.formats._classes import class_problems, names_up_to
+from clary.vision.formats._classes import MAX_CLASSES, class_problems, names_up_to
 from clary.vision.formats._files import distinct_name, file_name, image_size, place
 from clary.vision.formats._layout import SPLIT_ORDER, SPLITS, entries, locate, unsafe_path
 from clary.vision.formats._masks import ids_of
@@ -78,6 +78,11 @@ class Coco(Format):
         names: dict[int, str] = {}
         for file in loaded.values():
             file.take_categories(names)
+        if len(names) > MAX_CLASSES:
+            what = f"has {len(names):,} categories, {MAX_CLASSES:,} are taken"
+            first = relative(next(iter(files.values())), root)
+            problems.append(Problem(first, what, "leave out those without a box"))
+            names = {category: names[category] for category in sorted(names)[:MAX_CLASSES]}
         # COCO's 80 categories have ids up to 90, with gaps: ids of classes are dense, in the same order.
         ordered = [names[category] for category in sorted(names)]
         background = next((number for number, name in enumerate(ordered) if name.lower() == BACKGROUND), None)
@@ -130,8 +135,10 @@ class _File:
     problems: list[Problem]
     task: TaskName
     _value: dict[str, Any] = field(default_factory=dict, init=False)
+    _where: str = field(default="", init=False)
 
     def __post_init__(self) -> None:
+        self._where = relative(self.path, self.root)
         self._value = self._load()
         self._mend()
 
@@ -304,10 +311,6 @@ class _File:
 
     def _problem(self, where: str, what: str, hint: str) -> None:
         self.problems.append(Problem(where, what, hint))
-
-    @property
-    def _where(self) -> str:
-        return relative(self.path, self.root)
 
 
 def _box_in(entry: dict[str, Any], class_id: int, image: dict[str, Any]) -> Box | str:
