@@ -25,6 +25,7 @@ from clary.vision.base.imaging import Preprocess
 from clary.vision.base.jobdir import JobDir
 from clary.vision.base.types import Blob, Dataset
 from clary.vision.datasets.loader import Loader
+from clary.vision.formats._classes import readable
 from clary.vision.training.checkpoint import Checkpoints
 from clary.vision.training.loop import Training
 from clary.vision.training.objectives.base import Objective
@@ -79,7 +80,7 @@ def provenance(hp: TrainingHyperparameters, dataset: Dataset, precision: str = "
         torch=torch.__version__,
         seed=hp.seed,
         precision=precision,
-        dataset=dataset.root.name,
+        dataset=readable(dataset.root.name),
         counts=_counts(dataset),
     )
 

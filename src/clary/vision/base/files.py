@@ -130,7 +130,8 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    write_bytes(path, text.encode())
+    """As UTF-8. A name of a file that is none has half letters in it, which are written as in Python and in JSON."""
+    write_bytes(path, text.encode(errors="backslashreplace"))
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -142,7 +143,7 @@ def append_text(path: Path, text: str) -> None:
     try:
         # Appended, not replaced: a reader that follows the file keeps its place. A torn last line is the reader's to
         # leave out.
-        with path.open("a", encoding="utf-8") as file:
+        with path.open("a", encoding="utf-8", errors="backslashreplace") as file:
             file.write(text)
     except OSError as error:
         raise _cannot_write(path, error) from error

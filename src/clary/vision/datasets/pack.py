@@ -25,10 +25,10 @@ from clary.vision.base.files import atomic_folder
 from clary.vision.base.in_flight import PICTURES
 from clary.vision.base.recordio import write_record
 from clary.vision.base.types import Blob, Dataset, Problem, Sample, SplitName, TaskName
-from clary.vision.formats._classes import names_up_to, read_class_names, write_class_names
+from clary.vision.formats._classes import names_up_to, read_class_names, readable, write_class_names
 from clary.vision.formats._layout import in_order, lists_by_split, walk
 from clary.vision.formats._listing import read_lst
-from clary.vision.formats._wording import relative
+from clary.vision.formats._wording import relative, shown
 from clary.vision.formats.lst import columns, holds_boxes
 from clary.vision.formats.recordio import RecordIO, payload
 from clary.vision.tasks import TASKS
@@ -98,7 +98,7 @@ def pack(
 def write_lists(dataset: Dataset, root: Path) -> None:
     """Write ``<split>.lst`` for each split, and classes.txt, to ``root``; paths are from the root of ``dataset``.
 
-    Raises UsageError when ``root`` is not empty or cannot be written.
+    Raises UsageError when ``root`` is not empty or cannot be written, and for a picture whose path cannot be in a list.
     """
     index = 0
     with atomic_folder(root) as folder:
@@ -107,6 +107,9 @@ def write_lists(dataset: Dataset, root: Path) -> None:
             with (folder / f"{split}.lst").open("w", encoding="utf-8") as file:
                 for sample in samples:
                     path = relative(sample.image.path, dataset.root)
+                    if readable(path) != path or "\t" in path or "\n" in path:
+                        what = f"the path {shown(path)} cannot be in a list, which is UTF-8 with tabs between"
+                        raise UsageError(what, where=dataset.root, hint="rename the file, or pack without --list")
                     file.write(f"{index}\t{columns(sample, dataset)}\t{path}\n")
                     index += 1
 
@@ -132,7 +135,7 @@ def read_tree(root: Path, suffixes: Sequence[str] = ()) -> Dataset:
         for class_id, name in enumerate(names)
         for path in folders[name]
     )
-    return Dataset(root, "tree", tuple(names), {"train": samples})
+    return Dataset(root, "tree", names_up_to(len(names), names), {"train": samples})
 
 
 def read_list(lst_path: Path, image_root: Path) -> Dataset:

@@ -21,10 +21,10 @@ from clary.vision.base.imaging import is_image
 from clary.vision.base.jobdir import Channel
 from clary.vision.base.types import Blob, Dataset, Problem, Sample, SplitName, TaskName
 from clary.vision.formats._base import IMAGE_TYPES, Format
-from clary.vision.formats._classes import class_problems, folder_name
+from clary.vision.formats._classes import class_problems, folder_name, names_up_to, readable
 from clary.vision.formats._files import distinct_name, file_name, place
 from clary.vision.formats._layout import SPLITS, holds_lists, paired_folders, walk
-from clary.vision.formats._wording import counted, relative, several
+from clary.vision.formats._wording import counted, relative, several, shown
 
 EXPORT = "_annotations.coco.json"
 # What stands in layouts that say by themselves what pictures show; their folders of pictures look like classes.
@@ -83,11 +83,16 @@ def read_trees(root: Path, trees: Mapping[SplitName, Path], problems: Iterable[P
     dataset = Dataset(
         root=root,
         format=Folder.name,
-        class_names=tuple(names),
+        class_names=names_up_to(len(names), names),
         splits={split: samples for split, samples in splits.items() if samples or split == "train"},
     )
     where = {split: relative(tree, root) for split, tree in trees.items()}
     noted = [problem for tree in found.values() for problem in tree.problems(names)]
+    noted += [
+        Problem(name, f"is no UTF-8 name, its class is called {shown(known)}", "rename the folder if it is not", "note")
+        for name, known in zip(names, dataset.class_names, strict=True)
+        if readable(name) != name
+    ]
     return replace(dataset, problems=(*problems, *noted, *class_problems(dataset, where)))
 
 

@@ -87,7 +87,7 @@ class Lst(Format):
                 lines.append(f"{index}\t{columns(sample, dataset)}\t{folder}/{name}\n")
                 # One count over all splits: the index is a record's id and unique (guide).
                 index += 1
-            (root / f"{split}.lst").write_text("".join(lines))
+            (root / f"{split}.lst").write_text("".join(lines), encoding="utf-8")
 
     def takes(self, channels: Mapping[str, Channel]) -> bool:
         return any(name.endswith("_lst") for name in channels)

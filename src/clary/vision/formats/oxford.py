@@ -258,9 +258,9 @@ class _Writer:
         for file, found in rows.items():
             numbered = [(name, class_ids[name.rpartition("_")[0]], species + 1) for name, species in found]
             text = "".join(f"{name} {class_id} {species} {class_id}\n" for name, class_id, species in numbered)
-            (folder / file).write_text(text)
+            (folder / file).write_text(text, encoding="utf-8")
             everything += text
-        (folder / "list.txt").write_text(HEADER + everything)
+        (folder / "list.txt").write_text(HEADER + everything, encoding="utf-8")
 
     def _class_ids(self, names: Iterable[str]) -> dict[str, int]:
         """Ids from 1 of the classes that pictures are called by."""

@@ -75,7 +75,9 @@ class SageMakerJson(Format):
                 # Only those of the picture; classes.txt has them all.
                 used = classes_of(sample.boxes)
                 value["categories"] = [{"class_id": c, "name": dataset.class_names[c]} for c in used]
-                (root / f"{split}_annotation" / f"{stem}.json").write_text(json.dumps(value, ensure_ascii=False))
+                (root / f"{split}_annotation" / f"{stem}.json").write_text(
+                    json.dumps(value, ensure_ascii=False), encoding="utf-8"
+                )
 
     def takes(self, channels: Mapping[str, Channel]) -> bool:
         return not any(name.endswith("_lst") for name in channels)

@@ -69,7 +69,9 @@ class Voc(Format):
         taken: dict[str, int] = {}
         for split, samples in dataset.splits.items():
             names = [_write_sample(sample, dataset, root, taken) for sample in samples]
-            (root / "ImageSets" / kind / FILES[split]).write_text("".join(f"{name}\n" for name in names))
+            (root / "ImageSets" / kind / FILES[split]).write_text(
+                "".join(f"{name}\n" for name in names), encoding="utf-8"
+            )
 
 
 @dataclass(slots=True)
