@@ -30,7 +30,7 @@ from clary.vision.base.jobdir import Channel
 from clary.vision.base.pipes import spooled
 from clary.vision.base.types import Blob, Dataset, Problem, Sample, SplitName, TaskName
 from clary.vision.formats._annotation import annotation_of, boxes_in
-from clary.vision.formats._base import Format
+from clary.vision.formats._base import Format, Need
 from clary.vision.formats._boxes import classes_of
 from clary.vision.formats._classes import class_problems, names_up_to
 from clary.vision.formats._files import distinct_name, file_name, image_size, place
@@ -61,6 +61,7 @@ class AugmentedManifest(Format):
 
     name = "augmented-manifest"
     layout = "train.manifest (or .jsonl) with a JSON object a line, source-ref and a label"
+    needs = (Need("train.manifest", ("*.manifest", "*.jsonl"), ("*/*.manifest", "*/*.jsonl")),)
     tasks = frozenset[TaskName]({"classification", "detection", "segmentation"})
     content_types = ("application/x-recordio",)
     # SageMaker resolves the references itself and streams what they name; in File mode there is no such channel

@@ -32,7 +32,7 @@ import numpy as np
 from clary.vision.base.files import no_file, read_file
 from clary.vision.base.imaging import MAX_PIXELS
 from clary.vision.base.types import IGNORED, Blob, Box, Dataset, Problem, Sample, SplitName, TaskName
-from clary.vision.formats._base import Format
+from clary.vision.formats._base import Format, Need
 from clary.vision.formats._boxes import box_or_fault, classes_of, is_number
 from clary.vision.formats._classes import MAX_CLASSES, class_problems, names_up_to
 from clary.vision.formats._files import distinct_name, file_name, image_size, place
@@ -63,6 +63,14 @@ class Coco(Format):
 
     name = "coco"
     layout = "annotations/instances_train.json and train/ with its pictures, as COCO has it"
+    needs = (
+        Need(
+            "annotations/instances_train.json",
+            ("annotations/instances_*.json", "annotations/stuff_*.json", "*/_annotations.coco.json"),
+            ("*.json", "*/*.json"),
+        ),
+        Need("train/ with its pictures", ("train/", "train20*/")),
+    )
     tasks = frozenset[TaskName]({"detection", "segmentation"})
 
     def sniff(self, root: Path) -> bool:

@@ -1,8 +1,9 @@
 """Pictures sorted into folders, one a class.
 
-    ROOT/cat/1.jpg                     or, with splits,   ROOT/train/cat/1.jpg
-    ROOT/dog/in the garden/2.png                          ROOT/validation/dog/2.png      (also valid, val)
-                                                          ROOT/test/cat/3.jpg
+    ROOT/                              or with splits    ROOT/
+    ├── cat/1.jpg                                        ├── train/cat/1.jpg
+    └── dog/in the garden/2.png                          ├── validation/dog/2.png    also valid, val
+                                                         └── test/cat/3.jpg
 
 Class names are the names of the folders, sorted; folders below a class belong to it. A tree is taken as splits when
 all its folders with pictures are called like splits, or when ``train`` and another split stand in it and ``train``

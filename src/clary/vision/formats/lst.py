@@ -1,5 +1,9 @@
 """Pictures beside tab-separated lists, as SageMaker's image classification takes them.
 
+    ROOT/
+    ├── train.lst  validation.lst    also pets_train.lst, val, valid, test
+    └── red/car_0012.jpg             where the lines say; also below images/ or train/
+
     5	1	red/car_0012.jpg          index, class id from 0, path from the picture folder
     5	1	0	1	shelf/a.jpg       multi-label: index, one 0 or 1 a class, path
     5	2	5	1	0.1	0.2	0.4	0.6	a.jpg   detection: index, header size, numbers an object, objects of class id and
@@ -23,7 +27,7 @@ from pathlib import Path, PurePosixPath
 from clary.errors import CustomerError, DataError
 from clary.vision.base.jobdir import Channel
 from clary.vision.base.types import Dataset, Problem, Sample, SplitName, TaskName
-from clary.vision.formats._base import IMAGE_TYPES, Format
+from clary.vision.formats._base import IMAGE_TYPES, Format, Need
 from clary.vision.formats._classes import (
     class_problems,
     folder_name,
@@ -46,6 +50,7 @@ class Lst(Format):
 
     name = "lst"
     layout = "train.lst with index, class id and path separated by tabs, beside the pictures"
+    needs = (Need("train.lst", ("*.lst",), ("*/*.lst", "*.csv", "*.tsv")),)
     tasks = frozenset[TaskName]({"classification", "detection"})
     content_types = IMAGE_TYPES
     opens_images = frozenset[TaskName]({"detection"})  # boxes are fractions

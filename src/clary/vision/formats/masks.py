@@ -19,7 +19,7 @@ from pathlib import Path
 
 from clary.errors import UsageError
 from clary.vision.base.types import Blob, Dataset, Problem, Sample, SplitName, TaskName
-from clary.vision.formats._base import Format
+from clary.vision.formats._base import Format, Need
 from clary.vision.formats._classes import class_problems, names_up_to, read_class_names, write_class_names
 from clary.vision.formats._files import distinct_name, file_name, place
 from clary.vision.formats._layout import holds_lists, paired_folders
@@ -35,6 +35,10 @@ class MaskFolders(Format):
 
     name = "masks"
     layout = "images/ and masks/ with pictures and PNG masks of the same names"
+    needs = (
+        Need("images/ with the pictures", ("images/", "*/images/")),
+        Need("masks/ with a PNG of the same name for each", ("masks/", "*/masks/"), ("*mask*/", "labels/*.png")),
+    )
     tasks = frozenset[TaskName]({"segmentation"})
 
     def sniff(self, root: Path) -> bool:

@@ -26,7 +26,7 @@ from typing import Literal
 from clary.errors import UsageError
 from clary.vision.base.imaging import is_image
 from clary.vision.base.types import IGNORED, Blob, Box, Dataset, Problem, Sample, SplitName, TaskName
-from clary.vision.formats._base import Format
+from clary.vision.formats._base import Format, Need
 from clary.vision.formats._boxes import classes_of
 from clary.vision.formats._classes import class_problems
 from clary.vision.formats._files import file_name, image_size, place
@@ -76,6 +76,10 @@ class Oxford(Format):
 
     name = "oxford"
     layout = "images/ and annotations/trainval.txt, as the Oxford-IIIT Pet set has it"
+    needs = (
+        Need("images/ with the pictures", ("images/",)),
+        Need("annotations/trainval.txt", ("annotations/trainval.txt", "annotations/test.txt"), ("trainval.txt",)),
+    )
     tasks = frozenset[TaskName]({"classification", "detection", "segmentation"})
     splits = ("train", "test")
     labels = ("breeds", "species")

@@ -26,7 +26,7 @@ from clary.vision.base.files import read_file
 from clary.vision.base.jobdir import Channel
 from clary.vision.base.types import Blob, Dataset, Problem, Sample, SplitName, TaskName
 from clary.vision.formats._annotation import annotation_of, boxes_in
-from clary.vision.formats._base import IMAGE_TYPES, Format
+from clary.vision.formats._base import IMAGE_TYPES, Format, Need
 from clary.vision.formats._boxes import class_fault, classes_of
 from clary.vision.formats._classes import class_problems, names_up_to, read_class_names, unnamed, write_class_names
 from clary.vision.formats._files import distinct_name, file_name, image_size, place
@@ -45,6 +45,10 @@ class SageMakerJson(Format):
 
     name = "sagemaker-json"
     layout = "train/ and train_annotation/ with pictures and JSON boxes of the same names"
+    needs = (
+        Need("train/ with the pictures", ("train/",)),
+        Need("train_annotation/ with a JSON file of the same name for each", ("train_annotation/*.json",)),
+    )
     tasks = frozenset[TaskName]({"detection"})
     content_types = (*IMAGE_TYPES, "application/json")  # the latter for annotations
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from clary.errors import CustomerError, DataError
 from clary.vision.base.jobdir import Channel
 from clary.vision.base.types import Dataset, Problem, Sample, SplitName, TaskName
-from clary.vision.formats._base import IMAGE_TYPES, Format
+from clary.vision.formats._base import IMAGE_TYPES, Format, Need
 from clary.vision.formats._classes import read_class_names, write_class_names
 from clary.vision.formats._layout import SPLIT_ORDER, SPLITS, entries
 from clary.vision.formats._masks import read_label_map
@@ -34,6 +34,10 @@ class SageMakerPng(Format):
 
     name = "sagemaker-png"
     layout = "train/ and train_annotation/ with pictures and PNG masks of the same names"
+    needs = (
+        Need("train/ with the pictures", ("train/",)),
+        Need("train_annotation/ with a PNG of the same name for each", ("train_annotation/*.png",)),
+    )
     tasks = frozenset[TaskName]({"segmentation"})
     content_types = (*IMAGE_TYPES, "application/json")  # the latter for label maps
 

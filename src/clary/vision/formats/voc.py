@@ -24,7 +24,7 @@ from pathlib import Path
 from clary.errors import UsageError
 from clary.vision.base.imaging import is_image
 from clary.vision.base.types import Blob, Box, Dataset, Problem, Sample, SplitName, TaskName
-from clary.vision.formats._base import Format
+from clary.vision.formats._base import Format, Need
 from clary.vision.formats._boxes import classes_of
 from clary.vision.formats._classes import class_problems, names_up_to, read_class_names, write_class_names
 from clary.vision.formats._files import distinct_name, file_name, image_size, place
@@ -47,6 +47,14 @@ class Voc(Format):
 
     name = "voc"
     layout = "JPEGImages/ and Annotations/ (or SegmentationClass/), as PASCAL VOC has it"
+    needs = (
+        Need("JPEGImages/ with the pictures", ("JPEGImages/",)),
+        Need(
+            "Annotations/ with an XML file (or SegmentationClass/ with a PNG) for each",
+            ("Annotations/", "SegmentationClass/"),
+            ("*.xml", "*/*.xml"),
+        ),
+    )
     tasks = frozenset[TaskName]({"detection", "segmentation"})
 
     def sniff(self, root: Path) -> bool:

@@ -24,7 +24,7 @@ from clary.errors import DataError, ImageError
 from clary.vision.base.files import open_file
 from clary.vision.base.imaging import upright_size
 from clary.vision.base.types import Blob, Box, Dataset, Problem, Sample, SplitName, TaskName
-from clary.vision.formats._base import Format
+from clary.vision.formats._base import Format, Need
 from clary.vision.formats._boxes import box_or_fault, class_fault, classes_of
 from clary.vision.formats._classes import class_problems, names_up_to, read_class_names
 from clary.vision.formats._files import distinct_name, file_name, image_size, place
@@ -47,6 +47,10 @@ class Yolo(Format):
 
     name = "yolo"
     layout = "images/ and labels/ with pictures and text files of the same names, and data.yaml"
+    needs = (
+        Need("images/ with the pictures", ("images/", "*/images/")),
+        Need("labels/ with a text file of the same name for each", ("labels/", "*/labels/"), ("*/*.txt",)),
+    )
     tasks = frozenset[TaskName]({"detection"})
     opens_images = frozenset[TaskName]({"detection"})  # boxes are fractions
 
