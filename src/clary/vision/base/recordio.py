@@ -42,6 +42,7 @@ __all__ = [
 
 MAGIC = b"\x0a\x23\xd7\xce"
 LIMIT = 1 << 29  # a payload must be shorter, in bytes
+MAX_LABELS = 1_000_000  # of a record: a hundred thousand boxes, or as many classes as there may be
 
 _PART = struct.Struct("<4sI")
 _IMAGE = struct.Struct("<IfQQ")
@@ -204,6 +205,9 @@ def labels_of(head: bytes, length: int) -> tuple[tuple[float, ...], int, int, in
     if skip > length:
         what = f"says it has {flag:,} labels, more than its {length:,} bytes hold"
         raise DataError(what, hint="pack it again; a record of an augmented manifest has no image header")
+    # A number in Python takes eight times its bytes in the file.
+    if flag > MAX_LABELS:
+        raise DataError(f"says it has {flag:,} labels, at most {MAX_LABELS:,} are read", hint="pack it again")
     return struct.unpack_from(f"<{flag}f", head, _IMAGE.size), id, id2, skip, True
 
 
