@@ -353,10 +353,9 @@ def _decode_plain_jpeg(data: bytes, at_least: int | None, strict: bool) -> np.nd
         if colourspace in ("CMYK", "YCCK"):
             return None
         _check_size(width, height)
-        _check_scans(data)
         factor = _reduction(height, width, at_least)
-        # A progressive JPEG (SOF2) is held as coefficients of 16 bits, of its whole size, until its last scan.
-        whole = _BYTES_PROGRESSIVE if b"\xff\xc2" in data else 0
+        # A progressive JPEG is held as coefficients of 16 bits, of its whole size, until its last scan.
+        whole = _BYTES_PROGRESSIVE if _is_progressive(data) else 0
         with PICTURES.hold(height * width * whole + height * width * _BYTES_JPEG // factor**2):
             pixels: np.ndarray = simplejpeg.decode_jpeg(
                 data,
@@ -465,7 +464,7 @@ def _open(data: bytes) -> Image.Image:
         raise _damaged(error) from error
     _check_size(image.width, image.height)
     if image.format in ("JPEG", "MPO"):
-        _check_scans(data)
+        _is_progressive(data)
     return image
 
 
@@ -477,10 +476,22 @@ def _check_size(width: int, height: int) -> None:
         raise ImageError(what, hint="cut it into pieces")
 
 
-def _check_scans(data: bytes) -> None:
-    # Within a scan ff is followed by 00 (ITU T.81, B.1.1.5), so that this marker stands before scans alone.
+def _is_progressive(data: bytes) -> bool:
+    """Whether a JPEG is; those of other kinds have each pixel in their bytes. Raises ImageError for too many scans."""
+    at = 2
+    while at + 4 <= len(data) and data[at] == 0xFF:
+        kind = data[at + 1]
+        # A start of frame (ITU T.81, table B.1); of four coding processes the progressive ones end in binary 10.
+        if 0xC0 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC):
+            if kind & 3 != 2:
+                return False
+            break
+        at += 2 + (data[at + 2] << 8 | data[at + 3])
+    # Within a scan ff is followed by 00 (ITU T.81, B.1.1.5), so that this marker stands before scans alone. Not counted
+    # in each JPEG: the search takes a fifth of the time of decoding it.
     if (found := data.count(b"\xff\xda")) > MAX_SCANS:
         raise ImageError(f"is a JPEG of {found} scans, above the limit of {MAX_SCANS}", hint="export it again")
+    return True
 
 
 def _too_large(found: str = "") -> ImageError:
