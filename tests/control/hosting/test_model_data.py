@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import re
 import tarfile
 from pathlib import Path
 
@@ -64,6 +65,15 @@ def test_a_prefix(objects, tmp_path):
     for number, prefix in enumerate(("m", "m/")):
         place(f"s3://models/{prefix}", tmp_path / f"v{number}", objects, archive=False)
         assert files(tmp_path / f"v{number}") == {"manifest.json", "a/b"}
+
+
+@pytest.mark.parametrize("key", ["m/a/b", "m/a/", "m//a", "m/../a", "m/" + "x" * 256, "m/a\0"])
+def test_a_key_that_no_path_holds_is_named(objects, tmp_path, key):
+    for each in ("m/manifest.json", "m/a", key):
+        put(objects, each, b"1", tmp_path)
+    with pytest.raises(StartFailed, match=re.escape(f"the key {key!a}")):
+        place("s3://models/m", tmp_path / "e" / "v", objects, archive=False)
+    assert list((tmp_path / "e").iterdir()) == []
 
 
 def test_what_is_there_is_kept(objects, tmp_path):

@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 
 from clary.control.objects.forwarding import S3Forwarder
+from clary.control.objects.local import LocalStore
 from clary.control.objects.remote_endpoint import RemoteEndpoint
+from clary.control.objects.s3_app import S3App
 
 
 class _Started:
@@ -70,6 +72,25 @@ def test_keys_pass_byte_for_byte(s3: Any, root: Path, key: str) -> None:
     assert s3.head_object(Bucket="box", Key=key)["ContentLength"] == len(key.encode())
     assert key in [each["Key"] for each in s3.list_objects_v2(Bucket="box")["Contents"]]
     s3.delete_objects(Bucket="box", Delete={"Objects": [{"Key": key}]})
+
+
+def test_keys_that_are_no_paths_pass_too(
+    tmp_path: Path, serving: Callable[..., Any], client: Callable[..., Any]
+) -> None:
+    """To a server that stores them: ours."""
+    store = LocalStore(tmp_path / "s3")
+    store.create_bucket("box", "us-east-1")
+    near = S3App(store, account="000000000000", region="us-east-1")
+    with serving(near) as place, serving(_Started(RemoteEndpoint(place, "us-east-1", "x", "y"))) as url:
+        s3 = client(url)
+        for key in ("a//b", "/a", "../x", "a/./b", "a%2Fb", "\x01", "a b/", "é" * 512):
+            s3.put_object(Bucket="box", Key=key, Body=b"1")
+            assert [each.key for each in store.list("box")] == [key]
+            assert s3.get_object(Bucket="box", Key=key)["Body"].read() == b"1"
+            s3.delete_object(Bucket="box", Key=key)
+            assert list(store.list("box")) == []
+        s3.close()
+        urllib.request.urlopen(f"{url}/close").close()
 
 
 def test_large_files_both_ways(s3: Any, tmp_path: Path) -> None:

@@ -196,13 +196,15 @@ def _write_keys(uri: S3Uri, kind: str, items: Path, objects: ObjectStore) -> S3U
     """Write the keys of the objects, in order, a line for each; returns their bucket. Folders send nothing."""
     if kind == "ManifestFile":
         base, listed = read_manifest(uri, objects)
-        keys: Iterator[str] = (base.key + one for one in listed)
+        keys: Iterator[str] = (base.key + one for one in listed if not one.endswith("/"))
     else:
         base = uri
-        keys = (found.key for found in objects.list(uri.bucket, uri.key))
+        # An object with bytes is no folder, whatever its key ends in.
+        found = objects.list(uri.bucket, uri.key)
+        keys = (each.key for each in found if each.size or not each.key.endswith("/"))
     with items.open("w", encoding="utf-8") as file:
         # As JSON, since a key may hold a line end.
-        file.writelines(f"{json.dumps(key)}\n" for key in keys if not key.endswith("/"))
+        file.writelines(f"{json.dumps(key)}\n" for key in keys)
     return S3Uri(base.bucket, "")
 
 

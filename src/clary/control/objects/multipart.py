@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import time
+from contextlib import closing
 from pathlib import Path
 
 from clary.control.objects import multipart_files
@@ -37,8 +39,6 @@ PART_LIMIT = 10_000
 
 async def create_upload(store: LocalStore, request: S3Request) -> S3Response:
     check_target(store, request)
-    if request.key.endswith("/"):
-        raise ServiceError("InvalidArgument", f"The key {request.key!r} ends in a slash: such an object holds no bytes")
     upload = multipart_files.create(store, request.bucket, request.key, stored_headers(request.headers))
     nodes: list[Node] = [("Bucket", request.bucket), ("Key", request.key), ("UploadId", upload.id)]
     answer = xml_response("InitiateMultipartUploadResult", nodes)
@@ -60,17 +60,12 @@ async def upload_part_copy(store: LocalStore, request: S3Request) -> S3Response:
     """A part that is an object, or a range of one."""
     upload, part = _find(store, request), _part_number(request)
     bucket, key = copy_source(request)
-    path, status = store.locate(bucket, key)
-    etag = store.metadata.read(path, status).etag
-    check_conditions(request.headers, etag, status.st_mtime, prefix="x-amz-copy-source-")
-    asked = parse_range(request.headers.get("x-amz-copy-source-range", ""), status.st_size)
-    start, stop = asked or (0, status.st_size)
-    staged = store.stage_name()
-    with store.dropping(staged):
-        try:
-            md5 = await asyncio.to_thread(_copy_range, path, staged, start, stop)
-        except FileNotFoundError as error:
-            raise NoSuchKey(bucket, key) from error
+    source, staged = store.open_object(bucket, key), store.stage_name()
+    with closing(source), store.dropping(staged):
+        check_conditions(request.headers, source.metadata.etag, source.status.st_mtime, prefix="x-amz-copy-source-")
+        asked = parse_range(request.headers.get("x-amz-copy-source-range", ""), source.size)
+        start, stop = asked or (0, source.size)
+        md5 = await asyncio.to_thread(_copy_range, source.descriptor, staged, start, stop)
         multipart_files.keep(upload, part, md5, staged)
     answer = xml_response("CopyPartResult", [("LastModified", iso_date(time.time())), ("ETag", f'"{md5}"')])
     answer.headers |= encryption_headers(upload.headers)
@@ -91,7 +86,11 @@ async def complete_upload(store: LocalStore, request: S3Request) -> S3Response:
         if metadata := _completed(store, request):
             return _result(request, metadata)
         raise
-    parts = multipart_files.choose(upload, [(int(text), md5) for text, md5 in asked])
+    try:
+        parts = multipart_files.choose(upload, [(int(text), md5) for text, md5 in asked])
+    except ServiceError:
+        _find(store, request)  # of an upload that is aborted meanwhile no part is there either
+        raise
     # S3's ETag of a multipart object: the MD5 of the parts' MD5s, and how many there were. Tools recompute it.
     digests = b"".join(bytes.fromhex(part.md5) for part in parts)
     etag = f"{hashlib.md5(digests, usedforsecurity=False).hexdigest()}-{len(parts)}"
@@ -167,12 +166,11 @@ def _part_number(request: S3Request) -> int:
     return part
 
 
-def _copy_range(source: Path, staged: Path, start: int, stop: int) -> str:
-    """The MD5 of the bytes copied."""
+def _copy_range(source: int, staged: Path, start: int, stop: int) -> str:
+    """The MD5 of the bytes copied from the open file ``source``."""
     digest = hashlib.md5(usedforsecurity=False)
-    with source.open("rb") as reader, staged.open("wb") as writer:
-        reader.seek(start)
-        while start < stop and (data := reader.read(min(1 << 20, stop - start))):
+    with staged.open("wb") as writer:
+        while start < stop and (data := os.pread(source, min(1 << 20, stop - start), start)):
             digest.update(data)
             writer.write(data)
             start += len(data)
@@ -182,10 +180,9 @@ def _copy_range(source: Path, staged: Path, start: int, stop: int) -> str:
 def _completed(store: LocalStore, request: S3Request) -> ObjectMetadata | None:
     """The metadata of the object if this very upload made it."""
     try:
-        path, status = store.locate(request.bucket, request.key)
+        _, metadata = store.facts(request.bucket, request.key)
     except NoSuchKey:
         return None
-    metadata = store.metadata.read(path, status)
     return metadata if metadata.upload == request.query["uploadId"] else None
 
 

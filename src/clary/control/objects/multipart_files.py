@@ -45,6 +45,7 @@ SMALLEST = 5 << 20  # bytes of every part but the last
 ABANDONED = 7 * 86_400.0  # seconds an upload may rest
 ID = re.compile(r"[0-9a-f]{32}")
 NOTE = "upload.json"
+ENDED = ".ended-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,11 @@ def create(store: LocalStore, bucket: str, key: str, headers: Mapping[str, str])
 
 def remove(upload: Upload) -> None:
     """End an upload, and with it its parts."""
-    shutil.rmtree(upload.folder, ignore_errors=True)
+    # In one step: no part is lost of an upload that is still there, and none arrives in one that is being removed.
+    ended = upload.folder.with_name(ENDED + upload.id)
+    with suppress(FileNotFoundError):
+        upload.folder.rename(ended)
+    shutil.rmtree(ended, ignore_errors=True)
 
 
 def find(store: LocalStore, bucket: str, key: str, name: str) -> Upload:
@@ -104,7 +109,7 @@ def _read(store: LocalStore, name: str) -> Upload | None:
     folder = store.staging / name
     try:
         note = json.loads((folder / NOTE).read_text())
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):  # the last: killed while it was begun
         return None
     return Upload(name, folder, note["bucket"], note["key"], note["headers"], note["created"])
 
@@ -131,11 +136,12 @@ def keep(upload: Upload, part: int, md5: str, staged: Path) -> None:
 
 
 def _parts(upload: Upload) -> Iterator[Part]:
-    for path in upload.folder.glob("[0-9]*.*"):
-        with suppress(FileNotFoundError):
-            status = path.stat()
-            part, _, md5 = path.name.partition(".")
-            yield Part(int(part), md5, path, status.st_size, status.st_mtime)
+    with suppress(FileNotFoundError):  # aborted meanwhile: glob fails too
+        for path in upload.folder.glob("[0-9]*.*"):
+            with suppress(FileNotFoundError):
+                status = path.stat()
+                part, _, md5 = path.name.partition(".")
+                yield Part(int(part), md5, path, status.st_size, status.st_mtime)
 
 
 def latest(upload: Upload) -> list[Part]:
@@ -176,10 +182,11 @@ def join(parts: Sequence[Part], staged: Path) -> None:
 
 
 def sweep(store: LocalStore) -> None:
-    """Remove uploads nobody touched for a week."""
+    """Remove uploads nobody touched for a week, and what is left of those that ended."""
     for entry in os.scandir(store.staging):
         with suppress(FileNotFoundError):
-            if entry.is_dir() and entry.stat().st_mtime < time.time() - ABANDONED:
+            old = entry.stat().st_mtime < time.time() - ABANDONED
+            if entry.is_dir() and (old or entry.name.startswith(ENDED)):
                 shutil.rmtree(entry, ignore_errors=True)
 
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-import stat
 from collections.abc import AsyncGenerator, Mapping
 
-from clary.control.objects.base import NoSuchKey
 from clary.control.objects.conditions import check_conditions, not_modified, parse_range
 from clary.control.objects.encryption import encryption_headers
 from clary.control.objects.listing import number
-from clary.control.objects.local import LocalStore
+from clary.control.objects.local import LocalStore, OpenObject
 from clary.control.objects.object_metadata import ObjectMetadata
 from clary.control.objects.request import S3Request, without_framing
 from clary.control.objects.responses import S3Response, http_date
@@ -44,27 +42,19 @@ PIECE = 1 << 20
 
 async def get_object(store: LocalStore, request: S3Request) -> S3Response:
     """GetObject or HeadObject, by the method of the request."""
-    path, status = store.locate(request.bucket, request.key)
-    if stat.S_ISDIR(status.st_mode):
-        headers = _headers(store.metadata.read(path, status), status, request)
-        return S3Response(200, headers | {"content-length": "0"})
+    # Opened before its metadata are read: from here on a PUT of the same key replaces the name, not this file.
+    found = store.open_object(request.bucket, request.key)
     try:
-        # Opened before its metadata are read: from here on a PUT of the same key replaces the name, not this file.
-        # NOFOLLOW: the name may have become a link since it was looked up.
-        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except FileNotFoundError as error:
-        raise NoSuchKey(request.bucket, request.key) from error
-    try:
-        answer, start, stop = _describe(store, request, file)
+        answer, start, stop = _describe(request, found)
         if request.method == "HEAD" or start == stop:
-            os.close(file)
+            found.close()
         elif stop - start <= AT_ONCE:
-            answer.body = os.pread(file, stop - start, start)
-            os.close(file)
+            answer.body = os.pread(found.descriptor, stop - start, start)
+            found.close()
         else:
-            answer.body = _stream(file, start, stop)
+            answer.body = _stream(found.descriptor, start, stop)
     except BaseException:
-        os.close(file)
+        found.close()
         raise
     return answer
 
@@ -92,15 +82,13 @@ def stored_headers(headers: Mapping[str, str]) -> dict[str, str]:
     return kept | meta | encryption_headers(headers) | ({TAGGING: header_of_tags(tags)} if tags else {})
 
 
-def _describe(store: LocalStore, request: S3Request, file: int) -> tuple[S3Response, int, int]:
+def _describe(request: S3Request, found: OpenObject) -> tuple[S3Response, int, int]:
     """The answer without body, and the range of bytes asked for."""
-    status = os.fstat(file)
-    metadata = store.metadata.read(file, status)
+    status, metadata, size = found.status, found.metadata, found.size
     check_conditions(request.headers, metadata.etag, status.st_mtime)
     headers = _headers(metadata, status, request)
     if not_modified(request.headers, metadata.etag, status.st_mtime):
         return S3Response(304, headers), 0, 0
-    size = status.st_size
     # Objects keep no borders of parts. Every object has a first part, which transfer managers ask for.
     if number(request, "partNumber", 1) != 1:
         raise ServiceError("InvalidPartNumber", "The requested partnumber is not satisfiable", status=416)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import re
-import stat
 import threading
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
 from xml.etree import ElementTree
 
 from clary.control.objects.base import NoSuchBucket, NoSuchKey
-from clary.control.objects.cloning import clone
+from clary.control.objects.cloning import clone_open
 from clary.control.objects.conditions import check_conditions
 from clary.control.objects.encryption import SSE, encryption_headers
 from clary.control.objects.key_names import check_key
@@ -66,26 +65,24 @@ async def copy_object(store: LocalStore, request: S3Request) -> S3Response:
     """A copy of the object named by ``x-amz-copy-source``, with its headers or those of the request."""
     check_target(store, request)
     bucket, key = copy_source(request)
-    path, status = store.locate(bucket, key)
-    metadata = store.metadata.read(path, status)
-    check_conditions(request.headers, metadata.etag, status.st_mtime, prefix="x-amz-copy-source-")
     replace = _replaces(request, "x-amz-metadata-directive")
     # S3 refuses this too; a copy onto itself with REPLACE is how metadata are changed.
     if (bucket, key) == (request.bucket, request.key) and not replace:
         raise ServiceError("InvalidRequest", "This copy request is illegal: it changes nothing about the object.")
-    kept = _headers_of_copy(request, metadata, replace=replace)
+    # One version, whatever is put under its name meanwhile: bytes, ETag and headers are of one file.
+    source = store.open_object(bucket, key)
     staged = store.stage_name()
-    with store.dropping(staged):
-        if stat.S_ISDIR(status.st_mode):
-            staged.touch()
+    with closing(source), store.dropping(staged):
+        metadata = source.metadata
+        check_conditions(request.headers, metadata.etag, source.status.st_mtime, prefix="x-amz-copy-source-")
+        kept = _headers_of_copy(request, metadata, replace=replace)
+        if source.size:
+            await asyncio.to_thread(clone_open, source.descriptor, staged)
         else:
-            try:
-                await asyncio.to_thread(clone, path, staged)
-            except FileNotFoundError as error:
-                raise NoSuchKey(bucket, key) from error
+            staged.touch()
         store.metadata.write(staged, ObjectMetadata(etag=metadata.etag, headers=kept))
+        changed = staged.stat().st_mtime  # asked of the object, it could be that of the next one
         await adopt(store, request, staged)
-    changed = store.locate(request.bucket, request.key)[1].st_mtime
     nodes: list[Node] = [("LastModified", iso_date(changed)), ("ETag", f'"{metadata.etag}"')]
     answer = xml_response("CopyObjectResult", nodes)
     answer.headers |= encryption_headers(kept)
@@ -147,19 +144,19 @@ def check_overwrite(store: LocalStore, request: S3Request) -> None:
     if not {"if-match", "if-none-match"} & request.headers.keys():
         return
     try:
-        path, status = store.locate(request.bucket, request.key)
+        status, metadata = store.facts(request.bucket, request.key)
     except NoSuchKey:
         if "if-match" in request.headers:
             raise
         return
-    check_conditions(request.headers, store.metadata.read(path, status).etag, status.st_mtime)
+    check_conditions(request.headers, metadata.etag, status.st_mtime)
     if "if-none-match" in request.headers:
         raise _taken()
 
 
 async def adopt(store: LocalStore, request: S3Request, staged: Path) -> None:
     """Make ``staged`` the object of the request if its conditions still hold."""
-    if store.root.joinpath(request.bucket, request.key).exists():
+    if store.may_replace(request.bucket, request.key):
         await asyncio.to_thread(_adopt, store, request, staged)  # giving up the old file's blocks may take a while
     else:
         _adopt(store, request, staged)
