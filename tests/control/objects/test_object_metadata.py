@@ -160,6 +160,20 @@ class TestObjects:
         opened()("DELETE", "a/")
         assert opened().page().order == []
 
+    @pytest.mark.parametrize("key", ["a", "a//b", "a/"])
+    def test_tags_that_come_later(self, opened: Callable[[], Calls], key: str) -> None:
+        etag = opened().put(key, cache_control="x" * 3000).etag
+        tag = "<Tag><Key>{}</Key><Value>" + "v" * 200 + "</Value></Tag>"
+        tags = "".join(tag.format(f"{n:0120}") for n in range(10))
+        document = f"<Tagging><TagSet>{tags}</TagSet></Tagging>".encode()
+        assert opened()("PUT", key, document, {"tagging": ""}).status == 200
+        assert opened()("GET", key, b"", {"tagging": ""}).body.count(b"<Tag>") == 10
+        headers = opened()("HEAD", key).headers
+        assert (headers["cache-control"], headers["etag"].strip('"')) == ("x" * 3000, etag)
+        assert opened()("DELETE", key, b"", {"tagging": ""}).status == 204
+        assert opened()("GET", key, b"", {"tagging": ""}).body.count(b"<Tag>") == 0
+        assert opened().page().objects == {key: etag}
+
     def test_a_bucket_on_another_disk(
         self, opened: Callable[[], Calls], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
