@@ -8,7 +8,15 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["files_below", "is_folder", "make_folders", "prune", "remove_empty"]
+__all__ = ["files_below", "is_folder", "make_folders", "prune", "remove_empty", "status_of"]
+
+
+def status_of(path: bytes | Path) -> os.stat_result | None:
+    """Of the file itself, not of what a link leads to; None where there is none."""
+    try:
+        return os.lstat(path)
+    except OSError:
+        return None
 
 
 def is_folder(path: str | Path) -> bool:
