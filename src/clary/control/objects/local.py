@@ -216,7 +216,7 @@ class LocalStore:
 
     def may_replace(self, bucket: str, key: str) -> bool:
         """Whether a PUT may replace an object: False is certain, and costs least where keys are plain."""
-        return self._places.has_encoded(bucket) or os.path.lexists(self.root / bucket / key)
+        return self._places.has_encoded(bucket) or os.path.lexists(f"{self.root}/{bucket}/{key}")
 
     def walk(
         self, bucket: str, prefix: bytes = b"", after: bytes = b"", *, shallow: bool = False

@@ -14,6 +14,7 @@ import os
 import stat
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -103,11 +104,12 @@ class MetadataStore:
         return bool((_attribute(folder) or {}).get("marker"))
 
     def has_sidecar(self, staged: Path) -> bool:
-        return self._sidecars.staged(staged).exists()
+        return os.path.lexists(self._sidecars.staged(staged))
 
     def drop_staged(self, staged: Path) -> None:
         """Remove the sidecar of a file that was on its way."""
-        self._sidecars.staged(staged).unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            os.unlink(self._sidecars.staged(staged))
 
     def carry(self, staged: Path, target: Path) -> os.stat_result | None:
         """Before ``staged`` becomes ``target``: put its sidecar there; the status it is of, None where it has none."""

@@ -43,15 +43,16 @@ class Sidecars:
         bucket = text[len(self._above) :].partition(os.sep)[0]
         return self.is_staged(text) or is_folder(f"{self._above}{bucket}/{ENCODED}")
 
-    def staged(self, file: Path) -> Path:
+    def staged(self, file: str | Path) -> str:
         """Where that of a file on its way is."""
-        return file.with_name(_STAGED + file.name)
+        folder, _, name = str(file).rpartition(os.sep)
+        return f"{folder}{os.sep}{_STAGED}{name}"
 
     def path(self, file: str | bytes | Path, status: os.stat_result) -> Path:
         """Where the sidecar of ``file``, in the state ``status``, is or would be."""
         text = os.fsdecode(file)
         if self.is_staged(text):
-            return self.staged(Path(text))
+            return Path(self.staged(text))
         bucket, _, name = text[len(self._above) :].partition(os.sep)
         version = f"{MARK}{status.st_size:x}-{status.st_mtime_ns:x}"
         if not name:
