@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
+from clary.control.objects.checksums import checksum_type
 from clary.control.objects.local import LocalStore
 from clary.control.objects.request import S3Request
 from clary.control.objects.responses import Node, S3Response, iso_date, xml_response
@@ -18,6 +19,7 @@ __all__ = [
     "PAGE_LIMIT",
     "decode_token",
     "encode_token",
+    "integer",
     "list_object_versions",
     "list_objects",
     "list_objects_v2",
@@ -85,7 +87,12 @@ def list_object_versions(store: LocalStore, request: S3Request) -> S3Response:
 
 def number(request: S3Request, name: str, default: int) -> int:
     """A query parameter from 0 up. Raises ServiceError InvalidArgument."""
-    text = request.query.get(name) or str(default)
+    return integer(name, request.query.get(name), default)
+
+
+def integer(name: str, text: str | None, default: int) -> int:
+    """An argument of a request as a number from 0 up. Raises ServiceError InvalidArgument."""
+    text = text or str(default)
     if not (text.isascii() and text.isdigit()) or len(text) > 10:
         raise invalid_argument(name, text, f"Argument {name} must be an integer between 0 and 2147483647")
     return int(text)
@@ -149,6 +156,8 @@ def _contents(store: LocalStore, request: S3Request, entry: ListedObject, *, own
         ("Key", _encoded(request, entry.key.decode())),
         ("LastModified", iso_date(entry.status.st_mtime)),
         ("ETag", f'"{metadata.etag}"'),
+        *(("ChecksumAlgorithm", name) for name in metadata.checksum),
+        *([("ChecksumType", checksum_type(metadata.checksum))] if metadata.checksum else []),
         ("Size", "0" if metadata.marker else str(entry.status.st_size)),
         ("StorageClass", metadata.headers.get("x-amz-storage-class", "STANDARD")),
     ]
