@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import os
 import urllib.request
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -135,6 +137,15 @@ def test_a_wrong_body_never_arrives(
     answer = raw(far, "PUT", "/box/kept", os.urandom(size), **header)
     assert (answer.status, answer.code) in ((400, "BadDigest"), (400, "XAmzContentSHA256Mismatch"))
     assert root.joinpath("box", "kept").read_bytes() == b"old"
+
+
+def test_the_checksum_of_an_object_is_not_held_against_the_list_of_its_parts(s3: Any) -> None:
+    here = {"Bucket": "box", "Key": "parts"}
+    here["UploadId"] = s3.create_multipart_upload(**here)["UploadId"]
+    part = {"PartNumber": 1, "ETag": s3.upload_part(**here, PartNumber=1, Body=b"content")["ETag"]}
+    crc = base64.b64encode(zlib.crc32(b"content").to_bytes(4, "big")).decode()
+    s3.complete_multipart_upload(**here, MultipartUpload={"Parts": [part]}, ChecksumCRC32=crc)
+    assert s3.get_object(Bucket="box", Key="parts")["Body"].read() == b"content"
 
 
 def test_chunks_are_unframed(s3: Any, far: str, root: Path, raw: Callable[..., Any]) -> None:

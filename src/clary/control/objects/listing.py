@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
+from clary.control.objects.checksums import checksum_type
 from clary.control.objects.local import LocalStore
 from clary.control.objects.object_metadata import ObjectMetadata
 from clary.control.objects.request import S3Request
@@ -20,6 +21,7 @@ __all__ = [
     "PAGE_LIMIT",
     "decode_token",
     "encode_token",
+    "integer",
     "list_object_versions",
     "list_objects",
     "list_objects_v2",
@@ -83,7 +85,12 @@ def list_object_versions(store: LocalStore, request: S3Request) -> S3Response:
 
 def number(request: S3Request, name: str, default: int) -> int:
     """A query parameter from 0 up. Raises ServiceError InvalidArgument."""
-    text = request.query.get(name) or str(default)
+    return integer(name, request.query.get(name), default)
+
+
+def integer(name: str, text: str | None, default: int) -> int:
+    """An argument of a request as a number from 0 up. Raises ServiceError InvalidArgument."""
+    text = text or str(default)
     if not (text.isascii() and text.isdigit()) or len(text) > 10:
         raise invalid_argument(name, text, f"Argument {name} must be an integer between 0 and 2147483647")
     return int(text)
@@ -159,6 +166,8 @@ def _contents(
         ("Key", _encoded(request, key.decode())),
         ("LastModified", iso_date(status.st_mtime)),
         ("ETag", f'"{metadata.etag}"'),
+        *(("ChecksumAlgorithm", name) for name in metadata.checksum),
+        *([("ChecksumType", checksum_type(metadata.checksum))] if metadata.checksum else []),
         ("Size", "0" if metadata.marker else str(status.st_size)),
         ("StorageClass", metadata.headers.get("x-amz-storage-class", "STANDARD")),
     ]
