@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from clary.control import home
 from clary.control.home import Server
 from clary.errors import ClaryError, UsageError
+from clary.vision.base.files import PRIVATE
 
 __all__ = ["NotRunningError", "health", "log_file", "running", "start", "stop"]
 
@@ -77,8 +78,8 @@ def start(folder: Path, options: Sequence[str] = (), *, timeout: float = STARTUP
     """
     log = log_file(folder)
     try:
-        log.parent.mkdir(parents=True, exist_ok=True)
-        output = log.open("wb")
+        home.make_private(folder)
+        output = os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE), "wb")
     except OSError as error:
         raise UsageError(f"cannot be written ({error.strerror})", where=log, hint="choose another --home") from error
     with output:

@@ -27,7 +27,7 @@ import shutil
 from pathlib import Path
 
 from clary.control.settings import Settings
-from clary.vision.base.files import write_text
+from clary.vision.base.files import PRIVATE, private_folder, sync_folder, write_text
 
 __all__ = [
     "FIRST_HOST",
@@ -70,9 +70,11 @@ def claim(folder: Path, mark: str) -> None:
     if note.is_file() and note.read_text(errors="replace") == f"{mark}\n":
         return
     remove_tree(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    private_folder(folder)
+    # The record says that the job is there; after a crash its folder must be, too.
+    sync_folder(folder.parent)
     # Last: killed before it, the folder is nobody's, and all is done again.
-    write_text(note, f"{mark}\n")
+    write_text(note, f"{mark}\n", PRIVATE)
 
 
 def host_folder(job: Path, host: str) -> Path:

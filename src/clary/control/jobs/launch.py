@@ -15,7 +15,7 @@ from typing import Any
 from clary.control.jobs.folders import FIRST_HOST, TRAINING_JOB
 from clary.control.jobs.pipe_plan import PipePlan
 from clary.errors import ClaryError, UsageError
-from clary.vision.base.files import write_json
+from clary.vision.base.files import PRIVATE, write_json
 
 __all__ = [
     "MAX_RUNTIME_EXCEEDED",
@@ -106,7 +106,8 @@ class Launch:
 
     def write(self) -> None:
         """Write launch.json. Raises UsageError when the disk is full or the folder cannot be written."""
-        write_json(self.folder / "launch.json", asdict(self) | _texts(self))
+        # It holds the keys of the platform, and those of the request's environment.
+        write_json(self.folder / "launch.json", asdict(self) | _texts(self), PRIVATE)
 
     @classmethod
     def read(cls, folder: Path) -> Launch:
@@ -144,7 +145,7 @@ class Exit:
         # A monitor that was taken for lost may come to its end late, and must not speak for the attempt after it.
         if (folder / "exit.json").exists() and int(_read(folder / "exit.json").get("attempt", 0)) > self.attempt:
             raise OldAttempt(f"attempt {self.attempt} ended after a later one", where=folder / "exit.json")
-        write_json(folder / "exit.json", asdict(self))
+        write_json(folder / "exit.json", asdict(self), PRIVATE)
 
     @classmethod
     def read(cls, folder: Path, attempt: int) -> Exit | None:

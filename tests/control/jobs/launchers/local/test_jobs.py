@@ -14,6 +14,7 @@ import time
 
 import pytest
 
+from clary.control import home
 from clary.control.jobs import capacity, job_lifecycle
 from clary.control.jobs.launch import Exit
 from clary.control.jobs.launchers.local import lock
@@ -309,3 +310,25 @@ class TestPipes:
         asyncio.run(world.until(read.exists))
         assert world.lines("one")[-1] == "data"
         asyncio.run(second())
+
+
+def test_nothing_of_a_job_is_for_others(world, make_channel, open_to_others):
+    """Its description holds the platform's keys; with a umask that takes nothing away."""
+    world.settings.home.chmod(0o700)  # it was there before
+    before = os.umask(0)
+    try:
+        with home.hold(world.settings.home):
+
+            async def live() -> None:
+                async with world.gateway():
+                    piped = make_channel("more", "s3://bucket/train/", InputMode="Pipe")
+                    whole = make_channel("train", "s3://bucket/train/")
+                    checkpoints = {"S3Uri": "s3://bucket/checkpoints"}
+                    world.submit("one", InputDataConfig=[whole, piped], CheckpointConfig=checkpoints)
+                    assert await world.ended("one") == ["Completed"]
+
+            asyncio.run(live())
+        assert {"launch.json", "exit.json", "monitor.log", "lock"} <= set(os.listdir(world.folder("one")))
+        assert open_to_others(world.settings.home) == []
+    finally:
+        os.umask(before)

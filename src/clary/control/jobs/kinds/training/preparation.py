@@ -22,7 +22,7 @@ from clary.control.objects.base import NoSuchBucket, ObjectStore, S3Uri
 from clary.control.settings import Settings
 from clary.errors import CustomerError
 from clary.vision.algorithms.joblog import JobLog
-from clary.vision.base.files import write_json
+from clary.vision.base.files import private_folder, write_json
 from clary.vision.base.jobdir import JobDir
 
 __all__ = ["checkpoint_folder", "environment", "prepare", "resource_config"]
@@ -166,7 +166,7 @@ def _start_over(job: Path, folder: Path, body: Body) -> None:
     folders.claim(job, folders.mark(body["TrainingJobArn"], body.get("CreationTime", "")))
     for left in ("scratch", "pipes", "feeds", "opt_ml/input", "opt_ml/model", "opt_ml/output"):
         remove_tree(folder / left)
-    folder.mkdir(parents=True, exist_ok=True)
+    private_folder(folder)
 
 
 def _fetch_checkpoints(body: Body, job: JobDir, objects: ObjectStore, log: LogWriter) -> None:

@@ -29,6 +29,7 @@ from clary.control.jobs.launchers.local.pipe_writer import PipeWriter
 from clary.control.logs.streams import LogWriter
 from clary.errors import UsageError
 from clary.vision.base.file_lock import take
+from clary.vision.base.files import PRIVATE
 
 __all__ = ["run", "start"]
 
@@ -256,7 +257,7 @@ def _write_exit(exit: Exit, folder: Path) -> None:
 def _leave_caller(folder: Path, reply: int) -> None:
     """A monitor outlives whoever started it, so it must not hold their terminal, pipes or sockets."""
     null = os.open(os.devnull, os.O_RDWR)
-    log = os.open(folder / "monitor.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    log = os.open(folder / "monitor.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, PRIVATE)
     for number, file in enumerate((null, null, log)):
         os.dup2(file, number)
     os.closerange(3, reply)

@@ -22,6 +22,7 @@ from clary.control.jobs.launchers.base import Exited, HostState, Launcher, Lost,
 from clary.control.jobs.launchers.local import forkserver, lock, namespace, orphans
 from clary.control.settings import Settings
 from clary.errors import UsageError
+from clary.vision.base.files import PRIVATE, private_folder
 from clary.vision.base.torch_environment import torch_environment
 
 __all__ = ["LocalLauncher"]
@@ -147,7 +148,7 @@ class LocalLauncher(Launcher):
         if alive or time.monotonic() - self._forkserver_started < FORKSERVER_PAUSE:
             return
         self._forkserver_started = time.monotonic()
-        self._socket.parent.mkdir(parents=True, exist_ok=True)
+        private_folder(self._socket.parent)
         self._socket.unlink(missing_ok=True)
         with _log_file(self._socket.with_suffix(".log")) as log:
             self._forkserver = await asyncio.create_subprocess_exec(
@@ -224,4 +225,4 @@ async def _end(process: asyncio.subprocess.Process) -> None:
 
 
 def _log_file(path: Path) -> BinaryIO:
-    return path.open("ab")
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, PRIVATE), "ab")

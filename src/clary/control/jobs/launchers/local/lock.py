@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 
 from clary.vision.base.file_lock import take
+from clary.vision.base.files import PRIVATE
 
 __all__ = ["begun", "holder", "is_held", "note_holder", "open_lock"]
 
@@ -19,7 +20,7 @@ def open_lock(folder: Path) -> int:
     """A descriptor of the lock, made where it is missing."""
     # flock(2) locks the open file, which forked processes share: each must close it (forked.detach), or the lock
     # outlives the monitor.
-    return os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+    return os.open(folder / "lock", os.O_RDWR | os.O_CREAT, PRIVATE)
 
 
 def is_held(folder: Path) -> bool:
