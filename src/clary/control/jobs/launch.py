@@ -74,7 +74,9 @@ class Launch:
     kind: str = TRAINING_JOB
     host: str = FIRST_HOST
     program: Program = Command(())
-    environment: Mapping[str, str] = field(default_factory=dict)  # the whole of it: nothing is inherited
+    environment: Mapping[str, str] = field(default_factory=dict)  # the platform's part; nothing is inherited
+    # The request's part: for the program alone, and seen by nothing that runs before it (jobs.environment).
+    given: Mapping[str, str] = field(default_factory=dict)
     cwd: str = ""  # as the program sees it, "/opt/ml/code" say; empty: opt_ml
     namespace: bool = True  # show opt_ml as /opt/ml in a mount namespace; else SAGEMAKER_BASE_DIR only
     inputs: tuple[Path, ...] = ()  # folders below opt_ml whose files a job must never alter: links into the store
@@ -179,6 +181,7 @@ def _texts(launch: Launch) -> dict[str, Any]:
         "folder": str(launch.folder),
         "log": str(launch.log),
         "environment": dict(launch.environment),
+        "given": dict(launch.given),
         "inputs": [str(path) for path in launch.inputs],
         "pipes": [pipe.to_json() for pipe in launch.pipes],
         "s3_root": str(launch.s3_root),

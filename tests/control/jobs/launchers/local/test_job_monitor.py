@@ -70,6 +70,27 @@ def test_the_environment_is_the_launchs_alone(monitors, monkeypatch):
     assert "SECRET" not in lines[0]
 
 
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+def test_a_users_program_sees_all_of_the_requests_environment_and_nothing_before_it_any(monitors, monkeypatch):
+    given = {"LD_LIBRARY_PATH": "/a", "PYTHONPATH": "/b", "CLARY_PRECISION_CACHE": "/c", "TZ": ":/d", "PATH": "/bin"}
+    given |= {"SAGEMAKER_BASE_DIR": "/e", "CLARY_JOB_FOLDER": "/f"}
+    # The last of ours in the process that becomes the program; its standard output is the log by then.
+    monkeypatch.setattr(time, "tzset", lambda: os.write(1, f"{sorted(os.environ)}\n".encode()))
+    own = {"PATH": os.environ["PATH"], "TZ": "UTC"}
+    script = f"import os; print({{n: os.environ[n] for n in {sorted(given)}}})"
+    launch = monitors.prepare(sys.executable, "-c", script, environment=own, given=given)
+    read_end, write_end = os.pipe()
+    job_monitor.start(launch.folder, write_end)
+    os.close(write_end)
+    os.close(read_end)
+    assert monitors.end(launch).code == 0
+    before, program = monitors.lines(launch)
+    assert before == str(["PATH", "TZ"])
+    # But for the mark by which what a job leaves running is found.
+    place = {} if launch.namespace else {"SAGEMAKER_BASE_DIR": str(launch.opt_ml)}
+    assert program == str(dict(sorted((given | place | {"CLARY_JOB_FOLDER": str(launch.folder)}).items())))
+
+
 def test_the_program_inherits_no_open_file(monitors):
     _, lines = monitors.run(sys.executable, "-c", "import os; print(os.listdir('/proc/self/fd'))")
     assert lines == ["['0', '1', '2', '3']"]  # 3 is listdir's own

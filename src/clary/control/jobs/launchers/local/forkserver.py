@@ -23,6 +23,7 @@ from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
+from clary.control.jobs.environment import program_variables
 from clary.control.jobs.launch import Algorithm, Launch
 from clary.control.jobs.launchers.local import job_monitor
 from clary.errors import AlgorithmError, UsageError
@@ -101,7 +102,7 @@ def _answer(connection: socket.socket) -> None:
     except (OSError, UsageError) as error:
         sys.stderr.write(f"{error}\n")
         return
-    if isinstance(launch.program, Algorithm) and _fits(launch.environment):
+    if isinstance(launch.program, Algorithm) and _fits(program_variables(launch)):
         job_monitor.start(folder, connection.fileno())
 
 
