@@ -55,7 +55,7 @@ def test_a_job_of_image_classification(run, settings, objects):
 def test_a_job_that_fails_says_why(run, settings):
     body, ended = run(names=("train",))
     assert ended.returncode == 2
-    note = read_failure(settings.jobs_root / body["TrainingJobName"] / "opt_ml" / "output" / "failure")
+    note = read_failure(settings.jobs_root / body["TrainingJobName"], "opt_ml/output/failure")
     reason = of_exit(ended.returncode, failure=note)
     assert reason.startswith("ClientError: The validation channel is missing")
     assert reason.count("exit code") == 1

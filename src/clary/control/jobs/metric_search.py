@@ -8,8 +8,8 @@ process has little memory. Of the libraries with a limit, ``regex`` asks for all
 ``((a{1000}){1000}){1000}``, and google-re2 refuses 5 of 100 expressions that people write and reads another otherwise
 (docs/decisions/0010).
 
-A process takes 30 ms of one core to start (measured on a busy machine); one does all expressions of a job at every look at its log. Nothing but the
-standard library is imported: ``-I -S`` runs this file by itself.
+A process takes 30 ms of one core to start (measured on a busy machine); one does all expressions of a job at every
+look at its log. Nothing but the standard library is imported: ``-I -S`` runs this file by itself.
 """
 
 from __future__ import annotations

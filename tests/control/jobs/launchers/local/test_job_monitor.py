@@ -217,3 +217,16 @@ def test_a_program_killed_for_want_of_memory(monitors, monkeypatch, command, kil
     with os.fdopen(read_end) as answer:
         assert int(answer.read()) == lock.holder(launch.folder)
     assert monitors.end(launch).out_of_memory is expected
+
+
+@pytest.mark.parametrize("name", ["model", "output", "output/data", "checkpoints", "input/data"])
+def test_a_tree_that_an_attempt_before_bent_is_refused_before_the_program(monitors, tmp_path, name):
+    launch = monitors.prepare("sh", "-c", "echo ran")
+    (tmp_path / "home").mkdir()
+    (launch.opt_ml / name).parent.mkdir(exist_ok=True)
+    (launch.opt_ml / name).symlink_to(tmp_path / "home")
+    monitors.start(launch)
+    note = monitors.end(launch)
+    assert note.error.startswith(f"AlgorithmError: /opt/ml/{name}: is a symbolic link")
+    assert monitors.lines(launch) == [note.error]
+    assert list((tmp_path / "home").iterdir()) == []

@@ -332,3 +332,55 @@ def test_nothing_of_a_job_is_for_others(world, make_channel, open_to_others):
         assert open_to_others(world.settings.home) == []
     finally:
         os.umask(before)
+
+
+def test_results_that_are_links_fail_the_job_and_nothing_behind_them_is_touched(world, tmp_path):
+    mine = tmp_path / "mine"
+    (mine / "data").mkdir(parents=True)
+    (mine / "data/letter").write_text("private")
+    (mine / "failure").write_text("not yours")
+    world.program = f"rm -r output && ln -s {mine} output; exit 1"
+
+    async def live() -> None:
+        async with world.gateway():
+            world.submit("one")
+            assert await world.ended("one") == ["Failed"]
+
+    asyncio.run(live())
+    assert world.record("one").body["FailureReason"] == (
+        "AlgorithmError: no failure note was read: opt_ml/output is a symbolic link, exit code: 1"
+    )
+    assert (mine / "data/letter").read_text() == "private"
+    assert not (world.objects.root / "bucket/out").exists()
+
+
+def test_a_model_that_is_a_link_is_the_reason(world, tmp_path):
+    (tmp_path / "mine").mkdir()
+    world.program = f"rmdir model && ln -s {tmp_path / 'mine'} model; echo whole > checkpoints/last"
+
+    async def live() -> None:
+        async with world.gateway():
+            world.submit("one", CheckpointConfig={"S3Uri": "s3://bucket/points"})
+            assert await world.ended("one") == ["Failed"]
+
+    asyncio.run(live())
+    assert world.record("one").body["FailureReason"].startswith("ClientError: /opt/ml/model: is a symbolic link")
+    assert (world.objects.root / "bucket/points/last").read_text() == "whole\n"
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_a_folder_that_vanished_while_the_job_ran_is_named(world, code):
+    world.program = f"echo up; while [ ! -e go ]; do sleep 0.02; done; exit {code}"
+
+    async def live() -> None:
+        async with world.gateway():
+            world.submit("one")
+            await world.running("one")
+            (world.folder("one") / "opt_ml").rename(world.folder("one") / "moved")
+            (world.folder("one") / "moved/go").touch()
+            assert await world.ended("one") == ["Failed"]
+
+    asyncio.run(live())
+    reason = world.record("one").body["FailureReason"]
+    assert reason.startswith("InternalServerError: ")
+    assert "jobs/one/opt_ml: is gone: somebody removed it while the job ran" in reason

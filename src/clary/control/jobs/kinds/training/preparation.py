@@ -167,7 +167,7 @@ def _start_over(job: Path, folder: Path, body: Body) -> None:
     """An empty ``folder`` of a host but for checkpoints of this very job, whose own folder is ``job``."""
     folders.claim(job, folders.mark(body["TrainingJobArn"], body.get("CreationTime", "")))
     for left in ("scratch", "pipes", "feeds", "opt_ml/input", "opt_ml/model", "opt_ml/output"):
-        remove_tree(folder / left)
+        folders.remove_below(folder, left)
     private_folder(folder)
 
 

@@ -27,7 +27,8 @@ from clary.control.jobs.launch import MAX_RUNTIME_EXCEEDED, STOPPED, Exit, Launc
 from clary.control.jobs.launchers.local import lock, mounts, orphans, pipe_writer, program
 from clary.control.jobs.launchers.local.pipe_writer import PipeWriter
 from clary.control.logs.streams import LogWriter
-from clary.errors import UsageError
+from clary.errors import CustomerError, UsageError
+from clary.vision.base import tree
 from clary.vision.base.file_lock import take
 from clary.vision.base.files import PRIVATE
 
@@ -116,6 +117,7 @@ class _Monitor:
         shutil.rmtree(self._launch.scratch, ignore_errors=True)
         output, write_end = os.pipe()
         try:
+            _refuse_links(self._launch)
             # Before the program, which looks for its first FIFO at once.
             self._pipe_writer = pipe_writer.start(self._launch)
             self._program = program.start(self._launch, write_end)
@@ -237,6 +239,17 @@ class _Monitor:
             # Linux counts it in KiB (getrusage(2)).
             peak_memory=resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024,
         )
+
+
+def _refuse_links(launch: Launch) -> None:
+    """Raises OSError where an attempt before has put a link in the place of a folder that we and our algorithms write
+    to: everything would be written wherever it leads."""
+    for name in ("input/config", "input/data", "model", "output/data", "checkpoints"):
+        try:
+            with suppress(FileNotFoundError), tree.opened(launch.opt_ml, *name.split("/"), shown=Path("/opt/ml")):
+                pass
+        except CustomerError as error:
+            raise OSError(f"AlgorithmError: {error}") from error
 
 
 def _write_exit(exit: Exit, folder: Path) -> None:
