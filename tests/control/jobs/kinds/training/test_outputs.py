@@ -158,7 +158,8 @@ def test_a_link_that_is_put_there_meanwhile(
         found = real(path, **more)
         if path == "deep" and more.get("dir_fd") is not None and not (opt_ml / "moved").exists():
             (opt_ml / "model/deep").rename(opt_ml / "moved")
-            (opt_ml / "model/deep")X
+            (opt_ml / "model/deep").symlink_to(tmp_path / "mine")
+        return found
 
     monkeypatch.setattr(os, "stat", late)
     body = make_body(OutputDataConfig={"S3OutputPath": "s3://bucket/out", "CompressionType": compression})
