@@ -156,3 +156,11 @@ def test_nothing_a_gateway_makes_is_for_others(tmp_path, open_to_others):
         assert open_to_others(folder) == []
     finally:
         gateway.stop(folder)
+
+
+def test_the_holder_of_a_home_is_who_holds_its_lock(tmp_path):
+    """`clary down` signals that process, whatever number the file says."""
+    with home.hold(tmp_path):
+        (tmp_path / "lock").write_text("1")
+        assert gateway._holder(tmp_path) == os.getpid()
+    assert gateway._holder(tmp_path) == 0

@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from clary.errors import UsageError
+from clary.vision.base.file_lock import is_free
 from clary.vision.base.files import PRIVATE, PRIVATE_FOLDER, private_folder, write_json
 
 __all__ = ["FOLDERS", "Server", "credentials", "held", "hold", "make_private", "read_server", "write_server"]
@@ -108,12 +109,9 @@ def held(home: Path) -> bool:
     except OSError:
         return False
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+        return not is_free(lock)
     finally:
         os.close(lock)
-    return False
 
 
 def write_server(home: Path, url: str, region: str, version: str) -> None:

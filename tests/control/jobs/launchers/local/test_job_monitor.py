@@ -13,7 +13,8 @@ import pytest
 
 from clary.control.jobs import capacity
 from clary.control.jobs.launch import MAX_RUNTIME_EXCEEDED, STOPPED, Command, Exit
-from clary.control.jobs.launchers.local import job_monitor, lock
+from clary.control.jobs.launchers.local import job_monitor, lock, orphans
+from clary.vision.base import processes
 
 LINGER = "trap 'exit 0' TERM; echo up; while :; do sleep 0.05; done"  # ends when asked to
 DEAF = "trap '' TERM; echo up; while :; do sleep 0.05; done"
@@ -230,3 +231,16 @@ def test_a_tree_that_an_attempt_before_bent_is_refused_before_the_program(monito
     assert note.error.startswith(f"AlgorithmError: /opt/ml/{name}: is a symbolic link")
     assert monitors.lines(launch) == [note.error]
     assert list((tmp_path / "home").iterdir()) == []
+
+
+def test_an_orphan_that_threw_its_environment_away_is_found_by_its_session_and_score(monitors, wait_for):
+    launch = monitors.prepare("sh", "-c", "env -i sleep 300 & echo $!; wait")
+    monitors.start(launch)
+    wait_for(lambda: monitors.lines(launch))
+    orphan = int(monitors.lines(launch)[0])
+    monitor = lock.monitor(launch.folder)
+    os.kill(monitor, signal.SIGKILL)
+    wait_for(lambda: not lock.is_held(launch.folder) and processes.find(monitor) is None)
+    assert processes.find(orphan) is not None
+    assert orphans.kill_orphans(launch.folder, lock.holder(launch.folder), lock.last_started(launch.folder)) >= 1
+    wait_for(lambda: (found := processes.find(orphan)) is None or found.state in "ZX")

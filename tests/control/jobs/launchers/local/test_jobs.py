@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
 import sys
 import tarfile
 import time
@@ -384,3 +385,58 @@ def test_a_folder_that_vanished_while_the_job_ran_is_named(world, code):
     reason = world.record("one").body["FailureReason"]
     assert reason.startswith("InternalServerError: ")
     assert "jobs/one/opt_ml: is gone: somebody removed it while the job ran" in reason
+
+
+def test_a_lock_that_names_a_stranger_costs_the_stranger_nothing(world):
+    """A number edited, or given out again: the stop reaches the job's own monitor."""
+    stranger = subprocess.Popen(["sleep", "60"])
+    world.program = WAIT
+
+    async def live() -> None:
+        async with world.gateway():
+            world.submit("one")
+            await world.running("one")
+            line = (world.folder("one") / "lock").read_text().split()
+            (world.folder("one") / "lock").write_text(" ".join([str(stranger.pid), *line[1:]]))
+            world.stop("one")
+            assert await world.ended("one") == ["Stopped"]
+
+    try:
+        asyncio.run(live())
+        assert stranger.poll() is None
+    finally:
+        stranger.kill()
+        stranger.wait()
+
+
+def test_a_damaged_exit_delays_no_stop_and_fails_no_job(world):
+    world.program = WAIT
+
+    async def live() -> float:
+        async with world.gateway():
+            world.submit("one")
+            await world.running("one")
+            (world.folder("one") / "exit.json").write_text('{"attempt": 1, "co')
+            began = time.monotonic()
+            world.stop("one")
+            assert await world.ended("one") == ["Stopped"]
+            return time.monotonic() - began
+
+    assert asyncio.run(live()) < 20
+    assert world.lines("one")[-1] == "stopping"
+
+
+def test_a_description_that_vanished_is_the_reason(world):
+    """Killed, and its folder gone: the next attempt has nothing to start from."""
+    world.program = WAIT
+
+    async def live() -> None:
+        async with world.gateway():
+            world.submit("one")
+            await world.running("one")
+            (world.folder("one") / "launch.json").unlink()
+            os.kill(world.job_monitor("one"), signal.SIGKILL)
+            assert await world.ended("one") == ["Failed"]
+
+    asyncio.run(live())
+    assert "launch.json: cannot be read (No such file or directory)" in world.record("one").body["FailureReason"]

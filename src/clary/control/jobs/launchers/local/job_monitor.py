@@ -78,7 +78,7 @@ def run(folder: Path, answer: Callable[[str], None] = lambda line: None) -> None
         return
     # Before our own line is in the lock: orphans are known by the session of the monitor before.
     if last := lock.holder(folder):
-        orphans.kill_orphans(folder, last)
+        orphans.kill_orphans(folder, last, lock.last_started(folder))
     lock.note_holder(held, launch.attempt)
     if sys.platform == "linux":  # daemons of the program come to the monitor, which can then end and count them
         mounts.adopt_orphans()

@@ -14,12 +14,11 @@ from typing import NoReturn, TextIO
 from clary.control.jobs.environment import platform_variables, program_variables
 from clary.control.jobs.launch import Algorithm, Command, Launch
 from clary.control.jobs.launchers.local import forked, namespace
-from clary.control.jobs.launchers.local.orphans import MARK
+from clary.control.jobs.launchers.local.orphans import MARK, OOM_SCORE
 from clary.vision.base.cores import cores
 
 __all__ = ["start"]
 
-OOM_SCORE = "500"  # of 1000: when memory runs out the kernel takes the program, not its monitor or the gateway
 HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGQUIT)
 
 
@@ -87,7 +86,7 @@ def _leave_monitor(output: int, report: int, monitor: int) -> None:
 
 def _set_up(launch: Launch) -> None:
     with suppress(OSError):  # only on Linux
-        Path("/proc/self/oom_score_adj").write_text(OOM_SCORE)
+        Path("/proc/self/oom_score_adj").write_text(str(OOM_SCORE))
     # Before the change of folder: /opt/ml is there only in the job's own view.
     if launch.namespace:
         namespace.enter(launch)
