@@ -98,9 +98,9 @@ def stream_name(job: str, host: str, created: float) -> str:
     return f"{job}/{host}-{int(created)}"
 
 
-def missing(folder: Path) -> ClaryError | None:
-    """What of a host's ``folder`` is there as long as its job lives, and is not; None when all of it is."""
-    for path in (folder, folder / "opt_ml", folder / "launch.json"):
+def missing(folder: Path, *names: str) -> ClaryError | None:
+    """That ``folder``, a host's, or the first of the entries ``names`` is not there; None where all are."""
+    for path in (folder, *(folder / name for name in names)):
         # A link would lead to results that are not the job's.
         if path.is_symlink() or not path.exists():
             what = "is gone: somebody removed it while the job ran, and what the job had in it"

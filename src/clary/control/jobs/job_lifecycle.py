@@ -268,7 +268,12 @@ class JobLifecycle:
             return Stage.COMPLETED, ""
         failure = reasons.read_failure(self._folders[host], self._kind.failure_note) if host else ""
         # A program whose folder is taken away fails, and has nowhere to say so.
-        if host and not failure and not exit.error and (gone := folders.missing(self._folders[host])):
+        if (
+            host
+            and not failure
+            and not exit.error
+            and (gone := folders.missing(self._folders[host], "opt_ml", "launch.json"))
+        ):
             return Stage.FAILED, reasons.of_error(gone)
         reason = reasons.of_exit(
             exit.code, exit.signal, out_of_memory=exit.out_of_memory, failure=failure, error=exit.error

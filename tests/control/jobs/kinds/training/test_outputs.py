@@ -26,7 +26,6 @@ def opt_ml(settings: Settings) -> Path:
     root = settings.jobs_root / "job" / "opt_ml"
     for folder in ("model/deep", "output/data", "checkpoints"):
         (root / folder).mkdir(parents=True)
-    (root.parent / "launch.json").touch()
     (root / "model/manifest.json").write_text("{}")
     (root / "model/deep/weights").write_bytes(b"\1\2\3")
     return root
@@ -47,7 +46,7 @@ def test_the_model_is_packed_flat_where_sagemaker_puts_it(make_body, settings, o
     assert files_of(stored) == ["out/job/output/model.tar.gz"]
     tarsafe.extract(stored / "out/job/output/model.tar.gz", tmp_path / "model", LIMITS)
     assert files_of(tmp_path / "model") == ["deep/weights", "manifest.json"]
-    assert sorted(os.listdir(opt_ml.parent)) == ["launch.json", "opt_ml"]
+    assert sorted(os.listdir(opt_ml.parent)) == ["opt_ml"]
 
 
 @pytest.mark.parametrize("path", ["s3://bucket", "s3://bucket/"])
@@ -188,7 +187,7 @@ def test_a_bucket_that_is_not_there_any_more(make_body, settings, objects, opt_m
     body = make_body(OutputDataConfig={"S3OutputPath": "s3://nowhere/out"})
     with pytest.raises(ServiceError, match="nowhere"):
         collect(body, settings=settings, objects=objects)
-    assert sorted(os.listdir(opt_ml.parent)) == ["launch.json", "opt_ml"]
+    assert sorted(os.listdir(opt_ml.parent)) == ["opt_ml"]
 
 
 def test_a_model_of_13_mb_takes_no_seconds(make_body, settings, objects, opt_ml, stored):

@@ -47,7 +47,7 @@ def collect(body: Body, *, settings: Settings, objects: ObjectStore, model: bool
     """
     folder = job_folder(settings, TRAINING_JOB, body["TrainingJobName"])
     # Of a tree that is not there an empty model would be stored, and the job called Completed.
-    if (gone := missing(folder)) is not None:
+    if (gone := missing(folder, "opt_ml")) is not None:
         raise gone
     target = S3Uri.parse(body["OutputDataConfig"]["S3OutputPath"]).join(body["TrainingJobName"], "output")
     made = Artifacts()
