@@ -6,7 +6,6 @@ import json
 import multiprocessing
 import os
 import stat
-from pathlib import Path
 
 import pytest
 
@@ -96,17 +95,23 @@ def test_damaged_credentials_are_named(tmp_path, text):
 
 @pytest.mark.usefixtures("no_umask")
 def test_the_secret_is_nobody_elses_from_the_first_instant(tmp_path, monkeypatch):
-    made = []
+    seen = []
 
-    def watched(path, flags, mode=0o777, *, dir_fd=None, _open=os.open):
-        if flags & os.O_CREAT:
-            made.append((str(path), oct(mode)))
-        return _open(path, flags, mode, dir_fd=dir_fd)
+    def watched(descriptor, *, _sync=os.fsync):
+        seen.append(stat.S_IMODE(os.fstat(descriptor).st_mode))
+        _sync(descriptor)
 
-    monkeypatch.setattr(os, "open", watched)
-    home.credentials(tmp_path)
-    assert [(Path(path).name.startswith(".credentials.json."), mode) for path, mode in made] == [(True, "0o600")]
-    assert stat.S_IMODE((tmp_path / "credentials.json").stat().st_mode) == 0o600
+    def renamed(source, target, *, _replace=os.replace):
+        seen.append(stat.S_IMODE(os.stat(source).st_mode))
+        _replace(source, target)
+        seen.append(stat.S_IMODE(os.stat(target).st_mode))
+
+    folder = tmp_path / "home"
+    folder.mkdir(0o700)
+    monkeypatch.setattr(os, "fsync", watched)
+    monkeypatch.setattr(os, "replace", renamed)
+    home.credentials(folder)
+    assert seen == [0o600, 0o600, 0o600, 0o700]  # the last is the folder's
 
 
 @pytest.mark.usefixtures("no_umask")
