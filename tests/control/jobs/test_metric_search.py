@@ -47,7 +47,7 @@ def test_what_people_write_is_not_refused():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("expression", [".*.*.*.*Q", "(a+)+$", "(.*)*Q", "(x+x+)+y", r"(a)\1*(\1*)*x", r"(.*?,){11}P"])
+@pytest.mark.parametrize("expression", [".*.*.*.*Q", "(a+)+$", r"(.*?,){11}P"])
 def test_what_takes_for_ever_is_refused(expression):
     assert too_slow({"it": expression}) == ["it"]
 
