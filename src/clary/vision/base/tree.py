@@ -20,9 +20,13 @@ from clary.errors import CustomerError
 __all__ = ["Entry", "Tree", "opened"]
 
 DEPTH = 64  # folders in folders
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-# To open a FIFO waits for whoever writes to it, and that may be nobody.
-_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+# Windows has none of it. There the platform does not run, and what is packed are folders of our own.
+_BY_DESCRIPTOR = os.open in os.supports_dir_fd
+_FOLDER = _FILE = os.O_RDONLY | getattr(os, "O_BINARY", 0)
+if _BY_DESCRIPTOR:
+    _FOLDER |= os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    # To open a FIFO waits for whoever writes to it, and that may be nobody.
+    _FILE |= os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _HINT = "results are files and folders of the job's own: store the file itself"
 _KINDS = {
     stat.S_IFLNK: "is a symbolic link",
@@ -73,7 +77,21 @@ class Tree:
                 raise error
             refused(error)
 
-        return self._below(self.descriptor, "", hidden, refuse)
+        return self._below(self.descriptor, "", hidden, refuse) if _BY_DESCRIPTOR else self._by_path(hidden, refuse)
+
+    def _by_path(self, hidden: bool, refuse: Callable[[CustomerError], None]) -> Iterator[Entry]:
+        for path in sorted(self.shown.rglob("*")):
+            name = path.relative_to(self.shown)
+            if not hidden and any(part.startswith(".") for part in name.parts):
+                continue
+            status = path.lstat()
+            if stat.S_ISDIR(status.st_mode):
+                yield Entry(name.as_posix(), status, -1)
+            elif stat.S_ISREG(status.st_mode):
+                with path.open("rb") as file:
+                    yield Entry(name.as_posix(), status, file.fileno())
+            else:
+                refuse(_refusal(status.st_mode, path))
 
     def _below(
         self, folder: int, prefix: str, hidden: bool, refuse: Callable[[CustomerError], None]
@@ -132,7 +150,11 @@ def opened(root: Path, *parts: str, shown: Path | None = None, own: bool = False
     part that is none.
     """
     shown = shown or root
-    with _descended(os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), parts, shown) as descriptor:
+    if not _BY_DESCRIPTOR:
+        yield Tree(-1, root.joinpath(*parts))
+        return
+    # Who names the root may have laid a link to it.
+    with _descended(os.open(root, _FOLDER & ~os.O_NOFOLLOW), parts, shown) as descriptor:
         yield Tree(descriptor, shown.joinpath(*parts), _Names(root).all_here if own else lambda status: True)
 
 
