@@ -27,7 +27,8 @@ def place(data: str, folder: Path, objects: ObjectStore, *, archive: bool) -> No
     if folder.is_dir():
         return
     try:
-        with atomic_folder(folder) as temporary:
+        # Durable: a folder that is there is never looked at again.
+        with atomic_folder(folder, durable=True) as temporary:
             (_unpack if archive else _copy)(S3Uri.parse(data), temporary, objects)
             # Said here, where the URI is known; the worker would only find that a file is missing.
             if not (temporary / _MANIFEST).is_file():

@@ -29,6 +29,7 @@ from clary.control.jobs.manifests import read_manifest
 from clary.control.objects.base import NoSuchBucket, NoSuchKey, ObjectStore, S3Uri
 from clary.control.wire.errors import ValidationException
 from clary.errors import CustomerError, DataError, one_line
+from clary.vision.base.files import private_folder
 from clary.vision.base.recordio import LIMIT, frame
 from clary.vision.base.tarsafe import RATIO, RATIO_FROM
 
@@ -72,7 +73,7 @@ def plan(channel: Request, folder: Path, objects: ObjectStore, *, host: int = 0,
     """
     uri = supported(channel, "Pipe")
     source = source_of(channel)
-    folder.mkdir(parents=True, exist_ok=True)
+    private_folder(folder)
     items = folder / channel["ChannelName"]
     augmented = source["S3DataType"] == "AugmentedManifestFile"
     if augmented:
