@@ -57,7 +57,8 @@ class Writer(threading.Thread):
             while True:
                 self._step()
                 self._progress.release()
-        except BotoCoreError:
+        # An answer that the kill cut off behind its head is parsed as one without members.
+        except (BotoCoreError, KeyError):
             return
 
     def _step(self) -> None:
