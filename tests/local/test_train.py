@@ -324,7 +324,35 @@ def test_picture_that_cannot_be_read_is_named_with_its_file(images: Path, tmp_pa
         clary.train("classification", images, out=tmp_path / "run", epochs=1, **QUICK)
     assert "red/0.jpg" in str(caught.value)
     assert "is not a picture" in str(caught.value)
-    assert (tmp_path / "run" / "output" / "failure").read_text().startswith("ClientError: ")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("fault", ["cut off", "two labels"])
+def test_what_the_check_calls_an_error_is_not_trained_on(
+    fault: str, images: Path, tmp_path: Path, cli: Callable[..., tuple[int, str, str]]
+) -> None:
+    red, blue = (images / "train" / name / "0.jpg" for name in ("red", "blue"))
+    (red if fault == "cut off" else blue).write_bytes(red.read_bytes()[: -200 if fault == "cut off" else None])
+    code, out, _ = cli("data", "check", images)
+    [line] = [line for line in out.splitlines() if line.startswith("error")]
+    with pytest.raises(DataError) as caught:
+        clary.train("classification", images, out=tmp_path / "run", epochs=1, **QUICK)
+    assert (code, line) == (1, f"error  {caught.value}")
+    assert not (tmp_path / "run").exists()
+
+
+def test_files_left_out_are_counted_by_reason_in_run_and_report(
+    images: Path, tmp_path: Path, cli: Callable[..., tuple[int, str, str]]
+) -> None:
+    for name in ("red/notes.txt", "red/.hidden.jpg", "blue/raw.cr2"):
+        (images / "train" / name).write_bytes(b"")
+    (images / "train" / "beside.jpg").write_bytes((images / "train" / "red" / "0.jpg").read_bytes())
+    said = "left out: 4 files or records (3 hidden or no picture, 1 beside the class folders)"
+    assert said in cli("data", "check", images)[1]
+    run = clary.train("classification", images, out=tmp_path / "run", epochs=1, **QUICK)
+    assert run.config["dataset"]["left_out"] == {"hidden or no picture": 3, "beside the class folders": 1}
+    assert said in run.log
+    assert said in clary.report(run).read_text()
 
 
 def test_run_whose_loss_is_no_number_says_so(images: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ __all__ = ["DatasetConfig", "MachineConfig", "RunConfig"]
 
 class DatasetConfig(TypedDict, total=False):
     """The pictures. ``counts`` are those of each class, by split, as they were trained on; ``validation`` is the share
-    held out."""
+    held out; ``left_out`` are files and records that were not used, by reason."""
 
     path: str
     labels: str | None
@@ -24,6 +24,7 @@ class DatasetConfig(TypedDict, total=False):
     format: str
     class_names: Sequence[str]
     counts: Mapping[SplitName, Sequence[int]]
+    left_out: Mapping[str, int]
 
 
 class MachineConfig(TypedDict, total=False):

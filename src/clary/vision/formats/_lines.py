@@ -11,7 +11,7 @@ from typing import Any
 from clary.vision.base.types import Problem, TaskName
 from clary.vision.formats._layout import entries, numbered_lines, unsafe_path
 from clary.vision.formats._manifest import LabelFormat, label_format
-from clary.vision.formats._wording import shown
+from clary.vision.formats._wording import FAULTY, shown
 
 __all__ = [
     "SOURCE",
@@ -58,7 +58,7 @@ class Lines:
                 self._problem(f"{where}:{number}", f"is {shown(text)}, no JSON object", hint)
 
     def _problem(self, where: str, what: str, hint: str) -> None:
-        self.problems.append(Problem(where, what, hint))
+        self.problems.append(Problem(where, what, hint, "error", 1, FAULTY))
 
 
 def format_of(values: Sequence[object], lines: Sequence[dict[str, Any]], attribute: str) -> LabelFormat:

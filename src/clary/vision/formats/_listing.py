@@ -14,7 +14,7 @@ from clary.vision.formats._classes import MAX_CLASSES
 from clary.vision.formats._files import image_size
 from clary.vision.formats._layout import numbered_lines
 from clary.vision.formats._vectors import vector_to_boxes
-from clary.vision.formats._wording import counted, relative, shown
+from clary.vision.formats._wording import FAULTY, counted, relative, shown
 
 __all__ = ["Listing", "Row", "parse_row", "read_lst"]
 
@@ -71,7 +71,8 @@ def read_lst(
             what, hint = fault
             # Spreadsheets export the names of columns as the first line.
             header = number == 1 and not re.search(r"[0-9]", text)
-            problems.append(Problem(f"{where}:{number}", what, "remove the line of column names" if header else hint))
+            hint = "remove the line of column names" if header else hint
+            problems.append(Problem(f"{where}:{number}", what, hint, "error", int(not header), FAULTY))
         problems += [Problem(f"{where}:{number}", *found) for found in reader.faults]
         reader.faults = []
     if not lines and not problems:

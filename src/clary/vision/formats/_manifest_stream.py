@@ -12,7 +12,7 @@ from clary.vision.base.types import Blob, Problem, Sample, TaskName
 from clary.vision.formats._annotation import boxes_in
 from clary.vision.formats._boxes import classes_of
 from clary.vision.formats._manifest import LabelFormat, begins_like_image, classes_in, looks_like_mask
-from clary.vision.formats._wording import shown
+from clary.vision.formats._wording import FAULTY, shown
 
 __all__ = ["read_records"]
 
@@ -63,7 +63,8 @@ def read_records(
                 samples.append(found[0])
                 problems += found[1]
         if fault:
-            problems.append(Problem(place_, fault, "mend or remove its line of the manifest"))
+            hint = "mend or remove its line of the manifest"
+            problems.append(Problem(place_, fault, hint, "error", 1, FAULTY))
         at += step
     return tuple(samples), problems
 

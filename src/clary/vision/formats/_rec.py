@@ -18,6 +18,7 @@ from clary.vision.formats._boxes import class_fault, classes_of
 from clary.vision.formats._classes import MAX_CLASSES
 from clary.vision.formats._layout import numbered_lines
 from clary.vision.formats._vectors import is_vector, vector_to_boxes
+from clary.vision.formats._wording import FAULTY
 
 __all__ = ["Records", "damaged", "holds_vectors", "index_problems", "read_rec"]
 
@@ -103,7 +104,7 @@ class _Reader:
             labels, skip, head = _head(data, span, 24 if self._task == "classification" else _HEAD)
             return self._sample(labels, skip, head, span, where)
         except CustomerError as error:
-            self.problems.append(Problem(where, error.what, error.hint))
+            self.problems.append(Problem(where, error.what, error.hint, "error", 1, FAULTY))
             return None
 
     def _sample(self, labels: Labels, skip: int, head: bytes, span: Span, where: str) -> Sample:
@@ -196,9 +197,8 @@ def index_problems(rec: Path, spans: Sequence[Span]) -> list[Problem]:
 
 
 def damaged(fault: Fault, where: str) -> Problem:
-    return Problem(
-        f"{where} record {fault.number} at byte {fault.offset}", fault.what, "copy it again or pack it again"
-    )
+    place = f"{where} record {fault.number} at byte {fault.offset}"
+    return Problem(place, fault.what, "copy it again or pack it again", "error", 1, FAULTY)
 
 
 def _upright(head: bytes, whole: Callable[[], bytes]) -> tuple[int, int]:

@@ -7,7 +7,12 @@ from pathlib import Path
 
 from clary.wording import plural
 
-__all__ = ["counted", "relative", "several", "shown"]
+__all__ = ["FAULTY", "HINT_UNLISTED", "MISSING", "UNLISTED", "counted", "relative", "several", "shown"]
+
+FAULTY = "faulty record"  # why a line, record or annotation is left out whose label cannot be read
+MISSING = "listed, not there"
+UNLISTED = "in no list"
+HINT_UNLISTED = "list them if they are wanted"
 
 
 def relative(path: Path, root: Path) -> str:

@@ -50,7 +50,7 @@ from clary.vision.formats._lines import (
 from clary.vision.formats._manifest import LabelFormat, classes_in
 from clary.vision.formats._manifest_stream import read_records
 from clary.vision.formats._masks import PALETTE, count_classes, write_mask
-from clary.vision.formats._wording import several, shown
+from clary.vision.formats._wording import FAULTY, several, shown
 
 __all__ = ["FORMAT", "AugmentedManifest"]
 
@@ -59,6 +59,7 @@ class AugmentedManifest(Format):
     """See the module. Written with paths relative to the root and Ground Truth's metadata."""
 
     name = "augmented-manifest"
+    lists_images = True
     layout = "train.manifest (or .jsonl) with a JSON object a line, source-ref and a label"
     tasks = frozenset[TaskName]({"classification", "detection", "segmentation"})
     content_types = ("application/x-recordio",)
@@ -144,7 +145,7 @@ class _Reader:
             try:
                 found.append(self._sample(where, value))
             except DataError as error:
-                self.problems.append(Problem(where, error.what, error.hint))
+                self.problems.append(Problem(where, error.what, error.hint, "error", 1, FAULTY))
         return tuple(found)
 
     def _sample(self, where: str, line: dict[str, Any]) -> Sample:

@@ -36,7 +36,7 @@ from clary.vision.formats._files import distinct_name, file_name, image_size, pl
 from clary.vision.formats._layout import SPLIT_ORDER, SPLITS, entries, unsafe_path
 from clary.vision.formats._masks import ids_of
 from clary.vision.formats._regions import DrawnMask, Region, runs_of, shape_in, text_of
-from clary.vision.formats._wording import counted, relative, several, shown
+from clary.vision.formats._wording import MISSING, counted, relative, several, shown
 
 __all__ = ["FORMAT", "Coco"]
 
@@ -51,6 +51,7 @@ class Coco(Format):
     lengths, as ``stuff_<split>.json``."""
 
     name = "coco"
+    lists_images = True
     layout = "annotations/instances_train.json and train/ with its pictures, as COCO has it"
     tasks = frozenset[TaskName]({"detection", "segmentation"})
 
@@ -195,7 +196,9 @@ class _File:
                 yield self._sample(folder / name, entry, found[image_id], background)
         if missing:
             what = f"names {counted(missing, 'picture')} not in {relative(folder, self.root)}, left out"
-            self._problem(self._where, f"{what}: {several(missing)}", "put them back or remove their entries")
+            hint = "put them back or remove their entries"
+            what = f"{what}: {several(missing)}"
+            self.problems.append(Problem(self._where, what, hint, "error", len(missing), MISSING))
 
     def _folder(self, names: list[str]) -> Path:
         """Where the first pictures of the file lie."""

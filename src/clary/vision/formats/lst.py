@@ -46,6 +46,7 @@ class Lst(Format):
     """See the module. In channels a faulty list ends the run, as it does with the original algorithm."""
 
     name = "lst"
+    lists_images = True
     layout = "train.lst with index, class id and path separated by tabs, beside the pictures"
     tasks = frozenset[TaskName]({"classification", "detection"})
     content_types = IMAGE_TYPES

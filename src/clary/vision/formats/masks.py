@@ -70,8 +70,9 @@ def masked_samples(
     )
     wanted = relative(masks, root)
     # An error, where a picture without boxes is none: a mask cannot be empty, so it was forgotten.
+    hint = "add it or remove the picture"
     lost = [
-        Problem(relative(path, root), f"has no mask {path.stem}.png in {wanted}", "add it or remove the picture")
+        Problem(relative(path, root), f"has no mask {path.stem}.png in {wanted}", hint, "error", 1, "no mask")
         for path in pairs.single
     ]
     return samples, [*pairs.problems, *lost]

@@ -29,7 +29,7 @@ from clary.vision.formats._files import distinct_name, file_name, image_size, pl
 from clary.vision.formats._layout import SPLIT_ORDER, SPLITS, entries, numbered_lines, unsafe_path
 from clary.vision.formats._masks import write_mask
 from clary.vision.formats._voc import annotation, read_objects
-from clary.vision.formats._wording import shown
+from clary.vision.formats._wording import FAULTY, shown
 
 __all__ = ["CLASSES", "FORMAT", "Voc"]
 
@@ -44,6 +44,7 @@ class Voc(Format):
     """See the module."""
 
     name = "voc"
+    lists_images = True
     layout = "JPEGImages/ and Annotations/ (or SegmentationClass/), as PASCAL VOC has it"
     tasks = frozenset[TaskName]({"detection", "segmentation"})
 
@@ -188,7 +189,8 @@ class _Reader:
         return "Main" if self.task == "detection" else "Segmentation"
 
     def _problem(self, where: str, what: str, hint: str) -> None:
-        self.problems.append(Problem(where, what, hint))
+        # Each is a line of a list, and its picture is not used.
+        self.problems.append(Problem(where, what, hint, "error", 1, FAULTY))
 
 
 def _write_sample(sample: Sample, dataset: Dataset, root: Path, taken: set[str]) -> str:
