@@ -341,8 +341,8 @@ def test_a_log_names_a_few_notes_of_a_kind_and_counts_them(tmp_path: Path, encod
     settings = COMMON | {"num_classes": "2", "mini_batch_size": "8", "image_shape": "3,32,32"}
     channels = {n: Channel(n, tmp_path / "data" / n, "application/x-image") for n in COUNTS}
     log: list[str] = []
+    job = JobDir.create(tmp_path / "job", settings, channels)
     with pytest.raises(Begun):
-        job = JobDir.create(tmp_path / "job", settings, channels)
         run_job(find("image-classification"), job, JobLog(echo=log.append), [UntilBegun()])
     assert sum("is grayscale" in line and "note: " in line for line in log) == 3
     assert any(line.endswith("] 24 in all: is grayscale") for line in log)

@@ -419,8 +419,13 @@ class TestAlike:
 
     def test_time_grows_with_the_number_of_pictures_only(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Thousands with the same signs and other contents, the worst there is: each is compared with a few."""
-        compared: list[int] = []
-        monkeypatch.setattr(likeness, "_alike", lambda one, other: bool(compared.append(1)))
+        compared: list[Look] = []
+
+        def alike(one: Look, other: Look) -> bool:
+            compared.append(one)
+            return False
+
+        monkeypatch.setattr(likeness, "_alike", alike)
         small = np.zeros((16, 16), np.uint8)
         samples = [Sample(Blob(Path(f"{n}.jpg"))) for n in range(2000)]
         looks = {id(sample): Look(12345, small) for sample in samples}
@@ -434,11 +439,5 @@ class TestUneven:
     def test_one_class_fifty_times_another(self, tmp_path: Path, class_folders: Tree, many: int, noted: bool) -> None:
         class_folders(tmp_path, {"cat": many, "dog": 2}, width=32, height=32)
         found = [line for line in lines(check(tmp_path), "note") if "times as many" in line]
-        assert (
-            found
-            == [
-                "train: class `cat` has 50 times as many pictures as `dog` (100 and 2); add pictures of the rare class, or "
-                "judge by the numbers of each class"
-            ]
-            * noted
-        )
+        what = "train: class `cat` has 50 times as many pictures as `dog` (100 and 2)"
+        assert found == [f"{what}; add pictures of the rare class, or judge by the numbers of each class"] * noted

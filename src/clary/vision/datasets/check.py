@@ -136,15 +136,20 @@ def _summed(
 ) -> tuple[dict[SplitName, tuple[int, ...]], dict[SplitName, int]]:
     """Pixels of each class in the masks of each split, and those of none; empty where no mask was opened."""
     masked = {
-        split: [look for sample in samples if (look := looks.get(id(sample))) and look.pixels is not None]
+        split: [(look.pixels, look.ignored) for sample in samples if (look := looks.get(id(sample)))]
         for split, samples in dataset.splits.items()
     }
-    if not any(masked.values()):
+    if all(pixels is None for found in masked.values() for pixels, _ in found):
         return {}, {}
-    none = np.zeros(min(len(dataset.class_names), IGNORED), dtype=np.int64)
-    sums = {split: sum((look.pixels for look in found), start=none) for split, found in masked.items()}
-    ignored = {split: sum(look.ignored for look in found) for split, found in masked.items()}
-    return {split: tuple(int(count) for count in found) for split, found in sums.items()}, ignored
+    counts = {
+        split: np.sum([pixels for pixels, _ in found if pixels is not None] or [[0]], axis=0)
+        for split, found in masked.items()
+    }
+    classes = min(len(dataset.class_names), IGNORED)
+    return (
+        {split: tuple(int(n) for n in np.broadcast_to(one, classes)) for split, one in counts.items()},
+        {split: sum(ignored for _, ignored in found) for split, found in masked.items()},
+    )
 
 
 def _without(dataset: Dataset, bad: set[int]) -> Dataset:
