@@ -441,3 +441,13 @@ class TestUneven:
         found = [line for line in lines(check(tmp_path), "note") if "times as many" in line]
         what = "train: class `cat` has 50 times as many pictures as `dog` (100 and 2)"
         assert found == [f"{what}; add pictures of the rare class, or judge by the numbers of each class"] * noted
+
+
+def test_pictures_of_phones_are_read(root: Path, encoded: Encoded) -> None:
+    """They were left out as no pictures."""
+    heic = Path(__file__).parents[1] / "base" / "heic" / "plain.heic"
+    (root / "cat" / "IMG_0001.HEIC").write_bytes(heic.read_bytes())
+    (root / "dog" / "a.avif").write_bytes(encoded("AVIF", seed=4711))
+    result = check(root)
+    assert result.problems == ()
+    assert result.dataset.counts("train") == [6, 6]

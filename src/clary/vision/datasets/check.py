@@ -142,7 +142,7 @@ def _summed(
     if all(pixels is None for found in masked.values() for pixels, _ in found):
         return {}, {}
     counts = {
-        split: np.sum([pixels for pixels, _ in found if pixels is not None] or [[0]], axis=0)
+        split: np.sum([pixels for pixels, _ in found if pixels is not None] or [np.zeros(1, np.int64)], axis=0)
         for split, found in masked.items()
     }
     classes = min(len(dataset.class_names), IGNORED)

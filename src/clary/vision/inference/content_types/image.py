@@ -13,7 +13,10 @@ class ImageBody:
     name = "image"
     documented = ("image/jpeg", "image/png", "application/x-image")
     # An extension: what the decoder reads as well, and browsers send.
-    media_types = (*documented, "image/webp", "image/gif", "image/bmp")
+    media_types = (
+        *documented,
+        *("image/webp", "image/gif", "image/bmp", "image/tiff", "image/avif", "image/heic", "image/heif"),
+    )
 
     def image(self, body: bytes) -> ImageLike:
         return body
