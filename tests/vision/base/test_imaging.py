@@ -72,8 +72,8 @@ class TestKindsOfPictures:
     def test_avif_is_upright_by_exif(self, orientation: int, image: Make) -> None:
         picture = Image.fromarray(image())
         picture.getexif()[0x0112] = orientation
-        data = saved(picture, "AVIF", quality=95, exif=picture.getexif())
         upright = ImageOps.exif_transpose(picture)
+        data = saved(picture, "AVIF", quality=95, exif=picture.getexif())  # takes the orientation out, into a box
         assert imaging.upright_size(data) == upright.size
         assert apart(imaging.decode(data), np.array(upright)) < 6
 
