@@ -245,6 +245,10 @@ def _print(result: CheckResult) -> None:
     if result.problems:
         print()
     _print_counts(result.dataset, pixels=dict(result.pixels))
+    for split, count in result.ignored.items():
+        if count:
+            share = 100 * count / (count + sum(result.pixels[split]))
+            print(f"{split}: {share:.1f} % of the pixels of the masks are ignored (255)")
     if result.left_out:
         print(f"\n{say_left_out(result.left_out)}")
     errors, notes = len(result.errors), len(result.notes)

@@ -282,6 +282,24 @@ def test_the_job_ends_with_the_record(
     assert job_says in ends(task, job_of(root, task))
 
 
+def test_masks_of_0_and_255_end_a_job_with_the_remedy_and_it_leads_there(data: Callable[[str], Path]) -> None:
+    """255 is void by SageMaker's contract: such a job would learn nothing, and say nothing."""
+    root = data("segmentation")
+    for path in root.glob("*_annotation/*.png"):
+        path.write_bytes(png(np.where(np.array(Image.open(path)) == 1, 255, 0).astype(np.uint8)))
+    job = job_of(root, "segmentation")
+    note = ends("segmentation", job)
+    assert note.startswith("ClientError: train: shows one class in all its masks, `0`, all others are 255, which is ig")
+    assert note.endswith('give a label map: {"map": {"0": 0, "1": 255}}, exit code: 2')
+    maps = root / "label_map"
+    maps.mkdir()
+    for name in COUNTS:
+        (maps / f"{name}_label_map.json").write_text('{"map": {"0": 0, "1": 255}}')
+    channels = job.channels | {"label_map": Channel("label_map", maps, "application/json")}
+    with_map = JobDir.create(root.parent / "mapped", SETTINGS["segmentation"], channels)
+    assert warnings("segmentation", with_map) == []
+
+
 def test_a_palette_mask_is_its_indices(data: Callable[[str], Path], cli: Cli) -> None:
     """Whatever colours the palette has; a gray mask of the same values is the same."""
     root = data("segmentation")

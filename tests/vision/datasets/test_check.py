@@ -451,3 +451,86 @@ def test_pictures_of_phones_are_read(root: Path, encoded: Encoded) -> None:
     result = check(root)
     assert result.problems == ()
     assert result.dataset.counts("train") == [6, 6]
+
+
+class TestBlackAndWhite:
+    """Masks of 0 and 255, as image editors write them for two classes."""
+
+    def data(self, root: Path, jpeg: Encoded, *values: int, split: str = "") -> Path:
+        for folder in ("images", "masks"):
+            (root / folder / split).mkdir(parents=True)
+        for number in range(6):
+            ids = np.zeros((48, 64), np.uint8)
+            for place, value in enumerate(values):
+                ids[8 * place : 8 * place + 8] = value
+            (root / "images" / split / f"{number}.jpg").write_bytes(jpeg(64, 48, number + len(split)))
+            Image.fromarray(ids).save(root / "masks" / split / f"{number}.png")
+        return root
+
+    def test_are_two_classes_with_a_note(self, tmp_path: Path, jpeg: Encoded) -> None:
+        result = check(self.data(tmp_path, jpeg, 0, 255))
+        assert result.dataset.class_names == ("background", "foreground")
+        assert lines(result, "error") == []
+        note = "images: has masks of 0 and 255 only; 255 is read as class 1 here; in a SageMaker job it is void"
+        assert note in lines(result, "note")
+        assert result.pixels == {"train": (6 * 40 * 64, 6 * 8 * 64)}
+        assert result.ignored == {"train": 0}
+
+    def test_of_two_named_classes_too(self, tmp_path: Path, jpeg: Encoded) -> None:
+        root = self.data(tmp_path, jpeg, 0, 255)
+        (root / "classes.txt").write_text("lawn\npath\n")
+        assert check(root).pixels == {"train": (6 * 40 * 64, 6 * 8 * 64)}
+        assert check(root).dataset.class_names == ("lawn", "path")
+
+    @pytest.mark.parametrize("values", [(0, 1, 255), (0, 1)])
+    def test_of_other_masks_255_stays_ignored(self, values: tuple[int, ...], tmp_path: Path, jpeg: Encoded) -> None:
+        result = check(self.data(tmp_path, jpeg, *values))
+        assert result.dataset.class_names == ("0", "1")
+        assert result.ignored == {"train": 6 * 8 * 64 * (255 in values)}
+        assert not any("255 is read as" in line for line in lines(result, "note"))
+
+    def test_of_three_named_classes_are_an_error_with_the_remedy(self, tmp_path: Path, jpeg: Encoded) -> None:
+        root = self.data(tmp_path, jpeg, 0, 255)
+        (root / "classes.txt").write_text("lawn\npath\nwall\n")
+        assert lines(check(root), "error") == [
+            "train: shows one class in all its masks, `lawn`, all others are 255, which is ignored; write 1 in place of "
+            '255, or give a label map: {"map": {"0": 0, "1": 255}}'
+        ]
+        (root / "label_map.json").write_text('{"map": {"0": 0, "1": 255}}')
+        assert lines(check(root), "error") == []
+        assert check(root).pixels == {"train": (6 * 40 * 64, 6 * 8 * 64, 0)}
+
+    def test_written_and_read_again(self, tmp_path: Path, jpeg: Encoded) -> None:
+        found = read(self.data(tmp_path / "a", jpeg, 0, 255), task="segmentation")
+        FORMATS.get("sagemaker-png").write(found, tmp_path / "b")
+        assert check(tmp_path / "b").pixels == {"train": (6 * 40 * 64, 6 * 8 * 64)}
+
+
+class TestMasksTogether:
+    def test_how_much_is_ignored_is_said(self, tmp_path: Path, jpeg: Encoded, cli: Callable[..., Any]) -> None:
+        root = TestBlackAndWhite().data(tmp_path, jpeg, 0, 1, 255)
+        note = "train: 16.7 % of the pixels of its masks are 255, which is ignored"
+        assert note in lines(check(root), "note")
+        assert "train: 16.7 % of the pixels of the masks are ignored (255)" in cli("data", "check", root)[1]
+
+    def test_a_class_without_a_pixel_is_named(self, tmp_path: Path, jpeg: Encoded) -> None:
+        root = TestBlackAndWhite().data(tmp_path, jpeg, 0, 2)
+        (root / "classes.txt").write_text("lawn\npath\nwall\n")
+        assert lines(check(root), "note") == [
+            "train: has no pixel of class `path` in any mask; a class without pixels is never learnt, and counts 0 in "
+            "mIOU"
+        ]
+
+    def test_one_class_alone(self, tmp_path: Path, jpeg: Encoded) -> None:
+        root = TestBlackAndWhite().data(tmp_path, jpeg, 0)
+        (root / "classes.txt").write_text("lawn\npath\n")
+        said = "train: shows one class in all its masks, `lawn`; add masks of a second class"
+        assert lines(check(root), "error") == [said]
+
+    def test_more_classes_than_a_mask_can_hold(self, tmp_path: Path, jpeg: Encoded, cli: Callable[..., Any]) -> None:
+        root = TestBlackAndWhite().data(tmp_path, jpeg, 0, 1)
+        (root / "classes.txt").write_text("".join(f"c{n}\n" for n in range(300)))
+        said = "its classes are 300, a pixel has one of at most 255; leave some out, or put some together"
+        assert lines(check(root), "error") == [f"images: {said}"]
+        code, _, error = cli("train", "segmentation", root, "--out", tmp_path / "run")
+        assert (code, error.strip().splitlines()[-1]) == (2, f"clary: images: {said}")

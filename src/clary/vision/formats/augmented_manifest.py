@@ -49,7 +49,7 @@ from clary.vision.formats._lines import (
 )
 from clary.vision.formats._manifest import LabelFormat, classes_in
 from clary.vision.formats._manifest_stream import read_records
-from clary.vision.formats._masks import PALETTE, count_classes, write_mask
+from clary.vision.formats._masks import PALETTE, as_classes, count_classes, write_mask
 from clary.vision.formats._wording import FAULTY, several, shown
 
 __all__ = ["FORMAT", "AugmentedManifest"]
@@ -232,6 +232,9 @@ def _dataset(
     where: Mapping[SplitName, str],
     problems: Sequence[Problem],
 ) -> Dataset:
+    if task == "segmentation" and num_classes is None and not names:
+        splits, named, guessed = as_classes(splits, None, where.get("train", "train"))
+        names, problems = dict(enumerate(named or ())), [*problems, *guessed]
     samples = [sample for found in splits.values() for sample in found]
     highest = max((c for sample in samples for c in sample.classes), default=-1)
     count = max(num_classes or 0, width, highest + 1, *(c + 1 for c in names), 0)
