@@ -21,6 +21,8 @@ from clary.vision.base.types import Dataset
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 SPEC = find("classification")
+Cli = Callable[..., tuple[int, str, str]]
+
 QUICK: dict[str, Any] = {
     "backbone": "test_resnet",
     "use_pretrained_model": 0,
@@ -137,6 +139,46 @@ def test_same_seed_gives_the_same_model_and_another_another(finished: clary.Run,
 
     assert losses(same) == losses(finished)
     assert losses(other) != losses(finished)
+
+
+@pytest.mark.parametrize("named", ["run", "archive in it", "object"])
+def test_evaluated_on_its_own_folder_it_is_judged_by_what_was_held_out(named: str, finished: clary.Run) -> None:
+    """It was judged by the pictures it was trained on."""
+    folder = finished.config["dataset"]["path"]
+    model = {"run": finished.path, "archive in it": finished.model, "object": finished}[named]
+    found = clary.evaluate(model, folder)
+    assert (found.split, found.count) == ("validation", 3)
+    assert found.remark == "the 3 of 15 pictures that were held out of its training; --split all scores all of them"
+    assert found.metrics["accuracy"] == finished.metrics["validation:accuracy"]
+    everything = clary.evaluate(model, folder, split="all")
+    assert (everything.split, everything.count) == ("all", 15)
+    assert "trained on these" in everything.remark
+    assert "trained on these" in clary.evaluate(model, folder, split="train").remark
+
+
+def test_evaluated_on_another_folder_nothing_is_guessed(
+    finished: clary.Run, images: Path, tmp_path: Path, colours: Callable[..., Path]
+) -> None:
+    found = clary.evaluate(finished, images)
+    assert (found.split, found.count, found.remark) == ("test", 6, "")
+    found = clary.evaluate(finished, colours(tmp_path / "elsewhere" / "other", {"train": 2}))
+    assert (found.split, found.count, found.remark) == ("train", 6, "")
+    # An archive that has left its run, on the same folder: nobody can say what was held out.
+    archive = shutil.copy(finished.model, tmp_path / "model.tar.gz")
+    found = clary.evaluate(archive, finished.config["dataset"]["path"])
+    assert found.remark == "it may have seen these: it was trained on just as many"
+
+
+def test_evaluated_on_its_own_folder_that_has_changed_says_so(images: Path, tmp_path: Path, cli: Cli) -> None:
+    shutil.rmtree(images / "test")
+    run = clary.train("classification", images, out=tmp_path / "run", epochs=1, **QUICK)
+    code, out, _ = cli("evaluate", run.path, images)
+    assert code == 0
+    assert "on 3 validation pictures" in out
+    assert "pictures: the 3 of 15 pictures that were held out of its training; --split all scores all of them" in out
+    assert json.loads(cli("evaluate", run.path, images, "--json")[1])["remark"].startswith("the 3 of 15 pictures")
+    (images / "train" / "red" / "0.jpg").unlink()
+    assert "it may have seen these: the folder has changed since training" in cli("evaluate", run.path, images)[1]
 
 
 def test_hooks_and_echo_are_told(images: Path, tmp_path: Path) -> None:
@@ -328,9 +370,7 @@ def test_picture_that_cannot_be_read_is_named_with_its_file(images: Path, tmp_pa
 
 
 @pytest.mark.parametrize("fault", ["cut off", "two labels"])
-def test_what_the_check_calls_an_error_is_not_trained_on(
-    fault: str, images: Path, tmp_path: Path, cli: Callable[..., tuple[int, str, str]]
-) -> None:
+def test_what_the_check_calls_an_error_is_not_trained_on(fault: str, images: Path, tmp_path: Path, cli: Cli) -> None:
     red, blue = (images / "train" / name / "0.jpg" for name in ("red", "blue"))
     (red if fault == "cut off" else blue).write_bytes(red.read_bytes()[: -200 if fault == "cut off" else None])
     code, out, _ = cli("data", "check", images)
@@ -341,9 +381,7 @@ def test_what_the_check_calls_an_error_is_not_trained_on(
     assert not (tmp_path / "run").exists()
 
 
-def test_files_left_out_are_counted_by_reason_in_run_and_report(
-    images: Path, tmp_path: Path, cli: Callable[..., tuple[int, str, str]]
-) -> None:
+def test_files_left_out_are_counted_by_reason_in_run_and_report(images: Path, tmp_path: Path, cli: Cli) -> None:
     for name in ("red/notes.txt", "red/.hidden.jpg", "blue/raw.cr2"):
         (images / "train" / name).write_bytes(b"")
     (images / "train" / "beside.jpg").write_bytes((images / "train" / "red" / "0.jpg").read_bytes())
