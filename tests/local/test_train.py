@@ -145,7 +145,8 @@ def test_same_seed_gives_the_same_model_and_another_another(finished: clary.Run,
 def test_evaluated_on_its_own_folder_it_is_judged_by_what_was_held_out(named: str, finished: clary.Run) -> None:
     """It was judged by the pictures it was trained on."""
     folder = finished.config["dataset"]["path"]
-    model = {"run": finished.path, "archive in it": finished.model, "object": finished}[named]
+    models: dict[str, Path | clary.Run] = {"run": finished.path, "archive in it": finished.model, "object": finished}
+    model = models[named]
     found = clary.evaluate(model, folder)
     assert (found.split, found.count) == ("validation", 3)
     assert found.remark == "the 3 of 15 pictures that were held out of its training; --split all scores all of them"

@@ -37,8 +37,8 @@ Ready: TypeAlias = tuple[Prepared, Any]  # a picture and what is true of it
 
 @dataclass(frozen=True, slots=True)
 class Pictures:
-    """A data set, and what is known of it in view of a model: whether it is split ``as_trained``, or what stands against
-    that (``doubt``)."""
+    """A data set, and what is known of it in view of a model: whether it is split ``as_trained``, or why it may hold
+    what that was trained on (``doubt``)."""
 
     data: Dataset
     as_trained: bool = False
@@ -91,7 +91,7 @@ def open_network(model: str | Path | Run, engine: str = "auto") -> Model:
 def pictures_for(
     model: str | Path | Run | Model, network: Model, dataset: str | Path | Dataset | Pictures, labels: str | None = None
 ) -> Pictures:
-    """The data set for ``model``, which ``network`` is loaded from: of a run on its own folder, split as it was trained.
+    """The data set for ``model``, of which ``network`` is: of a run on its own folder, split as it was for training.
 
     Raises UsageError for a data set of another task, and what ``formats.read`` raises.
     """

@@ -493,8 +493,8 @@ class TestBlackAndWhite:
         root = self.data(tmp_path, jpeg, 0, 255)
         (root / "classes.txt").write_text("lawn\npath\nwall\n")
         assert lines(check(root), "error") == [
-            "train: shows one class in all its masks, `lawn`, all others are 255, which is ignored; write 1 in place of "
-            '255, or give a label map: {"map": {"0": 0, "1": 255}}'
+            "train: shows one class in all its masks, `lawn`, all others are 255, which is ignored; write 1 in place "
+            'of 255, or give a label map: {"map": {"0": 0, "1": 255}}'
         ]
         (root / "label_map.json").write_text('{"map": {"0": 0, "1": 255}}')
         assert lines(check(root), "error") == []
