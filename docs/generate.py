@@ -145,8 +145,8 @@ def _without_effect() -> str:
     """What is accepted and changes nothing."""
     parts = [
         NOTICE + "# Accepted without effect\n",
-        "What a program written for AWS may say and what changes nothing here. Every other field of an operation that is\n"
-        "answered has its effect, or is refused.\n",
+        "What a program written for AWS may say and what changes nothing here. Every other field of an operation that\n"
+        "is answered has its effect, or is refused.\n",
     ]
     for service, fields in without_effect.FIELDS.items():
         rows = [

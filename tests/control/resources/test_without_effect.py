@@ -32,11 +32,11 @@ def _fields(shape: Shape | None, path: str, above: frozenset[str], known: set[st
     if shape is None or shape.name in above:
         return
     if shape.type_name == "list":
-        yield from _fields(shape.member, path, above, known)  # type: ignore[attr-defined]
+        yield from _fields(shape.member, path, above, known)
     elif shape.type_name == "map":
-        yield from _fields(shape.value, path, above, known)  # type: ignore[attr-defined]
+        yield from _fields(shape.value, path, above, known)
     elif shape.type_name == "structure":
-        for name, member in shape.members.items():  # type: ignore[attr-defined]
+        for name, member in shape.members.items():
             yield f"{path}.{name}", name
             if name in known:
                 yield from _fields(member, f"{path}.{name}", above | {shape.name}, known)

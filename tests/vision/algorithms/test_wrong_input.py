@@ -300,6 +300,18 @@ def test_masks_of_0_and_255_end_a_job_with_the_remedy_and_it_leads_there(data: C
     assert warnings("segmentation", with_map) == []
 
 
+def test_a_misspelt_optional_channel_is_named_in_the_log(data: Callable[[str], Path]) -> None:
+    root = data("segmentation")
+    (root / "labelmap").mkdir()
+    job = job_of(root, "segmentation")
+    extra = {"labelmap": Channel("labelmap", root / "labelmap", "application/json")}
+    log: list[str] = []
+    job = JobDir.create(root.parent / "misspelt", SETTINGS["segmentation"], job.channels | extra)
+    with pytest.raises(Begun):
+        run_job(find("semantic-segmentation"), job, JobLog(echo=log.append), [UntilBegun()])
+    assert any("WARNING" in line and line.endswith("Did you mean label_map?") for line in log)
+
+
 def test_a_palette_mask_is_its_indices(data: Callable[[str], Path], cli: Cli) -> None:
     """Whatever colours the palette has; a gray mask of the same values is the same."""
     root = data("segmentation")

@@ -144,8 +144,7 @@ class TestMistakes:
     @pytest.mark.parametrize(
         ("row", "said"),
         [
-            ("7\t1\t2\tred/1.jpg", "has the multi-label value 2; use 0 or 1"),
-            ("7\t1\t0.5\tred/1.jpg", "has the multi-label value 0.5"),
+            ("7\t1\t-1\tred/1.jpg", "has the multi-label value -1; use 0 or 1"),
             ("7\t1\t0\t1\tred/1.jpg", "has 3 label columns, the lines before have 2"),
             ("7\t1\tred/1.jpg", "has 1 label columns, the lines before have 2"),
         ],
@@ -157,6 +156,17 @@ class TestMistakes:
         assert problem.where == "train.lst:2"
         assert said in str(problem)
         assert len(listing.samples) == 2
+
+    def test_other_multi_label_values_are_taken_as_there(self, root: Path) -> None:
+        """AWS's own notebooks count things, and the original takes any number."""
+        rows = ("1\t1\t0\tred/0.jpg", "7\t2\t0\tred/1.jpg", "8\t0\t0.5\tred/2.jpg", "2\t0\t1\tblue/0.jpg")
+        (root / "train.lst").write_text(lines(*rows))
+        listing = read_lst(root / "train.lst", root, multi_label=True)
+        assert [sample.classes for sample in listing.samples] == [(0,), (0,), (1,), (1,)]
+        assert [str(problem) for problem in listing.problems] == [
+            "train.lst: has other multi-label values than 0 and 1 in 2 lines (2, 0.5); they are taken as 1, there"
+        ]
+        assert formats.read(root).task == "classification"
 
     def test_a_header_line(self, root: Path) -> None:
         (root / "train.lst").write_text(lines("index\tlabel\tpath", "1\t0\tred/0.jpg"))

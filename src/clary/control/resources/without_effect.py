@@ -1,7 +1,7 @@
 """Fields of requests that are accepted and change nothing here, and why: one line each.
 
-``docs/reference/without-effect.md`` is written from it. A test walks the request shapes of every implemented operation in
-botocore's descriptions: a field must stand in the code, or here. What stands above a field stands for all below it.
+``docs/reference/without-effect.md`` is written from it. A test walks the request shapes of every implemented operation
+in botocore's descriptions: a field must stand in the code, or here. One that stands here speaks for all below it.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from typing import Any
 from clary.vision.base.types import Problem, TaskName
 from clary.vision.formats._layout import entries, numbered_lines, unsafe_path
 from clary.vision.formats._manifest import LabelFormat, label_format
+from clary.vision.formats._video_frames import is_video
 from clary.vision.formats._wording import FAULTY, shown
 
 __all__ = [
@@ -144,6 +145,6 @@ def attribute_for(lines: Sequence[dict[str, Any]], labels: str | None, task: Tas
 
 def task_of(lines: Sequence[dict[str, Any]], name: str) -> TaskName:
     if name.endswith("-ref"):
-        return "segmentation"
+        return "detection" if any(is_video(line, name) for line in lines) else "segmentation"
     value = next((line[name] for line in lines if line.get(name) is not None), None)
     return "detection" if isinstance(value, dict) else "classification"

@@ -14,7 +14,7 @@ from clary.vision.formats._classes import MAX_CLASSES
 from clary.vision.formats._files import image_size
 from clary.vision.formats._layout import numbered_lines
 from clary.vision.formats._vectors import vector_to_boxes
-from clary.vision.formats._wording import FAULTY, counted, relative, shown
+from clary.vision.formats._wording import FAULTY, counted, relative, shown, taken_as_there
 
 __all__ = ["Listing", "Row", "parse_row", "read_lst"]
 
@@ -75,6 +75,8 @@ def read_lst(
             problems.append(Problem(f"{where}:{number}", what, hint, "error", int(not header), FAULTY))
         problems += [Problem(f"{where}:{number}", *found) for found in reader.faults]
         reader.faults = []
+    if reader.odd:
+        problems.append(taken_as_there(where, reader.odd, "line"))
     if not lines and not problems:
         problems.append(Problem(where, "lists no pictures", _LINE))
     return Listing(tuple(reader.samples), tuple(reader.paths), tuple(problems), bool(reader.multi_label), reader.width)
@@ -92,6 +94,7 @@ class _Reader:
         self.multi_label = multi_label
         self.width: int | None = None
         self.faults: list[tuple[str, str]] = []  # of boxes left out of the line just taken
+        self.odd: list[str] = []  # of lines whose multi-label values are other than 0 and 1, the first of them
         self.samples: list[Sample] = []
         self.paths: list[str] = []
 
@@ -165,7 +168,11 @@ class _Reader:
     def _labels(self, row: Row) -> tuple[str, str] | None:
         if self.multi_label:
             odd = [label for label in row.labels if label not in (0, 1)]
-            return (f"has the multi-label value {odd[0]:g}", "use 0 or 1") if odd else None
+            # Counts and scores mean "there", as for the original; what is below zero may mean anything.
+            if odd and min(odd) < 0:
+                return f"has the multi-label value {min(odd):g}", "use 0 or 1"
+            self.odd += [f"{odd[0]:g}"] if odd else []
+            return None
         label = row.labels[0]
         most = self._num_classes if self._num_classes is not None else MAX_CLASSES
         if not label.is_integer():

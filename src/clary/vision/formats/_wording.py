@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sized
+from collections.abc import Iterable, Sequence, Sized
 from pathlib import Path
 
+from clary.vision.base.types import Problem
 from clary.wording import plural
 
-__all__ = ["FAULTY", "HINT_UNLISTED", "MISSING", "UNLISTED", "counted", "relative", "several", "shown"]
+__all__ = [
+    "FAULTY",
+    "HINT_UNLISTED",
+    "MISSING",
+    "UNLISTED",
+    "counted",
+    "relative",
+    "several",
+    "shown",
+    "taken_as_there",
+]
 
 FAULTY = "faulty record"  # why a line, record or annotation is left out whose label cannot be read
 MISSING = "listed, not there"
@@ -25,6 +36,12 @@ def relative(path: Path, root: Path) -> str:
 def counted(things: Sized, noun: str) -> str:
     """``1 picture``, ``2 pictures``."""
     return plural(len(things), noun)
+
+
+def taken_as_there(where: str, odd: Sequence[str], noun: str) -> Problem:
+    """The note on multi-label values other than 0 and 1, the first of each line or record that has some."""
+    what = f"has other multi-label values than 0 and 1 in {plural(len(odd), noun)} ({several(dict.fromkeys(odd))})"
+    return Problem(where, what, "they are taken as 1, there", "note")
 
 
 def several(names: Iterable[str], most: int = 3) -> str:

@@ -8,6 +8,7 @@
     {"source-ref": "a.jpg", "tags": [0, 2], "tags-metadata": {"class-map": {"0": "cat", "2": "wet"}, ...}}
     {"source-ref": "a.jpg", "boxes": {"image_size": [...], "annotations": [...]}, "boxes-metadata": {...}}
     {"source-ref": "a.jpg", "mask-ref": "masks/a.png", "mask-ref-metadata": {"internal-color-map": {...}}}
+    {"source-ref": "seq1.json", "cars-ref": "SeqLabel.json", "cars-ref-metadata": {...}}      video: ``_video_frames``
 
 The key beside ``source-ref`` has any name; where lines have several, they are the choices of ``labels``. Paths start
 at ROOT. Of an ``s3://`` address as many leading parts (bucket first) are left out as it takes to find the files.
@@ -50,6 +51,7 @@ from clary.vision.formats._lines import (
 from clary.vision.formats._manifest import LabelFormat, classes_in
 from clary.vision.formats._manifest_stream import read_records
 from clary.vision.formats._masks import PALETTE, as_classes, count_classes, write_mask
+from clary.vision.formats._video_frames import frames_of, is_video
 from clary.vision.formats._wording import FAULTY, several, shown
 
 __all__ = ["FORMAT", "AugmentedManifest"]
@@ -82,6 +84,7 @@ class AugmentedManifest(Format):
         files, problems = lists_by_split(manifests(root), ".manifest")
         lines = {split: Lines(path, path.name) for split, path in files.items()}
         attribute = attribute_for(first_lines(root), labels, task)
+        _expand_video(root, lines, attribute)
         resolve = resolver(root, [line for found in lines.values() for _, line in found.values], attribute)
         values = [line.get(attribute) for found in lines.values() for _, line in found.values]
         kind = format_of(values, [line for found in lines.values() for _, line in found.values], attribute)
@@ -154,11 +157,11 @@ class _Reader:
                 self._refuse_unlabelled(line)
                 others = several((shown(name) for name in line), 6) or "nothing"
                 raise DataError(f"has no `{key}`, it has {others}", hint=f"add `{key}` or remove the line")
-        sample = Sample(Blob(self._file(SOURCE, line[SOURCE])), source=where)
+        sample = Sample(Blob(self.file(SOURCE, line[SOURCE])), source=where)
         self._take_names(where, line)
         value = line[self.attribute]
         if self.task == "segmentation":
-            return replace(sample, mask=Blob(self._file(self.attribute, value)))
+            return replace(sample, mask=Blob(self.file(self.attribute, value)))
         if self.task == "detection":
             boxes, faults = boxes_in(value)
             if not (isinstance(value, dict) and isinstance(value.get("annotations"), list)):
@@ -178,7 +181,8 @@ class _Reader:
             reason = shown(str(metadata["failure-reason"]))
             raise DataError(f"has no `{self.attribute}`, its labelling failed: {reason}", hint="remove the line")
 
-    def _file(self, key: str, value: object) -> Path:
+    def file(self, key: str, value: object) -> Path:
+        """The file that a key of a line names. Raises DataError."""
         if not isinstance(value, str) or unsafe_path(value.removeprefix("s3://")):
             raise DataError(f"`{key}` is {shown(str(value))}, which is no path or s3:// address", hint="mend the line")
         path = self.resolve(value)
@@ -206,6 +210,27 @@ class _Reader:
             if self.names.setdefault(int(key), name) != name:
                 what = f"calls class {key} {shown(name)}, it was {shown(self.names[int(key)])} before"
                 self.problems.append(Problem(where, what, "give a class one name", "note"))
+
+
+def _expand_video(root: Path, lines: Mapping[SplitName, Lines], attribute: str) -> None:
+    """A line for each frame in place of a line for a sequence of them."""
+    every = [line for found in lines.values() for _, line in found.values]
+    if not any(is_video(line, attribute) for line in every):
+        return
+    reader = _Reader(root, "detection", attribute, "single", resolver(root, every, attribute))
+    for found in lines.values():
+        given, found.values = found.values, []
+        for number, line in given:
+            if not is_video(line, attribute):
+                found.values.append((number, line))
+                continue
+            try:
+                sequence, labels = (reader.file(key, line.get(key)) for key in (SOURCE, attribute))
+                frames = frames_of(line, (SOURCE, sequence), (attribute, labels))
+                found.values += [(number, frame) for frame in frames]
+            except DataError as error:
+                place_ = f"{found.where}:{number}"
+                found.problems.append(Problem(place_, error.what, error.hint, "error", 1, FAULTY))
 
 
 def _asked_format(channel: Channel, multi_label: bool) -> LabelFormat:
