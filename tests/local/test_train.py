@@ -9,7 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 import clary
 from clary.errors import ClaryError, CustomerError, DataError, HyperparameterError, InterruptedRun, UsageError
@@ -230,6 +232,34 @@ def test_empty_folder_may_be_used(images: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("crop", ["center", "squash"])
+def test_what_is_measured_is_what_is_served(crop: str, tmp_path: Path) -> None:
+    """With `squash` the centre was validated and the whole picture served, which of wide pictures is another."""
+    for split in ("train", "validation"):
+        for number in range(24):
+            # Of a class is what stands left and right of the centre.
+            pixels = np.full((40, 160, 3), 90, np.uint8)
+            pixels[:, :60] = pixels[:, 100:] = (30, 220)[number % 2]
+            pixels[:, 60:100] = np.random.default_rng(number).integers(0, 255, (40, 40, 3))
+            path = tmp_path / "wide" / split / "ab"[number % 2] / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(path)
+    given = QUICK | {"inference_crop": crop, "epochs": 2}
+    run = clary.train("classification", tmp_path / "wide", out=tmp_path / "run", **given)
+    assert "Validation crops pictures" not in run.log
+    found = clary.evaluate(run, tmp_path / "wide", engine="torch")
+    assert found.metrics["accuracy"] == pytest.approx(run.metrics["validation:accuracy"], abs=0.045)
+
+
+def test_a_gray_network_is_trained_from_pretrained_weights(images: Path, tmp_path: Path) -> None:
+    """The packaged backbone, its first layer summed over the three channels."""
+    given: dict[str, Any] = {"image_shape": (1, 32, 32), "mini_batch_size": 4, "precision": "fp32", "epochs": 1}
+    run = clary.train("classification", images, out=tmp_path / "run", **given)
+    with clary.load(run.model) as model:
+        assert len(model.manifest.network["mean"]) == 1
+        assert len(model.predict([images / "test" / "red" / "0.jpg"])[0].scores) == 3
+
+
 def test_depth_trains_sagemakers_own_network(images: Path, tmp_path: Path) -> None:
     run = clary.train("classification", images, out=tmp_path / "run", epochs=1, num_layers=20, image_shape=(3, 28, 28))
     assert run.config["network"] == "resnet20"
@@ -392,6 +422,17 @@ def test_files_left_out_are_counted_by_reason_in_run_and_report(images: Path, tm
     assert run.config["dataset"]["left_out"] == {"hidden or no picture": 3, "beside the class folders": 1}
     assert said in run.log
     assert said in clary.report(run).read_text()
+
+
+def test_what_the_check_notes_stands_in_the_report(images: Path, tmp_path: Path) -> None:
+    red = images / "train" / "red"
+    data = (red / "0.jpg").read_bytes()
+    for number in range(300):  # other bytes behind the end of the picture
+        (red / f"more{number}.jpg").write_bytes(data + bytes(number + 1))
+    run = clary.train("classification", images, out=tmp_path / "run", epochs=1, **QUICK)
+    note = "train: class `red` has 61 times as many pictures as `blue` (305 and 5)"
+    assert any(one.startswith(note) for one in run.config["dataset"]["notes"])
+    assert "has 61 times as many pictures as" in clary.report(run).read_text()
 
 
 def test_run_whose_loss_is_no_number_says_so(images: Path, tmp_path: Path) -> None:

@@ -81,6 +81,7 @@ def _gather(run: Run, evaluation: Evaluation | None) -> ReportData:
     config, notes = run.config, [f"{problem}." for problem in run.problems]
     if counts := config.get("dataset", {}).get("left_out"):
         notes.append(f"Of the data set's folder {say_left_out(counts)}.")
+    notes += [f"{note}." for note in config.get("dataset", {}).get("notes", ())]
     if not run.finished:
         notes.append("The run has not finished: there is no model.tar.gz yet.")
     dataset = None

@@ -27,7 +27,7 @@ from clary.vision.base.spec import AnySpec
 from clary.vision.base.torch_environment import set_torch_environment
 from clary.vision.base.types import Dataset
 from clary.vision.datasets.check import CheckResult, examine
-from clary.vision.datasets.left_out import count_left_out
+from clary.vision.datasets.left_out import count_left_out, summed_up
 from clary.vision.datasets.reading import ReadingOptions, read
 
 __all__ = ["train"]
@@ -178,6 +178,7 @@ def _config(
             class_names=list(data.class_names),
             counts={name: data.counts(name) for name in data.splits},
             left_out=count_left_out(data.problems),
+            notes=summed_up(data.problems),
         ),
         "hyperparameters": dict(hyperparameters),
         "seed": options.seed,

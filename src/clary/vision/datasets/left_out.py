@@ -13,7 +13,7 @@ from clary.vision.formats import FORMATS
 from clary.vision.formats._layout import walk
 from clary.vision.formats._wording import HINT_UNLISTED, UNLISTED, counted, relative, several
 
-__all__ = ["by_reason", "count_left_out", "say_left_out", "unlisted"]
+__all__ = ["by_reason", "count_left_out", "say_left_out", "summed_up", "unlisted"]
 
 
 def count_left_out(problems: Iterable[Problem]) -> dict[str, int]:
@@ -34,6 +34,19 @@ def say_left_out(counts: Mapping[str, int]) -> str:
 def by_reason(counts: Mapping[str, int]) -> str:
     """``3 hidden or no picture, 2 in no list``."""
     return ", ".join(f"{count} {reason}" for reason, count in counts.items())
+
+
+def summed_up(problems: Iterable[Problem], most: int = 12) -> list[str]:
+    """What is worth knowing, a line for each kind of note: the first of it, and how many more there are. Files that are
+    left out are counted elsewhere. Of more than ``most`` kinds the last line counts the rest."""
+    first: dict[str, Problem] = {}
+    counts: Counter[str] = Counter()
+    for problem in problems:
+        if problem.severity == "note" and not problem.left_out:
+            first.setdefault(problem.what, problem)
+            counts[problem.what] += 1
+    lines = [f"{one} ({counts[what] - 1} more)" if counts[what] > 1 else str(one) for what, one in first.items()]
+    return [*lines[:most], *([f"{len(lines) - most} more kinds of notes"] if len(lines) > most else [])]
 
 
 def unlisted(dataset: Dataset) -> list[Problem]:
