@@ -101,7 +101,7 @@ def _skipped(root: Path, references: Sequence[str]) -> int:
 
 
 def manifests(root: Path) -> list[Path]:
-    return [path for path in entries(root) if path.suffix in (".manifest", ".jsonl") and path.is_file()]
+    return [path for path in entries(root) if path.suffix.lower() in (".manifest", ".jsonl") and path.is_file()]
 
 
 def first_lines(root: Path) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from clary.vision.formats._classes import MAX_CLASSES
 from clary.vision.formats._files import image_size
 from clary.vision.formats._layout import numbered_lines
 from clary.vision.formats._vectors import vector_to_boxes
-from clary.vision.formats._wording import FAULTY, counted, relative, shown, taken_as_there
+from clary.vision.formats._wording import FAULTY, counted, relative, several, shown, taken_as_there
 
 __all__ = ["Listing", "Row", "parse_row", "read_lst"]
 
@@ -75,6 +75,9 @@ def read_lst(
             problems.append(Problem(f"{where}:{number}", what, hint, "error", int(not header), FAULTY))
         problems += [Problem(f"{where}:{number}", *found) for found in reader.faults]
         reader.faults = []
+    if reader.again:
+        what = f"names {len(reader.again)} indices or paths again: {several(reader.again)}"
+        problems.append(Problem(where, what, "each line is used", "note"))
     if reader.odd:
         problems.append(taken_as_there(where, reader.odd, "line"))
     if not lines and not problems:
@@ -94,6 +97,7 @@ class _Reader:
         self.multi_label = multi_label
         self.width: int | None = None
         self.faults: list[tuple[str, str]] = []  # of boxes left out of the line just taken
+        self.again: list[str] = []  # indices and paths that were there before
         self.odd: list[str] = []  # of lines whose multi-label values are other than 0 and 1, the first of them
         self.samples: list[Sample] = []
         self.paths: list[str] = []
@@ -105,11 +109,11 @@ class _Reader:
             return row, _LINE
         if self._task == "detection":
             # Cheapest first, and the picture's header last: boxes are fractions of a size that only the picture has.
-            return self._repeats(row) or self._path(row) or self._boxes(row, where)
+            return self._path(row) or self._boxes(row, where)
         if self.multi_label is None:
             # By the first sound line: a list has as many label columns in each, and one column is a class id.
             self.multi_label = len(row.labels) > 1
-        fault = self._widths(row) or self._repeats(row) or self._path(row) or self._labels(row)
+        fault = self._widths(row) or self._path(row) or self._labels(row)
         if fault:
             return fault
         classes = tuple(c for c, flag in enumerate(row.labels) if flag) if self.multi_label else (int(row.labels[0]),)
@@ -126,8 +130,9 @@ class _Reader:
         return None
 
     def _add(self, row: Row, sample: Sample) -> None:
-        self._indices[row.index] = sample.source
-        self._places[row.path] = sample.source
+        self._note_repeats(row, sample.source)
+        self._indices.setdefault(row.index, sample.source)
+        self._places.setdefault(row.path, sample.source)
         self.samples.append(sample)
         self.paths.append(row.path)
 
@@ -147,12 +152,12 @@ class _Reader:
             return f"has {found} label columns, the lines before have {self.width}", "give every line one a class"
         return None
 
-    def _repeats(self, row: Row) -> tuple[str, str] | None:
+    def _note_repeats(self, row: Row, where: str) -> None:
+        """An index is meant to be unique; that pictures are listed twice is how rare classes are made frequent."""
         if row.index in self._indices:
-            return f"has index {row.index} again, first in {self._indices[row.index]}", "number the lines anew"
+            self.again.append(f"index {row.index} at {where}, first at {self._indices[row.index]}")
         if row.path in self._places:
-            return f"lists {shown(row.path)} again, first in {self._places[row.path]}", "remove one of the two"
-        return None
+            self.again.append(f"{shown(row.path)} at {where}, first at {self._places[row.path]}")
 
     def _path(self, row: Row) -> tuple[str, str] | None:
         parts = re.split(r"[/\\]", row.path)

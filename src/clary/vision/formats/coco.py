@@ -315,7 +315,9 @@ def _boxes(sample: Sample) -> Iterator[dict[str, Any]]:
 def _files(root: Path, task: TaskName) -> dict[SplitName, Path]:
     """The JSON file of each split; for segmentation rather those that cover every pixel."""
     found: dict[SplitName, Path] = {}
-    named = [(path, _SPLIT.fullmatch(path.stem)) for path in entries(root / "annotations") if path.suffix == ".json"]
+    named = [
+        (path, _SPLIT.fullmatch(path.stem)) for path in entries(root / "annotations") if path.suffix.lower() == ".json"
+    ]
     # setdefault takes the first of a split: for masks the file that covers every pixel, where both are there.
     for path, name in sorted(named, key=lambda pair: not _covers(pair[0])):
         if name and name[1] in SPLITS and (task == "segmentation" or not _covers(path)):

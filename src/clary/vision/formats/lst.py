@@ -54,7 +54,7 @@ class Lst(Format):
 
     def sniff(self, root: Path) -> bool:
         # im2rec leaves its lists beside the records, which are then the data set.
-        return bool(_lists(root)) and not any(path.suffix == ".rec" for path in entries(root))  # packed already
+        return bool(_lists(root)) and not any(path.suffix.lower() == ".rec" for path in entries(root))  # packed already
 
     def task_of(self, root: Path) -> TaskName:
         return "detection" if any(map(holds_boxes, _lists(root))) else "classification"
@@ -176,7 +176,7 @@ def columns(sample: Sample, dataset: Dataset) -> str:
 def _lists(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
-    return sorted(path for path in folder.iterdir() if path.suffix == ".lst" and not path.name.startswith("."))
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() == ".lst" and not path.name.startswith("."))
 
 
 def _image_folder(root: Path, lst_path: Path, split: str) -> Path:

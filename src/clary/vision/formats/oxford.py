@@ -101,9 +101,9 @@ class _Reader:
         self._problems: list[Problem] = []
         # Listed once, instead of asking the file system for each of 7,349 pictures.
         self._images = _by_stem(root / "images", is_image)
-        self._trimaps = _by_stem(root / "annotations" / "trimaps", lambda path: path.suffix == ".png")
+        self._trimaps = _by_stem(root / "annotations" / "trimaps", lambda path: path.suffix.lower() == ".png")
         self._boxed: set[str] = set()  # names with an annotation that could be read
-        self._xmls = _by_stem(root / "annotations" / "xmls", lambda path: path.suffix == ".xml")
+        self._xmls = _by_stem(root / "annotations" / "xmls", lambda path: path.suffix.lower() == ".xml")
 
     def dataset(self) -> Dataset:
         everything = {row.name: row for row in self._rows("list.txt")}

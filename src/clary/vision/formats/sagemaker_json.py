@@ -50,7 +50,7 @@ class SageMakerJson(Format):
     def sniff(self, root: Path) -> bool:
         others = entries(root / "train_annotation")
         # PNGs there are masks: the channels of segmentation are called alike.
-        return (root / "train").is_dir() and bool(others) and not any(path.suffix == ".png" for path in others)
+        return (root / "train").is_dir() and bool(others) and not any(path.suffix.lower() == ".png" for path in others)
 
     def _read(self, root: Path, task: TaskName, labels: str | None) -> Dataset:
         names, problems = read_class_names(root)

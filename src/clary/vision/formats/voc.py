@@ -150,14 +150,14 @@ class _Reader:
         files: dict[SplitName, Path] = {}
         for path in entries(folder):
             # By the whole name: cat_train.txt beside train.txt lists the pictures of one class.
-            if path.suffix == ".txt" and path.stem in SPLITS:
+            if path.suffix.lower() == ".txt" and path.stem in SPLITS:
                 files.setdefault(SPLITS[path.stem], path)
         # Only then: trainval is both lists together, and validation pictures must not be trained on.
         if "train" not in files and (folder / "trainval.txt").is_file():
             files["train"] = folder / "trainval.txt"
         if not files:
             others = "Annotations" if self.task == "detection" else "SegmentationClass"
-            found = [path for path in entries(self.root / others) if path.suffix in (".xml", ".png")]
+            found = [path for path in entries(self.root / others) if path.suffix.lower() in (".xml", ".png")]
             return {"train": [(path.stem, f"{others}/{path.name}") for path in found]}
         seen: dict[str, str] = {}
         return {split: list(self._names(files[split], seen)) for split in SPLIT_ORDER if split in files}
