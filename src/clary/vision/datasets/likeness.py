@@ -41,7 +41,7 @@ class Look:
 def look_of(pixels: np.ndarray) -> Look | None:
     """The look of RGB pixels uint8 (height, width, 3); None for one that shows next to nothing."""
     gray = cv2.cvtColor(cv2.resize(pixels, (SIDE, SIDE), interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
-    if gray.std() < FLAT:
+    if cv2.meanStdDev(gray)[1].item() < FLAT:
         return None
     rows = cv2.resize(gray, (9, 8), interpolation=cv2.INTER_AREA).astype(np.int16)
     return Look(int.from_bytes(np.packbits(rows[:, 1:] > rows[:, :-1]).tobytes(), "big"), gray)
