@@ -100,7 +100,7 @@ class TestCheck:
         code, out, _ = cli("data", "check", pets, "--labels", "species")
         assert code == 0
         assert out.splitlines()[-1] == "no errors, 3 notes"
-        assert [line.split() for line in out.splitlines()[3:7]] == [
+        assert [line.split() for line in out.splitlines()[4:8]] == [
             ["class", "(oxford)", "train", "test"],
             ["cat", "163", "159"],
             ["dog", "74", "76"],
