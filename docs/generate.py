@@ -124,7 +124,9 @@ def _helps(command: Any, name: str) -> Iterator[tuple[str, str]]:
 
 def _formats() -> str:
     rows = [f"| `{f.name}` | {', '.join(sorted(f.tasks))} | {_first_line(f)} |" for f in FORMATS]
-    return NOTICE + "# Formats\n\n" + "\n".join(["| name | tasks | layout |", "|---|---|---|", *rows]) + "\n"
+    table = "\n".join(["| name | tasks | layout |", "|---|---|---|", *rows])
+    trees = "\n".join(f"## {f.name}\n\n```\n{f.tree}\n```\n" for f in FORMATS)
+    return f"{NOTICE}# Formats\n\n{table}\n\n{trees}"
 
 
 def _operations() -> str:

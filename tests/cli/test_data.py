@@ -108,6 +108,15 @@ class TestCheck:
         ]
 
 
+class TestLayouts:
+    def test_each_is_drawn(self, cli: Cli) -> None:
+        code, out, _ = cli("data", "layouts")
+        assert code == 0
+        for layout in formats.FORMATS:
+            assert f"{layout.name}  ({', '.join(sorted(layout.tasks))})\n\n  ROOT/" in out
+        assert "  ├── JPEGImages/000001.jpg\n" in out
+
+
 class TestShow:
     def test_a_sheet(self, cli: Cli, root: Path, tmp_path: Path) -> None:
         code, out, err = cli("data", "show", root, "--out", tmp_path / "sheet.png")

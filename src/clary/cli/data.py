@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
+from textwrap import indent
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -31,6 +32,8 @@ class EncodingName(StrEnum):
 # Chosen for a terminal: thousands of records alike must not push the errors out of it.
 ALIKE, NOTES = 10, 100  # notes of one kind, and of all kinds, that are spelled out
 
+_HELP = "Check, show, convert, pack, split, fetch and draw data sets; see how they lie on disk."
+
 Root = Annotated[Path, typer.Argument(metavar="DATASET", help="Folder of the data set.")]
 Labels = Annotated[str | None, typer.Option(help="Which labels to use, where the layout offers several.")]
 Out = Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write; must be empty or absent.")]
@@ -39,7 +42,8 @@ Seed = Annotated[int, typer.Option(min=0, help="Seed of all random choices.")]
 
 def register(app: typer.Typer) -> None:
     """Add the verb and its sub-commands."""
-    data = typer.Typer(help="Check, show, convert, pack, split, fetch and draw data sets.", no_args_is_help=True)
+    data = typer.Typer(help=_HELP, no_args_is_help=True)
+    data.command("layouts")(layouts)
     data.command("check")(check)
     data.command("show")(show)
     data.command("convert")(convert)
@@ -48,6 +52,13 @@ def register(app: typer.Typer) -> None:
     data.command("oxford-pets")(oxford_pets)
     data.command("draw")(draw)
     app.add_typer(data, name="data")
+
+
+def layouts() -> None:
+    """Draw how each kind of data set lies on disk."""
+    from clary.vision.formats import FORMATS
+
+    print("\n\n".join(f"{one.name}  ({', '.join(sorted(one.tasks))})\n\n{indent(one.tree, '  ')}" for one in FORMATS))
 
 
 def check(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import io
 import pkgutil
 import sys
 from typing import Annotated
@@ -53,6 +54,9 @@ def load_verbs() -> None:
 
 def main() -> None:
     """Entry point of the ``clary`` program."""
+    # Paths are printed as the bytes they are; a name that is no UTF-8 would end the program.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")
     load_verbs()
     try:
         app()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -95,10 +96,15 @@ def _places(folder: Path, paths: list[Path], view: PredictionView) -> dict[Path,
         raise UsageError(f"cannot be made a folder ({error.strerror})", where=folder) from error
     places: dict[Path, Path] = {}
     taken: set[str] = set()
+    last: Counter[str] = Counter()
     for path in paths:
-        names = (path.stem + (f"-{number}" if number > 1 else "") for number in range(1, len(paths) + 2))
+        # From the number given last: a thousand pictures called `image.jpg` are not a million tries.
+        last[path.stem.lower()] += 1
+        name = path.stem if last[path.stem.lower()] == 1 else f"{path.stem}-{last[path.stem.lower()]}"
         # Without regard to case: on some file systems Cat.jpg and cat.jpg are one.
-        name = next(name for name in names if name.lower() not in taken)
+        while name.lower() in taken:
+            last[path.stem.lower()] += 1
+            name = f"{path.stem}-{last[path.stem.lower()]}"
         taken.add(name.lower())
         places[path] = folder / name
     return places

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from clary.control import home
 from clary.control.home import Server
-from clary.vision.base.files import write_bytes
+from clary.vision.base.files import PRIVATE, private_folder, write_bytes
 
 __all__ = ["HOOK", "SHELLS", "Changes", "changes", "keys"]
 
@@ -98,8 +98,8 @@ def _defaults(folder: Path) -> Path:
     text = _DEFAULTS.encode()
     # Written only when it differs: `clary env` runs in every new shell, perhaps several at once.
     if not path.is_file() or path.read_bytes() != text:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(path, text)
+        private_folder(path.parent)
+        write_bytes(path, text, PRIVATE)
     return path
 
 

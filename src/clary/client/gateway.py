@@ -17,6 +17,9 @@ from urllib.parse import urlsplit
 from clary.control import home
 from clary.control.home import Server
 from clary.errors import ClaryError, UsageError
+from clary.vision.base import processes
+from clary.vision.base.file_lock import writer
+from clary.vision.base.files import PRIVATE
 
 __all__ = ["NotRunningError", "health", "log_file", "running", "start", "stop"]
 
@@ -77,8 +80,8 @@ def start(folder: Path, options: Sequence[str] = (), *, timeout: float = STARTUP
     """
     log = log_file(folder)
     try:
-        log.parent.mkdir(parents=True, exist_ok=True)
-        output = log.open("wb")
+        home.make_private(folder)
+        output = os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE), "wb")
     except OSError as error:
         raise UsageError(f"cannot be written ({error.strerror})", where=log, hint="choose another --home") from error
     with output:
@@ -111,9 +114,8 @@ def stop(folder: Path, *, timeout: float = SHUTDOWN) -> int:
         running(folder)
         raise NotRunningError("the platform is starting", where=folder, hint="try again in a moment")
     try:
-        os.kill(holder, signal.SIGTERM)
-    except ProcessLookupError:
-        return holder
+        if not processes.send(holder, signal.SIGTERM, lambda: home.held(folder) and _holder(folder) == holder):
+            return holder
     except PermissionError as error:
         raise UsageError("the platform belongs to another user", where=f"process {holder}") from error
     # The lock, not the process id: ids come again, and a lock goes with the process that holds it.
@@ -157,7 +159,10 @@ def _last_line(log: Path) -> str:
 
 
 def _holder(folder: Path) -> int:
-    """The process that wrote its id into the lock of the home; 0 while that is being written."""
+    """The process that holds the lock of the home; 0 when none does, or while it says who it is."""
+    # The kernel's word where it tells: the number in the file may be old, or edited.
+    if (found := writer(folder / "lock")) is not None:
+        return found
     try:
         return int((folder / "lock").read_text())
     except (OSError, ValueError):

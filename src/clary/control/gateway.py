@@ -65,7 +65,6 @@ async def _announced(
 @asynccontextmanager
 async def _open(settings: Settings, keys: dict[str, str] | None, names: HostNames) -> AsyncIterator[App]:
     """Every part, opened in the order they stand on each other; closed in reverse."""
-    settings.run_root.mkdir(parents=True, exist_ok=True)
     async with AsyncExitStack() as stack:
         objects = ObjectService(settings)
         # Meanwhile the rest is made ready: `clary up` is to answer within 1.5 s (docs/benchmarks.md).

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import io
+import re
 import tarfile
 from pathlib import Path
 
@@ -65,6 +67,15 @@ def test_a_prefix(objects, tmp_path):
         assert files(tmp_path / f"v{number}") == {"manifest.json", "a/b"}
 
 
+@pytest.mark.parametrize("key", ["m/a/b", "m/a/", "m//a", "m/../a", "m/" + "x" * 256, "m/a\0"])
+def test_a_key_that_no_path_holds_is_named(objects, tmp_path, key):
+    for each in ("m/manifest.json", "m/a", key):
+        put(objects, each, b"1", tmp_path)
+    with pytest.raises(StartFailed, match=re.escape(f"the key {key!a}")):
+        place("s3://models/m", tmp_path / "e" / "v", objects, archive=False)
+    assert list((tmp_path / "e").iterdir()) == []
+
+
 def test_what_is_there_is_kept(objects, tmp_path):
     (tmp_path / "v").mkdir()
     place("s3://models/none.tar.gz", tmp_path / "v", objects, archive=True)
@@ -80,9 +91,16 @@ def link() -> bytes:
     return stream.getvalue()
 
 
+def bomb() -> bytes:
+    info = tarfile.TarInfo("zeros")
+    info.size = 3 << 30
+    return gzip.compress(info.tobuf() + bytes(1 << 20))
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
+        (bomb(), "unpacks to more than 268,435,456 bytes"),
         (archive(("a", b"1")), "holds no manifest.json"),
         (archive(("manifest.json", b"{}"))[:-20], "damaged or cut off"),
         (b"<html>", "is not a tar archive or is damaged"),

@@ -135,6 +135,22 @@ class TestDeploy:
 
         run(work())
 
+    def test_the_environment_of_the_container_does_not_reach_the_platform(self, rig, model_archive, jpeg, tmp_path):
+        async def work():
+            (tmp_path / "sitecustomize.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+            hostile = {"PYTHONPATH": str(tmp_path), "LD_PRELOAD": "x.so", "CLARY_HOME": "x", "SAGEMAKER_NOTE": "kept"}
+            rig.model("odd", model_archive, Environment=hostile)
+            rig.config("odd", "odd")
+            async with rig.running():
+                await rig.serve("pets", "odd")
+                assert (await rig.call("pets", jpeg())).status == 200
+            assert not (tmp_path / "ran").exists()
+            said = [line for line in rig.log("pets") if line.startswith("Environment")]
+            assert len(said) == 1
+            assert "CLARY_HOME, LD_PRELOAD, PYTHONPATH withheld from the endpoint's worker" in said[0]
+
+        run(work())
+
 
 class TestFailureReasons:
     async def _fails(self, rig: Any, config: str) -> str:

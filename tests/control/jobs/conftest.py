@@ -168,7 +168,7 @@ class Monitors:
             if process and lock.is_held(launch.folder):
                 os.kill(process, signal.SIGKILL)
             self.wait(lambda folder=launch.folder: not lock.is_held(folder))
-            orphans.kill_orphans(launch.folder, process)
+            orphans.kill_orphans(launch.folder, process, lock.last_started(launch.folder))
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from pathlib import Path
 
@@ -140,6 +141,39 @@ class TestFill:
         upload(wanted)
         fill(make_channel("train", "s3://bucket/data/"), "FastFile", tmp_path / "train", far_objects)
         assert files_of(tmp_path / "train") == {k.removeprefix("data/"): v for k, v in wanted.items()}
+
+    @pytest.mark.parametrize("store", ["objects", "far_objects"])
+    @pytest.mark.parametrize(
+        ("keys", "what"),
+        [
+            (["data/../../out"], "the key `data/../../out` cannot be a file of a channel"),
+            (["data/.."], "the key `data/..` cannot be a file of a channel"),
+            (["data/a\0b"], "it holds a control character"),
+            (["data/" + "x" * 256], "is longer than 255 bytes"),
+            (["data/a", "data/a/b"], "need the same file: `data/a` and `data/a/b`"),
+            (["data/a", "data//a"], "need the same file: `data//a` and `data/a`"),
+            (["data/a/"], "the object `data/a/` ends in a slash"),
+        ],
+    )
+    def test_a_key_that_no_path_holds_is_named(self, store, request, objects, make_channel, tmp_path, keys, what):
+        (tmp_path / "file").write_bytes(b"1")
+        for key in keys:
+            objects.put("bucket", key, tmp_path / "file")
+        found = request.getfixturevalue(store)
+        for fetch in (
+            lambda: fill(make_channel("train", "s3://bucket/data/"), "File", tmp_path / "in/train", found),
+            lambda: copy_below(S3Uri("bucket", "data/"), tmp_path / "in", found),
+        ):
+            with pytest.raises(CustomerError, match=re.escape(what)):
+                fetch()
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "home"]
+
+    def test_keys_that_are_no_plain_files_are_fetched(self, objects, make_channel, tmp_path):
+        (tmp_path / "file").write_bytes(b"1")
+        for key in ("data", "data//x", "data/y/z", "data/tab\there"):
+            objects.put("bucket", key, tmp_path / "file")
+        assert fill(make_channel("train", "s3://bucket/data/"), "File", tmp_path / "train", objects) == 3
+        assert set(files_of(tmp_path / "train")) == {"x", "y/z", "tab\there"}
 
     def test_a_host_gets_its_shard(self, objects, upload, make_channel, tmp_path):
         upload({f"data/{letter}": b"" for letter in "abcde"})

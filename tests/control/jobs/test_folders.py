@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from clary.control.jobs.folders import claim, host_folder, host_names, job_folder, remove_tree, stream_name
+import os
+
+from clary.control.jobs.folders import (
+    claim,
+    host_folder,
+    host_names,
+    job_folder,
+    remove_below,
+    remove_tree,
+    stream_name,
+)
 
 
 def test_a_training_job_of_one_host_lies_where_it_always_did(settings):
@@ -47,3 +57,15 @@ class TestRemoveTree:
         remove_tree(tmp_path / "job")
         remove_tree(tmp_path / "job")
         assert (tmp_path / "kept" / "file").exists()
+
+    def test_nothing_is_removed_behind_a_link(self, tmp_path):
+        """A job laid its output to where its owner has a folder called data, too."""
+        (tmp_path / "home/data").mkdir(parents=True)
+        (tmp_path / "home/data/mine").touch()
+        (tmp_path / "job").mkdir()
+        (tmp_path / "job/output").symlink_to(tmp_path / "home")
+        remove_below(tmp_path / "job", "output/data")
+        assert (tmp_path / "home/data/mine").exists()
+        remove_below(tmp_path / "job", "output")
+        assert os.listdir(tmp_path / "job") == []
+        assert (tmp_path / "home/data/mine").exists()

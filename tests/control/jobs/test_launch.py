@@ -78,10 +78,14 @@ def test_the_exit_of_an_earlier_attempt_is_none(tmp_path: Path):
     assert Exit.read(tmp_path, 2) is None
 
 
-def test_a_file_that_is_no_exit_is_named(tmp_path: Path):
-    (tmp_path / "exit.json").write_text('{"colour": 1}')
-    with pytest.raises(UsageError, match=r"exit\.json"):
-        Exit.read(tmp_path, 1)
+@pytest.mark.parametrize(
+    "damaged", [b'{"attempt": 1, "co', b"", b"\xff\xfe", b"[1]", b'{"colour": 1}', b'{"attempt": "x"}']
+)
+def test_a_damaged_exit_says_nothing_and_gives_way_to_a_whole_one(tmp_path: Path, damaged: bytes):
+    (tmp_path / "exit.json").write_bytes(damaged)
+    assert Exit.read(tmp_path, 1) is None
+    Exit(attempt=1, code=3).write(tmp_path)
+    assert Exit.read(tmp_path, 1) == Exit(attempt=1, code=3)
 
 
 def test_an_exit_of_a_later_version_is_read(tmp_path: Path):

@@ -100,6 +100,16 @@ class TestObjects:
         with pytest.raises(DataError, match=r"^s3://bucket/data/a\.gz: is no whole gzip file"):
             sent(make_channel("train", "s3://bucket/data/", CompressionType="Gzip"))
 
+    def test_a_bomb(self, sent, upload, make_channel, monkeypatch):
+        upload({"data/a.gz": gzip.compress(bytes(4 << 20))})
+        given = make_channel("train", "s3://bucket/data/", CompressionType="Gzip")
+        assert len(sent(given)) == 4 << 20  # so little can do no harm
+        monkeypatch.setattr(pipe_plan, "RATIO_FROM", 1 << 20)
+        with pytest.raises(
+            DataError, match=r"^s3://bucket/data/a\.gz: unpacks to [0-9,]+ bytes and more, over 100 times"
+        ):
+            sent(given)
+
     def test_an_object_too_long_for_a_record(self, sent, upload, make_channel, monkeypatch):
         monkeypatch.setattr(pipe_plan, "LIMIT", 100)
         upload({"data/a": bytes(99)})

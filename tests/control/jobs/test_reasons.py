@@ -77,18 +77,21 @@ def test_a_reason_fits_has_a_class_and_ends_with_the_code(code, signal, out_of_m
 class TestReadFailure:
     def test_its_head(self, tmp_path: Path):
         (tmp_path / "failure").write_text("ä" * 5000)
-        assert read_failure(tmp_path / "failure") == "ä" * LIMIT
+        assert read_failure(tmp_path, "failure") == "ä" * LIMIT
 
     def test_bytes_that_are_no_text(self, tmp_path: Path):
         (tmp_path / "failure").write_bytes(b"\0\xffbroken\n")
-        assert read_failure(tmp_path / "failure") == "\ufffdbroken"
+        assert read_failure(tmp_path, "failure") == "\ufffdbroken"
 
     def test_nothing_there(self, tmp_path: Path):
-        assert read_failure(tmp_path / "failure") == ""
+        assert read_failure(tmp_path, "failure") == ""
 
     def test_what_is_no_file_is_not_followed(self, tmp_path: Path):
         os.mkfifo(tmp_path / "pipe")
         (tmp_path / "secret").write_text("secret")
         (tmp_path / "link").symlink_to(tmp_path / "secret")
-        for name in ("pipe", "link", "."):
-            assert read_failure(tmp_path / name) == ""
+        (tmp_path / "away").symlink_to(tmp_path)
+        assert read_failure(tmp_path, "pipe") == "no failure note was read: pipe is no file"
+        assert "link is no file" in read_failure(tmp_path, "link")
+        assert read_failure(tmp_path, "away/secret") == "no failure note was read: away is a symbolic link"
+        assert read_failure(tmp_path, "secret/failure") == "no failure note was read: secret is no folder"

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from clary.control.jobs.environment import program_variables
 from clary.control.jobs.kinds.training.outputs import collect
 from clary.control.jobs.kinds.training.preparation import prepare
 from clary.control.jobs.launch import Algorithm
@@ -36,7 +37,7 @@ def run(settings, objects, colours, make_body, make_channel, tmp_path):
         log.close()
         assert isinstance(launch.program, Algorithm)
         command = [sys.executable, "-m", "clary.vision.algorithms.run", launch.program.name]
-        return body, subprocess.run(command, env=dict(launch.environment), capture_output=True, text=True, timeout=300)
+        return body, subprocess.run(command, env=program_variables(launch), capture_output=True, text=True, timeout=300)
 
     return run
 
@@ -55,7 +56,7 @@ def test_a_job_of_image_classification(run, settings, objects):
 def test_a_job_that_fails_says_why(run, settings):
     body, ended = run(names=("train",))
     assert ended.returncode == 2
-    note = read_failure(settings.jobs_root / body["TrainingJobName"] / "opt_ml" / "output" / "failure")
+    note = read_failure(settings.jobs_root / body["TrainingJobName"], "opt_ml/output/failure")
     reason = of_exit(ended.returncode, failure=note)
     assert reason.startswith("ClientError: The validation channel is missing")
     assert reason.count("exit code") == 1

@@ -141,5 +141,5 @@ class LocalWorld(World):
                 os.kill(process, signal.SIGKILL)
                 while lock.is_held(folder):
                     time.sleep(0.01)
-                orphans.kill_orphans(folder, process)
+                orphans.kill_orphans(folder, process, lock.last_started(folder))
         self.store.close()

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clary.control.objects.conditions import check_conditions, not_modified, parse_range
+from clary.control.objects.conditions import check_conditions, not_modified, parse_copy_range, parse_range
 from clary.control.wire.errors import ServiceError
 
 DATE = "Thu, 01 Jan 1970 00:01:40 GMT"  # 100 seconds
@@ -91,3 +91,24 @@ def test_not_modified(headers: dict[str, str], same: bool) -> None:
 def test_what_is_no_date() -> None:
     with pytest.raises(ServiceError, match="no date"):
         not_modified({"if-modified-since": "yesterday"}, "e", 100)
+
+
+@pytest.mark.parametrize(("text", "found"), [(None, (0, 5)), ("bytes=0-4", (0, 5)), ("bytes=1-1", (1, 2))])
+def test_a_range_to_copy(text: str | None, found: tuple[int, int]) -> None:
+    assert parse_copy_range(text, 5) == found
+
+
+@pytest.mark.parametrize(
+    "text", ["0-2", "bytes=0", "bytes=hello-world", "bytes=0-bar", "bytes=hello-", "bytes=0-2,3-5", "bytes=2-1", ""]
+)
+def test_what_is_no_range_to_copy(text: str) -> None:
+    with pytest.raises(ServiceError) as caught:
+        parse_copy_range(text, 5)
+    assert (caught.value.code, caught.value.status) == ("InvalidArgument", 400)
+
+
+@pytest.mark.parametrize("text", ["bytes=0-21", "bytes=0-5", "bytes=7-9"])
+def test_a_range_to_copy_lies_inside(text: str) -> None:
+    with pytest.raises(ServiceError) as caught:
+        parse_copy_range(text, 5)
+    assert (caught.value.code, caught.value.status) == ("InvalidRange", 416)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import os
 import urllib.request
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,9 @@ from typing import Any
 import pytest
 
 from clary.control.objects.forwarding import S3Forwarder
+from clary.control.objects.local import LocalStore
 from clary.control.objects.remote_endpoint import RemoteEndpoint
+from clary.control.objects.s3_app import S3App
 
 
 class _Started:
@@ -72,6 +76,25 @@ def test_keys_pass_byte_for_byte(s3: Any, root: Path, key: str) -> None:
     s3.delete_objects(Bucket="box", Delete={"Objects": [{"Key": key}]})
 
 
+def test_keys_that_are_no_paths_pass_too(
+    tmp_path: Path, serving: Callable[..., Any], client: Callable[..., Any]
+) -> None:
+    """To a server that stores them: ours."""
+    store = LocalStore(tmp_path / "s3")
+    store.create_bucket("box", "us-east-1")
+    near = S3App(store, account="000000000000", region="us-east-1")
+    with serving(near) as place, serving(_Started(RemoteEndpoint(place, "us-east-1", "x", "y"))) as url:
+        s3 = client(url)
+        for key in ("a//b", "/a", "../x", "a/./b", "a%2Fb", "\x01", "a b/", "é" * 512):
+            s3.put_object(Bucket="box", Key=key, Body=b"1")
+            assert [each.key for each in store.list("box")] == [key]
+            assert s3.get_object(Bucket="box", Key=key)["Body"].read() == b"1"
+            s3.delete_object(Bucket="box", Key=key)
+            assert list(store.list("box")) == []
+        s3.close()
+        urllib.request.urlopen(f"{url}/close").close()
+
+
 def test_large_files_both_ways(s3: Any, tmp_path: Path) -> None:
     data = os.urandom(1 << 20) * 20
     (tmp_path / "large").write_bytes(data)
@@ -114,6 +137,15 @@ def test_a_wrong_body_never_arrives(
     answer = raw(far, "PUT", "/box/kept", os.urandom(size), **header)
     assert (answer.status, answer.code) in ((400, "BadDigest"), (400, "XAmzContentSHA256Mismatch"))
     assert root.joinpath("box", "kept").read_bytes() == b"old"
+
+
+def test_the_checksum_of_an_object_is_not_held_against_the_list_of_its_parts(s3: Any) -> None:
+    here = {"Bucket": "box", "Key": "parts"}
+    here["UploadId"] = s3.create_multipart_upload(**here)["UploadId"]
+    part = {"PartNumber": 1, "ETag": s3.upload_part(**here, PartNumber=1, Body=b"content")["ETag"]}
+    crc = base64.b64encode(zlib.crc32(b"content").to_bytes(4, "big")).decode()
+    s3.complete_multipart_upload(**here, MultipartUpload={"Parts": [part]}, ChecksumCRC32=crc)
+    assert s3.get_object(Bucket="box", Key="parts")["Body"].read() == b"content"
 
 
 def test_chunks_are_unframed(s3: Any, far: str, root: Path, raw: Callable[..., Any]) -> None:

@@ -19,6 +19,9 @@ from clary.control.objects.base import NoSuchKey
 from clary.control.objects.local import LocalStore
 
 ROUNDS = 10
+# Of each writer: plain files, keys below them, and keys that are no path.
+KEYS = ["0", "0/x", "0/", "1//y", "2", "../3", "4" * 256]
+LARGE = 5000  # bytes of a header, which no extended attribute holds
 SERVER = """
 import sys, uvicorn
 from pathlib import Path
@@ -58,7 +61,7 @@ class Writer(threading.Thread):
             return
 
     def _step(self) -> None:
-        key = f"w{self._number}/{self._random.randrange(6)}"
+        key = f"w{self._number}/{self._random.choice(KEYS)}"
         here = {"Bucket": "box", "Key": key}
         before = self.known.setdefault(key, {None})
         if self._random.random() < 0.15:
@@ -74,7 +77,8 @@ class Writer(threading.Thread):
             parts = {"Parts": [{"PartNumber": 1, "ETag": etag}]}
             self._s3.complete_multipart_upload(**here, UploadId=upload, MultipartUpload=parts)
         else:
-            self._s3.put_object(**here, Body=data)
+            large = hashlib.md5(data).hexdigest()[:1] * LARGE if self._random.random() < 0.5 else ""
+            self._s3.put_object(**here, Body=data, CacheControl=large)
         self.known[key] = {data}
 
 
@@ -108,12 +112,15 @@ def check(store: LocalStore, known: dict[str, set[bytes | None]]) -> None:
     for key, values in known.items():
         content = None
         try:
-            path, status = store.locate("box", key)
+            found = store.open_object("box", key)
         except NoSuchKey:
             pass
         else:
-            content = path.read_bytes()
-            metadata = store.metadata.read(path, status)
-            assert metadata.upload or metadata.etag == hashlib.md5(content).hexdigest()
+            content = os.pread(found.descriptor, 1 << 20, 0) if found.size else b""
+            found.close()
+            etag = hashlib.md5(content).hexdigest()
+            assert found.metadata.upload or found.metadata.etag == etag
+            large = found.metadata.headers.get("cache-control")
+            assert large in (None, etag[:1] * LARGE)
         assert content in values, key
         known[key] = {content}

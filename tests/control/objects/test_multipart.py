@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from collections.abc import Callable
 from typing import Any
 
@@ -73,6 +74,20 @@ class TestParts:
         complete(s3, upload, [{"PartNumber": 1, "ETag": whole}, {"PartNumber": 2, "ETag": tail}])
         assert s3.get_object(**HERE)["Body"].read() == data + data[10:20]
 
+    @pytest.mark.parametrize(("text", "code"), [("bytes=0-5", "InvalidRange"), ("bytes=0-", "InvalidArgument")])
+    def test_not_copied_from_beyond_the_end(
+        self, s3: Any, upload: dict[str, str], refused: Refused, text: str, code: str
+    ) -> None:
+        s3.put_object(Bucket="box", Key="source", Body=b"12345")
+        asked = {"PartNumber": 1, "CopySource": "box/source", "CopySourceRange": text}
+        assert refused(s3.upload_part_copy, **upload, **asked)[0] == code
+        assert "Parts" not in s3.list_parts(**upload)
+
+    def test_copied_from_a_folder(self, s3: Any, upload: dict[str, str]) -> None:
+        s3.put_object(Bucket="box", Key="folder/")
+        s3.upload_part_copy(**upload, PartNumber=1, CopySource="box/folder/")
+        assert [part["Size"] for part in s3.list_parts(**upload)["Parts"]] == [0]
+
 
 class TestCompleting:
     @pytest.mark.parametrize(
@@ -102,6 +117,14 @@ class TestCompleting:
         assert refused(s3.complete_multipart_upload, **upload, **again) == ("NoSuchUpload", 404)
         assert s3.get_object(**HERE)["Body"].read() == b"newer"
 
+    def test_with_a_condition_twice_is_as_once(self, s3: Any, upload: dict[str, str], store: LocalStore) -> None:
+        """Also where we were killed between the object and the end of its upload."""
+        parts = {"MultipartUpload": {"Parts": [send(s3, upload, 1, b"content")]}}
+        shutil.copytree(store.staging / upload["UploadId"], store.root / ".kept")
+        first = s3.complete_multipart_upload(**upload, **parts, IfNoneMatch="*")
+        (store.root / ".kept").rename(store.staging / upload["UploadId"])
+        assert s3.complete_multipart_upload(**upload, **parts, IfNoneMatch="*")["ETag"] == first["ETag"]
+
     def test_only_where_there_is_none(self, s3: Any, upload: dict[str, str], refused: Refused) -> None:
         parts = {"MultipartUpload": {"Parts": [send(s3, upload, 1, b"content")]}}
         s3.put_object(**HERE, Body=b"there")
@@ -128,6 +151,14 @@ class TestUploads:
         send(s3, upload, 1, b"content")
         s3.abort_multipart_upload(**upload)
         assert list(store.staging.iterdir()) == []
+        assert refused(s3.abort_multipart_upload, **upload) == ("NoSuchUpload", 404)
+
+    def test_aborted_when_they_are_completed(self, s3: Any, upload: dict[str, str], refused: Refused) -> None:
+        """Nothing is left to abort; what must not happen is that the object goes."""
+        complete(s3, upload, [send(s3, upload, 1, b"content")])
+        s3.abort_multipart_upload(**upload)
+        assert s3.get_object(**HERE)["Body"].read() == b"content"
+        s3.delete_object(**HERE)
         assert refused(s3.abort_multipart_upload, **upload) == ("NoSuchUpload", 404)
 
     @pytest.mark.parametrize("name", ["0" * 32, "nonsense", "../box", "."])

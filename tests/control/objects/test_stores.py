@@ -18,6 +18,24 @@ from clary.control.objects.s3_app import S3App
 
 KEYS = ["a b", "a+b=c", "a-1", "a.txt", "a/0", "a/b/c", "a0", "q?x#y&z%41", "ümlaut/日本"]
 
+NO_PATHS = [
+    "a",
+    "a/",
+    "a/b",
+    "a//b",
+    "/",
+    "/a",
+    ".",
+    "../x",
+    "a/./b",
+    "x" * 256,
+    "é" * 512,
+    "\x01",
+    "a\nb",
+    "%2F",
+    "a%2Fb",
+]
+
 
 @pytest.fixture(params=["folder", "front", "rclone"])
 def objects(
@@ -79,6 +97,23 @@ class TestEveryStore:
         for key in KEYS:
             put(key)
         assert [each.key for each in objects.list("box", prefix)] == expected
+
+    def test_keeps_keys_that_are_no_paths(
+        self, objects: ObjectStore, put: Callable[..., None], request: pytest.FixtureRequest, tmp_path: Path
+    ) -> None:
+        if "rclone" in request.node.name:
+            pytest.skip("rclone's own folder keeps plain paths only")
+        for key in NO_PATHS:
+            put(key, key.encode())
+        found = list(objects.list("box"))
+        assert [each.key for each in found] == sorted(NO_PATHS, key=str.encode)
+        assert {each.key: each.size for each in found} == {key: len(key.encode()) for key in NO_PATHS}
+        assert [each.key for each in objects.list("box", "a/")] == sorted(k for k in NO_PATHS if k.startswith("a/"))
+        for key in NO_PATHS:
+            objects.fetch("box", key, tmp_path / "copy")
+            assert (tmp_path / "copy").read_bytes() == key.encode()
+            objects.delete("box", key)
+        assert list(objects.list("box")) == []
 
     def test_replaces(self, objects: ObjectStore, put: Callable[..., None], tmp_path: Path) -> None:
         put("x", b"old")

@@ -211,6 +211,11 @@ class TestCreate:
                 [{"Name": "loss", "Regex": "loss=(["}],
                 'The regex "loss=\\(\\[" of the metric loss cannot be used',
             ),
+            (
+                ("AlgorithmSpecification", "MetricDefinitions"),
+                [{"Name": "loss", "Regex": "(a+)+$"}],
+                'The regex "\\(a\\+\\)\\+\\$" of the metric loss takes too long',
+            ),
         ],
     )
     def test_what_could_never_run(self, service, path, value, text):

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clary.errors import ArtifactError
-from clary.vision.artifact.manifest import EngineCheck, FileEntry, Input, Manifest, Output, Provenance
+from clary.vision.artifact.manifest import MAX_INPUT, EngineCheck, FileEntry, Input, Manifest, Output, Provenance
 from clary.vision.base.imaging import Preprocess
 from clary.vision.tasks import TASKS
 
@@ -88,7 +88,9 @@ class TestRoundTrip:
         metrics=st.dictionaries(st.text(max_size=5), st.floats(allow_nan=False, allow_infinity=False)),
     )
     def test_any_manifest(self, labels, side, metrics):
-        manifest = replace(MANIFEST, labels=labels, input=Input(Preprocess(side, side)), metrics=metrics)
+        network = {**MANIFEST.network, "num_classes": len(labels)}
+        how = Preprocess(side, min(16_384, MAX_INPUT // side))
+        manifest = replace(MANIFEST, labels=labels, network=network, input=Input(how), metrics=metrics)
         assert Manifest.from_json(manifest.to_json()) == manifest
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from clary.errors import UsageError
-from clary.vision.base.files import atomic, atomic_folder, write_json, write_text
+from clary.vision.base.files import PRIVATE, atomic, atomic_folder, private_folder, write_json, write_text
 
 
 def leave(folder: Path) -> list[str]:
@@ -58,8 +58,44 @@ class TestFile:
         assert (tmp_path / "file").stat().st_mode == (tmp_path / "usual").stat().st_mode
         assert (tmp_path / "file").read_text() == '{\n  "é": [\n    1\n  ]\n}\n'
 
+    def test_rights_are_there_from_the_start_and_the_umask_is_not_touched(self, tmp_path: Path, monkeypatch) -> None:
+        """The umask is the process's: another thread's file would be made in between."""
+        monkeypatch.setattr(os, "umask", lambda mask: pytest.fail("the umask is touched"))
+        with atomic(tmp_path / "file", PRIVATE) as file:
+            file.write(b"x")
+            (temporary,) = tmp_path.iterdir()
+            assert temporary.stat().st_mode & 0o777 == 0o600
+        assert (tmp_path / "file").stat().st_mode & 0o777 == 0o600
+        with atomic_folder(tmp_path / "out") as folder:
+            assert folder.stat().st_mode & 0o700 == 0o700
+
+    def test_the_name_is_on_the_disk_after_the_bytes(self, tmp_path: Path, synced: list[str]) -> None:
+        write_text(tmp_path / "file", "x")
+        assert [name.startswith(".file.") for name in synced] == [True, False]
+        assert synced[1] == tmp_path.name
+
+
+@pytest.fixture
+def synced(monkeypatch) -> list[str]:
+    """The names of files and folders in the order in which they were synced."""
+    names: list[str] = []
+
+    def fsync(descriptor: int, _fsync=os.fsync) -> None:
+        names.append(Path(os.readlink(f"/proc/self/fd/{descriptor}")).name)
+        _fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    return names
+
 
 class TestFolder:
+    def test_a_durable_one_is_on_the_disk_with_all_its_files(self, tmp_path: Path, synced: list[str]) -> None:
+        with atomic_folder(tmp_path / "out", durable=True) as folder:
+            (folder / "sub").mkdir()
+            (folder / "sub/file").write_text("x")
+        assert sorted(synced[:-1])[1:] == ["file", "sub"]
+        assert synced[-1] == tmp_path.name
+
     def test_appears_whole(self, tmp_path: Path) -> None:
         (tmp_path / "empty").mkdir()
         for name in ("new", "empty", "deep/er"):
@@ -88,3 +124,9 @@ class TestFolder:
         with pytest.raises(UsageError, match="the disk is full"), atomic_folder(tmp_path / "out"):
             raise OSError(errno.ENOSPC, "No space left on device")
         assert leave(tmp_path) == []
+
+
+def test_a_private_folder_and_those_above_it(tmp_path: Path) -> None:
+    private_folder(tmp_path / "a/b/c")
+    private_folder(tmp_path / "a/b/c")
+    assert [(tmp_path / name).stat().st_mode & 0o777 for name in ("a", "a/b", "a/b/c")] == [0o700] * 3

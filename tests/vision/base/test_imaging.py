@@ -315,7 +315,7 @@ def mutated(data: bytes, rng: random.Random, edits: int) -> bytes:
 
 class TestReducedScale:
     @settings(max_examples=60, deadline=None)
-    @given(width=st.integers(1, 700), height=st.integers(1, 700), at_least=st.integers(1, 300))
+    @given(width=st.integers(3, 700), height=st.integers(3, 700), at_least=st.integers(1, 300))
     def test_both_sides_stay_long_enough(self, width: int, height: int, at_least: int) -> None:
         data = saved(Image.fromarray(smooth(width, height)), "JPEG", quality=90)
         whole, small = imaging.decode(data), imaging.decode(data, at_least=at_least)

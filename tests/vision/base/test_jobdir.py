@@ -172,3 +172,12 @@ def config(tmp_path: Path) -> Callable[..., JobDir]:
         return job
 
     return make
+
+
+def test_a_failure_is_not_written_through_a_link(tmp_path):
+    job = JobDir(tmp_path / "job")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "job").mkdir()
+    job.output.symlink_to(tmp_path / "mine")
+    job.fail("no such column")
+    assert list((tmp_path / "mine").iterdir()) == []

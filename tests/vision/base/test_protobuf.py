@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from clary.vision.base.protobuf import encode_record
+from clary.vision.base.protobuf import encode_record, fields
 
 TENSORS = st.one_of(
     arrays.arrays(np.float32, st.integers(0, 300), elements=st.floats(width=32, allow_nan=False)),
@@ -61,3 +61,21 @@ def test_arrays_of_any_layout(record_type):
 def test_other_numbers_are_refused():
     with pytest.raises(ValueError, match="float32 or int32, not float64"):
         encode_record({"v": np.zeros(2)})
+
+
+def test_fields_are_read_back():
+    message = encode_record({"v": np.array([1.5], np.float32)})
+    [(number, entry)] = fields(memoryview(message))
+    assert isinstance(entry, memoryview)
+    assert number == 1
+    assert next((n, bytes(v)) for n, v in fields(entry)) == (1, b"v")
+    plain = b"\x08\xac\x02" + b"\x11" + bytes(8) + b"\x1d" + bytes(4)
+    assert [n if isinstance(v, memoryview) else (n, v) for n, v in fields(memoryview(plain))] == [(1, 300), 2, 3]
+
+
+@pytest.mark.parametrize(
+    "data", [b"\x0a", b"\x0a\x05ab", b"\x08", b"\x0b", b"\xff" * 11, b"\x0d\x00", b"\x0a" + b"\xff" * 9]
+)
+def test_what_is_no_message(data):
+    with pytest.raises(ValueError, match=r"field|number"):
+        list(fields(memoryview(data)))

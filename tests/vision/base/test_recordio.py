@@ -217,3 +217,10 @@ def test_scanning_reads_headers_only(tmp_path: Path) -> None:
     spans, faults = scan(path)  # 3 GB of holes
     assert (len(spans), faults) == (200, [])
     assert recordio.Span(0, ((8, 1 << 24),)) == spans[0]
+
+
+def test_more_labels_than_any_picture_has() -> None:
+    count = 1_000_001
+    head = struct.pack("<IfQQ", count, 0, 0, 0) + bytes(4 * count)
+    with pytest.raises(DataError, match="says it has 1,000,001 labels, at most 1,000,000 are read"):
+        unpack(head)

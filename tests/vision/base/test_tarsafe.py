@@ -123,6 +123,7 @@ class TestHostileMembers:
             "a/" * 5 + "f",
             "é" * 200,
             "bad\udcff",
+            "/".join(["n" * 250] * 4) + "/" + "n" * 30,
         ],
     )
     def test_unsafe_names(self, name):
@@ -193,6 +194,13 @@ class TestLimits:
     def test_a_bomb_is_seen_by_its_header(self):
         header = entry("bomb", size=1 << 40).tobuf(tarfile.GNU_FORMAT)
         assert "1,099,511,627,776 bytes" in refused(gzip.compress(header))
+
+    def test_what_unpacks_to_a_hundred_times_its_size(self, tmp_path):
+        header = entry("zeros", size=300 << 20).tobuf(tarfile.GNU_FORMAT)
+        (tmp_path / "a.tar.gz").write_bytes(gzip.compress(header + bytes(1 << 20)))
+        with pytest.raises(DataError, match="unpacks to more than 268,435,456 bytes"):
+            extract(tmp_path / "a.tar.gz", tmp_path / "out", Limits(50, 1 << 40, 1 << 40))
+        assert list((tmp_path / "out").iterdir()) == []
 
     @pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.XGLTYPE])
     def test_a_huge_header_costs_no_memory(self, kind):

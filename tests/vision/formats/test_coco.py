@@ -84,7 +84,8 @@ def test_exports_with_a_file_in_each_folder(root: Path) -> None:
         ({"bbox": [1, 2, 0, 4]}, "annotation `7` has a box of zero area"),
         ({"bbox": [50, 2, 20, 4]}, "has a box outside its picture of 64x48 pixels"),
         ({"bbox": [1, 2, 3]}, "has no `bbox` of four numbers: x, y, width, height"),
-        ({"bbox": [1, 2, "3", 4]}, "has no `bbox` of four numbers"),
+        ({"bbox": [1, 2, "3", 4]}, "has the `bbox` `[1, 2, '3', 4]`, with numbers in quotes"),
+        ({"bbox": [1, 2, "x", 4]}, "has no `bbox` of four numbers"),
         ({"bbox": [1, 2, 10**400, 4]}, "has no `bbox` of four numbers"),
         ({"category_id": 3}, "has the unknown category_id `3`; the categories are 18, 90"),
         ({"category_id": None}, "has the unknown category_id `None`"),
@@ -106,10 +107,16 @@ def test_annotations_left_out_are_named(root: Path, annotation: dict[str, Any], 
     [
         ({"images": None}, "has no list `images`"),
         ({"images": [3, {"id": 1, "file_name": "000000000001.jpg"}]}, "has 1 entries of `images` that are no objects"),
-        ({"images": [{"id": "1", "file_name": "x"}]}, "image `1` has no whole number `id` and string `file_name`"),
+        (
+            {"images": [{"id": "a", "file_name": "x"}]},
+            "image `a` has the `id` `a`, which is text: ids are whole numbers",
+        ),
+        ({"images": [{"id": 1.5, "file_name": "x"}]}, "image `1.5` has the `id` `1.5`, which is not a whole number"),
+        ({"images": [{"file_name": "x"}]}, "image `None` has no `id`"),
+        ({"images": [{"id": 1, "file_name": 3}]}, "image `1` has the `file_name` `3`, which is not text"),
         ({"images": [{"id": 1, "file_name": "no.jpg"}]}, "names 1 picture not in train2017, left out: no.jpg"),
         ({"images": [{"id": 1, "file_name": "../a.jpg"}]}, "image `1` has the path `../a.jpg`, which leaves"),
-        ({"categories": [{"id": 1}]}, "category `1` has no whole number `id` and string `name`"),
+        ({"categories": [{"id": 1}]}, "category `1` has no `name`"),
     ],
 )
 def test_files_that_are_wrong(root: Path, changes: dict[str, Any], said: str) -> None:

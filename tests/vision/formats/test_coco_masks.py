@@ -99,7 +99,7 @@ def test_regions_left_out_are_named(tmp_path: Path, jpeg: Jpeg, changes: dict[st
 
 def test_a_picture_must_say_its_size(tmp_path: Path, jpeg: Jpeg) -> None:
     root = coco(tmp_path, jpeg, [], width=None)
-    assert "no `width` and `height`" in read(root, task="segmentation").problems[0].what
+    assert "has no `width` in pixels, which its mask needs" in read(root, task="segmentation").problems[0].what
 
 
 def test_a_mask_of_another_size_than_its_picture(tmp_path: Path, jpeg: Jpeg) -> None:

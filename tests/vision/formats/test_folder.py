@@ -118,7 +118,7 @@ class TestMistakes:
 
     def test_pictures_without_classes(self, tmp_path: Path, class_folders: Tree) -> None:
         class_folders(tmp_path, {"": 3})
-        with pytest.raises(DataError, match=r"holds pictures but nothing that says what they show; the layouts are"):
+        with pytest.raises(DataError, match=r"holds pictures but nothing that says what they show; put them into"):
             formats.read(tmp_path)
 
     def test_splits_without_classes(self, tmp_path: Path, class_folders: Tree) -> None:

@@ -13,16 +13,59 @@ from clary.vision.formats import FORMATS
 
 
 class TestDetect:
-    def test_an_unknown_folder_is_told_the_layouts(self, tmp_path: Path) -> None:
-        (tmp_path / "notes.txt").touch()
+    @pytest.mark.parametrize(
+        ("there", "said"),
+        [
+            (["notes.txt"], "put pictures into a folder for each class"),
+            (["a.jpg", "b.jpg"], "put them into a folder for each class"),
+            (
+                ["JPEGImages/a.jpg"],
+                "it is nearest to voc, which needs Annotations/ with an XML file (or SegmentationClass/ with a PNG)",
+            ),
+            (
+                ["JPEGImages/a.jpg", "xml/a.xml"],
+                "with an XML file (or SegmentationClass/ with a PNG) for each (is it `xml/a.xml`?)",
+            ),
+            (
+                ["labels.json", "train/a.jpg"],
+                "it is nearest to coco, which needs annotations/instances_train.json (is it `labels.json`?)",
+            ),
+            (["lists/train.lst", "a.jpg"], "give `lists` in it, which is one"),
+            (["pets.csv", "a.jpg"], "it is nearest to lst, which needs train.lst (is it `pets.csv`?)"),
+            (["packed/deep/a.txt", "x/pets.rec"], "give `x` in it, which is one"),
+            (["pets.zip"], "unpack `pets.zip` and give the folder that comes out"),
+            (["labels/a.txt"], "it is nearest to yolo, which needs images/ with the pictures"),
+            (["train_annotation/a.json"], "it is nearest to sagemaker-json, which needs train/ with the pictures"),
+            (["data/train.manifest"], "give `data` in it, which is one"),
+        ],
+    )
+    def test_an_unknown_folder_is_told_what_it_lacks(self, there: list[str], said: str, tmp_path: Path) -> None:
+        for name in there:
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).touch()
         with pytest.raises(DataError) as caught:
-            formats.read(tmp_path)
+            # As folders of classes these would pass; the question here is what the others lack.
+            formats.detect(tmp_path)
         message = str(caught.value)
-        assert message.startswith(
-            f"{tmp_path}: is no data set of a layout known here; the layouts are augmented-manifest ("
-        )
-        assert all(f"{format.name} ({format.layout})" in message for format in FORMATS)
+        assert message.startswith(f"{tmp_path}: ")
+        assert said in message
+        assert message.endswith("; `clary data layouts` draws them all")
         assert "\n" not in message
+        assert len(message) - len(str(tmp_path)) < 300
+
+    def test_pictures_alone_may_become_several(self, tmp_path: Path) -> None:
+        (tmp_path / "images").mkdir()
+        with pytest.raises(DataError, match=r"nearest to masks, which needs masks/.*, or to oxford.*, or to yolo"):
+            formats.detect(tmp_path)
+
+    @pytest.mark.parametrize("layout", FORMATS.names())
+    def test_every_layout_has_a_tree_and_knows_its_parts(self, layout: str) -> None:
+        format = FORMATS.get(layout)
+        lines = format.tree.split("\n")
+        assert lines[0].startswith("ROOT/")
+        assert len(lines) > 2
+        assert max(map(len, lines)) <= 118
+        assert format.needs or layout == "folder"
 
     def test_a_path_that_is_no_folder(self, tmp_path: Path) -> None:
         (tmp_path / "pets.tar.gz").touch()

@@ -118,7 +118,7 @@ class TestMistakes:
             ("x\t1\tred/1.jpg", "has the index `x`, which is not a whole number"),
             ("7\t1\tred/9.jpg", "names `red/9.jpg`, which is not in"),
             ("7\t1\tred\\1.jpg", "use / in paths"),
-            ("7\t1\tred", "names `red`, which is not in"),
+            ("7\t1\tred", "names `red`, which is a folder, no file"),
             ("7\t1\t../secret.jpg", "has the path `../secret.jpg`, which leaves the picture folder"),
             ("7\t1\tred/../../secret.jpg", "which leaves the picture folder"),
             ("7\t1\t/etc/passwd", "which leaves the picture folder"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -87,3 +88,20 @@ def test_the_smaller_lies_on_top() -> None:
         assert ids[0, 0] == 1
         assert ids[2, 2] == 2
         assert ids[0, 9] == 0
+
+
+def test_memory_and_time_do_not_grow_with_the_number_of_regions(tmp_path: Path) -> None:
+    """A kilobyte of JSON may say 9,000 x 9,000 pixels and a hundred regions: 8 GB, all at once."""
+    side = 1500
+    small = tuple(Region(1, (tuple(map(float, (x, x, x + 9, x, x + 9, x + 9))),)) for x in range(0, 1400, 10))
+    large = tuple(Region(2, ((0.0, 0.0, side * 1.0, 0.0, side * 1.0, side * 1.0),)) for _ in range(5))
+    tracemalloc.start()
+    try:
+        data = DrawnMask(tmp_path, 0, 0, (), small + large, side, side, 0).read()
+        assert tracemalloc.get_traced_memory()[1] < 6 * side * side
+    finally:
+        tracemalloc.stop()
+    ids = decode_mask(data)
+    assert set(np.unique(ids)) == {0, 1, 2}
+    assert ids[1, 8] == 1
+    assert ids[1, 20] == 2

@@ -7,6 +7,7 @@ import os
 import pickle
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -328,3 +329,14 @@ def test_weights_added_by_one_process_are_there_for_another(tmp_path: Path, netw
     program = f"from clary.vision.models import weights; print(weights.load('{NETWORK}').origin)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == str(tmp_path / "weights" / f"{NETWORK}.safetensors")
+
+
+def test_an_archive_that_is_packed_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    torch.save({"weight": torch.zeros(2 << 20)}, tmp_path / "plain.pth")
+    with zipfile.ZipFile(tmp_path / "plain.pth") as plain, zipfile.ZipFile(tmp_path / "bomb.pth", "w") as bomb:
+        for member in plain.infolist():
+            bomb.writestr(member.filename, plain.read(member), zipfile.ZIP_DEFLATED)
+    with pytest.raises(
+        WeightsError, match=r"bomb\.pth: is an archive of [0-9,]+ bytes that unpacks to 8,38.*packs none"
+    ):
+        weights.add("test_resnet", tmp_path / "bomb.pth")

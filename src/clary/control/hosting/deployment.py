@@ -22,6 +22,7 @@ from clary.control.hosting.variants import Variant, WeightedRoundRobin
 from clary.control.hosting.warm_worker import WarmWorker
 from clary.control.logs.streams import LogStore
 from clary.control.objects.base import ObjectStore
+from clary.control.request_environment import for_our_program, withheld_line
 from clary.control.wire.errors import ServiceError
 
 __all__ = ["Deployment", "HostingContext", "Plan"]
@@ -157,12 +158,15 @@ class Deployment:
         began = time.monotonic()
         await _finished(asyncio.to_thread(place, variant.data, folder, self._context.objects, archive=variant.archive))
         try:
-            worker = await self._context.warm_worker.take(variant.environment)
+            environment, withheld = for_our_program(variant.environment)
+            worker = await self._context.warm_worker.take(environment)
         except OSError as error:
             raise StartFailed(f"a worker cannot be started ({error.strerror})") from error
         log = self._logs[variant.name]
         try:
-            worker.assign(Assignment(str(folder), variant.environment), log)
+            if withheld:
+                log.write(withheld_line(withheld, "the endpoint's worker"))
+            worker.assign(Assignment(str(folder), environment), log)
             await worker.serving(variant.startup)
         except BaseException:
             await worker.kill()

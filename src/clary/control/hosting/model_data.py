@@ -27,7 +27,8 @@ def place(data: str, folder: Path, objects: ObjectStore, *, archive: bool) -> No
     if folder.is_dir():
         return
     try:
-        with atomic_folder(folder) as temporary:
+        # Durable: a folder that is there is never looked at again.
+        with atomic_folder(folder, durable=True) as temporary:
             (_unpack if archive else _copy)(S3Uri.parse(data), temporary, objects)
             # Said here, where the URI is known; the worker would only find that a file is missing.
             if not (temporary / _MANIFEST).is_file():
@@ -52,21 +53,28 @@ def _unpack(uri: S3Uri, folder: Path, objects: ObjectStore) -> None:
 
 def _copy(uri: S3Uri, folder: Path, objects: ObjectStore) -> None:
     prefix = uri.key if not uri.key or uri.key.endswith("/") else f"{uri.key}/"
-    found = [one for one in objects.list(uri.bucket, prefix) if not one.key.endswith("/")]
+    found = [one for one in objects.list(uri.bucket, prefix) if one.size or not one.key.endswith("/")]
     if not found:
         raise StartFailed(_not_downloaded(str(uri)))
     for one in found:
-        target = folder / _relative(one.key.removeprefix(prefix))
-        target.parent.mkdir(parents=True, exist_ok=True)
-        objects.fetch(uri.bucket, one.key, target)
+        target = folder / _relative(one.key, prefix)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if target.exists():
+                raise FileExistsError(target)
+            objects.fetch(uri.bucket, one.key, target)
+        except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+            what = f"the key {one.key!a} needs the place of another object, or of the folder of one"
+            raise ArtifactError(what, hint="store it under another") from error
 
 
-def _relative(name: str) -> str:
+def _relative(key: str, prefix: str) -> str:
+    name = key.removeprefix(prefix)
     try:
-        # A slash in front would be left out: the objects m//a and m/a would be one file.
-        return file_path(name if not name.startswith("/") else "")
+        # A slash at an end would be left out: the objects m//a and m/a would be one file.
+        return file_path(name if name.strip("/") == name else "")
     except ValueError:
-        raise ArtifactError(f"the key {name!a} is no file name", hint="store it under another") from None
+        raise ArtifactError(f"the key {key!a} is no file name", hint="store it under another") from None
 
 
 def _not_downloaded(data: str) -> str:

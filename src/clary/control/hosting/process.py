@@ -21,6 +21,7 @@ from clary.control.hosting.assignment import Assignment, command
 from clary.control.hosting.failure import StartFailed
 from clary.control.hosting.log import VariantLog
 from clary.control.hosting.probe import CONTENT_TYPE, IMAGE
+from clary.vision.base import unix_socket
 
 __all__ = ["STOP_GRACE", "Reply", "Worker", "WorkerDied"]
 
@@ -74,7 +75,7 @@ class Worker:
         path = folder / f"worker-{secrets.token_hex(6)}.sock"
         # Bound here, so that a connection made at any time waits for the worker, or fails when it is gone.
         with socket.socket(socket.AF_UNIX) as listener:
-            listener.bind(str(path))
+            unix_socket.bind_private(listener, path)
             listener.listen(1024)
             process = await asyncio.create_subprocess_exec(
                 *command(listener.fileno()),

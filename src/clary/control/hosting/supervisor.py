@@ -36,6 +36,7 @@ from clary.control.logs.streams import LogStore
 from clary.control.objects.base import ObjectStore
 from clary.control.settings import Settings
 from clary.control.store.records import Record, Store
+from clary.vision.base.files import private_folder
 
 __all__ = ["CALL_LIMIT", "Hosting"]
 
@@ -309,7 +310,7 @@ def _sweep(root: Path, live: Mapping[str, str]) -> None:
 def _socket_folder(root: Path) -> Path:
     """``root``, or a short private folder where the names of sockets would be too long for the system."""
     if len(str(root).encode()) <= _SOCKET_PATH:
-        root.mkdir(parents=True, exist_ok=True)
+        private_folder(root)
         for left in root.glob("worker-*.sock"):
             left.unlink(missing_ok=True)
         return root

@@ -204,7 +204,8 @@ def _safe(name: str, key: str) -> str:
     try:
         return file_path(name)
     except ValueError as error:
-        raise CustomerError(f"the key `{key}` cannot be a file of a channel", hint="rename the object") from error
+        what = f"the key `{key}` cannot be a file of a channel: {error}"
+        raise CustomerError(what, hint="rename the object, or use Pipe mode") from error
 
 
 def _distinct(found: Iterable[ChannelFile], channel: str) -> Iterator[ChannelFile]:

@@ -1,16 +1,21 @@
-"""The environment of a job's program: the whole of it, since nothing of the gateway's is inherited unasked."""
+"""The environment of a job's program: the whole of it, since nothing of the gateway's is inherited unasked.
+
+It is in two parts until the program starts: the platform's, under which everything of ours runs that comes before, and
+the request's, which a user's own program sees in full and nobody else does.
+"""
 
 from __future__ import annotations
 
 import os
 import re
 from collections.abc import Mapping
-from pathlib import Path
 
 from clary.control import home
+from clary.control.jobs.launch import Algorithm, Launch
+from clary.control.request_environment import for_our_program
 from clary.control.settings import Settings
 
-__all__ = ["program_environment"]
+__all__ = ["platform_environment", "platform_variables", "program_variables"]
 
 # Of the gateway's own environment, what a program needs to find its libraries, its devices and its way out.
 _KEPT = re.compile(
@@ -21,18 +26,34 @@ _KEPT = re.compile(
 _KEY = "clary"  # where the gateway asks for no key
 
 
-def program_environment(
-    settings: Settings, region: str, *, own: Mapping[str, str], given: Mapping[str, str], opt_ml: Path | None
-) -> dict[str, str]:
-    """All variables of a program that runs in ``region``.
+def program_variables(launch: Launch) -> dict[str, str]:
+    """All variables of a launch's program, to be set only once it is the next thing that runs.
 
-    ``own`` are those of its kind of job, ``given`` those of the request, which stand over everything but the place of
-    the tree. ``opt_ml`` is the tree where it is not at /opt/ml, else None.
+    Those of the request stand over the platform's, as on SageMaker, where Environment is handed on verbatim; a program
+    of ours gets what ``control.request_environment`` leaves of them. Where there is no mount namespace the place of
+    the tree is the platform's word in any case.
     """
+    # An entry that runs the user's own file later (script mode) is a program of ours as well: it would take
+    # ``launch.given`` from launch.json and give all of it to that file's process.
+    given = for_our_program(launch.given)[0] if isinstance(launch.program, Algorithm) else launch.given
+    return {**launch.environment, **given, **_place(launch)}
+
+
+def platform_variables(launch: Launch) -> dict[str, str]:
+    """The variables under which everything of ours runs before the program."""
+    return {**launch.environment, **_place(launch)}
+
+
+def _place(launch: Launch) -> dict[str, str]:
+    return {} if launch.namespace else {"SAGEMAKER_BASE_DIR": str(launch.opt_ml)}
+
+
+def platform_environment(settings: Settings, region: str, *, own: Mapping[str, str]) -> dict[str, str]:
+    """The platform's variables for a program that runs in ``region``; ``own`` are those of its kind of job."""
     key, secret = _keys(settings)
     variables = {name: value for name, value in os.environ.items() if _KEPT.fullmatch(name)}
     variables |= _past_proxies(variables)
-    variables |= {
+    return variables | {
         # Both: the training toolkit reads the first, boto3 only the second.
         "AWS_REGION": region,
         "AWS_DEFAULT_REGION": region,
@@ -45,10 +66,8 @@ def program_environment(
         "AWS_EC2_METADATA_DISABLED": "true",
         # To a pipe Python writes in blocks: the log would come minutes late.
         "PYTHONUNBUFFERED": "1",
+        **own,
     }
-    # Over ours, as on SageMaker, where the request's Environment is handed on verbatim.
-    variables |= {**own, **given}
-    return variables | ({"SAGEMAKER_BASE_DIR": str(opt_ml)} if opt_ml else {})
 
 
 def _keys(settings: Settings) -> tuple[str, str]:

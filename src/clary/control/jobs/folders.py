@@ -24,10 +24,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
+from contextlib import suppress
 from pathlib import Path
 
 from clary.control.settings import Settings
-from clary.vision.base.files import write_text
+from clary.errors import ClaryError, CustomerError
+from clary.vision.base.files import PRIVATE, PRIVATE_FOLDER, private_folder, sync_folder, write_text
+from clary.vision.base.tree import opened
 
 __all__ = [
     "FIRST_HOST",
@@ -39,6 +43,8 @@ __all__ = [
     "host_names",
     "job_folder",
     "mark",
+    "missing",
+    "remove_below",
     "remove_tree",
     "stream_name",
 ]
@@ -70,9 +76,11 @@ def claim(folder: Path, mark: str) -> None:
     if note.is_file() and note.read_text(errors="replace") == f"{mark}\n":
         return
     remove_tree(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    private_folder(folder)
+    # The record says that the job is there; after a crash its folder must be, too.
+    sync_folder(folder.parent)
     # Last: killed before it, the folder is nobody's, and all is done again.
-    write_text(note, f"{mark}\n")
+    write_text(note, f"{mark}\n", PRIVATE)
 
 
 def host_folder(job: Path, host: str) -> Path:
@@ -90,14 +98,49 @@ def stream_name(job: str, host: str, created: float) -> str:
     return f"{job}/{host}-{int(created)}"
 
 
+def missing(folder: Path, *names: str) -> ClaryError | None:
+    """That ``folder``, a host's, or the first of the entries ``names`` is not there; None where all are."""
+    for path in (folder, *(folder / name for name in names)):
+        # A link would lead to results that are not the job's.
+        if path.is_symlink() or not path.exists():
+            what = "is gone: somebody removed it while the job ran, and what the job had in it"
+            return ClaryError(what, where=path, hint="run the job again, and leave its folder alone")
+    return None
+
+
 def remove_tree(folder: Path) -> None:
     """Remove a folder a job wrote to, also where it took away the right to look into it. No error if there is none."""
-    if folder.is_symlink() or folder.is_file():
-        folder.unlink()
-    elif folder.exists():
-        for root, inner, _ in os.walk(folder):
-            for path in (os.path.join(root, name) for name in inner):
-                # chmod follows links, and a job may have laid one to a folder that is not its own.
-                if not os.path.islink(path):
-                    os.chmod(path, 0o700)
-        shutil.rmtree(folder)
+    remove_below(folder.parent, folder.name)
+
+
+def remove_below(folder: Path, name: str) -> None:
+    """The same for the path ``name`` below ``folder``. Where a part of it is a link, what it leads to is not ours: a
+    job that laid ``output`` to its owner's home must not have ``output/data`` removed there. The link itself goes only
+    where it is the last part."""
+    *parts, last = name.split("/")
+    with suppress(FileNotFoundError, CustomerError), opened(folder, *parts) as tree:
+        status = os.stat(last, dir_fd=tree.descriptor, follow_symlinks=False)
+        if not stat.S_ISDIR(status.st_mode):
+            os.unlink(last, dir_fd=tree.descriptor)
+            return
+        _unlock(last, tree.descriptor)
+        for _, inner, _, descriptor in os.fwalk(last, follow_symlinks=False, dir_fd=tree.descriptor):
+            for one in inner:
+                _unlock(one, descriptor)
+        # By descriptors all the way, where the system can.
+        shutil.rmtree(last, dir_fd=tree.descriptor)
+
+
+def _unlock(name: str, folder: int) -> None:
+    """Give back the right to look into a folder; anything else stays as it is."""
+    if not hasattr(os, "O_PATH"):
+        with suppress(OSError):
+            os.chmod(name, PRIVATE_FOLDER, dir_fd=folder, follow_symlinks=False)
+        return
+    # chmod follows links, and a job may have laid one to a folder that is not its own.
+    with suppress(NotADirectoryError, FileNotFoundError):
+        found = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+        try:
+            os.chmod(f"/proc/self/fd/{found}", PRIVATE_FOLDER)
+        finally:
+            os.close(found)

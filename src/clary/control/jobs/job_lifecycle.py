@@ -266,7 +266,15 @@ class JobLifecycle:
             return Stage.OUT_OF_TIME, ""
         if exit.code == 0 and not exit.error:
             return Stage.COMPLETED, ""
-        failure = reasons.read_failure(self._folders[host] / self._kind.failure_note) if host else ""
+        failure = reasons.read_failure(self._folders[host], self._kind.failure_note) if host else ""
+        # A program whose folder is taken away fails, and has nowhere to say so.
+        if (
+            host
+            and not failure
+            and not exit.error
+            and (gone := folders.missing(self._folders[host], "opt_ml", "launch.json"))
+        ):
+            return Stage.FAILED, reasons.of_error(gone)
         reason = reasons.of_exit(
             exit.code, exit.signal, out_of_memory=exit.out_of_memory, failure=failure, error=exit.error
         )
@@ -277,7 +285,7 @@ class JobLifecycle:
         for folder in self._folders.values():
             for name in names:
                 with suppress(FileNotFoundError):  # the job was deleted meanwhile
-                    folders.remove_tree(folder / name)
+                    folders.remove_below(folder, name)
 
     def _job(self, record: Record) -> Job:
         return Job(record, self._kind.log_group, self._context)

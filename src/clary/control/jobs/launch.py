@@ -15,7 +15,7 @@ from typing import Any
 from clary.control.jobs.folders import FIRST_HOST, TRAINING_JOB
 from clary.control.jobs.pipe_plan import PipePlan
 from clary.errors import ClaryError, UsageError
-from clary.vision.base.files import write_json
+from clary.vision.base.files import PRIVATE, write_json
 
 __all__ = [
     "MAX_RUNTIME_EXCEEDED",
@@ -31,6 +31,10 @@ __all__ = [
 
 STOPPED = "Stopped"  # somebody asked
 MAX_RUNTIME_EXCEEDED = "MaxRuntimeExceeded"
+
+
+class _NoObjectError(UsageError):
+    """A file of ours that holds no JSON object."""
 
 
 class OldAttempt(ClaryError):
@@ -74,7 +78,9 @@ class Launch:
     kind: str = TRAINING_JOB
     host: str = FIRST_HOST
     program: Program = Command(())
-    environment: Mapping[str, str] = field(default_factory=dict)  # the whole of it: nothing is inherited
+    environment: Mapping[str, str] = field(default_factory=dict)  # the platform's part; nothing is inherited
+    # The request's part: for the program alone, and seen by nothing that runs before it (jobs.environment).
+    given: Mapping[str, str] = field(default_factory=dict)
     cwd: str = ""  # as the program sees it, "/opt/ml/code" say; empty: opt_ml
     namespace: bool = True  # show opt_ml as /opt/ml in a mount namespace; else SAGEMAKER_BASE_DIR only
     inputs: tuple[Path, ...] = ()  # folders below opt_ml whose files a job must never alter: links into the store
@@ -106,7 +112,8 @@ class Launch:
 
     def write(self) -> None:
         """Write launch.json. Raises UsageError when the disk is full or the folder cannot be written."""
-        write_json(self.folder / "launch.json", asdict(self) | _texts(self))
+        # It holds the keys of the platform, and those of the request's environment.
+        write_json(self.folder / "launch.json", asdict(self) | _texts(self), PRIVATE)
 
     @classmethod
     def read(cls, folder: Path) -> Launch:
@@ -142,22 +149,32 @@ class Exit:
         """Write exit.json, synced and renamed. Raises UsageError when the disk is full, OldAttempt when there is one of
         a later attempt, which stays."""
         # A monitor that was taken for lost may come to its end late, and must not speak for the attempt after it.
-        if (folder / "exit.json").exists() and int(_read(folder / "exit.json").get("attempt", 0)) > self.attempt:
+        written = _exit_note(folder) or {}
+        if isinstance(later := written.get("attempt"), int) and later > self.attempt:
             raise OldAttempt(f"attempt {self.attempt} ended after a later one", where=folder / "exit.json")
-        write_json(folder / "exit.json", asdict(self))
+        write_json(folder / "exit.json", asdict(self), PRIVATE)
 
     @classmethod
     def read(cls, folder: Path, attempt: int) -> Exit | None:
-        """The exit.json of ``folder``; None when there is none or it is of an earlier attempt."""
-        if not (folder / "exit.json").exists():
+        """The exit.json of ``folder``; None when there is none, it is of an earlier attempt, or it is damaged (by a
+        machine that lost its power, say): how the attempt ended is not known then. Raises UsageError when it may not
+        be read."""
+        known = _exit_note(folder)
+        if known is None or known.get("attempt") != attempt:
             return None
-        try:
-            known = _read(folder / "exit.json")
-            # A later version may have written more: a job that has ended must not fail by that.
-            found = cls(**{one.name: known[one.name] for one in fields(cls) if one.name in known})
-        except TypeError as error:
-            raise UsageError(f"is no exit note ({error})", where=folder / "exit.json") from error
-        return found if found.attempt == attempt else None
+        # A later version may have written more: a job that has ended must not fail by that.
+        return cls(**{one.name: known[one.name] for one in fields(cls) if one.name in known})
+
+
+def _exit_note(folder: Path) -> dict[str, Any] | None:
+    try:
+        return _read(folder / "exit.json")
+    except _NoObjectError:
+        return None
+    except UsageError:
+        if (folder / "exit.json").exists():
+            raise
+        return None
 
 
 def _program(known: dict[str, Any]) -> Program:
@@ -178,6 +195,7 @@ def _texts(launch: Launch) -> dict[str, Any]:
         "folder": str(launch.folder),
         "log": str(launch.log),
         "environment": dict(launch.environment),
+        "given": dict(launch.given),
         "inputs": [str(path) for path in launch.inputs],
         "pipes": [pipe.to_json() for pipe in launch.pipes],
         "s3_root": str(launch.s3_root),
@@ -186,11 +204,11 @@ def _texts(launch: Launch) -> dict[str, Any]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        value = json.loads(path.read_text())
+        value = json.loads(path.read_bytes())
     except OSError as error:
         raise UsageError(f"cannot be read ({error.strerror})", where=path) from error
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"is not JSON ({error})", where=path) from error
+        raise _NoObjectError(f"is not JSON ({error})", where=path) from error
     if not isinstance(value, dict):
-        raise UsageError(f"holds a JSON {type(value).__name__}, not an object", where=path)
+        raise _NoObjectError(f"holds a JSON {type(value).__name__}, not an object", where=path)
     return value

@@ -29,7 +29,9 @@ from clary.control.jobs.manifests import read_manifest
 from clary.control.objects.base import NoSuchBucket, NoSuchKey, ObjectStore, S3Uri
 from clary.control.wire.errors import ValidationException
 from clary.errors import CustomerError, DataError, one_line
+from clary.vision.base.files import private_folder
 from clary.vision.base.recordio import LIMIT, frame
+from clary.vision.base.tarsafe import RATIO, RATIO_FROM
 
 __all__ = ["PipePlan", "Sender", "plan"]
 
@@ -71,7 +73,7 @@ def plan(channel: Request, folder: Path, objects: ObjectStore, *, host: int = 0,
     """
     uri = supported(channel, "Pipe")
     source = source_of(channel)
-    folder.mkdir(parents=True, exist_ok=True)
+    private_folder(folder)
     items = folder / channel["ChannelName"]
     augmented = source["S3DataType"] == "AugmentedManifestFile"
     if augmented:
@@ -195,13 +197,15 @@ def _write_keys(uri: S3Uri, kind: str, items: Path, objects: ObjectStore) -> S3U
     """Write the keys of the objects, in order, a line for each; returns their bucket. Folders send nothing."""
     if kind == "ManifestFile":
         base, listed = read_manifest(uri, objects)
-        keys: Iterator[str] = (base.key + one for one in listed)
+        keys: Iterator[str] = (base.key + one for one in listed if not one.endswith("/"))
     else:
         base = uri
-        keys = (found.key for found in objects.list(uri.bucket, uri.key))
+        # An object with bytes is no folder, whatever its key ends in.
+        found = objects.list(uri.bucket, uri.key)
+        keys = (each.key for each in found if each.size or not each.key.endswith("/"))
     with items.open("w", encoding="utf-8") as file:
         # As JSON, since a key may hold a line end.
-        file.writelines(f"{json.dumps(key)}\n" for key in keys if not key.endswith("/"))
+        file.writelines(f"{json.dumps(key)}\n" for key in keys)
     return S3Uri(base.bucket, "")
 
 
@@ -261,14 +265,33 @@ def _record(read: Callable[[int], bytes], uri: S3Uri) -> bytes:
 
 
 def _unzipping(stream: BinaryIO, uri: S3Uri) -> Callable[[int], bytes]:
-    """``read`` of what a gzip file holds; it raises DataError for one that is damaged."""
-    file = gzip.GzipFile(fileobj=stream, mode="rb")
+    """``read`` of what a gzip file holds; it raises DataError for one that is damaged, or a bomb."""
+    packed = _Counted(stream)
+    file = gzip.GzipFile(fileobj=packed, mode="rb")  # type: ignore[call-overload]  # it asks for read() alone
 
     def read(size: int) -> bytes:
         try:
-            return file.read(size)
+            data: bytes = file.read(size)
+            # The stream is kept on disk at the other end, which one of zeros would fill.
+            if (unpacked := file.tell()) > max(RATIO_FROM, RATIO * packed.count):
+                what = f"unpacks to {unpacked:,} bytes and more, over {RATIO} times its size"
+                raise DataError(what, where=uri, hint="leave it out")
+            return data
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
             what = f"is no whole gzip file ({error}), which CompressionType Gzip asks for"
             raise DataError(what, where=uri, hint="compress it again, or leave CompressionType out") from error
 
     return read
+
+
+class _Counted:
+    """A stream that counts the bytes that were read of it."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self.count = 0
+
+    def read(self, size: int = -1, /) -> bytes:
+        data = self._stream.read(size)
+        self.count += len(data)
+        return data

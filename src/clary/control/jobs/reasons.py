@@ -16,6 +16,7 @@ from pathlib import Path
 
 from clary.control.wire.errors import ServiceError
 from clary.errors import ClaryError, CustomerError, UsageError
+from clary.vision.base.tree import opened
 
 __all__ = ["LIMIT", "of_error", "of_exit", "read_failure"]
 
@@ -62,19 +63,26 @@ def of_error(error: Exception) -> str:
     return _fitted(f"{'ClientError' if _is_customers(error) else 'InternalServerError'}: {text}")
 
 
-def read_failure(path: Path) -> str:
-    """What a program left in output/failure: its first characters, or nothing.
+def read_failure(folder: Path, note: str) -> str:
+    """What a program left in the file ``note`` below ``folder`` (a host's): its first characters, or nothing.
 
-    Whatever else a program may have put there (a link, a pipe) is not followed.
+    Whatever else a program may have put there (a link, a pipe), or in place of a folder above it, is not followed but
+    named.
     """
+    *parts, name = note.split("/")
     try:
-        # O_NONBLOCK: to open a FIFO waits for whoever writes to it, and that may be nobody.
-        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:
+        with opened(folder, *parts) as tree:
+            # O_NONBLOCK: to open a FIFO waits for whoever writes to it, and that may be nobody.
+            file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=tree.descriptor)
+    except CustomerError as error:
+        return f"no failure note was read: {Path(error.where).relative_to(folder)} {error.what}"
+    except FileNotFoundError:
         return ""
+    except OSError as error:
+        return f"no failure note was read: {note} is no file ({error.strerror})"
     try:
         if not stat.S_ISREG(os.fstat(file).st_mode):
-            return ""
+            return f"no failure note was read: {note} is no file"
         return os.read(file, _HEAD).decode(errors="replace").replace("\0", "").strip()[:LIMIT]
     finally:
         os.close(file)

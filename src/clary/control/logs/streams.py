@@ -21,6 +21,7 @@ from typing import BinaryIO
 from urllib.parse import quote, unquote
 
 from clary.control.wire.errors import ServiceError
+from clary.vision.base.files import PRIVATE, private_folder
 
 __all__ = ["Event", "Group", "LogStore", "LogWriter", "Stream", "milliseconds"]
 
@@ -72,10 +73,10 @@ class LogWriter:
     """
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        private_folder(path.parent)
         # O_APPEND: the kernel finds the end for each write, also where another process wrote meanwhile. O_RDWR: the
         # last time is read back.
-        self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+        self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, PRIVATE)
         self._last, torn = _tail(self._file, os.fstat(self._file).st_size)
         self._torn = torn > 0  # a writer that was killed, or a full disk, left half a line
 
@@ -142,7 +143,7 @@ class LogStore:
 
     def create_group(self, group: str) -> None:
         """No error when it is there."""
-        self._group(group).mkdir(parents=True, exist_ok=True)
+        private_folder(self._group(group))
 
     def create_stream(self, group: str, stream: str) -> None:
         """An empty stream of a group that exists; no error when it is there. Raises ResourceNotFoundException."""

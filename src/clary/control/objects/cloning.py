@@ -8,7 +8,7 @@ import shutil
 import sys
 from pathlib import Path
 
-__all__ = ["append", "clone"]
+__all__ = ["append", "clone", "clone_open"]
 
 # From <linux/fs.h>; Python has no name for it. Works on Btrfs, XFS and bcachefs.
 _FICLONE = 0x40049409
@@ -18,9 +18,15 @@ _REFUSED = (errno.EXDEV, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL, errno.EN
 
 def clone(source: Path, target: Path) -> None:
     """Write ``target`` with the content of ``source``: shared blocks (reflink), else a copy inside the kernel."""
-    with source.open("rb") as reader, target.open("wb") as writer:
-        if not _reflink(reader.fileno(), writer.fileno()):
-            append(reader.fileno(), writer.fileno(), os.fstat(reader.fileno()).st_size)
+    with source.open("rb") as reader:
+        clone_open(reader.fileno(), target)
+
+
+def clone_open(source: int, target: Path) -> None:
+    """As ``clone``, of an open file, whatever its name stands for by now."""
+    with target.open("wb") as writer:
+        if not _reflink(source, writer.fileno()):
+            append(source, writer.fileno(), os.fstat(source).st_size)
 
 
 def append(source: int, target: int, size: int, offset: int = 0) -> None:

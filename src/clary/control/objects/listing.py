@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import base64
 import binascii
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
+from clary.control.objects.checksums import checksum_type
 from clary.control.objects.local import LocalStore
+from clary.control.objects.object_metadata import ObjectMetadata
 from clary.control.objects.request import S3Request
 from clary.control.objects.responses import Node, S3Response, iso_date, xml_response
 from clary.control.objects.walking import PAST, ListedObject
@@ -18,6 +21,7 @@ __all__ = [
     "PAGE_LIMIT",
     "decode_token",
     "encode_token",
+    "integer",
     "list_object_versions",
     "list_objects",
     "list_objects_v2",
@@ -29,7 +33,8 @@ PAGE_LIMIT = 1000
 
 @dataclass(slots=True)
 class _Page:
-    entries: list[ListedObject] = field(default_factory=list)  # objects, and common prefixes (without status)
+    # Objects with their metadata, and common prefixes without.
+    entries: list[tuple[ListedObject, ObjectMetadata | None]] = field(default_factory=list)
     truncated: bool = False
     after: bytes = b""  # where the next page goes on
 
@@ -40,16 +45,12 @@ def list_objects(store: LocalStore, request: S3Request) -> S3Response:
     marker = query.get("marker", "").encode()
     delimiter = query.get("delimiter", "").encode()
     prefix = query.get("prefix", "").encode()
-    # A marker that is a common prefix stands for all keys below it, else the page after it would begin with it again.
-    after = marker
-    if delimiter and marker.startswith(prefix) and marker.endswith(delimiter):
-        after += PAST  # the marker is a common prefix of the page before
-    page = _page(store, request, prefix, delimiter, after)
-    last = page.entries[-1].key.decode() if page.entries else ""
+    page = _page(store, request, prefix, delimiter, _after(marker, prefix, delimiter))
+    last = page.entries[-1][0].key.decode() if page.entries else ""
     head: list[Node] = [("Marker", _encoded(request, query.get("marker", "")))]
     if page.truncated:
         head.append(("NextMarker", _encoded(request, last)))
-    return _answer(store, request, page, head, owner=True)
+    return _answer(request, page, head, owner=True)
 
 
 def list_objects_v2(store: LocalStore, request: S3Request) -> S3Response:
@@ -65,7 +66,7 @@ def list_objects_v2(store: LocalStore, request: S3Request) -> S3Response:
         head.append(("ContinuationToken", token))
     if page.truncated:
         head.append(("NextContinuationToken", encode_token(page.after)))
-    return _answer(store, request, page, head, owner=query.get("fetch-owner") == "true")
+    return _answer(request, page, head, owner=query.get("fetch-owner") == "true")
 
 
 def list_object_versions(store: LocalStore, request: S3Request) -> S3Response:
@@ -73,19 +74,23 @@ def list_object_versions(store: LocalStore, request: S3Request) -> S3Response:
     query = request.query
     marker, delimiter = query.get("key-marker", "").encode(), query.get("delimiter", "").encode()
     prefix = query.get("prefix", "").encode()
-    after = marker + PAST if delimiter and marker.startswith(prefix) and marker.endswith(delimiter) else marker
-    page = _page(store, request, prefix, delimiter, after)
+    page = _page(store, request, prefix, delimiter, _after(marker, prefix, delimiter))
     head: list[Node] = [("KeyMarker", _encoded(request, query.get("key-marker", "")))]
     head.append(("VersionIdMarker", query.get("version-id-marker", "")))
     if page.truncated:
-        last = page.entries[-1].key.decode() if page.entries else ""
+        last = page.entries[-1][0].key.decode() if page.entries else ""
         head += [("NextKeyMarker", _encoded(request, last)), ("NextVersionIdMarker", "null")]
-    return _answer(store, request, page, head, owner=True, versions=True)
+    return _answer(request, page, head, owner=True, versions=True)
 
 
 def number(request: S3Request, name: str, default: int) -> int:
     """A query parameter from 0 up. Raises ServiceError InvalidArgument."""
-    text = request.query.get(name) or str(default)
+    return integer(name, request.query.get(name), default)
+
+
+def integer(name: str, text: str | None, default: int) -> int:
+    """An argument of a request as a number from 0 up. Raises ServiceError InvalidArgument."""
+    text = text or str(default)
     if not (text.isascii() and text.isdigit()) or len(text) > 10:
         raise invalid_argument(name, text, f"Argument {name} must be an integer between 0 and 2147483647")
     return int(text)
@@ -100,7 +105,10 @@ def _page(store: LocalStore, request: S3Request, prefix: bytes, delimiter: bytes
         if len(page.entries) == limit:
             page.truncated = limit > 0
             break
-        page.entries.append(entry)
+        described = store.described(entry) if entry.status else (entry, None)
+        if described is None:
+            continue  # deleted since it was found
+        page.entries.append(described)
         # Where a common prefix ended the page, the next begins behind everything it stands for.
         page.after = entry.key if entry.status else entry.key + PAST
     return page
@@ -110,8 +118,7 @@ def _grouped(found: Iterator[ListedObject], prefix: bytes, delimiter: bytes, aft
     """Keys that hold the delimiter behind the prefix, as one common prefix each."""
     last = b""
     for entry in found:
-        end = entry.key.find(delimiter, len(prefix)) if delimiter else -1
-        common = entry.key[: end + len(delimiter)] if end >= 0 else b""
+        common = _common(entry.key, prefix, delimiter) if delimiter else b""
         if not common:
             yield entry
         elif common != last and common + PAST != after:
@@ -119,9 +126,20 @@ def _grouped(found: Iterator[ListedObject], prefix: bytes, delimiter: bytes, aft
             yield ListedObject(common, entry.path, None)
 
 
-def _answer(
-    store: LocalStore, request: S3Request, page: _Page, head: list[Node], *, owner: bool, versions: bool = False
-) -> S3Response:
+def _after(marker: bytes, prefix: bytes, delimiter: bytes) -> bytes:
+    """Behind which key the page after ``marker`` begins."""
+    # A marker that is a common prefix stands for all keys below it, else the page after it would begin with it again.
+    is_common = marker and delimiter and marker.startswith(prefix) and marker == _common(marker, prefix, delimiter)
+    return marker + PAST if is_common else marker
+
+
+def _common(key: bytes, prefix: bytes, delimiter: bytes) -> bytes:
+    """The key up to its first delimiter behind the prefix; empty where there is none."""
+    end = key.find(delimiter, len(prefix))
+    return key[: end + len(delimiter)] if end >= 0 else b""
+
+
+def _answer(request: S3Request, page: _Page, head: list[Node], *, owner: bool, versions: bool = False) -> S3Response:
     query = request.query
     nodes: list[Node] = [("Name", request.bucket), ("Prefix", _encoded(request, query.get("prefix", "")))]
     nodes += head
@@ -131,25 +149,26 @@ def _answer(
     if _urls(request):
         nodes.append(("EncodingType", "url"))
     nodes.append(("IsTruncated", str(page.truncated).lower()))
-    for entry in page.entries:
-        if entry.status and versions:
-            version: list[Node] = [("VersionId", "null"), ("IsLatest", "true")]
-            nodes.append(("Version", [*version, *_contents(store, request, entry, owner=owner)]))
-        elif entry.status:
-            nodes.append(("Contents", _contents(store, request, entry, owner=owner)))
+    for entry, metadata in page.entries:
+        if entry.status and metadata:
+            contents = _contents(request, entry.key, entry.status, metadata, owner=owner)
+            version: list[Node] = [("VersionId", "null"), ("IsLatest", "true")] if versions else []
+            nodes.append(("Version" if versions else "Contents", [*version, *contents]))
         else:
             nodes.append(("CommonPrefixes", [("Prefix", _encoded(request, entry.key.decode()))]))
     return xml_response("ListVersionsResult" if versions else "ListBucketResult", nodes)
 
 
-def _contents(store: LocalStore, request: S3Request, entry: ListedObject, *, owner: bool) -> list[Node]:
-    assert entry.status is not None
-    metadata = store.metadata.read(entry.path, entry.status)
+def _contents(
+    request: S3Request, key: bytes, status: os.stat_result, metadata: ObjectMetadata, *, owner: bool
+) -> list[Node]:
     nodes: list[Node] = [
-        ("Key", _encoded(request, entry.key.decode())),
-        ("LastModified", iso_date(entry.status.st_mtime)),
+        ("Key", _encoded(request, key.decode())),
+        ("LastModified", iso_date(status.st_mtime)),
         ("ETag", f'"{metadata.etag}"'),
-        ("Size", "0" if metadata.marker else str(entry.status.st_size)),
+        *(("ChecksumAlgorithm", name) for name in metadata.checksum),
+        *([("ChecksumType", checksum_type(metadata.checksum))] if metadata.checksum else []),
+        ("Size", "0" if metadata.marker else str(status.st_size)),
         ("StorageClass", metadata.headers.get("x-amz-storage-class", "STANDARD")),
     ]
     if owner:

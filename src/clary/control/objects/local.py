@@ -1,8 +1,12 @@
 """Objects as plain files: ROOT/<bucket>/<key>.
 
 Whoever writes, writes into ROOT/.staging and renames: a reader sees the old object or the whole new one, and a file
-somebody has open or linked is never written to. Symbolic links are neither shown nor followed. A key ending in a slash
-is a folder that was asked for by name. Empty folders are no objects.
+somebody has open or linked is never written to. Symbolic links are neither shown nor followed. An empty object whose
+key ends in a slash is a folder that was asked for by name. Empty folders are no objects.
+
+A key that is no plain path, or whose path is blocked by another object (``a/b`` beside ``a``), is a file below
+ROOT/<bucket>/.clary-keys (``key_encoding``). Objects never move from one to the other. Where a key has both, for
+somebody put a file there by hand, the plain one counts, so it is deleted last.
 """
 
 from __future__ import annotations
@@ -12,29 +16,48 @@ import io
 import os
 import stat
 import time
-import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
 from clary.control.objects.base import NoSuchBucket, NoSuchKey, Object
 from clary.control.objects.cloning import clone
-from clary.control.objects.key_names import check_key, is_bucket_name, key_parts
-from clary.control.objects.moving import link_or_clone, rename, sync, temporary_beside
+from clary.control.objects.folders import files_below, is_folder, remove_empty, status_of
+from clary.control.objects.key_encoding import ENCODED, encoded_names
+from clary.control.objects.key_names import check_key, plain_parts
+from clary.control.objects.moving import TEMPORARY, link_or_clone, sync, temporary_beside
 from clary.control.objects.object_metadata import MetadataStore, ObjectMetadata, md5_etag
-from clary.control.objects.walking import ListedObject, walk
+from clary.control.objects.places import RETRIES, Places, contended
+from clary.control.objects.sidecars import is_sidecar
+from clary.control.objects.staging_folder import StagingFolder, remove_older
+from clary.control.objects.walking import ListedObject, encoded_children, merged, plain_children, walk
 from clary.control.wire.errors import ServiceError
 
-__all__ = ["LocalStore"]
+__all__ = ["LocalStore", "OpenObject"]
 
 # Inside the root, so that a rename stays on one disk; a name no bucket can have.
 STAGING = ".staging"
-# An upload of a large object over a slow line takes minutes, not an hour between two writes.
-LEFT_OVER = 3600.0  # seconds after which a staged file belongs to nobody
-RETRIES = 20  # of a rename whose folder another request is just removing
+
+
+@dataclass(frozen=True, slots=True)
+class OpenObject:
+    """One version of an object: its open file, and what belongs to that very file. To be closed by whoever asked."""
+
+    descriptor: int
+    path: Path
+    status: os.stat_result
+    metadata: ObjectMetadata
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return _size(self.status)
+
+    def close(self) -> None:
+        os.close(self.descriptor)
 
 
 class LocalStore:
@@ -45,22 +68,26 @@ class LocalStore:
     def __init__(self, root: Path) -> None:
         root.mkdir(parents=True, exist_ok=True)
         self.root = root.resolve()
-        self.staging = self.root / STAGING
-        self.staging.mkdir(exist_ok=True)
-        self.metadata = MetadataStore()
+        self._staging = StagingFolder(self.root / STAGING)
+        self.staging = self._staging.path
+        self.metadata = MetadataStore(self.root)
+        self._places = Places(self.root, self.metadata)
 
     # the protocol of objects.base
 
     def bucket_exists(self, bucket: str) -> bool:
-        return is_bucket_name(bucket) and _is_folder(self.root / bucket)
+        return self._places.is_bucket(bucket)
 
     def list(self, bucket: str, prefix: str = "") -> Iterator[Object]:
         found = self.walk(bucket, prefix.encode(errors="surrogateescape"))
         return (Object(e.key.decode(), _size(e.status), e.status.st_mtime) for e in found if e.status)
 
     def open(self, bucket: str, key: str) -> BinaryIO:
-        path, status = self.locate(bucket, key)
-        return io.BytesIO() if stat.S_ISDIR(status.st_mode) else path.open("rb")
+        found = self.open_object(bucket, key)
+        if stat.S_ISDIR(found.status.st_mode):
+            found.close()
+            return io.BytesIO()
+        return os.fdopen(found.descriptor, "rb")
 
     def fetch(self, bucket: str, key: str, path: Path) -> None:
         source, status = self.locate(bucket, key)
@@ -99,22 +126,7 @@ class LocalStore:
             self.adopt(staged, bucket, key)
 
     def delete(self, bucket: str, key: str) -> None:
-        parts = key_parts(key)
-        if not self.bucket_exists(bucket):
-            raise NoSuchBucket(bucket)
-        path = self._path(bucket, parts) if parts else None
-        if path is None:
-            return
-        with suppress(FileNotFoundError, NotADirectoryError):
-            if not key.endswith("/"):
-                if path.is_file() and not path.is_symlink():
-                    path.unlink()
-                path = path.parent
-            elif _is_folder(path):
-                self.metadata.forget(path)
-        with suppress(OSError):  # a folder that is not empty stays
-            # Folders are no objects: those that only held the deleted key go with it, as a prefix vanishes on S3.
-            self._prune(path)
+        self._places.delete(bucket, key)
 
     # what the S3 app needs beyond it
 
@@ -144,26 +156,67 @@ class LocalStore:
 
     def delete_bucket(self, bucket: str) -> None:
         """Raises NoSuchBucket, ServiceError BucketNotEmpty."""
-        if next(self.walk(bucket), None):
-            raise ServiceError("BucketNotEmpty", f"The bucket you tried to delete is not empty: {bucket}", status=409)
-        try:
-            _remove_empty(self.root / bucket)
-        except OSError as error:
-            message = f"The bucket {bucket} holds files that are no objects: {self.root / bucket}"
-            raise ServiceError("BucketNotEmpty", message, status=409) from error
+        with self._places.choosing:
+            if next(self.walk(bucket), None):
+                text = f"The bucket you tried to delete is not empty: {bucket}"
+                raise ServiceError("BucketNotEmpty", text, status=409)
+            try:
+                remove_empty(self.root / bucket, discard=_is_rest)
+            except OSError as error:
+                message = f"The bucket {bucket} holds files that are no objects: {self.root / bucket}"
+                raise ServiceError("BucketNotEmpty", message, status=409) from error
 
     def locate(self, bucket: str, key: str) -> tuple[Path, os.stat_result]:
-        """File and status of an object; a folder for a key ending in a slash. Raises NoSuchBucket, NoSuchKey."""
-        parts = key_parts(key)
-        path = self._path(bucket, parts) if parts else None
-        if path is not None:
-            with suppress(OSError):
-                status = path.lstat()
-                if not key.endswith("/") and stat.S_ISREG(status.st_mode):
-                    return path, status
-                if key.endswith("/") and stat.S_ISDIR(status.st_mode) and self._marked(path, status):
-                    return path, status
+        """File and status of an object; the folder, where an empty object is one. Raises NoSuchBucket, NoSuchKey.
+
+        A moment later the path may be that of another version: ``open_object`` is for whoever needs both of one.
+        """
+        plain = self._places.plain(bucket, key)
+        if plain is not None and (status := self._places.status(plain, key)):
+            return plain, status
+        if self._places.has_encoded(bucket):
+            encoded = self._places.encoded(bucket, key)
+            if encoded is not None and (status := self._places.status(encoded, "")):
+                return encoded, status
         raise NoSuchKey(bucket, key) if self.bucket_exists(bucket) else NoSuchBucket(bucket)
+
+    def open_object(self, bucket: str, key: str) -> OpenObject:
+        """One version of an object, which no PUT or DELETE changes any more. Raises as ``locate``."""
+        for _ in range(RETRIES):
+            path, found = self.locate(bucket, key)
+            try:
+                # NOFOLLOW, NONBLOCK: the name may have become a link or a FIFO since it was looked up.
+                file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            status = os.fstat(file)
+            metadata, known = self.metadata.read_open(file, path, status)
+            # A sidecar goes with its version: without one, it may have been replaced since it was opened.
+            if stat.S_IFMT(status.st_mode) == stat.S_IFMT(found.st_mode) and (known or _is_at(path, status)):
+                return OpenObject(file, path, status, metadata)
+            os.close(file)
+        raise contended(bucket, key)
+
+    def facts(self, bucket: str, key: str) -> tuple[os.stat_result, ObjectMetadata]:
+        """Status and metadata of one version. Raises as ``locate``."""
+        found = self.open_object(bucket, key)
+        found.close()
+        return found.status, found.metadata
+
+    def change_metadata(self, bucket: str, key: str, change: Callable[[ObjectMetadata], ObjectMetadata]) -> None:
+        """Give an object other metadata: the version that is there now, not one that replaces it. As ``locate``."""
+        # Two changes at once are both kept.
+        with self._places.choosing, closing(self.open_object(bucket, key)) as found:
+            metadata = change(found.metadata)
+            if not stat.S_ISDIR(found.status.st_mode):
+                self.metadata.write_open(found.descriptor, found.path, found.status, metadata)
+            elif not self.metadata.write_attribute(found.path, metadata):
+                # Without the attribute it would be no object; a file below the folder of encoded keys keeps any.
+                self.mark_folder(bucket, key, metadata)
+
+    def may_replace(self, bucket: str, key: str) -> bool:
+        """Whether a PUT may replace an object: False is certain, and costs least where keys are plain."""
+        return self._places.has_encoded(bucket) or os.path.lexists(f"{self.root}/{bucket}/{key}")
 
     def walk(
         self, bucket: str, prefix: bytes = b"", after: bytes = b"", *, shallow: bool = False
@@ -174,24 +227,34 @@ class LocalStore:
         """
         if not self.bucket_exists(bucket):
             raise NoSuchBucket(bucket)
-        head = prefix.rpartition(b"/")[0]
-        base = head + b"/" if head else b""
-        parts = key_parts(head.decode(errors="surrogateescape")) if head else []
-        if prefix.startswith(b"/") or parts is None or "" in parts:
-            return iter(())
-        folder = self._path(bucket, parts)
-        if folder is None or not _is_folder(folder):
-            return iter(())
-        found = walk(os.fsencode(folder), base, self._marked, prefix=prefix, after=after, shallow=shallow)
-        if base and base == prefix and base > after:  # the prefix may be a key itself
-            status = folder.lstat()
-            if self._marked(folder, status):
-                return chain((ListedObject(base, os.fsencode(folder), status),), found)
-        return found
+        plain = self._walk_plain(bucket, prefix, after, shallow=shallow)
+        if not self._places.has_encoded(bucket):
+            return plain
+        head = prefix[: prefix.rfind(b"/") + 1]
+        folder = self.root.joinpath(bucket, ENCODED, *encoded_names(head)[:-1])
+        encoded = walk(os.fsencode(folder), head, encoded_children, _never, prefix=prefix, after=after, shallow=shallow)
+        return merged(plain, encoded)
+
+    def described(self, entry: ListedObject) -> tuple[ListedObject, ObjectMetadata] | None:
+        """An object of a listing and its metadata, both of one version; None for one that is gone by now."""
+        status = entry.status
+        assert status is not None
+        for _ in range(RETRIES):
+            metadata, known = self.metadata.read_known(entry.path, status)
+            if known:
+                break
+            now = status_of(entry.path)
+            if now is None:
+                return None
+            # What was put there by hand has none; else it is another version than when it was found.
+            if _is_same(now, status):
+                break
+            status = now
+        return replace(entry, status=status), metadata
 
     def stage_name(self) -> Path:
         """A new name in the staging folder."""
-        return self.staging / uuid.uuid4().hex
+        return self._staging.name()
 
     @contextmanager
     def dropping(self, *staged: Path) -> Iterator[None]:
@@ -204,133 +267,80 @@ class LocalStore:
             raise ServiceError("StorageFull", f"No space left on the disk of {self.root}", status=507) from error
         finally:
             for path in staged:
+                self.metadata.drop_staged(path)
                 path.unlink(missing_ok=True)
 
     def adopt(self, staged: Path, bucket: str, key: str, *, new: bool = False) -> None:
         """Make the staged file the object ``key``; with ``new`` only where there is none (FileExistsError else).
 
         An empty file under a key that ends in a slash becomes a folder that has the file's metadata. Raises
-        NoSuchBucket, ServiceError for a key no file can have, here or anywhere.
+        NoSuchBucket, ServiceError for a key that S3 does not take.
         """
-        check_key(key)
-        if key.endswith("/"):
-            # S3 would keep bytes under a key that ends in a slash; a folder has none, so they are refused rather than
-            # lost.
-            status = staged.stat()
-            if status.st_size:
-                text = f"The key {key!r} ends in a slash: such an object is a folder here and holds no bytes"
-                raise ServiceError("InvalidArgument", text)
-            self.mark_folder(bucket, key, self.metadata.read(staged, status))
-            return
-        for _ in range(RETRIES):
-            target = self._target(bucket, key)
-            try:
-                # Between the two a DELETE of the last neighbour may remove the folder again; then once more.
-                target.parent.mkdir(parents=True, exist_ok=True)
-                rename(staged, target, new=new)
-                return
-            except (NotADirectoryError, IsADirectoryError, FileExistsError) as error:
-                if isinstance(error, FileExistsError) and new and target.is_file():
-                    raise
-                # The way is blocked by an object, not by an empty folder that a neighbour left: then no second try
-                # helps.
-                if self._is_below_file(target) or (_is_folder(target) and not self._drop_folder(target)):
-                    raise _folder_and_file(bucket, key) from error
-            except FileNotFoundError:
-                if not staged.exists():
-                    raise
-            # else a neighbour was just making or removing the folder
-        raise _contended(bucket, key)
+        self._places.adopt(staged, bucket, key, new=new)
 
     def mark_folder(self, bucket: str, key: str, metadata: ObjectMetadata) -> None:
         """Make the folder that the empty object ``key``, ending in a slash, stands for. Raises as ``adopt``."""
-        check_key(key)
-        for _ in range(RETRIES):
-            target = self._target(bucket, key)
-            try:
-                target.mkdir(parents=True, exist_ok=True)
-                self.metadata.write(target, replace(metadata, marker=True))
-                return
-            except (FileExistsError, NotADirectoryError) as error:
-                if target.is_file() or self._is_below_file(target):
-                    raise _folder_and_file(bucket, key) from error
-            except FileNotFoundError:
-                pass  # removed by the deletion of a neighbour
-        raise _contended(bucket, key)
+        staged = self.stage_name()
+        with self.dropping(staged):
+            staged.touch()
+            self.metadata.write(staged, metadata)
+            self.adopt(staged, bucket, key)
 
     def sweep(self) -> None:
-        """Remove what killed processes left in the staging folder."""
-        for entry in os.scandir(self.staging):
-            with suppress(FileNotFoundError):
-                if entry.is_file() and entry.stat().st_mtime < time.time() - LEFT_OVER:
-                    os.unlink(entry)
+        """Remove what killed processes left: staged files, copies on their way to other disks, unused sidecars."""
+        self._staging.sweep()
+        for name, _ in self.buckets():
+            bucket = self.root / name
+            if self._places.has_encoded(name):
+                for path in self.metadata.unused(bucket):
+                    remove_older(path)
+                    self._places.prune(path.parent)
+            if _is_other_disk(bucket, self.root):
+                for entry in files_below(bucket):
+                    if entry.name.startswith(TEMPORARY.decode()):
+                        remove_older(Path(entry.path))
 
-    def _target(self, bucket: str, key: str) -> Path:
-        if not self.bucket_exists(bucket):
-            raise NoSuchBucket(bucket)
-        path = self._path(bucket, check_key(key))
-        if path is None or path.is_symlink():
-            raise ServiceError("InvalidArgument", f"The key {key!r} leads over a symbolic link in {self.root / bucket}")
-        return path
+    def _walk_plain(self, bucket: str, prefix: bytes, after: bytes, *, shallow: bool) -> Iterator[ListedObject]:
+        head = prefix.rpartition(b"/")[0]
+        base = head + b"/" if head else b""
+        parts = plain_parts(head.decode(errors="surrogateescape")) if head else []
+        if prefix.startswith(b"/") or parts is None or "" in parts:
+            return iter(())
+        folder = self._places.path(bucket, *parts)
+        if folder is None or not is_folder(folder):
+            return iter(())
+        below = os.fsencode(folder)
+        found = walk(below, base, plain_children, self.metadata.is_marked, prefix=prefix, after=after, shallow=shallow)
+        if base and base == prefix and base > after:  # the prefix may be a key itself
+            status = folder.lstat()
+            if self.metadata.is_marked(folder):
+                return chain((ListedObject(base, below, status),), found)
+        return found
 
-    def _path(self, bucket: str, parts: Sequence[str]) -> Path | None:
-        """The file of a key, there or not; None where a symbolic link leads to it."""
-        if not is_bucket_name(bucket):
-            return None
-        names = [name for name in parts if name]
-        path = self.root.joinpath(bucket, *names)
-        folder = path.parent if names else path
-        # A link inside a bucket could lead to any file of the user's; the root is resolved once, at the start.
-        return path if os.path.realpath(folder) == str(folder) else None
 
-    def _is_below_file(self, path: Path) -> bool:
-        """Whether what would have to be a folder above ``path`` is a file."""
-        above = (folder for folder in path.parents if folder.is_relative_to(self.root))
-        return any(folder.is_file() for folder in above)
-
-    def _marked(self, folder: bytes | Path, status: os.stat_result) -> bool:
-        """Whether somebody asked for the folder by name."""
-        return self.metadata.read(folder, status).marker
-
-    def _prune(self, folder: Path) -> None:
-        """Remove ``folder`` and those above it as long as they are empty and nobody asked for them by name."""
-        while folder.parent != self.root and not self._marked(folder, folder.stat()):
-            folder.rmdir()
-            folder = folder.parent
-
-    def _drop_folder(self, folder: Path) -> bool:
-        """Whether ``folder`` held no object and is gone."""
-        if self._marked(folder, folder.stat()) or next(walk(os.fsencode(folder), b"", self._marked), None):
-            return False
-        try:
-            _remove_empty(folder)
-        except OSError:
-            return False
-        return True
+def _never(_folder: bytes) -> bool:
+    return False
 
 
 def _size(status: os.stat_result) -> int:
     return 0 if stat.S_ISDIR(status.st_mode) else status.st_size
 
 
-def _is_folder(path: Path) -> bool:
-    try:
-        return stat.S_ISDIR(path.lstat().st_mode)
-    except OSError:
-        return False
+def _is_same(one: os.stat_result, other: os.stat_result) -> bool:
+    return os.path.samestat(one, other) and one.st_mtime_ns == other.st_mtime_ns and one.st_size == other.st_size
 
 
-def _remove_empty(folder: Path) -> None:
-    """Remove a tree of folders. Raises OSError where it holds a file."""
-    for entry in list(os.scandir(folder)):
-        _remove_empty(Path(entry.path))
-    folder.rmdir()
+def _is_at(path: Path, status: os.stat_result) -> bool:
+    """Whether the file of ``status`` is still called ``path``."""
+    now = status_of(path)
+    return now is not None and os.path.samestat(now, status)
 
 
-def _folder_and_file(bucket: str, key: str) -> ServiceError:
-    what = "in the folder of this bucket a name is a file or a folder, never both; choose another key"
-    return ServiceError("InvalidArgument", f"s3://{bucket}/{key} cannot be stored beside the objects there: {what}")
+def _is_other_disk(path: Path, other: Path) -> bool:
+    return path.stat().st_dev != other.stat().st_dev
 
 
-def _contended(bucket: str, key: str) -> ServiceError:
-    return ServiceError("OperationAborted", f"s3://{bucket}/{key} changes too often; try again", status=409)
+def _is_rest(entry: os.DirEntry[str]) -> bool:
+    """Whether a file is nothing to anybody where there is no object."""
+    inside = f"{os.sep}{ENCODED}{os.sep}" in entry.path
+    return entry.name.startswith(TEMPORARY.decode()) or (inside and is_sidecar(entry.name))

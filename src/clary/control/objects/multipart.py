@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import time
+from contextlib import closing
 from pathlib import Path
 
-from clary.control.objects import multipart_files
+from clary.control.objects import multipart_checksums, multipart_files
 from clary.control.objects.base import NoSuchBucket, NoSuchKey
-from clary.control.objects.conditions import check_conditions, parse_range
+from clary.control.objects.checksums import ALGORITHMS, DEFAULT, Sum, checksum_nodes, checksum_text, encode
+from clary.control.objects.conditions import check_conditions, parse_copy_range
 from clary.control.objects.encryption import encryption_headers
 from clary.control.objects.listing import PAGE_LIMIT, number
 from clary.control.objects.local import LocalStore
 from clary.control.objects.multipart_files import Part, Upload
 from clary.control.objects.object_metadata import ObjectMetadata
-from clary.control.objects.reading import stored_headers
+from clary.control.objects.object_parts import pack
+from clary.control.objects.reading import PART_LIMIT, PIECE, stored_headers
 from clary.control.objects.request import S3Request
-from clary.control.objects.responses import Node, S3Response, iso_date, xml_response
+from clary.control.objects.responses import Node, S3Response, iso_date, members, xml_response
 from clary.control.objects.staging import stage
-from clary.control.objects.writing import adopt, check_target, copy_source, malformed, parse_xml, text_of
+from clary.control.objects.writing import adopt, check_overwrite, check_target, copy_source, parse_xml
 from clary.control.wire.errors import ServiceError, invalid_argument
 
 __all__ = [
@@ -32,79 +36,89 @@ __all__ = [
     "upload_part_copy",
 ]
 
-PART_LIMIT = 10_000
-
 
 async def create_upload(store: LocalStore, request: S3Request) -> S3Response:
     check_target(store, request)
-    if request.key.endswith("/"):
-        raise ServiceError("InvalidArgument", f"The key {request.key!r} ends in a slash: such an object holds no bytes")
-    upload = multipart_files.create(store, request.bucket, request.key, stored_headers(request.headers))
+    algorithm, kind = multipart_checksums.chosen(request)
+    headers = stored_headers(request.headers)
+    upload = multipart_files.create(store, request.bucket, request.key, headers, algorithm, kind)
     nodes: list[Node] = [("Bucket", request.bucket), ("Key", request.key), ("UploadId", upload.id)]
     answer = xml_response("InitiateMultipartUploadResult", nodes)
     answer.headers |= encryption_headers(upload.headers)
+    if algorithm:
+        answer.headers |= {"x-amz-checksum-algorithm": algorithm, "x-amz-checksum-type": kind}
     return answer
 
 
 async def upload_part(store: LocalStore, request: S3Request) -> S3Response:
     upload, part = _find(store, request), _part_number(request)
     body = request.body()
+    given, summed = body.checksums.algorithm, upload.algorithm or DEFAULT
+    if upload.algorithm and given not in ("", summed):
+        raise multipart_checksums.other_algorithm(upload, given)
+    body.checksums.add(summed)
     staged = await stage(store, body)
     with store.dropping(staged.path):
-        multipart_files.keep(upload, part, staged.md5, staged.path)
-    encryption = encryption_headers(upload.headers)
-    return S3Response(200, {"etag": f'"{staged.md5}"', **body.checksums.announced, **encryption})
+        multipart_files.keep(upload, part, staged.md5, body.checksums.digest(summed), staged.path)
+    named = given or upload.algorithm
+    sums = {ALGORITHMS[named].header: encode(body.checksums.digest(named))} if named else {}
+    return S3Response(200, {"etag": f'"{staged.md5}"', **sums, **encryption_headers(upload.headers)})
 
 
 async def upload_part_copy(store: LocalStore, request: S3Request) -> S3Response:
     """A part that is an object, or a range of one."""
     upload, part = _find(store, request), _part_number(request)
     bucket, key = copy_source(request)
-    path, status = store.locate(bucket, key)
-    etag = store.metadata.read(path, status).etag
-    check_conditions(request.headers, etag, status.st_mtime, prefix="x-amz-copy-source-")
-    asked = parse_range(request.headers.get("x-amz-copy-source-range", ""), status.st_size)
-    start, stop = asked or (0, status.st_size)
-    staged = store.stage_name()
-    with store.dropping(staged):
-        try:
-            md5 = await asyncio.to_thread(_copy_range, path, staged, start, stop)
-        except FileNotFoundError as error:
-            raise NoSuchKey(bucket, key) from error
-        multipart_files.keep(upload, part, md5, staged)
-    answer = xml_response("CopyPartResult", [("LastModified", iso_date(time.time())), ("ETag", f'"{md5}"')])
+    algorithm = ALGORITHMS[upload.algorithm or DEFAULT]
+    summed = algorithm.start()
+    source, staged = store.open_object(bucket, key), store.stage_name()
+    with closing(source), store.dropping(staged):
+        check_conditions(request.headers, source.metadata.etag, source.status.st_mtime, prefix="x-amz-copy-source-")
+        start, stop = parse_copy_range(request.headers.get("x-amz-copy-source-range"), source.size)
+        md5 = await asyncio.to_thread(_copy_range, source.descriptor, staged, start, stop, summed)
+        digest = summed.digest()
+        multipart_files.keep(upload, part, md5, digest, staged)
+    nodes: list[Node] = [("LastModified", iso_date(time.time())), ("ETag", f'"{md5}"')]
+    if upload.algorithm:
+        nodes.append((algorithm.element, encode(digest)))
+    answer = xml_response("CopyPartResult", nodes)
     answer.headers |= encryption_headers(upload.headers)
     return answer
 
 
 async def complete_upload(store: LocalStore, request: S3Request) -> S3Response:
     """Join the parts named in the body. Asked again after it succeeded, it succeeds again."""
-    document = parse_xml(await request.small_body(), "CompleteMultipartUpload")
-    asked = [(text_of(each, "PartNumber"), text_of(each, "ETag").strip('"')) for each in document]
-    if not asked or not all(text.isascii() and text.isdigit() and len(text) <= 5 for text, _ in asked):
-        raise malformed("it must name the parts")
+    asked = multipart_checksums.asked_parts(parse_xml(await request.small_body(), "CompleteMultipartUpload"))
+    # Clients repeat this call when the answer was lost on the way; NoSuchUpload, or a condition that the first call
+    # made untrue, would fail an upload that succeeded.
+    if done := _completed(store, request):
+        return _result(request, done)
+    upload = _find(store, request)
+    check_overwrite(store, request)
     try:
-        upload = _find(store, request)
-    # Clients repeat this call when the answer was lost on the way; a second NoSuchUpload would fail an upload that
-    # succeeded.
+        parts = multipart_files.choose(upload, [(each.number, each.md5) for each in asked])
     except ServiceError:
-        if metadata := _completed(store, request):
-            return _result(request, metadata)
+        _find(store, request)  # of an upload that is aborted meanwhile no part is there either
         raise
-    parts = multipart_files.choose(upload, [(int(text), md5) for text, md5 in asked])
+    checksum = multipart_checksums.whole(upload, parts)
     # S3's ETag of a multipart object: the MD5 of the parts' MD5s, and how many there were. Tools recompute it.
     digests = b"".join(bytes.fromhex(part.md5) for part in parts)
     etag = f"{hashlib.md5(digests, usedforsecurity=False).hexdigest()}-{len(parts)}"
+    # Without an algorithm nobody asks for the sums of parts, and ten thousand of them are 100 kB of metadata.
+    table = pack([(part.size, part.digest if upload.algorithm and checksum else b"") for part in parts])
+    # The id stays with the object: by it a repeated completion is known for what it is.
+    summed = "".join(checksum_text(*item) for item in checksum.items())
+    metadata = ObjectMetadata(etag=etag, headers=upload.headers, upload=upload.id, sum=summed, parts=table)
     staged = store.stage_name()
     with store.dropping(staged):
         try:
+            pairs = list(zip(asked, parts, strict=True))
+            await asyncio.to_thread(multipart_checksums.check, request, upload, checksum, pairs)
             await asyncio.to_thread(multipart_files.join, parts, staged)
         except FileNotFoundError:
-            if metadata := _completed(store, request):  # by the same request sent twice
-                return _result(request, metadata)
+            if done := _completed(store, request):  # by the same request sent twice
+                return _result(request, done)
             raise multipart_files.unknown() from None
-        # The id stays with the object: by it a repeated completion is known for what it is.
-        metadata = ObjectMetadata(etag=etag, headers=upload.headers, upload=upload.id)
         store.metadata.write(staged, metadata)
         await adopt(store, request, staged)
     await asyncio.to_thread(multipart_files.remove, upload)
@@ -112,8 +126,14 @@ async def complete_upload(store: LocalStore, request: S3Request) -> S3Response:
 
 
 def abort_upload(store: LocalStore, request: S3Request) -> S3Response:
-    upload = _find(store, request)
-    multipart_files.remove(upload)
+    """End an upload. Of one that was completed nothing is left to end, and S3 says so by 204; its object stays."""
+    try:
+        upload = _find(store, request)
+    except ServiceError:
+        if not _completed(store, request):
+            raise
+    else:
+        multipart_files.remove(upload)
     return S3Response(204)
 
 
@@ -128,7 +148,8 @@ def list_parts(store: LocalStore, request: S3Request) -> S3Response:
     if len(parts) > limit > 0:
         nodes.append(("NextPartNumberMarker", str(parts[limit - 1].number)))
     nodes += [("StorageClass", "STANDARD"), ("Initiator", [("ID", "clary")]), ("Owner", [("ID", "clary")])]
-    nodes += [("Part", _describe(part)) for part in parts[:limit]]
+    nodes += _upload_nodes(upload)
+    nodes += [("Part", _describe(upload, part)) for part in parts[:limit]]
     return xml_response("ListPartsResult", nodes)
 
 
@@ -150,8 +171,8 @@ def list_uploads(store: LocalStore, request: S3Request) -> S3Response:
         last = uploads[limit - 1]
         nodes += [("NextKeyMarker", last.key), ("NextUploadIdMarker", last.id)]
     for each in uploads[:limit]:
-        members = [("Key", each.key), ("UploadId", each.id), ("Initiated", iso_date(each.created))]
-        nodes.append(("Upload", [*members, ("StorageClass", "STANDARD")]))
+        known: list[Node] = [("Key", each.key), ("UploadId", each.id), ("Initiated", iso_date(each.created))]
+        nodes.append(("Upload", [*known, ("StorageClass", "STANDARD"), *_upload_nodes(each)]))
     return xml_response("ListMultipartUploadsResult", nodes)
 
 
@@ -167,13 +188,13 @@ def _part_number(request: S3Request) -> int:
     return part
 
 
-def _copy_range(source: Path, staged: Path, start: int, stop: int) -> str:
-    """The MD5 of the bytes copied."""
+def _copy_range(source: int, staged: Path, start: int, stop: int, summed: Sum) -> str:
+    """The MD5 of the bytes copied from the open file ``source``, which ``summed`` is fed with too."""
     digest = hashlib.md5(usedforsecurity=False)
-    with source.open("rb") as reader, staged.open("wb") as writer:
-        reader.seek(start)
-        while start < stop and (data := reader.read(min(1 << 20, stop - start))):
+    with staged.open("wb") as writer:
+        while start < stop and (data := os.pread(source, min(PIECE, stop - start), start)):
             digest.update(data)
+            summed.update(data)
             writer.write(data)
             start += len(data)
     return digest.hexdigest()
@@ -182,24 +203,32 @@ def _copy_range(source: Path, staged: Path, start: int, stop: int) -> str:
 def _completed(store: LocalStore, request: S3Request) -> ObjectMetadata | None:
     """The metadata of the object if this very upload made it."""
     try:
-        path, status = store.locate(request.bucket, request.key)
+        _, metadata = store.facts(request.bucket, request.key)
     except NoSuchKey:
         return None
-    metadata = store.metadata.read(path, status)
     return metadata if metadata.upload == request.query["uploadId"] else None
 
 
 def _result(request: S3Request, metadata: ObjectMetadata) -> S3Response:
     nodes: list[Node] = [("Location", request.resource), ("Bucket", request.bucket), ("Key", request.key)]
-    answer = xml_response("CompleteMultipartUploadResult", [*nodes, ("ETag", f'"{metadata.etag}"')])
+    nodes += [("ETag", f'"{metadata.etag}"'), *checksum_nodes(metadata.checksum)]
+    answer = xml_response("CompleteMultipartUploadResult", nodes)
     answer.headers |= encryption_headers(metadata.headers)
     return answer
 
 
-def _describe(part: Part) -> list[Node]:
+def _upload_nodes(upload: Upload) -> list[Node]:
+    return members({"ChecksumAlgorithm": upload.algorithm, "ChecksumType": upload.kind})
+
+
+def _describe(upload: Upload, part: Part) -> list[Node]:
+    sums: list[Node] = []
+    if upload.algorithm and part.digest:
+        sums.append((ALGORITHMS[upload.algorithm].element, encode(part.digest)))
     return [
         ("PartNumber", str(part.number)),
         ("LastModified", iso_date(part.modified)),
         ("ETag", f'"{part.md5}"'),
         ("Size", str(part.size)),
+        *sums,
     ]

@@ -1,8 +1,8 @@
 """Multipart uploads on the disk: one folder an upload in the staging folder, one file a part.
 
 Nothing is kept in memory, so an upload goes on after the gateway was killed. A part's file is called
-``<number>.<md5>``: parts may come in any order, come again, or come again with other content; completing names those
-that count.
+``<number>.<md5>.<checksum>``: parts may come in any order, come again, or come again with other content; completing
+names those that count.
 """
 
 from __future__ import annotations
@@ -45,11 +45,15 @@ SMALLEST = 5 << 20  # bytes of every part but the last
 ABANDONED = 7 * 86_400.0  # seconds an upload may rest
 ID = re.compile(r"[0-9a-f]{32}")
 NOTE = "upload.json"
+ENDED = ".ended-"
 
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """An upload that was begun: for which key, with which headers for the object, when (epoch seconds)."""
+    """An upload that was begun: for which key, with which headers for the object, when (epoch seconds).
+
+    ``algorithm`` and ``kind`` (FULL_OBJECT or COMPOSITE) are of the object's checksum; empty where nobody named one.
+    """
 
     id: str
     folder: Path
@@ -57,35 +61,48 @@ class Upload:
     key: str
     headers: dict[str, str]
     created: float
+    algorithm: str = ""
+    kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One part that has arrived. ``md5`` in hexadecimal digits, ``size`` in bytes, ``modified`` in epoch seconds."""
+    """One part that has arrived. ``md5`` in hexadecimal digits, ``size`` in bytes, ``modified`` in epoch seconds.
+
+    ``digest`` by the upload's algorithm, or the default one; empty of parts that an older Clary took in.
+    """
 
     number: int
     md5: str
+    digest: bytes
     path: Path
     size: int
     modified: float
 
 
-def create(store: LocalStore, bucket: str, key: str, headers: Mapping[str, str]) -> Upload:
+def create(
+    store: LocalStore, bucket: str, key: str, headers: Mapping[str, str], algorithm: str = "", kind: str = ""
+) -> Upload:
     """Begin an upload."""
     name, created = uuid.uuid4().hex, time.time()
     folder, hidden = store.staging / name, store.stage_name()
     note = {"bucket": bucket, "key": key, "headers": dict(headers), "created": created}
+    note |= {"algorithm": algorithm, "kind": kind}
     with store.dropping():
         hidden.mkdir()
         (hidden / NOTE).write_text(json.dumps(note))
         # An upload whose note is half written must not be found by its id.
         hidden.rename(folder)
-    return Upload(name, folder, bucket, key, dict(headers), created)
+    return Upload(name, folder, bucket, key, dict(headers), created, algorithm, kind)
 
 
 def remove(upload: Upload) -> None:
     """End an upload, and with it its parts."""
-    shutil.rmtree(upload.folder, ignore_errors=True)
+    # In one step: no part is lost of an upload that is still there, and none arrives in one that is being removed.
+    ended = upload.folder.with_name(ENDED + upload.id)
+    with suppress(FileNotFoundError):
+        upload.folder.rename(ended)
+    shutil.rmtree(ended, ignore_errors=True)
 
 
 def find(store: LocalStore, bucket: str, key: str, name: str) -> Upload:
@@ -104,9 +121,10 @@ def _read(store: LocalStore, name: str) -> Upload | None:
     folder = store.staging / name
     try:
         note = json.loads((folder / NOTE).read_text())
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):  # the last: killed while it was begun
         return None
-    return Upload(name, folder, note["bucket"], note["key"], note["headers"], note["created"])
+    summed = note.get("algorithm", ""), note.get("kind", "")
+    return Upload(name, folder, note["bucket"], note["key"], note["headers"], note["created"], *summed)
 
 
 def uploads(store: LocalStore) -> Iterator[Upload]:
@@ -116,10 +134,10 @@ def uploads(store: LocalStore) -> Iterator[Upload]:
             yield upload
 
 
-def keep(upload: Upload, part: int, md5: str, staged: Path) -> None:
+def keep(upload: Upload, part: int, md5: str, digest: bytes, staged: Path) -> None:
     """The staged file becomes the part, in place of another of its number. Raises ServiceError NoSuchUpload."""
     # Five digits, so that names sort as numbers; the MD5 is the part's ETag, by which completing asks for it.
-    name = f"{part:05}.{md5}"
+    name = f"{part:05}.{md5}.{digest.hex()}"
     try:
         staged.rename(upload.folder / name)
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -131,11 +149,12 @@ def keep(upload: Upload, part: int, md5: str, staged: Path) -> None:
 
 
 def _parts(upload: Upload) -> Iterator[Part]:
-    for path in upload.folder.glob("[0-9]*.*"):
-        with suppress(FileNotFoundError):
-            status = path.stat()
-            part, _, md5 = path.name.partition(".")
-            yield Part(int(part), md5, path, status.st_size, status.st_mtime)
+    with suppress(FileNotFoundError):  # aborted meanwhile: glob fails too
+        for path in upload.folder.glob("[0-9]*.*"):
+            with suppress(FileNotFoundError):
+                status = path.stat()
+                part, md5, digest = f"{path.name}.".split(".")[:3]
+                yield Part(int(part), md5, bytes.fromhex(digest), path, status.st_size, status.st_mtime)
 
 
 def latest(upload: Upload) -> list[Part]:
@@ -176,10 +195,11 @@ def join(parts: Sequence[Part], staged: Path) -> None:
 
 
 def sweep(store: LocalStore) -> None:
-    """Remove uploads nobody touched for a week."""
+    """Remove uploads nobody touched for a week, and what is left of those that ended."""
     for entry in os.scandir(store.staging):
         with suppress(FileNotFoundError):
-            if entry.is_dir() and entry.stat().st_mtime < time.time() - ABANDONED:
+            old = entry.stat().st_mtime < time.time() - ABANDONED
+            if entry.is_dir() and (old or entry.name.startswith(ENDED)):
                 shutil.rmtree(entry, ignore_errors=True)
 
 

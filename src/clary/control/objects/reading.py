@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import os
-import stat
 from collections.abc import AsyncGenerator, Mapping
 
-from clary.control.objects.base import NoSuchKey
+from clary.control.objects.checksums import checksum_headers, checksum_type, part_checksum
 from clary.control.objects.conditions import check_conditions, not_modified, parse_range
 from clary.control.objects.encryption import encryption_headers
 from clary.control.objects.listing import number
-from clary.control.objects.local import LocalStore
+from clary.control.objects.local import LocalStore, OpenObject
 from clary.control.objects.object_metadata import ObjectMetadata
+from clary.control.objects.object_parts import unpack
 from clary.control.objects.request import S3Request, without_framing
 from clary.control.objects.responses import S3Response, http_date
 from clary.control.objects.tags import TAGGING, header_of_tags, tags_of_header
 from clary.control.wire.errors import ServiceError, invalid_argument
 
-__all__ = ["CONTENT_TYPE", "STORED_HEADERS", "get_object", "stored_headers"]
+__all__ = ["CONTENT_TYPE", "PART_LIMIT", "PIECE", "STORED_HEADERS", "get_object", "stored_headers"]
 
 CONTENT_TYPE = "binary/octet-stream"
 STORED_HEADERS = (
@@ -37,6 +37,7 @@ STORAGE_CLASSES = (
     *("GLACIER_IR", "GLACIER", "DEEP_ARCHIVE"),
 )
 _REDIRECT = "x-amz-website-redirect-location"
+PART_LIMIT = 10_000
 META_LIMIT = 2048  # bytes of names and values together, as on S3
 AT_ONCE = 64 << 10  # bytes read on the event loop; more are read in a thread
 PIECE = 1 << 20
@@ -44,27 +45,19 @@ PIECE = 1 << 20
 
 async def get_object(store: LocalStore, request: S3Request) -> S3Response:
     """GetObject or HeadObject, by the method of the request."""
-    path, status = store.locate(request.bucket, request.key)
-    if stat.S_ISDIR(status.st_mode):
-        headers = _headers(store.metadata.read(path, status), status, request)
-        return S3Response(200, headers | {"content-length": "0"})
+    # Opened before its metadata are read: from here on a PUT of the same key replaces the name, not this file.
+    found = store.open_object(request.bucket, request.key)
     try:
-        # Opened before its metadata are read: from here on a PUT of the same key replaces the name, not this file.
-        # NOFOLLOW: the name may have become a link since it was looked up.
-        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except FileNotFoundError as error:
-        raise NoSuchKey(request.bucket, request.key) from error
-    try:
-        answer, start, stop = _describe(store, request, file)
+        answer, start, stop = _describe(request, found)
         if request.method == "HEAD" or start == stop:
-            os.close(file)
+            found.close()
         elif stop - start <= AT_ONCE:
-            answer.body = os.pread(file, stop - start, start)
-            os.close(file)
+            answer.body = os.pread(found.descriptor, stop - start, start)
+            found.close()
         else:
-            answer.body = _stream(file, start, stop)
+            answer.body = _stream(found.descriptor, start, stop)
     except BaseException:
-        os.close(file)
+        found.close()
         raise
     return answer
 
@@ -92,24 +85,59 @@ def stored_headers(headers: Mapping[str, str]) -> dict[str, str]:
     return kept | meta | encryption_headers(headers) | ({TAGGING: header_of_tags(tags)} if tags else {})
 
 
-def _describe(store: LocalStore, request: S3Request, file: int) -> tuple[S3Response, int, int]:
+def _describe(request: S3Request, found: OpenObject) -> tuple[S3Response, int, int]:
     """The answer without body, and the range of bytes asked for."""
-    status = os.fstat(file)
-    metadata = store.metadata.read(file, status)
+    status, metadata, size = found.status, found.metadata, found.size
     check_conditions(request.headers, metadata.etag, status.st_mtime)
     headers = _headers(metadata, status, request)
     if not_modified(request.headers, metadata.etag, status.st_mtime):
         return S3Response(304, headers), 0, 0
-    size = status.st_size
-    # Objects keep no borders of parts. Every object has a first part, which transfer managers ask for.
-    if number(request, "partNumber", 1) != 1:
-        raise ServiceError("InvalidPartNumber", "The requested partnumber is not satisfiable", status=416)
-    asked = parse_range(request.headers["range"], size) if "range" in request.headers else None
+    if "partNumber" in request.query:
+        asked, checksum = _part(metadata, size, request, headers)
+    elif "range" in request.headers:
+        # The checksum is of the whole: with a range clients would hold it against the piece.
+        asked = parse_range(request.headers["range"], size)
+        checksum = {} if asked else metadata.checksum
+    else:
+        asked, checksum = None, metadata.checksum
+    if request.headers.get("x-amz-checksum-mode", "").upper() == "ENABLED":
+        headers |= checksum_headers(checksum)
+        if checksum:
+            # That of a part looks like one of a whole: what it is a part of decides.
+            headers["x-amz-checksum-type"] = checksum_type(metadata.checksum)
     start, stop = asked or (0, size)
     headers["content-length"] = str(stop - start)
     if asked:
         headers["content-range"] = f"bytes {start}-{stop - 1}/{size}"
     return S3Response(206 if asked else 200, headers), start, stop
+
+
+def _part(
+    metadata: ObjectMetadata, size: int, request: S3Request, headers: dict[str, str]
+) -> tuple[tuple[int, int] | None, Mapping[str, str]]:
+    """Range and checksum of the part asked for, with the number of parts in ``headers``.
+
+    Raises ServiceError InvalidPart (400) beyond the parts of an object that came in parts, InvalidPartNumber (416) of
+    another, InvalidArgument, InvalidRequest.
+    """
+    if "range" in request.headers:
+        raise ServiceError("InvalidRequest", "Cannot specify both Range header and partNumber query parameter")
+    asked = number(request, "partNumber", 0)
+    if not 1 <= asked <= PART_LIMIT:
+        text = f"Part number must be an integer between 1 and {PART_LIMIT}, inclusive"
+        raise invalid_argument("partNumber", request.query["partNumber"], text)
+    parts = unpack(metadata.parts)
+    if asked > max(1, len(parts)):
+        text = "The requested partnumber is not satisfiable"
+        if parts:
+            raise ServiceError("InvalidPart", f"{text}: the object came in {len(parts)} parts")
+        raise ServiceError("InvalidPartNumber", text, status=416)
+    # Every object has a first part, which transfer managers ask for.
+    if not parts:
+        return (0, size) if size else None, metadata.checksum
+    headers["x-amz-mp-parts-count"] = str(len(parts))
+    part = parts[asked - 1]
+    return (part.start, part.start + part.size) if part.size else None, part_checksum(metadata.checksum, part.digest)
 
 
 def _headers(metadata: ObjectMetadata, status: os.stat_result, request: S3Request) -> dict[str, str]:

@@ -105,7 +105,7 @@ class Body:
         if length is not None and not (length.isascii() and length.isdigit()):
             raise ServiceError("InvalidArgument", f"{length!r} is no length")
         self.length = None if length is None else int(length)
-        self.checksums = Checksums(headers)
+        self.checksums = Checksums(_of_body(request))
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         total = 0
@@ -185,6 +185,13 @@ def without_framing(encoding: str) -> str:
     if "aws-chunked" not in encoding:
         return encoding
     return ",".join(each for each in encoding.split(",") if each.strip() not in ("", "aws-chunked")).strip()
+
+
+def _of_body(request: S3Request) -> Mapping[str, str]:
+    """Its headers; of CompleteMultipartUpload without the checksums, which are of the object, not of the list sent."""
+    if request.method != "POST" or "uploadId" not in request.query:
+        return request.headers
+    return {name: value for name, value in request.headers.items() if "-checksum-" not in name}
 
 
 def _is_chunked(headers: Mapping[str, str]) -> bool:

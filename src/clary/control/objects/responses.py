@@ -8,12 +8,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import formatdate
 from typing import Union
-from xml.sax.saxutils import escape
 
 from clary.control.objects.request import S3Request
 from clary.control.wire.asgi import Disconnected, Send
 from clary.control.wire.errors import ServiceError
-from clary.control.wire.xml import HOST_ID, s3_error
+from clary.control.wire.xml import HOST_ID, escaped, s3_error
 
 __all__ = [
     "Node",
@@ -29,7 +28,6 @@ __all__ = [
 NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 # A tree of elements: name and text, or name and children. A name may have attributes behind it.
 Node = tuple[str, Union[str, "Sequence[Node]"]]
-_ENTITIES = {'"': "&quot;"} | {chr(code): f"&#x{code:X};" for code in range(32)}
 
 
 @dataclass(slots=True)
@@ -115,7 +113,11 @@ def iso_date(seconds: float) -> str:
 
 def _render(node: Node) -> str:
     name, content = node
-    inside = escape(content, _ENTITIES) if isinstance(content, str) else "".join(_render(child) for child in content)
+    if isinstance(content, str):
+        # S3 writes the quotes of ETags so; there are clients that look for just that.
+        inside = escaped(content).replace('"', "&quot;")
+    else:
+        inside = "".join(_render(child) for child in content)
     return f"<{name}>{inside}</{name.partition(' ')[0]}>"
 
 

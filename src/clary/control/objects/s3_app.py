@@ -12,6 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from clary.control.objects import (
+    attributes,
     bucket_settings,
     buckets,
     form_upload,
@@ -224,6 +225,7 @@ _OPERATIONS: dict[tuple[str, str, str], Handler] = {
     ("POST", "bucket", "delete"): lambda f, r: writing.delete_objects(f.store, r),
     ("GET", "object", ""): _get_object,
     ("HEAD", "object", ""): _get_object,
+    ("GET", "object", "attributes"): lambda f, r: attributes.get_object_attributes(f.store, r),
     ("GET", "object", "acl"): _acl,
     ("PUT", "object", "acl"): _put_acl,
     ("GET", "object", "tagging"): lambda f, r: tagging.get_object_tagging(f.store, r),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 from xml.etree import ElementTree
@@ -13,14 +12,13 @@ from clary.control.objects.request import S3Request
 from clary.control.objects.responses import Node, S3Response, xml_response
 from clary.control.objects.tags import OBJECT_LIMIT, TAGGING, check_tags, header_of_tags, tags_of_header
 from clary.control.objects.writing import malformed, parse_xml, text_of
-from clary.control.wire.errors import ServiceError
 
 __all__ = ["delete_object_tagging", "get_object_tagging", "put_object_tagging", "tags_of_xml", "tags_response"]
 
 
 def get_object_tagging(store: LocalStore, request: S3Request) -> S3Response:
-    path, status = store.locate(request.bucket, request.key)
-    return tags_response(tags_of_header(store.metadata.read(path, status).headers.get(TAGGING, "")))
+    _, metadata = store.facts(request.bucket, request.key)
+    return tags_response(tags_of_header(metadata.headers.get(TAGGING, "")))
 
 
 async def put_object_tagging(store: LocalStore, request: S3Request) -> S3Response:
@@ -55,17 +53,10 @@ def tags_response(tags: Mapping[str, str]) -> S3Response:
 
 
 def _keep(store: LocalStore, request: S3Request, tags: Mapping[str, str]) -> None:
-    path, _ = store.locate(request.bucket, request.key)
-    # The open file, not its name: a PUT that comes between must not get the tags of the object it replaced.
-    try:
-        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except FileNotFoundError as error:
-        raise ServiceError("OperationAborted", "The object was just being replaced. Try again.", status=409) from error
-    try:
-        metadata: ObjectMetadata = store.metadata.read(file, os.fstat(file))
+    def change(metadata: ObjectMetadata) -> ObjectMetadata:
         headers = {name: text for name, text in metadata.headers.items() if name != TAGGING}
         if tags:
             headers[TAGGING] = header_of_tags(tags)
-        store.metadata.write(file, replace(metadata, headers=headers))
-    finally:
-        os.close(file)
+        return replace(metadata, headers=headers)
+
+    store.change_metadata(request.bucket, request.key, change)

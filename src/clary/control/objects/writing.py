@@ -3,21 +3,36 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import re
-import stat
 import threading
-from contextlib import nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
 from xml.etree import ElementTree
 
+from clary.control.objects import conditions
 from clary.control.objects.base import NoSuchBucket, NoSuchKey
-from clary.control.objects.cloning import clone
+from clary.control.objects.checksums import (
+    DEFAULT,
+    FULL_OBJECT,
+    Algorithm,
+    algorithm_called,
+    checksum_headers,
+    checksum_nodes,
+    checksum_text,
+    checksum_type,
+    encode,
+)
+from clary.control.objects.cloning import clone_open
 from clary.control.objects.conditions import check_conditions
 from clary.control.objects.encryption import SSE, encryption_headers
 from clary.control.objects.key_names import check_key
 from clary.control.objects.local import LocalStore
 from clary.control.objects.object_metadata import ObjectMetadata
+from clary.control.objects.object_parts import pack, unpack
 from clary.control.objects.reading import STORAGE_CLASS, stored_headers
 from clary.control.objects.request import S3Request
 from clary.control.objects.responses import Node, S3Response, iso_date, xml_response
@@ -27,6 +42,8 @@ from clary.control.wire.errors import ServiceError, invalid_argument
 
 __all__ = [
     "adopt",
+    "check_overwrite",
+    "check_target",
     "copy_object",
     "copy_source",
     "delete_object",
@@ -38,7 +55,13 @@ __all__ = [
 
 DELETE_LIMIT = 1000
 _ENCODING = re.compile(r"""\s*<\?xml[^>]*?\sencoding\s*=\s*["']([^"']*)""")
-_CONDITIONAL = threading.Lock()  # between the look at the old object and the rename
+_LOCKS = tuple(threading.Lock() for _ in range(64))  # of writes and deletions, by key
+# The conditions of DeleteObject, as DeleteObjects names them and as its own headers do.
+_DELETE_IF = {
+    "ETag": "if-match",
+    "Size": "x-amz-if-match-size",
+    "LastModifiedTime": "x-amz-if-match-last-modified-time",
+}
 # Answering 200 to these would promise a lock that nobody keeps, or put the whole in place of what was to be appended.
 _PROMISES = (
     *("x-amz-object-lock-mode", "x-amz-object-lock-legal-hold", "x-amz-object-lock-retain-until-date"),
@@ -52,42 +75,53 @@ async def put_object(store: LocalStore, request: S3Request) -> S3Response:
     check_overwrite(store, request)
     headers = stored_headers(request.headers)
     body = request.body()
+    algorithm = body.checksums.algorithm or DEFAULT
+    body.checksums.add(algorithm)
     # A small object is not synced: one PUT a file of a folder would wait for the disk each time. A kill loses nothing,
     # a power cut may lose the last ones (docs/decisions/0004).
     staged = await stage(store, body)
+    summed = checksum_text(algorithm, encode(body.checksums.digest(algorithm)))
+    metadata = ObjectMetadata(etag=staged.md5, headers=headers, sum=summed)
     with store.dropping(staged.path):
         # Before the rename: an object that can be seen has its ETag, also where we are killed here.
-        store.metadata.write(staged.path, ObjectMetadata(etag=staged.md5, headers=headers))
+        store.metadata.write(staged.path, metadata)
         await adopt(store, request, staged.path)
-    return S3Response(200, {"etag": f'"{staged.md5}"', **body.checksums.announced, **encryption_headers(headers)})
+    answers = checksum_headers(metadata.checksum) | encryption_headers(headers)
+    return S3Response(200, {"etag": f'"{staged.md5}"', **answers})
 
 
 async def copy_object(store: LocalStore, request: S3Request) -> S3Response:
     """A copy of the object named by ``x-amz-copy-source``, with its headers or those of the request."""
     check_target(store, request)
+    check_overwrite(store, request)
     bucket, key = copy_source(request)
-    path, status = store.locate(bucket, key)
-    metadata = store.metadata.read(path, status)
-    check_conditions(request.headers, metadata.etag, status.st_mtime, prefix="x-amz-copy-source-")
+    asked = request.headers.get("x-amz-checksum-algorithm")
+    algorithm = algorithm_called(asked) if asked else None
     replace = _replaces(request, "x-amz-metadata-directive")
     # S3 refuses this too; a copy onto itself with REPLACE is how metadata are changed.
     if (bucket, key) == (request.bucket, request.key) and not replace:
         raise ServiceError("InvalidRequest", "This copy request is illegal: it changes nothing about the object.")
-    kept = _headers_of_copy(request, metadata, replace=replace)
+    # One version, whatever is put under its name meanwhile: bytes, ETag and headers are of one file.
+    source = store.open_object(bucket, key)
     staged = store.stage_name()
-    with store.dropping(staged):
-        if stat.S_ISDIR(status.st_mode):
-            staged.touch()
+    with closing(source), store.dropping(staged):
+        metadata = source.metadata
+        check_conditions(request.headers, metadata.etag, source.status.st_mtime, prefix="x-amz-copy-source-")
+        kept = _headers_of_copy(request, metadata, replace=replace)
+        if source.size:
+            await asyncio.to_thread(clone_open, source.descriptor, staged)
         else:
-            try:
-                await asyncio.to_thread(clone, path, staged)
-            except FileNotFoundError as error:
-                raise NoSuchKey(bucket, key) from error
-        store.metadata.write(staged, ObjectMetadata(etag=metadata.etag, headers=kept))
+            staged.touch()
+        # Its ETag, its parts and its checksum stay as they are: a copy of any size is made without reading it.
+        copied = dataclasses.replace(metadata, headers=kept, upload="", marker=False)
+        there = (*metadata.checksum, checksum_type(metadata.checksum))
+        if algorithm is not None and there != (algorithm.name, FULL_OBJECT):
+            copied = await asyncio.to_thread(_summed_anew, copied, staged, algorithm)
+        store.metadata.write(staged, copied)
+        changed = staged.stat().st_mtime  # asked of the object, it could be that of the next one
         await adopt(store, request, staged)
-    changed = store.locate(request.bucket, request.key)[1].st_mtime
     nodes: list[Node] = [("LastModified", iso_date(changed)), ("ETag", f'"{metadata.etag}"')]
-    answer = xml_response("CopyObjectResult", nodes)
+    answer = xml_response("CopyObjectResult", [*nodes, *checksum_nodes(copied.checksum)])
     answer.headers |= encryption_headers(kept)
     return answer
 
@@ -113,8 +147,11 @@ def _replaces(request: S3Request, directive: str) -> bool:
     return asked.upper() == "REPLACE"
 
 
-def delete_object(store: LocalStore, request: S3Request) -> S3Response:
-    store.delete(request.bucket, request.key)
+async def delete_object(store: LocalStore, request: S3Request) -> S3Response:
+    """Of an object that is not there, whatever the conditions."""
+    wanted = {name: request.headers[name] for name in _DELETE_IF.values() if name in request.headers}
+    delete = partial(_delete_if, store, request.bucket, request.key, wanted)
+    await _alone(request.bucket, request.key, delete, quick=True)
     return S3Response(204)
 
 
@@ -123,12 +160,11 @@ async def delete_objects(store: LocalStore, request: S3Request) -> S3Response:
     if not store.bucket_exists(request.bucket):
         raise NoSuchBucket(request.bucket)
     document = parse_xml(await request.small_body(), "Delete")
-    named = [each for each in document if _local_name(each) == "Object"]
-    keys = [(text_of(each, "Key"), text_of(each, "VersionId")) for each in named]
-    if not 0 < len(keys) <= DELETE_LIMIT or not all(key for key, _ in keys):
+    asked = [each for each in document if _local_name(each) == "Object"]
+    if not 0 < len(asked) <= DELETE_LIMIT or not all(text_of(each, "Key") for each in asked):
         raise malformed(f"it must name 1 to {DELETE_LIMIT} keys")
     quiet = text_of(document, "Quiet").lower() == "true"
-    nodes = await asyncio.to_thread(_delete_each, store, request.bucket, keys)
+    nodes = await asyncio.to_thread(_delete_each, store, request.bucket, asked)
     return xml_response("DeleteResult", [node for node in nodes if not (quiet and node[0] == "Deleted")])
 
 
@@ -143,37 +179,55 @@ def check_target(store: LocalStore, request: S3Request) -> None:
 
 
 def check_overwrite(store: LocalStore, request: S3Request) -> None:
-    """The conditions If-Match and If-None-Match of a write."""
+    """The conditions If-Match and If-None-Match of a write. Raises ServiceError PreconditionFailed, NoSuchKey."""
     if not {"if-match", "if-none-match"} & request.headers.keys():
         return
     try:
-        path, status = store.locate(request.bucket, request.key)
+        _, metadata = store.facts(request.bucket, request.key)
     except NoSuchKey:
         if "if-match" in request.headers:
             raise
         return
-    check_conditions(request.headers, store.metadata.read(path, status).etag, status.st_mtime)
-    if "if-none-match" in request.headers:
-        raise _taken()
+    conditions.check_overwrite(request.headers, metadata.etag)
 
 
 async def adopt(store: LocalStore, request: S3Request, staged: Path) -> None:
     """Make ``staged`` the object of the request if its conditions still hold."""
-    if store.root.joinpath(request.bucket, request.key).exists():
-        await asyncio.to_thread(_adopt, store, request, staged)  # giving up the old file's blocks may take a while
-    else:
-        _adopt(store, request, staged)
+    # Giving up an old file's blocks may take a while.
+    quick = not store.may_replace(request.bucket, request.key)
+    await _alone(request.bucket, request.key, partial(_adopt, store, request, staged), quick=quick)
 
 
 def _adopt(store: LocalStore, request: S3Request, staged: Path) -> None:
-    # Only If-Match needs the lock: two writers that saw the same ETag must not both win. If-None-Match is decided by
-    # the file system, which links a name once.
-    with _CONDITIONAL if "if-match" in request.headers else nullcontext():
-        check_overwrite(store, request)
+    check_overwrite(store, request)
+    # Also against other processes, which no lock of ours holds off: the file system links a name once.
+    new = request.headers.get("if-none-match", "").strip() == "*"
+    try:
+        store.adopt(staged, request.bucket, request.key, new=new)
+    except FileExistsError as error:
+        raise conditions.failed("If-None-Match") from error
+
+
+async def _alone(bucket: str, key: str, act: Callable[[], None], *, quick: bool) -> None:
+    """``act`` while nobody else writes or deletes the key: between the look at an object and the act it stays so."""
+    lock = _lock(bucket, key)
+    # The event loop never waits for a thread that holds the lock: that one may be giving up a file of many gigabytes.
+    if quick and lock.acquire(blocking=False):
         try:
-            store.adopt(staged, request.bucket, request.key, new="if-none-match" in request.headers)
-        except FileExistsError as error:
-            raise _taken() from error
+            act()
+        finally:
+            lock.release()
+    else:
+        await asyncio.to_thread(_wait_and, lock, act)
+
+
+def _wait_and(lock: threading.Lock, act: Callable[[], None]) -> None:
+    with lock:
+        act()
+
+
+def _lock(bucket: str, key: str) -> threading.Lock:
+    return _LOCKS[hash((bucket, key)) % len(_LOCKS)]
 
 
 def copy_source(request: S3Request) -> tuple[str, str]:
@@ -230,23 +284,40 @@ def _local_name(element: ElementTree.Element) -> str:
     return element.tag.rpartition("}")[2]
 
 
-def _delete_each(store: LocalStore, bucket: str, keys: list[tuple[str, str]]) -> list[Node]:
-    nodes: list[Node] = []
-    for key, version in keys:
-        named: list[Node] = [("VersionId", version)] if version else []
-        if version not in ("", "null"):
-            why: list[Node] = [("Code", "NoSuchVersion"), ("Message", "The specified version does not exist.")]
-            nodes.append(("Error", [("Key", key), *named, *why]))
-            continue
+def _delete_if(store: LocalStore, bucket: str, key: str, wanted: Mapping[str, str]) -> None:
+    if wanted:
         try:
-            store.delete(bucket, key)
+            found = store.open_object(bucket, key)
+        except NoSuchKey:
+            return
+        found.close()
+        conditions.check_delete(wanted, found.metadata.etag, found.status.st_mtime, found.size)
+    store.delete(bucket, key)
+
+
+def _delete_each(store: LocalStore, bucket: str, asked: Sequence[ElementTree.Element]) -> list[Node]:
+    nodes: list[Node] = []
+    for each in asked:
+        key, version = text_of(each, "Key"), text_of(each, "VersionId")
+        named: list[Node] = [("VersionId", version)] if version else []
+        wanted = {header: value for name, header in _DELETE_IF.items() if (value := text_of(each, name))}
+        try:
+            if version not in ("", "null"):
+                raise ServiceError("NoSuchVersion", "The specified version does not exist.")
+            with _lock(bucket, key):
+                _delete_if(store, bucket, key, wanted)
             nodes.append(("Deleted", [("Key", key), *named]))
+        except ServiceError as error:
+            nodes.append(("Error", [("Key", key), *named, ("Code", error.code), ("Message", error.message)]))
         except OSError as error:
             code, message = "InternalError", error.strerror or str(error)
             nodes.append(("Error", [("Key", key), ("Code", code), ("Message", message)]))
     return nodes
 
 
-def _taken() -> ServiceError:
-    text = "At least one of the pre-conditions you specified did not hold: If-None-Match"
-    return ServiceError("PreconditionFailed", text, status=412)
+def _summed_anew(metadata: ObjectMetadata, file: Path, algorithm: Algorithm) -> ObjectMetadata:
+    """``metadata`` with the checksum of the whole ``file``; its parts keep their sizes."""
+    with file.open("rb") as reader:
+        value = encode(algorithm.of_file(reader))
+    parts = pack([(part.size, b"") for part in unpack(metadata.parts)])
+    return dataclasses.replace(metadata, sum=checksum_text(algorithm.name, value), parts=parts)

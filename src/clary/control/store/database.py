@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from clary.control.store import schema
 from clary.control.store.errors import StoreError
 from clary.errors import MissingPackageError, UsageError
+from clary.vision.base.files import PRIVATE, private_folder
 
 __all__ = ["open_database", "refusals"]
 
@@ -82,9 +84,12 @@ def _unusable(what: str) -> UsageError:
 
 def _sqlite(url: URL) -> Engine:
     try:
-        Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)
+        private_folder(Path(str(url.database)).parent)
     except OSError as error:
         raise UsageError(f"the folder cannot be made ({error})", where=url.database or "") from error
+    # SQLite would make it by the umask; its log (-wal, -shm) gets the rights of the database.
+    with suppress(OSError):  # it is there, or SQLite says what is wrong
+        os.close(os.open(str(url.database), os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE))
     # No upper end: to SQLite a connection is an open file, and a full pool would make threads wait for each other.
     engine = create_engine(url, pool_size=8, max_overflow=-1)
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from clary.errors import CustomerError
+from clary.errors import ArtifactError, CustomerError
 from clary.vision.algorithms.joblog import JobLog
 from clary.vision.artifact.archive import open_model
 from clary.vision.artifact.export import WEIGHTS
@@ -68,7 +69,11 @@ def earlier_model(job: JobDir, log: JobLog) -> EarlierModel | None:
         return None
     log.info("Start training from the model in the model channel.")
     with open_model(_archive(channel.path)) as model:  # a folder that goes with the block: weights are read in it
-        return EarlierModel(model.manifest, load_file(model.folder / WEIGHTS))
+        try:
+            return EarlierModel(model.manifest, load_file(model.folder / WEIGHTS))
+        except (SafetensorError, OSError) as error:
+            what = f"The model in the model channel has no weights that can be read ({error})"
+            raise ArtifactError(what, hint="train it again, or leave the model channel out") from error
 
 
 def check_agreement(there: Mapping[str, object], here: Mapping[str, object]) -> None:

@@ -29,6 +29,7 @@ from clary.vision.base.types import Blob, Dataset
 from clary.vision.datasets.check import examine
 from clary.vision.datasets.left_out import by_reason, count_left_out, say_left_out
 from clary.vision.datasets.loader import Loader
+from clary.vision.formats._classes import readable
 from clary.vision.training.checkpoint import Checkpoints
 from clary.vision.training.loop import Training
 from clary.vision.training.objectives.base import Objective
@@ -87,7 +88,7 @@ def provenance(hp: TrainingHyperparameters, dataset: Dataset, precision: str = "
         torch=torch.__version__,
         seed=hp.seed,
         precision=precision,
-        dataset=dataset.root.name,
+        dataset=readable(dataset.root.name),
         counts=_counts(dataset),
     )
 

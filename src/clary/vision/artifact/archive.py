@@ -24,10 +24,6 @@ __all__ = ["ARCHIVE", "LIMITS", "Artifact", "entry", "open_model", "pack", "unpa
 ARCHIVE = "model.tar.gz"
 
 LIMITS = tarsafe.Limits(members=10_000, file_bytes=8 << 30, total_bytes=16 << 30)
-# Unpacked bytes for each packed one; weights reach 1.1, weights that are all zero up to 1000.
-_RATIO = 100
-# Unpacked bytes from which the ratio counts: less cannot hurt.
-_RATIO_FROM = 256 << 20
 
 
 class Artifact:
@@ -62,16 +58,12 @@ def unpack(archive: Path | str, folder: Path | str, limits: tarsafe.Limits = LIM
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError("is there and not empty", where=folder, hint="name a new folder")
     try:
-        size = archive.stat().st_size
         folder.parent.mkdir(parents=True, exist_ok=True)
         # Beside it, then renamed: a folder that is there is whole, and the rename is one step within a file system
         # only.
         temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
         try:
-            # One that unpacks to a hundred times its size is a bomb.
-            total = min(limits.total_bytes, max(_RATIO_FROM, _RATIO * size))
-            bounded = tarsafe.Limits(limits.members, limits.file_bytes, total, limits.depth)
-            tarsafe.extract(archive, temporary, bounded, error=ArtifactError)
+            tarsafe.extract(archive, temporary, limits, error=ArtifactError)
             temporary.chmod(0o755)  # mkdtemp's are 0o700, and a server may run as somebody else
             temporary.replace(folder)
         finally:

@@ -38,7 +38,7 @@ FORMAT_VERSION = 2
 NAME = "manifest.json"
 # Of a manifest, which is read before any checksum can be compared; 100,000 labels of 30 letters are 3 MB.
 MAX_BYTES = 16 << 20
-MAX_SIDE = 16_384  # pixels of network input
+MAX_SIDE, MAX_INPUT = 16_384, 1 << 24  # pixels of a side and of the whole of network input
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,12 +149,18 @@ class Manifest:
             raise fields.wrong("labels", "must be different names, at least one")
         if fault := task.label_fault(labels):
             raise fields.wrong("labels", fault)
+        network = fields.mapping("network")
+        # Asked before anything is built: a layer for a billion classes is as easily written as one for two.
+        if "num_classes" in network and network["num_classes"] != len(labels):
+            raise fields.wrong(
+                "network", f"is for {network['num_classes']!r:.20} classes, `labels` names {len(labels)}"
+            )
         return cls(
             task=task.name,
             algorithm=fields.text("algorithm"),
             labels=labels,
             multi_label=fields.flag("multi_label", False),
-            network=fields.mapping("network"),
+            network=network,
             input=_input_from_json(fields.part("input")),
             outputs=_outputs_from_json(fields, task),
             metrics={name: math.nan if x is None else x for name, x in fields.named_numbers("metrics").items()},
@@ -251,6 +257,8 @@ def _preprocess_from_json(fields: Fields) -> Preprocess:
     if crop == "whole":
         return Preprocess.whole(resize, fields.integer("multiple", low=1, high=WHOLE_SIDES[0]))
     height, width = (fields.integer(name, low=1, high=MAX_SIDE) for name in ("height", "width"))
+    if height * width > MAX_INPUT:
+        raise fields.wrong("width", f"and `height` make {height * width:,} pixels, at most {MAX_INPUT:,} are taken")
     return Preprocess(height, width, resize, crop)  # type: ignore[arg-type]  # one of the others
 
 

@@ -11,7 +11,7 @@ import io
 import math
 import struct
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path, PurePath
@@ -23,8 +23,12 @@ import simplejpeg
 from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
 from clary.errors import ImageError
+from clary.vision.base.files import read_file
+from clary.vision.base.in_flight import PICTURES
 
 __all__ = [
+    "MAX_ASPECT",
+    "MAX_FRAMES",
     "MAX_PIXELS",
     "SUFFIXES",
     "ImageInfo",
@@ -49,8 +53,20 @@ __all__ = [
 
 T = TypeVar("T")
 
-# A larger picture is refused before it is unpacked. Pillow's own limit, above which it warns: 268 MB of RGB.
+# A larger picture is refused before it is unpacked, and nothing is resized to more. Pillow's own limit, above which it
+# warns: 268 MB of RGB.
 MAX_PIXELS = 1024 * 1024 * 1024 // 4 // 3
+# Of the longer side to the shorter. Chosen: scanned strips and panoramas stay below 100; a line of 100,000 pixels would
+# be 5 billion once its shorter side is 224.
+MAX_ASPECT = 256
+# Scans of a JPEG: progressive ones have ten, and each passes over all pixels, however few its bytes (djpeg -maxscans).
+MAX_SCANS = 100
+MAX_FRAMES = 1000  # counted at most: each costs a look, and 10 MB of TIFF can say 100,000
+
+# Bytes in memory for each pixel while a picture is decoded, measured: Pillow holds four, RGB made of them three, and
+# three more where it is turned; WebP's own decoder holds another canvas.
+_BYTES_PILLOW, _BYTES_JPEG, _BYTES_PROGRESSIVE = 12, 6, 6
+_BAND = 1 << 20  # pixels that are converted at a time
 
 # Of a picture that is prepared as a whole: the most pixels a network is given, and its shortest and longest side.
 WHOLE_PIXELS = 1 << 22
@@ -106,7 +122,8 @@ class ImageInfo:
     """What the header of a picture says.
 
     ``width`` and ``height`` are in pixels, before EXIF rotation; ``mode`` is Pillow's (RGB, L, CMYK, P ...);
-    ``bits`` are those of one sample as stored, 16 for a PNG that Pillow opens as 8-bit RGB.
+    ``bits`` are those of one sample as stored, 16 for a PNG that Pillow opens as 8-bit RGB. ``frames`` are counted up
+    to MAX_FRAMES.
     """
 
     format: str
@@ -160,14 +177,15 @@ class Preprocess:
 
 
 def inspect(data: bytes) -> ImageInfo:
-    """Read the header only. Raises ImageError for bytes that are no picture, are damaged or beyond MAX_PIXELS."""
+    """Read the header only. Raises ImageError for bytes that are no picture, are damaged or beyond MAX_PIXELS or
+    MAX_ASPECT."""
     with _open(data) as image:
         try:
             orientation = _orientation(image)
             turned = image.format == "TIFF" and orientation >= 5  # Pillow tells the upright size of these only
             width, height = image.size[::-1] if turned else image.size
-            frames, bits = getattr(image, "n_frames", 1), _bits(image, data)
-            return ImageInfo(image.format or "?", width, height, image.mode, bits, frames, orientation)
+            mode, bits = image.mode, _bits(image, data)
+            return ImageInfo(image.format or "?", width, height, mode, bits, _frames(image), orientation)
         except _DAMAGE as error:
             raise _damaged(error) from error
 
@@ -191,14 +209,16 @@ def decode(data: bytes, *, at_least: int | None = None, strict: bool = True) -> 
     first frame is taken. A JPEG is decoded at 1/2, 1/4 or 1/8 of its size as long as both sides stay ``at_least``
     pixels (ITU T.81 DCT scaling in libjpeg-turbo), which saves most of the work for large photographs.
 
-    Raises ImageError: empty, no picture, truncated, too large. With ``strict`` False what is there of a truncated
-    JPEG is used and the rest is gray, as the decoders of the original containers do.
+    Waits while the pictures of other threads take what there is for all (``in_flight``). Raises ImageError: empty, no
+    picture, truncated, too large, too long a strip. With ``strict`` False what is there of a truncated JPEG is used and
+    the rest is gray, as the decoders of the original containers do.
     """
     # simplejpeg takes 1.3 ms where Pillow takes 1.7 (93 kB), and tells a truncated file (docs/decisions/0003).
-    if data[:2] == b"\xff\xd8" and (pixels := _decode_plain_jpeg(data, at_least, strict)) is not None:
-        return pixels
-    with _open(data) as image:
-        return _to_rgb(image, at_least)
+    with PICTURES.hold():
+        if data[:2] == b"\xff\xd8" and (pixels := _decode_plain_jpeg(data, at_least, strict)) is not None:
+            return pixels
+        with _open(data) as image:
+            return _to_rgb(image, at_least)
 
 
 def decode_mask(data: bytes, values: bytes | None = None) -> np.ndarray:
@@ -215,11 +235,12 @@ def decode_mask(data: bytes, values: bytes | None = None) -> np.ndarray:
             found = f"is {image.mode} with {_bits(image, data)} bits a channel"
             raise ImageError(f"{found}, not a mask of one channel", hint="convert it to a palette PNG of class ids")
         try:
-            image.load()
+            with PICTURES.hold(image.width * image.height * _BYTES_PILLOW):
+                image.load()
+                # Not convert(): of a palette picture that gives the colours, and the class ids are the indices.
+                ids = np.array(image).astype(np.uint8)
         except _DAMAGE as error:
             raise _damaged(error) from error
-        # Not convert(): of a palette picture that gives the colours, and the class ids are the indices.
-        ids = np.array(image).astype(np.uint8)
         if image.format == "PNG" and image.mode == "L" and data[24] in (2, 4):
             ids //= 255 // (2 ** data[24] - 1)  # Pillow spreads gray of 2 and 4 bits over 0..255
     return ids if values is None else np.frombuffer(values, np.uint8)[ids]
@@ -227,7 +248,10 @@ def decode_mask(data: bytes, values: bytes | None = None) -> np.ndarray:
 
 def upright_size(data: bytes) -> tuple[int, int]:
     """Width and height in pixels after EXIF rotation; quick for JPEG and PNG. Raises ImageError as ``inspect`` does."""
-    return _quick_size(data) or inspect(data).upright
+    if not (size := _quick_size(data)):
+        return inspect(data).upright
+    _check_size(*size)
+    return size
 
 
 def load(image: ImageLike, *, at_least: int | None = None) -> np.ndarray:
@@ -246,9 +270,10 @@ def prepare(image: ImageLike, how: Preprocess) -> np.ndarray:
     if how.any_size:
         return prepare_sized(image, how)[0]
     target = how.resize or 0
-    # Decoded at no less than what is cut out, or a large JPEG would be shrunk by the decoder and enlarged here.
-    pixels = load(image, at_least=max(target, how.height, how.width))
-    return fit(pixels, how)
+    with PICTURES.hold():
+        # Decoded at no less than what is cut out, or a large JPEG would be shrunk by the decoder and enlarged here.
+        pixels = load(image, at_least=max(target, how.height, how.width))
+        return fit(pixels, how)
 
 
 def prepare_sized(image: ImageLike, how: Preprocess) -> tuple[np.ndarray, tuple[int, int]]:
@@ -263,7 +288,8 @@ def prepare_sized(image: ImageLike, how: Preprocess) -> tuple[np.ndarray, tuple[
     if not how.any_size:
         return prepare(data, how), size
     target = whole_size(*size, how)
-    return resize(decode(data, at_least=min(target)), *target), size
+    with PICTURES.hold():
+        return resize(decode(data, at_least=min(target)), *target), size
 
 
 def whole_size(width: int, height: int, how: Preprocess) -> tuple[int, int]:
@@ -295,14 +321,21 @@ def fit(pixels: np.ndarray, how: Preprocess) -> np.ndarray:
 
 
 def resize(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Resize to exactly (height, width): area average when shrinking, bilinear when enlarging."""
+    """Resize to exactly (height, width): area average when shrinking, bilinear when enlarging.
+
+    Raises ImageError where that is more than MAX_PIXELS.
+    """
     if pixels.shape[:2] == (height, width):
         return pixels
+    if height * width > MAX_PIXELS:
+        what = f"of {pixels.shape[1]} x {pixels.shape[0]} pixels would be {width} x {height}, above {_most()}, resized"
+        raise ImageError(what, hint="cut it into pieces, or choose a smaller size")
     shrinks = height * width < pixels.shape[0] * pixels.shape[1]
     # Shrinking, INTER_LINEAR looks at four pixels and leaves out the rest; enlarging, INTER_AREA is nearest neighbour.
     how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    resized: np.ndarray = cv2.resize(pixels, (width, height), interpolation=how)
-    return resized
+    with PICTURES.hold(height * width * 3):
+        resized: np.ndarray = cv2.resize(pixels, (width, height), interpolation=how)
+        return resized
 
 
 def resize_shorter(pixels: np.ndarray, size: int) -> np.ndarray:
@@ -329,7 +362,7 @@ def crop_center(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
 def _of_file(path: str | Path, use: Callable[[bytes], T]) -> T:
     """What ``use`` makes of a file's bytes; errors name the file."""
     try:
-        data = Path(path).read_bytes()
+        data = read_file(path)
     except OSError as error:
         raise ImageError(f"cannot be read ({error.strerror})", where=path) from error
     try:
@@ -342,18 +375,22 @@ def _decode_plain_jpeg(data: bytes, at_least: int | None, strict: bool) -> np.nd
     """The fast path. None when Pillow has to look closer: CMYK, too large, or damaged."""
     try:
         height, width, colourspace, _ = simplejpeg.decode_jpeg_header(data, strict=strict)
-        if colourspace in ("CMYK", "YCCK") or height * width > MAX_PIXELS:
+        if colourspace in ("CMYK", "YCCK"):
             return None
+        _check_size(width, height)
         factor = _reduction(height, width, at_least)
-        pixels: np.ndarray = simplejpeg.decode_jpeg(
-            data,
-            "RGB",
-            fastdct=True,
-            min_height=height // factor if factor > 1 else 0,
-            min_width=width // factor if factor > 1 else 0,
-            min_factor=1,
-            strict=strict,
-        )
+        # A progressive JPEG is held as coefficients of 16 bits, of its whole size, until its last scan.
+        whole = _BYTES_PROGRESSIVE if _is_progressive(data) else 0
+        with PICTURES.hold(height * width * whole + height * width * _BYTES_JPEG // factor**2):
+            pixels: np.ndarray = simplejpeg.decode_jpeg(
+                data,
+                "RGB",
+                fastdct=True,
+                min_height=height // factor if factor > 1 else 0,
+                min_width=width // factor if factor > 1 else 0,
+                min_factor=1,
+                strict=strict,
+            )
     except (ValueError, KeyError):  # KeyError: a chroma subsampling that simplejpeg has no name for
         return None
     # A segment of a JPEG is 64 KiB at most, and EXIF comes first or after JFIF: this search spares opening each picture
@@ -427,6 +464,18 @@ def _bits(image: Image.Image, data: bytes) -> int:
     return {"1": 1, "I;16": 16, "I;16B": 16, "I": 32, "F": 32}.get(image.mode, 8)
 
 
+def _frames(image: Image.Image) -> int:
+    """How many frames, MAX_FRAMES at most; of a TIFF they are a chain to be followed."""
+    if image.format != "TIFF":
+        return min(getattr(image, "n_frames", 1), MAX_FRAMES)
+    for number in range(1, MAX_FRAMES):
+        try:
+            image.seek(number)
+        except EOFError:
+            return number
+    return MAX_FRAMES
+
+
 def _open(data: bytes) -> Image.Image:
     if not data:
         raise ImageError("is empty (0 bytes)", hint="remove it or copy it again")
@@ -443,8 +492,9 @@ def _open(data: bytes) -> Image.Image:
         raise ImageError("is not a picture", hint="remove it or export it as JPEG or PNG") from None
     except _DAMAGE as error:
         raise _damaged(error) from error
-    if image.width * image.height > MAX_PIXELS:
-        raise _too_large(f"of {image.width} x {image.height} pixels ")
+    _check_size(image.width, image.height)
+    if image.format in ("JPEG", "MPO"):
+        _is_progressive(data)
     return image
 
 
@@ -457,9 +507,38 @@ def _register_heif() -> None:
     register_heif_opener()
 
 
+def _check_size(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise _too_large(f"of {width} x {height} pixels ")
+    if max(width, height) > MAX_ASPECT * min(width, height):
+        what = f"is a strip of {width} x {height} pixels, one side more than {MAX_ASPECT} times the other"
+        raise ImageError(what, hint="cut it into pieces")
+
+
+def _is_progressive(data: bytes) -> bool:
+    """Whether a JPEG is; those of other kinds have each pixel in their bytes. Raises ImageError for too many scans."""
+    at = 2
+    while at + 4 <= len(data) and data[at] == 0xFF:
+        kind = data[at + 1]
+        # A start of frame (ITU T.81, table B.1); of four coding processes the progressive ones end in binary 10.
+        if 0xC0 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC):
+            if kind & 3 != 2:
+                return False
+            break
+        at += 2 + (data[at + 2] << 8 | data[at + 3])
+    # Within a scan ff is followed by 00 (ITU T.81, B.1.1.5), so that this marker stands before scans alone. Not counted
+    # in each JPEG: the search takes a fifth of the time of decoding it.
+    if (found := data.count(b"\xff\xda")) > MAX_SCANS:
+        raise ImageError(f"is a JPEG of {found} scans, above the limit of {MAX_SCANS}", hint="export it again")
+    return True
+
+
 def _too_large(found: str = "") -> ImageError:
-    limit = f"{MAX_PIXELS // 1_000_000} million pixels"
-    return ImageError(f"is a picture {found}above the limit of {limit}", hint="make it smaller")
+    return ImageError(f"is a picture {found}above {_most()}", hint="make it smaller")
+
+
+def _most() -> str:
+    return f"the limit of {MAX_PIXELS // 1_000_000} million pixels"
 
 
 def _damaged(error: Exception) -> ImageError:
@@ -473,31 +552,51 @@ def _to_rgb(image: Image.Image, at_least: int | None) -> np.ndarray:
             factor = _reduction(image.height, image.width, at_least)
             # Before load(), after which a size can no longer be asked for. None: the mode stays, ours is made below.
             image.draft(None, (image.width // factor, image.height // factor))
-        image.load()
-        return _upright(_rgb(image), _orientation(image))
+        with PICTURES.hold(image.width * image.height * _BYTES_PILLOW):
+            image.load()
+            return _upright(_rgb(image), _orientation(image))
     except _DAMAGE as error:
         raise _damaged(error) from error
 
 
 def _rgb(image: Image.Image) -> np.ndarray:
-    if image.mode.startswith("I") or image.mode == "F":
-        image = Image.fromarray(_to_8_bit(np.asarray(image)))
-    elif image.has_transparency_data:
+    """uint8 RGB, made band by band: whole, each step of a conversion would be another picture in memory."""
+    make = _rgb_of_deep(image) if image.mode.startswith("I") or image.mode == "F" else _rgb_of_shallow
+    pixels = np.empty((image.height, image.width, 3), np.uint8)
+    for top, band in _bands(image):
+        pixels[top : top + band.height] = make(band)
+    return pixels
+
+
+def _bands(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
+    rows = max(1, _BAND // image.width)
+    for top in range(0, image.height, rows):
+        yield top, image.crop((0, top, image.width, min(top + rows, image.height)))
+
+
+def _rgb_of_shallow(image: Image.Image) -> np.ndarray:
+    if image.has_transparency_data:
         # convert("RGB") alone shows the colour that lies under what is transparent, black as a rule.
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
-    return np.array(image.convert("RGB"))
+    return np.asarray(image.convert("RGB"))
 
 
-def _to_8_bit(values: np.ndarray) -> np.ndarray:
-    """16-bit and floating-point samples to 0..255: 16-bit by its upper byte, floats in 0..1 by 255, others clipped."""
-    if np.issubdtype(values.dtype, np.floating):
-        # Else max() is NaN, and the cast of it whatever the processor makes of it.
-        values = np.nan_to_num(values)
-        values = np.clip(values, 0, 1) * 255 if values.max() <= 1 else np.clip(values, 0, 255)
-    else:
-        # Eight-bit pictures are stored in 16 bits as well: their upper bytes are all 0.
-        values = np.clip(values.astype(np.int64) >> 8 if values.max() > 255 else values, 0, 255)
-    return values.astype(np.uint8)
+def _rgb_of_deep(image: Image.Image) -> Callable[[Image.Image], np.ndarray]:
+    """How bands of 16-bit and floating-point samples become 0..255: 16-bit by its upper byte, floats in 0..1 by 255,
+    others clipped."""
+    # Of the whole picture: what its bands are meant to be must not differ. NaN as 0, or the highest would be NaN.
+    highest = max(np.nan_to_num(np.asarray(band)).max() for _, band in _bands(image))
+
+    def make(band: Image.Image) -> np.ndarray:
+        values = np.nan_to_num(np.asarray(band))
+        if np.issubdtype(values.dtype, np.floating):
+            values = np.clip(values, 0, 1) * 255 if highest <= 1 else np.clip(values, 0, 255)
+        else:
+            # Eight-bit pictures are stored in 16 bits as well: their upper bytes are all 0.
+            values = np.clip(values.astype(np.int64) >> 8 if highest > 255 else values, 0, 255)
+        return np.repeat(values.astype(np.uint8)[..., None], 3, axis=2)
+
+    return make
 
 
 def _checked_array(array: Any) -> np.ndarray:

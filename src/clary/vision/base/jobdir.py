@@ -140,6 +140,9 @@ class JobDir:
 
     def fail(self, reason: str) -> None:
         """Leave the failure note; its first 1024 characters become FailureReason."""
+        # Written through a link it would be a file of somebody else's; whoever looks for the note names the link.
+        if self.output.is_symlink():
+            return
         write_text(self.failure, reason[:FAILURE_LIMIT])
 
     def _channel(self, name: str, config: Mapping[str, str]) -> Channel:

@@ -7,7 +7,12 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
+from clary.vision.base.in_flight import PICTURES
+
 __all__ = ["resized", "strongest"]
+
+# For each pixel of the picture: the best score and another of float32, the class, and two masks beside them.
+_BYTES = 11
 
 
 def resized(planes: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -25,14 +30,15 @@ def strongest(planes: np.ndarray, height: int, width: int) -> np.ndarray:
     """
     # Plane by plane: 21 planes of a picture of 4 megapixels are 350 MB at once.
     each = _each(planes, height, width)
-    # A copy: planes of the right size come as they lie in the caller's array, and ``best`` is written to.
-    best = next(each).copy()
-    ids = np.zeros(best.shape, np.uint8)
-    for number, plane in enumerate(each, start=1):
-        higher = cv2.compare(plane, best, cv2.CMP_GT)  # 255 where it is
-        cv2.max(ids, higher & np.uint8(number), ids)
-        cv2.max(best, plane, best)
-    return ids
+    with PICTURES.hold(_BYTES * height * width):
+        # A copy: planes of the right size come as they lie in the caller's array, and ``best`` is written to.
+        best = next(each).copy()
+        ids = np.zeros(best.shape, np.uint8)
+        for number, plane in enumerate(each, start=1):
+            higher = cv2.compare(plane, best, cv2.CMP_GT)  # 255 where it is
+            cv2.max(ids, higher & np.uint8(number), ids)
+            cv2.max(best, plane, best)
+        return ids
 
 
 def _each(planes: np.ndarray, height: int, width: int) -> Iterator[np.ndarray]:

@@ -1,4 +1,4 @@
-"""The Record message of SageMaker's algorithms, written as bytes: named tensors in protocol buffers' wire format.
+"""Protocol buffers' wire format: reading the fields of any message, and writing the Record of SageMaker's algorithms.
 
     Record  features 1: map<string, Value>
     Value   float32_tensor 2, int32_tensor 7
@@ -11,16 +11,43 @@ inference"; protobuf.dev, "Encoding".
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-__all__ = ["encode_record"]
+__all__ = ["encode_record", "fields"]
 
+_VARINT = 0
 _LENGTH_DELIMITED = 2  # wire type of strings, messages and packed numbers
+_FIXED = {1: 8, 5: 4}  # bytes of the wire types of fixed width
 
 # Field of the tensor in a Value, by the type of its numbers.
 _TENSORS = {np.dtype("float32"): 2, np.dtype("int32"): 7}
+
+
+def fields(message: memoryview) -> Iterator[tuple[int, memoryview | int]]:
+    """The number and the value of each field of a message, in order: bytes, or a whole number where it is a varint.
+
+    Nothing is copied; numbers of fixed width come as their bytes. Raises ValueError for what is no message.
+    """
+    at = 0
+    while at < len(message):
+        tag, at = _varint_at(message, at)
+        number, kind = tag >> 3, tag & 7
+        if kind == _VARINT:
+            value, at = _varint_at(message, at)
+            yield number, value
+            continue
+        if kind == _LENGTH_DELIMITED:
+            length, at = _varint_at(message, at)
+        elif kind in _FIXED:
+            length = _FIXED[kind]
+        else:
+            raise ValueError(f"a field of the wire type {kind}")
+        if length > len(message) - at:
+            raise ValueError("a field goes on after the end")
+        yield number, message[at : at + length]
+        at += length
 
 
 def encode_record(features: Mapping[str, np.ndarray]) -> bytes:
@@ -53,3 +80,17 @@ def _varint(value: int) -> bytes:
         value >>= 7
     found.append(value)
     return bytes(found)
+
+
+def _varint_at(message: memoryview, at: int) -> tuple[int, int]:
+    """The number that begins at ``at``, and where it ends."""
+    value = 0
+    # Ten bytes are 64 bits.
+    for place in range(10):
+        if at + place >= len(message):
+            break
+        byte = message[at + place]
+        value |= (byte & 0x7F) << 7 * place
+        if not byte & 0x80:
+            return value, at + place + 1
+    raise ValueError("a number without an end")

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from clary.errors import DataError
+from clary.vision.base.files import open_file
 from clary.vision.base.types import Blob
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
 
 MAGIC = b"\x0a\x23\xd7\xce"
 LIMIT = 1 << 29  # a payload must be shorter, in bytes
+MAX_LABELS = 1_000_000  # of a record: a hundred thousand boxes, or as many classes as there may be
 
 _PART = struct.Struct("<4sI")
 _IMAGE = struct.Struct("<IfQQ")
@@ -157,7 +159,7 @@ def scan(path: Path) -> tuple[list[Span], list[Fault]]:
 
     After damage it goes on at the next magic that begins a record. Raises OSError as ``open`` does.
     """
-    with path.open("rb") as file:
+    with open_file(path) as file:
         # An empty file cannot be mapped: mmap raises ValueError.
         if path.stat().st_size == 0:
             return [], []
@@ -203,6 +205,9 @@ def labels_of(head: bytes, length: int) -> tuple[tuple[float, ...], int, int, in
     if skip > length:
         what = f"says it has {flag:,} labels, more than its {length:,} bytes hold"
         raise DataError(what, hint="pack it again; a record of an augmented manifest has no image header")
+    # A number in Python takes eight times its bytes in the file.
+    if flag > MAX_LABELS:
+        raise DataError(f"says it has {flag:,} labels, at most {MAX_LABELS:,} are read", hint="pack it again")
     return struct.unpack_from(f"<{flag}f", head, _IMAGE.size), id, id2, skip, True
 
 

@@ -11,8 +11,8 @@ import zlib
 from pathlib import Path
 from typing import IO, Any
 
-from clary.errors import UsageError
 from clary.vision.base.files import atomic
+from clary.vision.base.tree import Entry, Tree, opened
 
 __all__ = ["pack"]
 
@@ -21,20 +21,24 @@ __all__ = ["pack"]
 _STRATEGY = zlib.Z_HUFFMAN_ONLY
 
 
-def pack(folder: Path | str, archive: Path | str) -> Path:
+def pack(folder: Path | str | Tree, archive: Path | str) -> Path:
     """Write the files below ``folder`` as ``archive``, whole or not at all. Returns ``archive``.
 
-    Raises UsageError when the folder holds anything but files and folders, or the archive cannot be written.
+    Raises CustomerError naming what is neither file nor folder, UsageError when the archive cannot be written.
     """
-    folder, archive = Path(folder), Path(archive)
+    archive = Path(archive)
+    if not isinstance(folder, Tree):
+        with opened(Path(folder)) as tree:
+            return pack(tree, archive)
     with atomic(archive) as file:
         packed = _Gzip(file)
         # A stream: nothing is gone back to, so weights of gigabytes take no memory. PAX has names of any length, in
         # UTF-8, by its standard.
         with tarfile.open(fileobj=packed, mode="w|", format=tarfile.PAX_FORMAT) as tar:
-            # Sorted: folders list in the order of their file system, and the archive's checksum would change with it.
-            for path in sorted(folder.rglob("*")):
-                _add(tar, path, path.relative_to(folder).as_posix())
+            # In order: folders list in that of their file system, and the archive's checksum would change with it. A
+            # link would point to something of this machine; unpacking refuses it as well (``base.tarsafe``).
+            for entry in folder.entries():
+                _add(tar, entry)
         packed.finish()
     return archive
 
@@ -55,15 +59,12 @@ class _Gzip(io.RawIOBase):
         self._file.write(self._compressor.flush())
 
 
-def _add(tar: tarfile.TarFile, path: Path, name: str) -> None:
-    info = tarfile.TarInfo(name)
-    # A link would point to something of this machine; unpacking refuses it as well (``base.tarsafe``).
-    if path.is_symlink() or not (path.is_file() or path.is_dir()):
-        raise UsageError("is neither a file nor a folder", where=path, hint="leave links out of a model")
-    if path.is_dir():
+def _add(tar: tarfile.TarFile, entry: Entry) -> None:
+    info = tarfile.TarInfo(entry.name)
+    if entry.is_folder:
         info.type, info.mode = tarfile.DIRTYPE, 0o755
         tar.addfile(info)
         return
-    info.size, info.mode = path.stat().st_size, 0o644
-    with path.open("rb") as file:
+    info.size, info.mode = entry.status.st_size, 0o644
+    with open(entry.descriptor, "rb", closefd=False) as file:
         tar.addfile(info, file)

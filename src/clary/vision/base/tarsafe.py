@@ -5,8 +5,8 @@ What is promised, whatever the bytes are:
 - Only regular files and folders come out. Links (hard or symbolic), devices, pipes and sparse files are refused.
 - Every name lies below the folder: no absolute path, drive, backslash, ``..``, control character or bytes that are
   no UTF-8; no name twice; no file where another member needs a folder.
-- No more than ``Limits`` says, judged by the headers before anything is unpacked, so a bomb costs nothing. Memory
-  stays below about a megabyte, long headers included.
+- No more than ``Limits`` says, judged by the headers before anything is unpacked, so a bomb costs nothing. ``extract``
+  allows RATIO times the archive's own size at most. Memory stays below about a megabyte, long headers included.
 - The archive is whole: gzip checksums are read to the end, and the end mark must be there.
 - Owner, mode bits and times of the archive are not taken over.
 
@@ -20,22 +20,29 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import tarfile
 import unicodedata
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, NoReturn
 
 from clary.errors import CustomerError, DataError
 
-__all__ = ["Limits", "Member", "checked_members", "extract"]
+__all__ = ["RATIO", "RATIO_FROM", "Limits", "Member", "checked_members", "extract"]
+
+# Unpacked bytes for each packed one; weights reach 1.1, text 20, what is all zero up to 1000.
+RATIO = 100
+# Unpacked bytes from which the ratio counts: less cannot hurt.
+RATIO_FROM = 256 << 20
 
 _CHUNK = 1 << 18
 _HEADERS = 1 << 16  # bytes of headers one member may have; more is an attack on memory or on recursion
 _PADDING = 1 << 20  # bytes after the end mark; tar pads to 10 KiB
 _BLOCK = 512
+_NAME = 1024  # bytes of a member's whole name; below a folder of ours it must still be a path (PATH_MAX is 4096)
 
 # What tarfile, gzip and zlib raise on damaged bytes (found by fuzzing them).
 _DAMAGE = (
@@ -111,7 +118,8 @@ def extract(
 
     ``folder`` is made when it does not exist; no file that is there is written over or through. ``progress`` is
     called with the bytes written since it was last called. On any error the folder holds what came before it:
-    give a temporary sibling of the final place, and rename it when this returns.
+    give a temporary sibling of the final place, and rename it when this returns. What unpacks to more than RATIO times
+    its own size is refused, from RATIO_FROM bytes on.
 
     Raises ``error`` for a fault of the archive, and OSError when the archive cannot be opened or the folder cannot
     be written (disk full).
@@ -119,6 +127,9 @@ def extract(
     written: list[PurePosixPath] = []
     folder.mkdir(parents=True, exist_ok=True)
     with archive.open("rb") as stream:
+        # Whoever unpacks: 3 MB of zeros would otherwise be 3 GB, within what a model may have.
+        most = max(RATIO_FROM, RATIO * os.fstat(stream.fileno()).st_size)
+        limits = replace(limits, total_bytes=min(limits.total_bytes, most))
         for member in checked_members(stream, limits, where=archive, allow=allow, error=error):
             target = folder / member.name
             if member.is_folder:
@@ -264,6 +275,7 @@ class _Reader:
             or any(unicodedata.category(letter) in ("Cc", "Cs") for letter in name)  # Cs: bytes that are no UTF-8
             or len(parts) > self._limits.depth
             or any(len(part.encode()) > 255 for part in parts)
+            or len(name.encode()) > _NAME
         )
         if unsafe:
             self._refuse(f"member `{_shown(name)}` has an unsafe name", "make the archive with plain relative names")

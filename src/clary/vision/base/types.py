@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from clary.errors import one_line
+from clary.vision.base.files import open_file, read_file
 
 __all__ = [
     "IGNORED",
@@ -46,11 +47,11 @@ class Blob:
     rest: tuple[tuple[int, int], ...] = ()
 
     def read(self) -> bytes:
-        """The bytes. Raises OSError as ``open`` does."""
+        """The bytes. Raises OSError as ``files.open_file`` does."""
         if self.length is None and self.offset == 0:
-            return self.path.read_bytes()
+            return read_file(self.path)
         # Unbuffered: one seek and one read of known length, where a buffer would read ahead what nobody asked for.
-        with self.path.open("rb", buffering=0) as file:
+        with open_file(self.path, buffering=0) as file:
             file.seek(self.offset)
             first = file.read() if self.length is None else file.read(self.length)
             if not self.rest:

@@ -214,7 +214,8 @@ def _remarks(info: imaging.ImageInfo, sample: Sample) -> Iterator[tuple[str, str
     if info.bits > 8:
         yield f"has {info.bits} bits a sample", "8 are used"
     if info.frames > 1:
-        yield f"has {info.frames} frames", "the first is used"
+        more = " or more" if info.frames == imaging.MAX_FRAMES else ""
+        yield f"has {info.frames} frames{more}", "the first is used"
     if info.rotated:
         yield "is turned by its EXIF orientation", "it is used upright"
     if min(info.width, info.height) < SMALL:

@@ -15,6 +15,7 @@ import numpy as np
 
 from clary.errors import DataError, ImageError
 from clary.vision.base import imaging
+from clary.vision.base.in_flight import PICTURES
 from clary.vision.base.types import Sample
 
 __all__ = ["Batch", "ImageCache", "Loader", "TargetCache", "random_of"]
@@ -76,16 +77,21 @@ class ImageCache:
                 self._kept[index] = pixels
         return pixels
 
+    def where(self, index: int) -> object:
+        """Where a picture lies, for an error that names it."""
+        return self._samples[index].image
+
     def _decode(self, sample: Sample) -> np.ndarray:
         try:
-            # As the original containers do: of a truncated JPEG, what is there is used. `clary data check` names it.
-            pixels = imaging.decode(sample.image.read(), at_least=self._at_least, strict=False)
+            with PICTURES.hold():
+                # As the original containers do: of a truncated JPEG what is there is used; `clary data check` names it.
+                pixels = imaging.decode(sample.image.read(), at_least=self._at_least, strict=False)
+                return imaging.resize_shorter(pixels, self._resize) if self._resize else pixels
         except ImageError as error:
             raise DataError(error.what, where=sample.image, hint=error.hint) from error
         except OSError as error:
             where = sample.source or sample.image
             raise DataError(f"{sample.image} cannot be read ({error.strerror})", where=where) from error
-        return imaging.resize_shorter(pixels, self._resize) if self._resize else pixels
 
 
 class TargetCache(Sequence[np.ndarray], ABC):
@@ -174,10 +180,15 @@ class Loader:
         return random_of(self._seed, epoch).permutation(indices) if self._shuffle else indices
 
     def _batch(self, epoch: int, indices: np.ndarray) -> Batch:
-        transformed = [
-            # A generator a picture: what is drawn then depends on neither the threads nor where a run was resumed.
-            self._transform(self._images[i], self._targets[i], random_of(self._seed, epoch, int(i)))
-            for i in indices
-        ]
+        transformed = [self._transformed(epoch, int(i)) for i in indices]
         images, targets = zip(*transformed, strict=True)
         return Batch(np.stack(images), np.stack(targets), indices)
+
+    def _transformed(self, epoch: int, index: int) -> tuple[np.ndarray, Any]:
+        try:
+            # A generator a picture: what is drawn then depends on neither the threads nor where a run was resumed.
+            with PICTURES.hold():
+                random = random_of(self._seed, epoch, index)
+                return self._transform(self._images[index], self._targets[index], random)
+        except ImageError as error:
+            raise DataError(error.what, where=error.where or self._images.where(index), hint=error.hint) from error

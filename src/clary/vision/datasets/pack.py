@@ -22,12 +22,13 @@ from PIL import Image
 from clary.errors import ImageError, UsageError
 from clary.vision.base import imaging
 from clary.vision.base.files import atomic_folder
+from clary.vision.base.in_flight import PICTURES
 from clary.vision.base.recordio import write_record
 from clary.vision.base.types import Blob, Dataset, Problem, Sample, SplitName, TaskName
-from clary.vision.formats._classes import names_up_to, read_class_names, write_class_names
+from clary.vision.formats._classes import names_up_to, read_class_names, readable, write_class_names
 from clary.vision.formats._layout import in_order, lists_by_split, walk
 from clary.vision.formats._listing import read_lst
-from clary.vision.formats._wording import relative
+from clary.vision.formats._wording import relative, shown
 from clary.vision.formats.lst import columns, holds_boxes
 from clary.vision.formats.recordio import RecordIO, payload
 from clary.vision.tasks import TASKS
@@ -97,7 +98,7 @@ def pack(
 def write_lists(dataset: Dataset, root: Path) -> None:
     """Write ``<split>.lst`` for each split, and classes.txt, to ``root``; paths are from the root of ``dataset``.
 
-    Raises UsageError when ``root`` is not empty or cannot be written.
+    Raises UsageError when ``root`` is not empty or cannot be written, and for a picture whose path cannot be in a list.
     """
     index = 0
     with atomic_folder(root) as folder:
@@ -106,6 +107,9 @@ def write_lists(dataset: Dataset, root: Path) -> None:
             with (folder / f"{split}.lst").open("w", encoding="utf-8") as file:
                 for sample in samples:
                     path = relative(sample.image.path, dataset.root)
+                    if readable(path) != path or "\t" in path or "\n" in path:
+                        what = f"the path {shown(path)} cannot be in a list, which is UTF-8 with tabs between"
+                        raise UsageError(what, where=dataset.root, hint="rename the file, or pack without --list")
                     file.write(f"{index}\t{columns(sample, dataset)}\t{path}\n")
                     index += 1
 
@@ -131,7 +135,7 @@ def read_tree(root: Path, suffixes: Sequence[str] = ()) -> Dataset:
         for class_id, name in enumerate(names)
         for path in folders[name]
     )
-    return Dataset(root, "tree", tuple(names), {"train": samples})
+    return Dataset(root, "tree", names_up_to(len(names), names), {"train": samples})
 
 
 def read_list(lst_path: Path, image_root: Path) -> Dataset:
@@ -188,12 +192,13 @@ def encoded(data: bytes, how: Packing) -> bytes:
     # Byte for byte: nothing is lost to a second JPEG, and one core packs 26,765 pictures/s (docs/benchmarks.md).
     if how.as_it_is and data.startswith(_PACKABLE):
         return data
-    pixels = imaging.decode(data, at_least=how.resize)
-    if how.center_crop:
-        # im2rec's order: crop, then resize.
-        pixels = imaging.crop_center(pixels, *[min(pixels.shape[:2])] * 2)
-    if how.resize is not None:
-        pixels = imaging.resize_shorter(pixels, how.resize)
+    with PICTURES.hold():
+        pixels = imaging.decode(data, at_least=how.resize)
+        if how.center_crop:
+            # im2rec's order: crop, then resize.
+            pixels = imaging.crop_center(pixels, *[min(pixels.shape[:2])] * 2)
+        if how.resize is not None:
+            pixels = imaging.resize_shorter(pixels, how.resize)
     if how.gray:
         pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)[..., None]
     keeps_png = how.encoding == "keep" and data.startswith(_PACKABLE[1])

@@ -9,6 +9,7 @@ from clary.registry import Registry
 from clary.vision.base.imaging import is_image
 from clary.vision.base.types import Dataset, TaskName
 from clary.vision.formats._base import Format
+from clary.vision.formats._nearest import nearest
 
 __all__ = ["FORMATS", "Format", "detect", "read"]
 
@@ -27,11 +28,10 @@ def detect(root: Path | str) -> Format:
     if found:
         both = " and ".join(format.name for format in found)
         raise DataError(f"could be read as {both}", where=root, hint="take away the files that belong to the other")
-    known = "; ".join(f"{format.name} ({format.layout})" for format in FORMATS)
     what = "is empty" if not names else "is no data set of a layout known here"
     if any(is_image(Path(name)) for name in names):
         what = "holds pictures but nothing that says what they show"
-    raise DataError(what, where=root, hint=f"the layouts are {known}")
+    raise DataError(what, where=root, hint=f"{nearest(root, names, FORMATS)}; `clary data layouts` draws them all")
 
 
 def read(root: Path | str, *, task: TaskName | None = None, labels: str | None = None) -> Dataset:

@@ -13,7 +13,7 @@ from typing import Any
 
 from clary.vision.base.types import Box
 from clary.vision.formats._boxes import box_or_fault, class_fault, is_number
-from clary.vision.formats._wording import shown
+from clary.vision.formats._wording import typed
 
 __all__ = ["annotation_of", "boxes_in", "size_in"]
 
@@ -80,7 +80,7 @@ def _box(entry: object, size: tuple[float, float] | None) -> Box | str:
         return fault
     for side in _SIDES:
         if not is_number(entry.get(side)):
-            found = f"{side} {shown(str(entry[side]))}, which is not a number" if side in entry else f"no `{side}`"
+            found = f"{side} {typed(entry[side])}, which is not a number" if side in entry else f"no `{side}`"
             return f"has {found}"
     left, top, width, height = (float(entry[side]) for side in _SIDES)
     return box_or_fault(int(entry["class_id"]), (left, top, left + width, top + height), size)

@@ -5,8 +5,13 @@ A format is one file of this package: bytes on disk to Samples and back. Its mod
 
 from __future__ import annotations
 
+import inspect
+import re
+import sys
+import textwrap
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
@@ -15,10 +20,22 @@ from clary.vision.base.files import atomic_folder
 from clary.vision.base.jobdir import Channel
 from clary.vision.base.types import Dataset, SplitName, TaskName
 
-__all__ = ["IMAGE_TYPES", "Format"]
+__all__ = ["IMAGE_TYPES", "Format", "Need"]
 
 # Content types of training channels that hold picture files.
 IMAGE_TYPES = ("application/x-image", "image/jpeg", "image/png")
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """A part that a layout cannot do without: how it is called, and patterns below the root, one of which it matches.
+
+    ``misplaced`` are patterns of what looks like the part and lies elsewhere or is called otherwise.
+    """
+
+    what: str
+    paths: tuple[str, ...]
+    misplaced: tuple[str, ...] = ()
 
 
 class Format(ABC):
@@ -33,6 +50,7 @@ class Format(ABC):
 
     name: ClassVar[str]
     layout: ClassVar[str]  # one phrase, for the list of layouts a user is shown
+    needs: ClassVar[tuple[Need, ...]] = ()  # for the message about a folder that is nearly of this layout
     tasks: ClassVar[frozenset[TaskName]]
     writes: ClassVar[frozenset[TaskName] | None] = None  # tasks it is written for; None: all it is read for
     splits: ClassVar[tuple[SplitName, ...]] = ("train", "validation", "test")  # kept apart when written
@@ -42,6 +60,13 @@ class Format(ABC):
     content_types: ClassVar[tuple[str, ...]] = ()  # of training channels this format reads
     input_modes: ClassVar[tuple[str, ...]] = ("File", "FastFile")
     channel_needs: ClassVar[str] = ""  # how such channels must come, beside their content type
+
+    @property
+    def tree(self) -> str:
+        """The layout as a drawn tree: the block of the module's text that begins with ROOT, else ``layout``."""
+        text = inspect.getdoc(sys.modules[type(self).__module__]) or ""
+        found = re.search(r"^    ROOT/.*?(?=\n\s*\n|\Z)", text, re.MULTILINE | re.DOTALL)
+        return textwrap.dedent(found[0]) if found else self.layout
 
     @property
     def written_for(self) -> frozenset[TaskName]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -18,6 +19,7 @@ __all__ = [
     "folder_name",
     "names_up_to",
     "read_class_names",
+    "readable",
     "unnamed",
     "write_class_names",
 ]
@@ -30,14 +32,19 @@ CLASS_FILE = "classes.txt"  # class names in id order, one a line, where a layou
 def read_class_names(root: Path) -> tuple[tuple[str, ...] | None, list[Problem]]:
     """The names in ``classes.txt``, one a line in id order, None where there is no such file; and what is wrong."""
     path = root / CLASS_FILE
-    if not path.is_file():
+    if not os.path.lexists(path):
         return None, []
     lines, problems = numbered_lines(path, CLASS_FILE)
     names = [text.strip() for _, text in lines]
+    seen: set[str] = set()
     for number, (line, _) in enumerate(lines):
-        if names[number] in names[:number]:
+        if names[number] in seen:
             problems.append(Problem(f"{CLASS_FILE}:{line}", f"names {shown(names[number])} again", "rename one"))
-    return tuple(names), problems
+        seen.add(names[number])
+    if len(names) > MAX_CLASSES:
+        what = f"has {len(names):,} names, {MAX_CLASSES:,} are taken"
+        problems.append(Problem(CLASS_FILE, what, "leave out those that are not used"))
+    return tuple(names[:MAX_CLASSES]), problems
 
 
 def write_class_names(root: Path, names: Sequence[str]) -> None:
@@ -50,17 +57,38 @@ def write_class_names(root: Path, names: Sequence[str]) -> None:
 
 
 def names_up_to(count: int, names: Mapping[int, str] | Sequence[str] | None) -> tuple[str, ...]:
-    """``count`` class names in id order; an id that has none, or the name of another, is called by its number."""
+    """``count`` class names in id order; an id that has none, or the name of another, is called by its number.
+
+    Each can be written anywhere: see ``readable``.
+    """
     known = dict(names) if isinstance(names, Mapping) else dict(enumerate(names or ()))
     taken: set[str] = set()
     found = []
     for class_id in range(count):
-        name = known.get(class_id, str(class_id))
+        name = readable(known.get(class_id, str(class_id)))
         # Names must differ, for a manifest keeps them as labels and answers are looked up by them.
         name = name if name not in taken else str(class_id) if str(class_id) not in taken else f"{name} ({class_id})"
         taken.add(name)
         found.append(name)
     return tuple(found)
+
+
+def readable(name: str) -> str:
+    """``name`` as text that every file can hold.
+
+    A folder's name is bytes, and those that are no UTF-8 come as half letters (PEP 383), which no file of text takes.
+    They are nearly always of an old Windows or of an unpacked zip: Windows-1252, or Latin-1 where that has no letter.
+    """
+    if not any(0xD800 <= ord(letter) <= 0xDFFF for letter in name):
+        return name
+    try:
+        data = name.encode(errors="surrogateescape")
+    except UnicodeEncodeError:  # half a letter of a JSON file (\\ud83d)
+        return "".join("\ufffd" if 0xD800 <= ord(letter) <= 0xDFFF else letter for letter in name)
+    try:
+        return data.decode("cp1252")
+    except UnicodeDecodeError:
+        return "".join(letter if letter.isprintable() else "\ufffd" for letter in data.decode("latin-1"))
 
 
 def unnamed(names: Sequence[str] | None, count: int, samples: Iterable[Sample]) -> list[Problem]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+import unicodedata
 from pathlib import Path
 
 from clary.errors import DataError, ImageError
+from clary.vision.base.files import no_file, open_file
 from clary.vision.base.imaging import SUFFIXES, format_by_magic, upright_size
 from clary.vision.base.types import Blob, Sample
 
@@ -25,6 +26,9 @@ def place(blob: Blob, target: Path) -> None:
             raise DataError(f"cannot be read ({error.strerror})", where=blob) from error
         target.write_bytes(data)
         return
+    # A link to a named pipe would be one as well, and who reads the copy would wait for ever.
+    if what := no_file(blob.path):
+        raise DataError(what, where=blob, hint="leave it out")
     try:
         # realpath: a hard link to a symbolic link is that link (Linux), and breaks with the folder it points into.
         os.link(os.path.realpath(blob.path), target)
@@ -42,14 +46,24 @@ def _copy(source: Path, target: Path) -> None:
         raise
 
 
-def distinct_name(wanted: str, taken: set[str]) -> str:
-    """``wanted``, or ``wanted-2``, ``-3`` ... before its suffix; the name is added to ``taken``. Case is ignored."""
+def distinct_name(wanted: str, taken: dict[str, int]) -> str:
+    """``wanted``, or ``wanted-2``, ``-3`` ... before its suffix. Case and Unicode forms are ignored.
+
+    ``taken`` has the names that are taken, each with the highest number given to another of its kind; it is kept so.
+    """
     stem, suffix = os.path.splitext(wanted)
-    names: Iterator[str] = (f"{stem}-{n}{suffix}" if n > 1 else wanted for n in range(1, len(taken) + 2))
-    name = next(name for name in names if name.lower() not in taken)
-    # macOS and Windows hold `A.jpg` and `a.jpg` for one file.
-    taken.add(name.lower())
+    # From the number given last: a thousand pictures called `image.jpg` must not be a million tries.
+    number = taken.get(_key(wanted), 0) + 1
+    while _key(name := f"{stem}-{number}{suffix}" if number > 1 else wanted) in taken:
+        number += 1
+    taken[_key(wanted)] = number
+    taken.setdefault(_key(name), 1)
     return name
+
+
+def _key(name: str) -> str:
+    # macOS and Windows hold `A.jpg` and `a.jpg` for one file, macOS an accent composed and decomposed.
+    return unicodedata.normalize("NFC", name).lower()
 
 
 def file_name(sample: Sample) -> str:
@@ -73,7 +87,7 @@ def image_size(sample: Sample, data: bytes | None = None) -> tuple[int, int]:
 def _suffix(blob: Blob) -> str:
     """What files that begin like ``blob`` are called. Raises DataError where it cannot be read."""
     try:
-        with blob.path.open("rb") as file:
+        with open_file(blob.path) as file:
             file.seek(blob.offset)
             head = file.read(12)
     except OSError as error:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from clary.vision.base.files import read_file
 from clary.vision.base.types import Problem, SplitName
 
 __all__ = [
@@ -17,6 +19,7 @@ __all__ = [
     "holds_lists",
     "in_order",
     "lists_by_split",
+    "locate",
     "numbered_lines",
     "paired_folders",
     "unsafe_path",
@@ -39,7 +42,7 @@ SPLIT_ORDER: tuple[SplitName, ...] = ("train", "validation", "test")
 def numbered_lines(path: Path, where: str) -> tuple[list[tuple[int, str]], list[Problem]]:
     """The lines of a text file with their 1-based numbers, blank ones left out, and what could not be read."""
     try:
-        data = path.read_bytes()
+        data = read_file(path)
     except OSError as error:
         return [], [Problem(where, f"cannot be read ({error.strerror})", "put it back or mend its permissions")]
     lines: list[tuple[int, str]] = []
@@ -113,6 +116,15 @@ def walk(folder: Path, onerror: Callable[[OSError], None] | None = None) -> Iter
         # In place: os.walk goes on with what is left in this list. .git and .ipynb_checkpoints hold copies.
         folders[:] = [name for name in folders if not name.startswith(".")]
         yield from (Path(path) / name for name in files)
+
+
+def locate(folder: Path, name: str) -> Path | None:
+    """The file below ``folder`` that a list calls ``name``, in whichever form its accents are written on the disk.
+
+    None where there is no regular file: macOS writes an accent apart from its letter, most editors do not.
+    """
+    forms = (name,) if name.isascii() else (name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD")))
+    return next((folder / form for form in forms if os.path.isfile(folder / form)), None)
 
 
 def unsafe_path(path: str) -> bool:

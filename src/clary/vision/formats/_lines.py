@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from clary.vision.base.files import open_file
 from clary.vision.base.types import Problem, TaskName
-from clary.vision.formats._layout import entries, numbered_lines, unsafe_path
+from clary.vision.formats._layout import entries, locate, numbered_lines, unsafe_path
 from clary.vision.formats._manifest import LabelFormat, label_format
 from clary.vision.formats._video_frames import is_video
 from clary.vision.formats._wording import FAULTY, shown
@@ -82,10 +82,10 @@ def resolver(root: Path, lines: Sequence[dict[str, Any]], attribute: str) -> Res
     skip = min(skips.values())
 
     def resolve(reference: str) -> Path:
-        if not reference.startswith("s3://"):
-            return root / reference
-        parts = reference.removeprefix("s3://").split("/")
-        return root.joinpath(*parts[min(skip, len(parts) - 1) :])
+        if reference.startswith("s3://"):
+            parts = reference.removeprefix("s3://").split("/")
+            reference = "/".join(parts[min(skip, len(parts) - 1) :])
+        return locate(root, reference) or root / reference
 
     return resolve
 
@@ -95,7 +95,7 @@ def _skipped(root: Path, references: Sequence[str]) -> int:
     # 20: each may be tried at each depth, and a file system far away answers slowly.
     safe = [parts for parts in addresses if not unsafe_path("/".join(parts))][:20]
     for skip in range(max((len(parts) for parts in safe), default=0)):
-        if any(os.path.isfile(root.joinpath(*parts[skip:])) for parts in safe if len(parts) > skip):
+        if any(locate(root, "/".join(parts[skip:])) for parts in safe if len(parts) > skip):
             return skip
     return 1
 
@@ -109,7 +109,7 @@ def first_lines(root: Path) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for path in manifests(root):
         try:
-            with path.open("rb") as file:
+            with open_file(path) as file:
                 # A megabyte a line at most: what is no manifest may have no line end at all.
                 head = [file.readline(1 << 20) for _ in range(_FIRST)]
         except OSError:

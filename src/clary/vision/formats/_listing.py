@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clary.errors import DataError
+from clary.vision.base.files import no_file
 from clary.vision.base.types import Blob, Problem, Sample, TaskName
 from clary.vision.formats._boxes import classes_of
 from clary.vision.formats._classes import MAX_CLASSES
 from clary.vision.formats._files import image_size
-from clary.vision.formats._layout import numbered_lines
+from clary.vision.formats._layout import locate, numbered_lines
 from clary.vision.formats._vectors import vector_to_boxes
 from clary.vision.formats._wording import FAULTY, counted, relative, several, shown, taken_as_there
 
@@ -117,11 +118,13 @@ class _Reader:
         if fault:
             return fault
         classes = tuple(c for c, flag in enumerate(row.labels) if flag) if self.multi_label else (int(row.labels[0]),)
-        self._add(row, Sample(Blob(self._image_root / row.path), classes, source=where))
+        self._add(
+            row, Sample(Blob(locate(self._image_root, row.path) or self._image_root / row.path), classes, source=where)
+        )
         return None
 
     def _boxes(self, row: Row, where: str) -> tuple[str, str] | None:
-        blob = Blob(self._image_root / row.path)
+        blob = Blob(locate(self._image_root, row.path) or self._image_root / row.path)
         try:
             boxes, self.faults = vector_to_boxes(row.labels, image_size(Sample(blob)))
         except DataError as error:
@@ -165,7 +168,9 @@ class _Reader:
             return "has an empty path", _LINE
         if ".." in parts or not parts[0] or re.match(r"[A-Za-z]:", row.path):
             return f"has the path {shown(row.path)}, which leaves the picture folder", "use a path below that folder"
-        if not os.path.isfile(self._image_root / row.path):
+        if not locate(self._image_root, row.path):
+            if what := no_file(self._image_root / row.path) if os.path.lexists(self._image_root / row.path) else "":
+                return f"names {shown(row.path)}, which {what}", "leave it out"
             hint = "use / in paths" if "\\" in row.path else "put it back or remove the line"
             return f"names {shown(row.path)}, which is not in {self._image_root.name}/", hint
         return None

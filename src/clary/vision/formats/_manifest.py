@@ -7,7 +7,7 @@ from typing import Literal
 
 from clary.vision.base.imaging import format_by_magic
 from clary.vision.formats._boxes import class_fault
-from clary.vision.formats._wording import shown
+from clary.vision.formats._wording import typed
 
 __all__ = ["LabelFormat", "begins_like_image", "classes_in", "label_format", "looks_like_mask"]
 
@@ -21,16 +21,16 @@ def classes_in(value: object, kind: LabelFormat, num_classes: int | None = None)
         # thousands.
         number = int(value) if isinstance(value, str) and value.strip().isdecimal() and len(value) < 10 else value
         if isinstance(value, (list, dict)):
-            return f"is {shown(str(value))}, not one class id"
+            return f"is {typed(value)}, not one class id"
         return class_fault(number) or (int(number),)  # type: ignore[call-overload]
     if not isinstance(value, list):
-        return f"is {shown(str(value))}, not a list of {'0 and 1' if kind == 'multi-hot' else 'class ids'}"
+        return f"is {typed(value)}, not a list of {'0 and 1' if kind == 'multi-hot' else 'class ids'}"
     if kind == "class-id":
         faults = [fault for entry in value if (fault := class_fault(entry, num_classes))]
         return faults[0] if faults else tuple(sorted({int(entry) for entry in value}))
     # true and 1 are equal in Python, and 1.0 is in (0, 1) as it should be.
     if any(isinstance(entry, bool) or entry not in (0, 1) for entry in value):
-        return f"is {shown(str(value))}, not a list of 0 and 1; label-format=class-id is for lists of class ids"
+        return f"is {typed(value)}, not a list of 0 and 1; label-format=class-id is for lists of class ids"
     if num_classes is not None and len(value) != num_classes:
         return f"has {len(value)} values, not one for each of {num_classes} classes"
     return tuple(c for c, entry in enumerate(value) if entry)

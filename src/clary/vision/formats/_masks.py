@@ -15,11 +15,12 @@ from PIL import Image
 
 from clary.errors import DataError, ImageError, UsageError
 from clary.vision.base.colours import MASK_PALETTE as PALETTE
+from clary.vision.base.files import read_file
 from clary.vision.base.imaging import decode_mask
 from clary.vision.base.types import IGNORED, Problem, Sample, SplitName
 from clary.vision.formats._boxes import is_number
 from clary.vision.formats._files import place
-from clary.vision.formats._wording import shown
+from clary.vision.formats._wording import typed
 
 __all__ = [
     "PALETTE",
@@ -52,7 +53,7 @@ def value_table(spec: object) -> bytes | str:
     except (TypeError, ValueError, OverflowError):
         scale = 0
     if not (is_number(scale) and scale > 0):
-        return f"has the scale {shown(str(spec['scale']))}, which is not a number above 0"
+        return f"has the scale {typed(spec['scale'])}, which is not a number above 0"
     # Rounded down as the guide has it: with 10, values 0 to 9 are class 0. The scale may be a number in quotes.
     ids = [min(int(value / scale), IGNORED) for value in range(256)]
     return bytes([*ids[:IGNORED], IGNORED])
@@ -65,11 +66,11 @@ def _mapped(found: object) -> bytes | str:
     table = bytearray([IGNORED] * 256)
     taken: dict[int, str] = {}
     for name, value in found.items():
-        if not (str(name).isdecimal() and int(name) < IGNORED):
-            return f"maps the class {shown(str(name))}, which is not a whole number from 0 to 254"
-        value = int(value) if isinstance(value, str) and value.isdecimal() else value
+        if not (str(name).isdecimal() and len(str(name)) < 4 and int(name) < IGNORED):
+            return f"maps the class {typed(name)}, which is not a whole number from 0 to 254"
+        value = int(value) if isinstance(value, str) and value.isdecimal() and len(value) < 4 else value
         if not (is_number(value) and value == int(value) and 0 <= value <= 255):
-            return f"gives class {name} the value {shown(str(value))}, which is not a whole number from 0 to 255"
+            return f"gives class {name} the value {typed(value)}, which is not a whole number from 0 to 255"
         if int(value) in taken:
             return f"gives the value {int(value)} to class {taken[int(value)]} and to class {name}"
         # The map is class to value, not value to class: {"0": 40} makes class 0 of 40 (guide, label map).
@@ -81,7 +82,7 @@ def _mapped(found: object) -> bytes | str:
 def read_label_map(path: Path, where: str) -> tuple[bytes | None, list[Problem]]:
     """The table in a label map file, None where it says nothing usable, and what is wrong with it."""
     try:
-        table = value_table(json.loads(path.read_bytes()))
+        table = value_table(json.loads(read_file(path)))
     except OSError as error:
         return None, [Problem(where, f"cannot be read ({error.strerror})", "mend its permissions")]
     except json.JSONDecodeError as error:

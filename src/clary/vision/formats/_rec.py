@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import mmap
+import os
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from clary.errors import CustomerError, DataError, ImageError
+from clary.vision.base.files import open_file
 from clary.vision.base.imaging import upright_size
 from clary.vision.base.recordio import Fault, Span, labels_of, read_records, scan
 from clary.vision.base.types import Problem, Sample, TaskName
@@ -71,7 +73,7 @@ class _Reader:
         self.odd: list[str] = []  # of records whose multi-label values are other than 0 and 1, the first of them
 
     def samples(self, spans: Sequence[Span]) -> tuple[Sample, ...]:
-        with self._path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        with open_file(self._path) as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             plain = self._plain(data, spans)
             taken = (self._take(data, number, span, plain[number]) for number, span in enumerate(spans))
             return tuple(sample for sample in taken if sample)
@@ -154,7 +156,7 @@ class _Reader:
 def holds_vectors(path: Path) -> bool:
     """Whether the first image record of a file has a label vector of objects."""
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             payload = next(read_records(file))
         labels, *_ = labels_of(payload, len(payload))
     except (OSError, DataError, StopIteration):
@@ -185,7 +187,7 @@ def _first_bytes(data: mmap.mmap, span: Span, wanted: int) -> bytes:
 def index_problems(rec: Path, spans: Sequence[Span]) -> list[Problem]:
     """What in the index of a file does not match it; nothing where there is no index."""
     path = rec.with_suffix(".idx")
-    if not path.is_file():
+    if not os.path.lexists(path):
         return []
     hint = "remove the index, or pack again"
     lines, problems = numbered_lines(path, path.name)

@@ -13,6 +13,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from clary.vision.base.in_flight import PICTURES
 from clary.vision.base.types import IGNORED, Blob
 from clary.vision.formats._boxes import is_number
 from clary.vision.formats._masks import mask_png
@@ -22,6 +23,7 @@ __all__ = ["DrawnMask", "Region", "Shape", "mask_of", "polygon_mask", "runs_in",
 Shape: TypeAlias = "tuple[tuple[float, ...], ...] | str | tuple[int, ...]"  # polygons, text of run lengths, run lengths
 # Points a pixel along the edge of a polygon: rleFrPoly's own scale, so its masks and ours are equal to the pixel.
 _FINE = 5
+_BYTES = 6  # a pixel: the mask twice, a shape or two, and the picture made of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +47,19 @@ class DrawnMask(Blob):
     background: int = IGNORED
 
     def read(self) -> bytes:
-        """The PNG."""
-        ids = np.full((self.height, self.width), self.background, np.uint8)
-        drawn = [(region.class_id, mask_of(region.shape, self.height, self.width)) for region in self.regions]
-        # COCO's annotations have no depth; what lies before another thing is smaller as a rule.
-        for class_id, inside in sorted(drawn, key=lambda pair: -int(pair[1].sum())):
-            ids[inside] = class_id
-        return mask_png(ids)
+        """The PNG. Waits while pictures of other threads take what there is for all (``in_flight``)."""
+        height, width = self.height, self.width
+        with PICTURES.hold(_BYTES * height * width):
+            # By columns, as run lengths and the edges of polygons count.
+            ids = np.full((width, height), self.background, np.uint8)
+            # Each is drawn twice: all at once, a hundred regions would be a hundred pictures in memory.
+            areas = [int(_columns_of(region.shape, height, width)[1].sum()) for region in self.regions]
+            # COCO's annotations have no depth; what lies before another thing is smaller as a rule.
+            for number in sorted(range(len(areas)), key=lambda number: -areas[number]):
+                region = self.regions[number]
+                first, inside = _columns_of(region.shape, height, width)
+                ids[first : first + len(inside)][inside] = region.class_id
+            return mask_png(np.ascontiguousarray(ids.T))
 
     @property
     def size(self) -> int:
@@ -65,6 +73,8 @@ def shape_in(value: object, height: int, width: int) -> tuple[Shape | None, str]
         return _runs(value, height, width)
     if not isinstance(value, list) or not value:
         return None, "has no `segmentation` of polygons or run lengths"
+    if all(map(is_number, value)):
+        return None, f"has a flat `segmentation` of {len(value)} numbers, it is a list of polygons: [[x, y, x, y, ...]]"
     for corners in value:
         if not isinstance(corners, list) or len(corners) < 6 or len(corners) % 2 or not all(map(is_number, corners)):
             return None, "has a polygon that is no list of x, y, x, y ... of three points at least"
@@ -76,18 +86,36 @@ def shape_in(value: object, height: int, width: int) -> tuple[Shape | None, str]
 
 def mask_of(shape: Shape, height: int, width: int) -> np.ndarray:
     """The pixels of a shape that has passed ``shape_in``, booleans of (height, width)."""
-    if isinstance(shape, str):
-        return _inside(list(runs_in(shape)), height, width)
-    inside = np.zeros((height, width), bool)
-    for corners in shape:
-        if isinstance(corners, int):
-            return _inside(shape, height, width)  # type: ignore[arg-type]  # the others are too
-        inside |= polygon_mask(corners, height, width)
-    return inside
+    first, inside = _columns_of(shape, height, width)
+    whole = np.zeros((width, height), bool)
+    whole[first : first + len(inside)] = inside
+    return whole.T
 
 
 def polygon_mask(corners: Sequence[float], height: int, width: int) -> np.ndarray:
-    """The pixels inside one polygon, booleans of (height, width).
+    """The pixels inside one polygon, booleans of (height, width)."""
+    return mask_of((tuple(corners),), height, width)
+
+
+def _columns_of(shape: Shape, height: int, width: int) -> tuple[int, np.ndarray]:
+    """The first column that has pixels of a shape, and those of it and the columns after it, booleans (n, height).
+
+    Few columns where the shape is small: a picture may have ten thousand shapes.
+    """
+    if isinstance(shape, str):
+        return 0, _inside(list(runs_in(shape)), height, width)
+    if any(isinstance(part, int) for part in shape):
+        return 0, _inside(shape, height, width)  # type: ignore[arg-type]  # all of them are
+    parts = [_polygon(corners, height, width) for corners in shape]  # type: ignore[arg-type]  # none is
+    first = min(start for start, _ in parts)
+    found = np.zeros((max(start + len(inside) for start, inside in parts) - first, height), bool)
+    for start, inside in parts:
+        found[start - first : start - first + len(inside)] |= inside
+    return first, found
+
+
+def _polygon(corners: Sequence[float], height: int, width: int) -> tuple[int, np.ndarray]:
+    """As ``_columns_of``, of one polygon.
 
     Its edge is followed in steps of a fifth of a pixel; where it passes from one column to the next, the column changes
     from outside to inside or back.
@@ -100,11 +128,18 @@ def polygon_mask(corners: Sequence[float], height: int, width: int) -> np.ndarra
     x = (np.minimum(u[moved], u[moved - 1]) + 0.5) / _FINE - 0.5
     y = np.ceil(np.clip((np.minimum(v[moved], v[moved - 1]) + 0.5) / _FINE - 0.5, 0, height))
     kept = (np.floor(x) == x) & (x >= 0) & (x <= width - 1)
-    places = (x[kept] * height + y[kept]).astype(np.int64)
-    # Column by column, as run lengths count; one place more, since an edge may end below the last pixel.
-    turns = np.bincount(places, minlength=height * width + 1)[: height * width]
-    inside: np.ndarray = (np.cumsum(turns) % 2 == 1).reshape(width, height).T
-    return inside
+    # Column by column, as run lengths count; an edge below the last pixel of a column is one at the next's first.
+    places, times = np.unique((x[kept] * height + y[kept]).astype(np.int64), return_counts=True)
+    places = places[times % 2 == 1]
+    if not len(places):
+        return 0, np.zeros((0, height), bool)
+    first = int(places[0]) // height
+    # An edge that does not come back, at the end of the picture, holds to the end.
+    last = width if len(places) % 2 else -(-int(places[-1]) // height)
+    turns = np.zeros((last - first) * height + 1, np.uint8)
+    turns[places - first * height] = 1
+    np.bitwise_xor.accumulate(turns, out=turns)
+    return first, turns[:-1].view(bool).reshape(-1, height)
 
 
 def runs_in(text: str) -> Iterator[int]:
@@ -165,8 +200,9 @@ def _runs(value: dict[str, object], height: int, width: int) -> tuple[Shape | No
 
 
 def _inside(runs: Sequence[int], height: int, width: int) -> np.ndarray:
+    """The pixels of run lengths, booleans (width, height)."""
     turns = np.arange(len(runs)) % 2 == 1
-    return np.repeat(turns, np.asarray(runs, np.int64)).reshape(width, height).T
+    return np.repeat(turns, np.asarray(runs, np.int64)).reshape(width, height)
 
 
 def _line(start: np.ndarray, end: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from clary.vision.base.files import read_file
 from clary.vision.base.types import Box, Problem
 from clary.vision.formats._wording import several, shown
 
@@ -38,7 +39,7 @@ def read_objects(
     try:
         if path.stat().st_size > MAX_BYTES:
             return [], [Problem(where, f"is above {MAX_BYTES >> 20} MiB, no annotation", _HINT)]
-        tree = ElementTree.fromstring(path.read_bytes())
+        tree = ElementTree.fromstring(read_file(path))
     except ElementTree.ParseError as error:
         line, column = error.position
         return [], [Problem(f"{where}:{line}:{column}", f"is no well-formed XML ({error.msg.split(':')[0]})", _HINT)]
@@ -49,9 +50,11 @@ def read_objects(
         return [], [Problem(where, f"is no readable XML ({error})", _HINT)]
     found: list[tuple[str, Box]] = []
     problems: list[Problem] = []
+    # Once: it may stand behind all the objects. A dictionary keeps the order, and is not searched from the start.
+    size, known = tree.find("size"), None if names is None else dict.fromkeys(names)
     for number, element in enumerate(tree.iter("object"), start=1):
         name = (element.findtext("name") or "").strip()
-        box = _box(element, tree.find("size"), name, names)
+        box = _box(element, size, name, known)
         if isinstance(box, str):
             problems.append(Problem(where, f"object {number} {box}", _HINT))
         else:

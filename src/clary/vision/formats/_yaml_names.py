@@ -12,12 +12,14 @@ import re
 from collections.abc import Mapping
 
 from clary.errors import DataError
+from clary.vision.formats._classes import MAX_CLASSES
 from clary.vision.formats._wording import shown
 
 __all__ = ["names_in"]
 
 _ITEM = re.compile(r"\s*-(?:\s+(?P<item>.*)|)|\s+(?P<key>[0-9]{1,9})\s*:\s*(?P<value>.*)")
-_FLOW = re.compile(r"""\s*(?:([0-9]{1,9})\s*:\s*)?("(?:[^"\\]|\\.)*"|'(?:[^']|'')*'|[^,\]}]*?)\s*(?:,|$)""")
+# Possessive, so that what does not fit is not tried again from the middle of it: names would take quadratic time.
+_FLOW = re.compile(r"""\s*+(?:([0-9]{1,9})\s*+:\s*+)?("(?:[^"\\]|\\.)*+"\s*+|'(?:[^']|'')*+'\s*+|[^,\]}]*+)(?:,|$)""")
 
 
 def names_in(lines: list[tuple[int, str]], where: str) -> tuple[str, ...]:
@@ -54,12 +56,12 @@ def _flow(text: str, where: str) -> tuple[str, ...]:
     """Names in brackets or braces."""
     close = {"[": "]", "{": "}"}[text[0]]
     found: dict[int, str] = {}
-    at = 1
+    at, end = 1, _end(text, 1, close)
     while at < len(text):
-        item = _FLOW.match(text, at, _end(text, at, close))
+        item = _FLOW.match(text, at, end)
         if not item or item.end() == at:
             break
-        if item[2]:
+        if item[2].strip():
             found[int(item[1]) if item[1] else len(found)] = _unquoted(item[2], where)
         at = item.end()
     if close not in text[at - 1 :]:
@@ -85,6 +87,9 @@ def _dense(found: Mapping[int, str], where: str) -> tuple[str, ...]:
     if not found or sorted(found) != list(range(len(found))):
         what = "has no class names" if not found else "has class ids with gaps"
         raise DataError(what, where=where, hint="write names: [cat, dog]")
+    if len(found) > MAX_CLASSES:
+        what = f"has {len(found):,} names, {MAX_CLASSES:,} are taken"
+        raise DataError(what, where=where, hint="leave out those that are not used")
     return tuple(found[class_id] for class_id in range(len(found)))
 
 

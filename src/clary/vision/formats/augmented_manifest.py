@@ -26,11 +26,12 @@ from pathlib import Path
 from typing import Any
 
 from clary.errors import CustomerError, DataError
+from clary.vision.base.files import no_file
 from clary.vision.base.jobdir import Channel
 from clary.vision.base.pipes import spooled
 from clary.vision.base.types import Blob, Dataset, Problem, Sample, SplitName, TaskName
 from clary.vision.formats._annotation import annotation_of, boxes_in
-from clary.vision.formats._base import Format
+from clary.vision.formats._base import Format, Need
 from clary.vision.formats._boxes import classes_of
 from clary.vision.formats._classes import class_problems, names_up_to
 from clary.vision.formats._files import distinct_name, file_name, image_size, place
@@ -52,7 +53,7 @@ from clary.vision.formats._manifest import LabelFormat, classes_in
 from clary.vision.formats._manifest_stream import read_records
 from clary.vision.formats._masks import PALETTE, as_classes, count_classes, write_mask
 from clary.vision.formats._video_frames import frames_of, is_video
-from clary.vision.formats._wording import FAULTY, several, shown
+from clary.vision.formats._wording import FAULTY, apart, several, shown, typed
 
 __all__ = ["FORMAT", "AugmentedManifest"]
 
@@ -63,6 +64,7 @@ class AugmentedManifest(Format):
     name = "augmented-manifest"
     lists_images = True
     layout = "train.manifest (or .jsonl) with a JSON object a line, source-ref and a label"
+    needs = (Need("train.manifest", ("*.manifest", "*.jsonl"), ("*/*.manifest", "*/*.jsonl")),)
     tasks = frozenset[TaskName]({"classification", "detection", "segmentation"})
     content_types = ("application/x-recordio",)
     # SageMaker resolves the references itself and streams what they name; in File mode there is no such channel
@@ -98,7 +100,7 @@ class AugmentedManifest(Format):
 
     def _write(self, dataset: Dataset, root: Path) -> None:
         for split, samples in dataset.splits.items():
-            taken: set[str] = set()
+            taken: dict[str, int] = {}
             with (root / f"{split}.manifest").open("w", encoding="utf-8") as file:
                 for sample in samples:
                     wanted = Path(file_name(sample))
@@ -184,11 +186,11 @@ class _Reader:
     def file(self, key: str, value: object) -> Path:
         """The file that a key of a line names. Raises DataError."""
         if not isinstance(value, str) or unsafe_path(value.removeprefix("s3://")):
-            raise DataError(f"`{key}` is {shown(str(value))}, which is no path or s3:// address", hint="mend the line")
+            raise DataError(f"`{key}` is {typed(value)}, which is no path or s3:// address", hint="mend the line")
         path = self.resolve(value)
         if not os.path.isfile(path):
             name = path.relative_to(self.root) if path.is_relative_to(self.root) else path
-            found = f"`{key}` names {shown(value)}, looked for as {shown(str(name))}, which is not there"
+            found = f"`{key}` names {shown(value)}, looked for as {shown(str(name))}, which {no_file(path)}"
             raise DataError(found, hint="put the file there or remove the line")
         return path
 
@@ -208,7 +210,8 @@ class _Reader:
             if not (key.isdecimal() and len(key) < 6 and isinstance(name, str)):
                 continue
             if self.names.setdefault(int(key), name) != name:
-                what = f"calls class {key} {shown(name)}, it was {shown(self.names[int(key)])} before"
+                now, before = apart(name, self.names[int(key)])
+                what = f"calls class {key} {now}, it was {before} before"
                 self.problems.append(Problem(where, what, "give a class one name", "note"))
 
 

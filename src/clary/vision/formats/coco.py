@@ -20,23 +20,27 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeGuard
 
 import numpy as np
 
+from clary.vision.base.files import no_file, read_file
 from clary.vision.base.imaging import MAX_PIXELS
 from clary.vision.base.types import IGNORED, Blob, Box, Dataset, Problem, Sample, SplitName, TaskName
-from clary.vision.formats._base import Format
+from clary.vision.formats._base import Format, Need
 from clary.vision.formats._boxes import box_or_fault, classes_of, is_number
-from clary.vision.formats._classes import class_problems, names_up_to
+from clary.vision.formats._classes import MAX_CLASSES, class_problems, names_up_to
 from clary.vision.formats._files import distinct_name, file_name, image_size, place
-from clary.vision.formats._layout import SPLIT_ORDER, SPLITS, entries, unsafe_path
+from clary.vision.formats._layout import SPLIT_ORDER, SPLITS, entries, locate, unsafe_path
 from clary.vision.formats._masks import ids_of
 from clary.vision.formats._regions import DrawnMask, Region, runs_of, shape_in, text_of
-from clary.vision.formats._wording import MISSING, counted, relative, several, shown
+from clary.vision.formats._wording import MISSING, apart, counted, relative, several, shown, typed
+from clary.wording import plural
 
 __all__ = ["FORMAT", "Coco"]
 
@@ -44,6 +48,13 @@ EXPORTED = "_annotations.coco.json"
 BACKGROUND = "background"
 _SPLIT = re.compile(r"(?:instances_|stuff_)?([a-z]+)[0-9]*")  # of a file name without its suffix
 _HINT = "mend the file or export it again"
+_SIZE = {"width", "height"}
+# What is a whole number in each list.
+_NUMBERS: Mapping[str, Sequence[str]] = {
+    "categories": ("id",),
+    "images": ("id", "width", "height"),
+    "annotations": ("image_id", "category_id"),
+}
 
 
 class Coco(Format):
@@ -53,6 +64,14 @@ class Coco(Format):
     name = "coco"
     lists_images = True
     layout = "annotations/instances_train.json and train/ with its pictures, as COCO has it"
+    needs = (
+        Need(
+            "annotations/instances_train.json",
+            ("annotations/instances_*.json", "annotations/stuff_*.json", "*/_annotations.coco.json"),
+            ("*.json", "*/*.json"),
+        ),
+        Need("train/ with its pictures", ("train/", "train20*/")),
+    )
     tasks = frozenset[TaskName]({"detection", "segmentation"})
 
     def sniff(self, root: Path) -> bool:
@@ -68,6 +87,11 @@ class Coco(Format):
         names: dict[int, str] = {}
         for file in loaded.values():
             file.take_categories(names)
+        if len(names) > MAX_CLASSES:
+            what = f"has {len(names):,} categories, {MAX_CLASSES:,} are taken"
+            first = relative(next(iter(files.values())), root)
+            problems.append(Problem(first, what, "leave out those without a box"))
+            names = {category: names[category] for category in sorted(names)[:MAX_CLASSES]}
         # COCO's 80 categories have ids up to 90, with gaps: ids of classes are dense, in the same order.
         ordered = [names[category] for category in sorted(names)]
         background = next((number for number, name in enumerate(ordered) if name.lower() == BACKGROUND), None)
@@ -86,7 +110,7 @@ class Coco(Format):
     def _write(self, dataset: Dataset, root: Path) -> None:
         (root / "annotations").mkdir()
         for split, samples in dataset.splits.items():
-            taken: set[str] = set()
+            taken: dict[str, int] = {}
             images: list[dict[str, Any]] = []
             annotations: list[dict[str, Any]] = []
             for image_id, sample in enumerate(samples, start=1):
@@ -120,31 +144,37 @@ class _File:
     problems: list[Problem]
     task: TaskName
     _value: dict[str, Any] = field(default_factory=dict, init=False)
+    _where: str = field(default="", init=False)
 
     def __post_init__(self) -> None:
+        self._where = relative(self.path, self.root)
         self._value = self._load()
+        self._mend()
 
     def take_categories(self, names: dict[int, str]) -> None:
         """Add the names of this file by category id."""
         for entry in self._list("categories"):
-            category, name = entry.get("id"), entry.get("name")
-            if not _is_id(category) or not isinstance(name, str):
-                self._report("category", entry, "has no whole number `id` and string `name`")
+            category, name = entry.get("id", 0), entry.get("name", "")
+            if fault := _id_fault(entry, "id") or _text_fault(entry, "name"):
+                self._report("category", entry, fault)
             elif names.setdefault(category, name) != name:
-                self._report("category", entry, f"is {shown(names[category])} elsewhere")
+                here, elsewhere = apart(name, names[category])
+                self._report("category", entry, f"is {here} here, {elsewhere} elsewhere")
 
     def samples(self, class_ids: Mapping[int, int], background: int | None) -> tuple[Sample, ...]:
         images: dict[int, dict[str, Any]] = {}
         for entry in self._list("images"):
-            if not _is_id(entry.get("id")) or not isinstance(entry.get("file_name"), str):
-                self._report("image", entry, "has no whole number `id` and string `file_name`")
+            if fault := _id_fault(entry, "id") or _text_fault(entry, "file_name"):
+                self._report("image", entry, fault)
             elif entry["id"] in images:
                 self._report("image", entry, "has the id of an earlier one")
             # A mask is drawn from numbers alone, before the picture is opened.
             elif self.task == "segmentation" and not _size_of(entry):
-                self._report("image", entry, "has no `width` and `height` in pixels, which its mask needs")
+                self._report("image", entry, f"{_size_fault(entry)}, which its mask needs")
             else:
                 images[entry["id"]] = entry
+        if self.task == "detection":
+            self._note_sizes(list(images.values()))
         found: dict[int, list[Any]] = {image_id: [] for image_id in images}
         for entry in self._list("annotations"):
             self._take(entry, images, found, class_ids)
@@ -161,10 +191,10 @@ class _File:
         """Add the box or the region of an annotation to those of its picture."""
         image_id, category = entry.get("image_id"), entry.get("category_id")
         if not _is_id(image_id) or image_id not in images:
-            return self._report("annotation", entry, f"has the image_id {shown(str(image_id))}, which no image has")
+            return self._report("annotation", entry, f"has the image_id {typed(image_id)}, which no image has")
         if not _is_id(category) or category not in class_ids:
-            known = f"the categories are {several(map(str, class_ids), 10)}"
-            return self._report("annotation", entry, f"has the unknown category_id {shown(str(category))}; {known}")
+            known = f"the categories are {several(class_ids, 10)}"
+            return self._report("annotation", entry, f"has the unknown category_id {typed(category)}; {known}")
         read = _box_in if self.task == "detection" else _region_in
         one = read(entry, class_ids[category], images[image_id])
         if isinstance(one, str):
@@ -186,14 +216,25 @@ class _File:
         self, images: Mapping[int, dict[str, Any]], found: Mapping[int, list[Any]], folder: Path, background: int | None
     ) -> Iterator[Sample]:
         missing: list[str] = []
+        foreign: list[str] = []
+        # By the last part of a path only where it is of one picture: left/1.jpg and right/1.jpg stay two.
+        last = Counter(_last_part(entry["file_name"]) for entry in images.values())
         for image_id, entry in images.items():
             name = entry["file_name"]
-            if unsafe_path(name):
+            path = locate(folder, name) if not unsafe_path(name) else None
+            if not path and (path := _from_elsewhere(folder, name, last[_last_part(name)] == 1)):
+                foreign.append(name)
+            if path:
+                yield self._sample(path, entry, found[image_id], background)
+            elif unsafe_path(name):
                 self._report("image", entry, f"has the path {shown(name)}, which leaves the picture folder")
-            elif not os.path.isfile(folder / name):
-                missing.append(name)
+            elif os.path.lexists(folder / name):
+                self._report("image", entry, f"has the path {shown(name)}, which {no_file(folder / name)}")
             else:
-                yield self._sample(folder / name, entry, found[image_id], background)
+                missing.append(name)
+        if foreign:
+            what = f"names {counted(foreign, 'picture')} by paths of another machine, first {shown(foreign[0])}"
+            self._note(f"{what}; they are found in {relative(folder, self.root)}", "write file names with /")
         if missing:
             what = f"names {counted(missing, 'picture')} not in {relative(folder, self.root)}, left out"
             hint = "put them back or remove their entries"
@@ -205,16 +246,48 @@ class _File:
         stem = self.path.stem.removeprefix("instances_").removeprefix("stuff_")
         near = [self.path.parent] if self.path.name == EXPORTED else []
         others = [self.root / stem, self.root / "images" / stem, self.root / self.split, self.root / "images"]
-        # The more a folder's name says the earlier: in the root itself anything may lie.
-        for folder in (*near, *others, self.root / "images" / self.split, self.root):
-            # Some of the first twenty: a file that is missing is to be named, not to hide all others.
-            if any(not unsafe_path(name) and os.path.isfile(folder / name) for name in names[:20]):
-                return folder
+        folders = (*near, *others, self.root / "images" / self.split, self.root)
+        for of in (_named, partial(_from_elsewhere, alone=True)):
+            # The more a folder's name says the earlier: in the root itself anything may lie.
+            for folder in folders:
+                # Some of the first twenty: a file that is missing is to be named, not to hide all others.
+                if any(of(folder, name) for name in names[:20]):
+                    return folder
         return (near or others)[0]
+
+    def _note_sizes(self, images: Sequence[dict[str, Any]]) -> None:
+        """Say of sizes that are none that they are passed over: boxes are pixels, and pictures know their own."""
+        odd = [entry for entry in images if not _sides(entry) and _SIZE & entry.keys()]
+        if odd:
+            what = f"{_size_fault(odd[0])}; of {counted(odd, 'picture')} the file's own is taken"
+            self._note(f"image {odd[0]['id']} {what}", "write width and height in pixels, or neither")
+
+    def _mend(self) -> None:
+        """Read what was written by hand and can be meant in one way only, and say so once for all of its kind."""
+        quoted: list[tuple[str, str]] = []
+        flat = 0
+        for key, names in _NUMBERS.items():
+            for entry in self._list(key):
+                for name in names:
+                    value = entry.get(name)
+                    if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,18}", value):
+                        quoted.append((name, value))
+                        entry[name] = int(value)
+                corners = entry.get("segmentation") if self.task == "segmentation" else None
+                if isinstance(corners, list) and len(corners) >= 6 and all(map(is_number, corners)):
+                    entry["segmentation"] = [corners]
+                    flat += 1
+        if quoted:
+            name, value = quoted[0]
+            what = f"has {counted(quoted, 'number')} in quotes, first `{name}` {typed(value)}, read as numbers"
+            self._note(what, "write numbers without quotes")
+        if flat:
+            what = f"has {plural(flat, 'polygon')} as a flat list of numbers, read as one polygon each"
+            self._note(what, "write [[x, y, x, y, ...]]")
 
     def _load(self) -> dict[str, Any]:
         try:
-            value = json.loads(self.path.read_bytes())
+            value = json.loads(read_file(self.path))
         except OSError as error:
             self._problem(self._where, f"cannot be read ({error.strerror})", "mend its permissions")
         except json.JSONDecodeError as error:
@@ -242,26 +315,25 @@ class _File:
         return [entry for entry in found if isinstance(entry, dict)]
 
     def _report(self, kind: str, entry: dict[str, Any], what: str) -> None:
-        self._problem(self._where, f"{kind} {shown(str(entry.get('id')), 20)} {what}", "mend it or remove it")
+        self._problem(self._where, f"{kind} {typed(entry.get('id'), 20)} {what}", "mend it or remove it")
+
+    def _note(self, what: str, hint: str) -> None:
+        self.problems.append(Problem(self._where, what, hint, "note"))
 
     def _problem(self, where: str, what: str, hint: str) -> None:
         self.problems.append(Problem(where, what, hint))
-
-    @property
-    def _where(self) -> str:
-        return relative(self.path, self.root)
 
 
 def _box_in(entry: dict[str, Any], class_id: int, image: dict[str, Any]) -> Box | str:
     """The box of an annotation, or what is wrong with it."""
     corners = entry.get("bbox")
+    if isinstance(corners, list) and any(isinstance(corner, str) and corner[:1].isdecimal() for corner in corners):
+        return f"has the `bbox` {typed(corners)}, with numbers in quotes"
     if not isinstance(corners, list) or len(corners) != 4 or not all(map(is_number, corners)):
         return "has no `bbox` of four numbers: x, y, width, height"
     x, y, width, height = map(float, corners)
-    wide, high = image.get("width"), image.get("height")
-    size = (float(wide), float(high)) if is_number(wide) and is_number(high) else None
     # A crowd is one box around many: COCO's evaluation leaves it out of account, as VOC's does difficult ones.
-    return box_or_fault(class_id, (x, y, x + width, y + height), size, bool(entry.get("iscrowd")))
+    return box_or_fault(class_id, (x, y, x + width, y + height), _sides(image), bool(entry.get("iscrowd")))
 
 
 def _region_in(entry: dict[str, Any], class_id: int, image: dict[str, Any]) -> Region | str:
@@ -273,12 +345,60 @@ def _region_in(entry: dict[str, Any], class_id: int, image: dict[str, Any]) -> R
     return fault if shape is None else Region(class_id, shape)
 
 
+def _sides(image: dict[str, Any]) -> tuple[float, float] | None:
+    """Width and height, None where they are not said or are none."""
+    width, height = image.get("width"), image.get("height")
+    if not (is_number(width) and is_number(height)) or min(width, height) <= 0:
+        return None
+    return float(width), float(height)
+
+
 def _size_of(image: dict[str, Any]) -> tuple[int, int] | None:
     """Width and height in pixels, None where they are not said or no picture has them."""
     width, height = image.get("width"), image.get("height")
     if not (_is_id(width) and _is_id(height)) or min(width, height) < 1 or width * height > MAX_PIXELS:
         return None
     return width, height
+
+
+def _size_fault(image: dict[str, Any]) -> str:
+    """What is wrong with the size of a picture that has none of use."""
+    missing = [side for side in ("width", "height") if image.get(side) is None]
+    if missing:
+        return f"has no {' and '.join(f'`{side}`' for side in missing)} in pixels"
+    return f"has the size {typed(image['width'])} x {typed(image['height'])}, which is none in pixels"
+
+
+def _id_fault(entry: dict[str, Any], key: str) -> str:
+    """What is wrong with an id, empty if nothing."""
+    if key not in entry:
+        return f"has no `{key}`"
+    if isinstance(entry[key], str):
+        return f"has the `{key}` {typed(entry[key])}, which is text: ids are whole numbers"
+    return "" if _is_id(entry[key]) else f"has the `{key}` {typed(entry[key])}, which is not a whole number"
+
+
+def _text_fault(entry: dict[str, Any], key: str) -> str:
+    if key not in entry:
+        return f"has no `{key}`"
+    return "" if isinstance(entry[key], str) else f"has the `{key}` {typed(entry[key])}, which is not text"
+
+
+def _named(folder: Path, name: str) -> Path | None:
+    return None if unsafe_path(name) else locate(folder, name)
+
+
+def _last_part(name: str) -> str:
+    return re.split(r"[/\\]", name)[-1]
+
+
+def _from_elsewhere(folder: Path, name: str, alone: bool) -> Path | None:
+    """The file that a path of another machine means: written with backslashes, or with the folders of where it was
+    made; the latter by its last part, where it is the only picture with it (``alone``)."""
+    parts = re.split(r"[/\\]", name)
+    if len(parts) == 1 or ".." in parts:
+        return None
+    return _named(folder, "/".join(parts)) or (_named(folder, parts[-1]) if alone and unsafe_path(name) else None)
 
 
 def _covers(path: Path) -> bool:

@@ -1,8 +1,9 @@
 """Pictures sorted into folders, one a class.
 
-    ROOT/cat/1.jpg                     or, with splits,   ROOT/train/cat/1.jpg
-    ROOT/dog/in the garden/2.png                          ROOT/validation/dog/2.png      (also valid, val)
-                                                          ROOT/test/cat/3.jpg
+    ROOT/                              or with splits    ROOT/
+    ├── cat/1.jpg                                        ├── train/cat/1.jpg
+    └── dog/in the garden/2.png                          ├── validation/dog/2.png    also valid, val
+                                                         └── test/cat/3.jpg
 
 Class names are the names of the folders, sorted; folders below a class belong to it. A tree is taken as splits when
 all its folders with pictures are called like splits, or when ``train`` and another split stand in it and ``train``
@@ -21,10 +22,10 @@ from clary.vision.base.imaging import is_image
 from clary.vision.base.jobdir import Channel
 from clary.vision.base.types import Blob, Dataset, Problem, Sample, SplitName, TaskName
 from clary.vision.formats._base import IMAGE_TYPES, Format
-from clary.vision.formats._classes import class_problems, folder_name
+from clary.vision.formats._classes import class_problems, folder_name, names_up_to, readable
 from clary.vision.formats._files import distinct_name, file_name, place
 from clary.vision.formats._layout import SPLITS, holds_lists, paired_folders, walk
-from clary.vision.formats._wording import counted, relative, several
+from clary.vision.formats._wording import counted, relative, several, shown
 
 EXPORT = "_annotations.coco.json"
 # What stands in layouts that say by themselves what pictures show; their folders of pictures look like classes.
@@ -54,10 +55,10 @@ class Folder(Format):
         if dataset.multi_label:
             raise UsageError("class folders hold one class a picture", hint="write the lst layout instead")
         for split, samples in dataset.splits.items():
-            taken: dict[int, set[str]] = {}
+            taken: dict[int, dict[str, int]] = {}
             for sample in samples:
                 class_id = sample.classes[0]
-                name = distinct_name(file_name(sample), taken.setdefault(class_id, set()))
+                name = distinct_name(file_name(sample), taken.setdefault(class_id, {}))
                 place(sample.image, root / split / folder_name(sample, dataset) / name)
 
     def takes(self, channels: Mapping[str, Channel]) -> bool:
@@ -83,11 +84,16 @@ def read_trees(root: Path, trees: Mapping[SplitName, Path], problems: Iterable[P
     dataset = Dataset(
         root=root,
         format=Folder.name,
-        class_names=tuple(names),
+        class_names=names_up_to(len(names), names),
         splits={split: samples for split, samples in splits.items() if samples or split == "train"},
     )
     where = {split: relative(tree, root) for split, tree in trees.items()}
     noted = [problem for tree in found.values() for problem in tree.problems(names)]
+    noted += [
+        Problem(name, f"is no UTF-8 name, its class is called {shown(known)}", "rename the folder if it is not", "note")
+        for name, known in zip(names, dataset.class_names, strict=True)
+        if readable(name) != name
+    ]
     return replace(dataset, problems=(*problems, *noted, *class_problems(dataset, where)))
 
 
@@ -117,9 +123,9 @@ class _Tree:
 
     def problems(self, names: Sequence[str]) -> list[Problem]:
         """What was left out; an empty class folder is an error unless another split has pictures of the class."""
-        problems = list(self._unread)
+        problems, known = list(self._unread), set(names)
         for name, images in self.classes.items():
-            if not images and name in names:
+            if not images and name in known:
                 where = relative(self._tree / name, self._root)
                 problems.append(Problem(where, "is an empty class folder", "its class has none in this split", "note"))
             # An error, not a note: an empty folder is a class that somebody meant to fill, and no id is made of it.

@@ -1,5 +1,9 @@
 """Pictures beside tab-separated lists, as SageMaker's image classification takes them.
 
+    ROOT/
+    ├── train.lst  validation.lst    also pets_train.lst, val, valid, test
+    └── red/car_0012.jpg             where the lines say; also below images/ or train/
+
     5	1	red/car_0012.jpg          index, class id from 0, path from the picture folder
     5	1	0	1	shelf/a.jpg       multi-label: index, one 0 or 1 a class, path
     5	2	5	1	0.1	0.2	0.4	0.6	a.jpg   detection: index, header size, numbers an object, objects of class id and
@@ -16,7 +20,6 @@ Source: SageMaker developer guide, "Image Classification: Train with Image Forma
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -24,7 +27,7 @@ from pathlib import Path, PurePosixPath
 from clary.errors import CustomerError, DataError
 from clary.vision.base.jobdir import Channel
 from clary.vision.base.types import Dataset, Problem, Sample, SplitName, TaskName
-from clary.vision.formats._base import IMAGE_TYPES, Format
+from clary.vision.formats._base import IMAGE_TYPES, Format, Need
 from clary.vision.formats._classes import (
     class_problems,
     folder_name,
@@ -34,7 +37,7 @@ from clary.vision.formats._classes import (
     write_class_names,
 )
 from clary.vision.formats._files import distinct_name, file_name, image_size, place
-from clary.vision.formats._layout import SPLITS, entries, lists_by_split, numbered_lines
+from clary.vision.formats._layout import SPLITS, entries, lists_by_split, locate, numbered_lines
 from clary.vision.formats._listing import Listing, Row, parse_row, read_lst
 from clary.vision.formats._vectors import is_vector, vector_of
 from clary.vision.formats._wording import several
@@ -48,6 +51,7 @@ class Lst(Format):
     name = "lst"
     lists_images = True
     layout = "train.lst with index, class id and path separated by tabs, beside the pictures"
+    needs = (Need("train.lst", ("*.lst",), ("*/*.lst", "*.csv", "*.tsv")),)
     tasks = frozenset[TaskName]({"classification", "detection"})
     content_types = IMAGE_TYPES
     opens_images = frozenset[TaskName]({"detection"})  # boxes are fractions
@@ -79,17 +83,17 @@ class Lst(Format):
         if dataset.task == "detection":
             write_class_names(root, dataset.class_names)
         for split, samples in dataset.splits.items():
-            taken: dict[str, set[str]] = {}
+            taken: dict[str, dict[str, int]] = {}
             lines = []
             for sample in samples:
                 plain = dataset.multi_label or dataset.task == "detection"
                 folder = split if plain else f"{split}/{folder_name(sample, dataset)}"
-                name = distinct_name(file_name(sample), taken.setdefault(folder, set()))
+                name = distinct_name(file_name(sample), taken.setdefault(folder, {}))
                 place(sample.image, root / folder / name)
                 lines.append(f"{index}\t{columns(sample, dataset)}\t{folder}/{name}\n")
                 # One count over all splits: the index is a record's id and unique (guide).
                 index += 1
-            (root / f"{split}.lst").write_text("".join(lines))
+            (root / f"{split}.lst").write_text("".join(lines), encoding="utf-8")
 
     def takes(self, channels: Mapping[str, Channel]) -> bool:
         return any(name.endswith("_lst") for name in channels)
@@ -184,7 +188,7 @@ def _image_folder(root: Path, lst_path: Path, split: str) -> Path:
     # Twenty: that some of the first are missing must not decide where all of them lie.
     paths = [text.rpartition("\t")[2] for _, text in lines[:20]]
     for folder in (root, root / "images", root / split, root / lst_path.stem):
-        if any(path and os.path.isfile(folder / path) for path in paths):
+        if any(path and locate(folder, path) for path in paths):
             return folder
     return root
 

@@ -12,13 +12,14 @@ ignored. Without names the number of classes is found by opening the masks.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from clary.errors import UsageError
 from clary.vision.base.types import Blob, Dataset, Problem, Sample, SplitName, TaskName
-from clary.vision.formats._base import Format
+from clary.vision.formats._base import Format, Need
 from clary.vision.formats._classes import class_problems, names_up_to, read_class_names, write_class_names
 from clary.vision.formats._files import distinct_name, file_name, place
 from clary.vision.formats._layout import holds_lists, paired_folders
@@ -34,6 +35,10 @@ class MaskFolders(Format):
 
     name = "masks"
     layout = "images/ and masks/ with pictures and PNG masks of the same names"
+    needs = (
+        Need("images/ with the pictures", ("images/", "*/images/")),
+        Need("masks/ with a PNG of the same name for each", ("masks/", "*/masks/"), ("*mask*/", "labels/*.png")),
+    )
     tasks = frozenset[TaskName]({"segmentation"})
 
     def sniff(self, root: Path) -> bool:
@@ -42,7 +47,7 @@ class MaskFolders(Format):
     def _read(self, root: Path, task: TaskName, labels: str | None) -> Dataset:
         names, problems = read_class_names(root)
         table: bytes | None = None
-        if (root / "label_map.json").is_file():
+        if os.path.lexists(root / "label_map.json"):
             table, wrong = read_label_map(root / "label_map.json", "label_map.json")
             problems += wrong
         splits: dict[SplitName, tuple[Sample, ...]] = {}
@@ -105,7 +110,7 @@ def write_pairs(samples: Sequence[Sample], images: Path, masks: Path) -> None:
     """Place pictures and their masks under equal names. Raises UsageError for a sample without a mask."""
     images.mkdir(parents=True)
     masks.mkdir(parents=True)
-    stems: set[str] = set()
+    stems: dict[str, int] = {}
     for sample in samples:
         if sample.mask is None:
             raise UsageError("has no mask", where=sample.source or sample.image, hint="leave it out")

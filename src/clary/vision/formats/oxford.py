@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -25,7 +26,7 @@ from typing import Literal
 from clary.errors import UsageError
 from clary.vision.base.imaging import is_image
 from clary.vision.base.types import IGNORED, Blob, Box, Dataset, Problem, Sample, SplitName, TaskName
-from clary.vision.formats._base import Format
+from clary.vision.formats._base import Format, Need
 from clary.vision.formats._boxes import classes_of
 from clary.vision.formats._classes import class_problems
 from clary.vision.formats._files import file_name, image_size, place
@@ -75,6 +76,10 @@ class Oxford(Format):
 
     name = "oxford"
     layout = "images/ and annotations/trainval.txt, as the Oxford-IIIT Pet set has it"
+    needs = (
+        Need("images/ with the pictures", ("images/",)),
+        Need("annotations/trainval.txt", ("annotations/trainval.txt", "annotations/test.txt"), ("trainval.txt",)),
+    )
     tasks = frozenset[TaskName]({"classification", "detection", "segmentation"})
     splits = ("train", "test")
     labels = ("breeds", "species")
@@ -133,7 +138,7 @@ class _Reader:
     def _rows(self, name: str) -> list[_Row]:
         """The lines of a list that can be used; a picture named twice counts once."""
         where = f"annotations/{name}"
-        if not (self._root / where).is_file():
+        if not os.path.lexists(self._root / where):
             # list.txt only tells what the other two should hold; without a test list training is still possible.
             severity: Literal["error", "note"] = "error" if LISTS.get(name) == "train" else "note"
             self._problems.append(Problem(where, "is missing", "put it back from annotations.tar.gz", severity))
@@ -258,9 +263,9 @@ class _Writer:
         for file, found in rows.items():
             numbered = [(name, class_ids[name.rpartition("_")[0]], species + 1) for name, species in found]
             text = "".join(f"{name} {class_id} {species} {class_id}\n" for name, class_id, species in numbered)
-            (folder / file).write_text(text)
+            (folder / file).write_text(text, encoding="utf-8")
             everything += text
-        (folder / "list.txt").write_text(HEADER + everything)
+        (folder / "list.txt").write_text(HEADER + everything, encoding="utf-8")
 
     def _class_ids(self, names: Iterable[str]) -> dict[str, int]:
         """Ids from 1 of the classes that pictures are called by."""
@@ -322,7 +327,7 @@ class _Writer:
 
 def parse_row(text: str, where: str) -> _Row | Problem:
     """A line of a list, or what is wrong with it."""
-    fields = text.split()
+    fields = unicodedata.normalize("NFC", text).split()
     hint = "a line is name, class id, species, breed: Bengal_12 6 1 2"
     if len(fields) != 4:
         return Problem(where, f"has {len(fields)} columns, not 4", hint)
@@ -355,7 +360,7 @@ def _by_stem(folder: Path, wanted: Callable[[Path], bool]) -> dict[str, Path]:
         return {}
     # Backwards, so that of two with one stem the first by name stays.
     paths = sorted((path for path in folder.iterdir() if wanted(path)), reverse=True)
-    return {path.stem: path for path in paths if not path.name.startswith(".")}
+    return {unicodedata.normalize("NFC", path.stem): path for path in paths if not path.name.startswith(".")}
 
 
 FORMAT = Oxford()

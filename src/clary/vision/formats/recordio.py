@@ -24,7 +24,7 @@ from clary.vision.base.jobdir import Channel
 from clary.vision.base.pipes import spooled
 from clary.vision.base.recordio import ImageRecord, pack, write_record
 from clary.vision.base.types import Dataset, Problem, Sample, SplitName, TaskName
-from clary.vision.formats._base import Format
+from clary.vision.formats._base import Format, Need
 from clary.vision.formats._classes import class_problems, names_up_to, read_class_names, unnamed, write_class_names
 from clary.vision.formats._files import image_size
 from clary.vision.formats._layout import SPLITS, entries, lists_by_split
@@ -40,6 +40,7 @@ class RecordIO(Format):
 
     name = "recordio"
     layout = "train.rec, as im2rec packs it"
+    needs = (Need("train.rec", ("*.rec",), ("*/*.rec",)),)
     tasks = frozenset[TaskName]({"classification", "detection"})
     content_types = ("application/x-recordio",)
     input_modes = ("File", "FastFile", "Pipe")

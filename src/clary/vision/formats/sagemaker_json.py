@@ -22,16 +22,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from clary.errors import CustomerError
+from clary.vision.base.files import read_file
 from clary.vision.base.jobdir import Channel
 from clary.vision.base.types import Blob, Dataset, Problem, Sample, SplitName, TaskName
 from clary.vision.formats._annotation import annotation_of, boxes_in
-from clary.vision.formats._base import IMAGE_TYPES, Format
+from clary.vision.formats._base import IMAGE_TYPES, Format, Need
 from clary.vision.formats._boxes import class_fault, classes_of
 from clary.vision.formats._classes import class_problems, names_up_to, read_class_names, unnamed, write_class_names
 from clary.vision.formats._files import distinct_name, file_name, image_size, place
 from clary.vision.formats._layout import SPLIT_ORDER, SPLITS, entries
 from clary.vision.formats._pairs import pair
-from clary.vision.formats._wording import counted, relative, several, shown
+from clary.vision.formats._wording import apart, counted, relative, several, typed
 
 __all__ = ["FORMAT", "SageMakerJson"]
 
@@ -44,6 +45,10 @@ class SageMakerJson(Format):
 
     name = "sagemaker-json"
     layout = "train/ and train_annotation/ with pictures and JSON boxes of the same names"
+    needs = (
+        Need("train/ with the pictures", ("train/",)),
+        Need("train_annotation/ with a JSON file of the same name for each", ("train_annotation/*.json",)),
+    )
     tasks = frozenset[TaskName]({"detection"})
     content_types = (*IMAGE_TYPES, "application/json")  # the latter for annotations
 
@@ -63,7 +68,7 @@ class SageMakerJson(Format):
     def _write(self, dataset: Dataset, root: Path) -> None:
         write_class_names(root, dataset.class_names)
         for split, samples in dataset.splits.items():
-            taken: set[str] = set()
+            taken: dict[str, int] = {}
             for folder in (root / split, root / f"{split}_annotation"):
                 folder.mkdir()
             for sample in samples:
@@ -74,7 +79,9 @@ class SageMakerJson(Format):
                 # Only those of the picture; classes.txt has them all.
                 used = classes_of(sample.boxes)
                 value["categories"] = [{"class_id": c, "name": dataset.class_names[c]} for c in used]
-                (root / f"{split}_annotation" / f"{stem}.json").write_text(json.dumps(value, ensure_ascii=False))
+                (root / f"{split}_annotation" / f"{stem}.json").write_text(
+                    json.dumps(value, ensure_ascii=False), encoding="utf-8"
+                )
 
     def takes(self, channels: Mapping[str, Channel]) -> bool:
         return not any(name.endswith("_lst") for name in channels)
@@ -144,7 +151,7 @@ class _Reader:
             if path.stat().st_size > MAX_BYTES:
                 self.problems.append(Problem(where, f"is above {MAX_BYTES >> 20} MiB, no annotation", hint))
                 return None
-            found = json.loads(path.read_bytes())
+            found = json.loads(read_file(path))
         except OSError as error:
             self.problems.append(Problem(where, f"cannot be read ({error.strerror})", "mend its permissions"))
         except json.JSONDecodeError as error:
@@ -164,13 +171,14 @@ class _Reader:
                 or class_fault(entry.get("class_id"))
                 or not isinstance(entry.get("name"), str)
             ):
-                what = f"has the category {shown(str(entry))}"
+                what = f"has the category {typed(entry)}"
                 self.problems.append(Problem(where, what, 'it is {"class_id": 0, "name": "..."}', "note"))
                 continue
             class_id, name = int(entry["class_id"]), entry["name"]
             # Each file brings its own categories, so the first one counts and the others are held against it.
             if self.names.setdefault(class_id, name) != name:
-                what = f"calls class {class_id} {shown(name)}, it was {shown(self.names[class_id])} before"
+                now, before = apart(name, self.names[class_id])
+                what = f"calls class {class_id} {now}, it was {before} before"
                 self.problems.append(Problem(where, what, "give a class one name", "note"))
 
 

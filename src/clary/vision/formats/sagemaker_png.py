@@ -13,13 +13,14 @@ Source: SageMaker developer guide, "Semantic Segmentation Algorithm", input and 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from clary.errors import CustomerError, DataError
 from clary.vision.base.jobdir import Channel
 from clary.vision.base.types import Dataset, Problem, Sample, SplitName, TaskName
-from clary.vision.formats._base import IMAGE_TYPES, Format
+from clary.vision.formats._base import IMAGE_TYPES, Format, Need
 from clary.vision.formats._classes import read_class_names, write_class_names
 from clary.vision.formats._layout import SPLIT_ORDER, SPLITS, entries
 from clary.vision.formats._masks import read_label_map
@@ -33,6 +34,10 @@ class SageMakerPng(Format):
 
     name = "sagemaker-png"
     layout = "train/ and train_annotation/ with pictures and PNG masks of the same names"
+    needs = (
+        Need("train/ with the pictures", ("train/",)),
+        Need("train_annotation/ with a PNG of the same name for each", ("train_annotation/*.png",)),
+    )
     tasks = frozenset[TaskName]({"segmentation"})
     content_types = (*IMAGE_TYPES, "application/json")  # the latter for label maps
 
@@ -100,7 +105,7 @@ def _dataset(
 
 def _label_map(folder: Path | None, split: SplitName) -> tuple[bytes | None, list[Problem]]:
     path = folder / f"{split}_label_map.json" if folder else None
-    if path is None or not path.is_file():
+    if path is None or not os.path.lexists(path):
         return None, []
     return read_label_map(path, f"{path.parent.name}/{path.name}")
 

@@ -15,6 +15,8 @@ Source: The PASCAL Visual Object Classes Challenge 2012 development kit, section
 
 from __future__ import annotations
 
+import os
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,11 +24,11 @@ from pathlib import Path
 from clary.errors import UsageError
 from clary.vision.base.imaging import is_image
 from clary.vision.base.types import Blob, Box, Dataset, Problem, Sample, SplitName, TaskName
-from clary.vision.formats._base import Format
+from clary.vision.formats._base import Format, Need
 from clary.vision.formats._boxes import classes_of
 from clary.vision.formats._classes import class_problems, names_up_to, read_class_names, write_class_names
 from clary.vision.formats._files import distinct_name, file_name, image_size, place
-from clary.vision.formats._layout import SPLIT_ORDER, SPLITS, entries, numbered_lines, unsafe_path
+from clary.vision.formats._layout import SPLIT_ORDER, SPLITS, entries, locate, numbered_lines, unsafe_path
 from clary.vision.formats._masks import write_mask
 from clary.vision.formats._voc import annotation, read_objects
 from clary.vision.formats._wording import FAULTY, shown
@@ -46,6 +48,14 @@ class Voc(Format):
     name = "voc"
     lists_images = True
     layout = "JPEGImages/ and Annotations/ (or SegmentationClass/), as PASCAL VOC has it"
+    needs = (
+        Need("JPEGImages/ with the pictures", ("JPEGImages/",)),
+        Need(
+            "Annotations/ with an XML file (or SegmentationClass/ with a PNG) for each",
+            ("Annotations/", "SegmentationClass/"),
+            ("*.xml", "*/*.xml"),
+        ),
+    )
     tasks = frozenset[TaskName]({"detection", "segmentation"})
 
     def sniff(self, root: Path) -> bool:
@@ -65,10 +75,12 @@ class Voc(Format):
         (root / "ImageSets" / kind).mkdir(parents=True)
         (root / "JPEGImages").mkdir()
         (root / ("Annotations" if dataset.task == "detection" else "SegmentationClass")).mkdir()
-        taken: set[str] = set()
+        taken: dict[str, int] = {}
         for split, samples in dataset.splits.items():
             names = [_write_sample(sample, dataset, root, taken) for sample in samples]
-            (root / "ImageSets" / kind / FILES[split]).write_text("".join(f"{name}\n" for name in names))
+            (root / "ImageSets" / kind / FILES[split]).write_text(
+                "".join(f"{name}\n" for name in names), encoding="utf-8"
+            )
 
 
 @dataclass(slots=True)
@@ -82,7 +94,11 @@ class _Reader:
         self.problems += wrong
         lists = self._lists()
         # Backwards, so that of two with one stem the first by name stays.
-        images = {path.stem: path for path in reversed(entries(self.root / "JPEGImages")) if is_image(path)}
+        images = {
+            unicodedata.normalize("NFC", path.stem): path
+            for path in reversed(entries(self.root / "JPEGImages"))
+            if is_image(path)
+        }
         rows: dict[SplitName, list[tuple[str, str]]] = {
             split: [row for row in found if self._has_image(row, images)] for split, found in lists.items()
         }
@@ -107,8 +123,8 @@ class _Reader:
         for split, listed in rows.items():
             found[split] = []
             for name, where in listed:
-                xml = self.root / "Annotations" / f"{name}.xml"
-                if not xml.is_file():
+                xml = _written(self.root / "Annotations", f"{name}.xml")
+                if not os.path.lexists(xml):
                     self._problem(
                         where, f"names {name}, which has no Annotations/{name}.xml", "add it or the line goes"
                     )
@@ -136,8 +152,8 @@ class _Reader:
         for split, listed in rows.items():
             samples = []
             for name, where in listed:
-                mask = self.root / "SegmentationClass" / f"{name}.png"
-                if mask.is_file():
+                mask = _written(self.root / "SegmentationClass", f"{name}.png")
+                if os.path.lexists(mask):
                     samples.append(Sample(Blob(images[name]), mask=Blob(mask), source=where))
                 else:
                     self._problem(where, f"names {name}, which has no SegmentationClass/{name}.png", "add its mask")
@@ -158,7 +174,7 @@ class _Reader:
         if not files:
             others = "Annotations" if self.task == "detection" else "SegmentationClass"
             found = [path for path in entries(self.root / others) if path.suffix.lower() in (".xml", ".png")]
-            return {"train": [(path.stem, f"{others}/{path.name}") for path in found]}
+            return {"train": [(unicodedata.normalize("NFC", path.stem), f"{others}/{path.name}") for path in found]}
         seen: dict[str, str] = {}
         return {split: list(self._names(files[split], seen)) for split in SPLIT_ORDER if split in files}
 
@@ -169,7 +185,7 @@ class _Reader:
         rows = []
         for number, text in lines:
             # Lists of one class (`cat_train.txt`) have 1 or -1 after the name; those of all pictures the name alone.
-            name, place_ = text.split()[0], f"{where}:{number}"
+            name, place_ = unicodedata.normalize("NFC", text.split()[0]), f"{where}:{number}"
             if name in seen:
                 self._problem(place_, f"lists {shown(name)} again, first in {seen[name]}", "remove one line")
             elif unsafe_path(name) or "/" in name:
@@ -193,7 +209,11 @@ class _Reader:
         self.problems.append(Problem(where, what, hint, "error", 1, FAULTY))
 
 
-def _write_sample(sample: Sample, dataset: Dataset, root: Path, taken: set[str]) -> str:
+def _written(folder: Path, name: str) -> Path:
+    return locate(folder, name) or folder / name
+
+
+def _write_sample(sample: Sample, dataset: Dataset, root: Path, taken: dict[str, int]) -> str:
     """Place the files of a sample; return its name."""
     wanted = Path(file_name(sample))
     # No blanks: a line of a list ends at the first.

@@ -14,15 +14,17 @@ boxes. Source: Ultralytics documentation, "Object Detection Datasets Overview".
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from clary.errors import DataError, ImageError
+from clary.vision.base.files import open_file
 from clary.vision.base.imaging import upright_size
 from clary.vision.base.types import Blob, Box, Dataset, Problem, Sample, SplitName, TaskName
-from clary.vision.formats._base import Format
+from clary.vision.formats._base import Format, Need
 from clary.vision.formats._boxes import box_or_fault, class_fault, classes_of
 from clary.vision.formats._classes import class_problems, names_up_to, read_class_names
 from clary.vision.formats._files import distinct_name, file_name, image_size, place
@@ -45,6 +47,10 @@ class Yolo(Format):
 
     name = "yolo"
     layout = "images/ and labels/ with pictures and text files of the same names, and data.yaml"
+    needs = (
+        Need("images/ with the pictures", ("images/", "*/images/")),
+        Need("labels/ with a text file of the same name for each", ("labels/", "*/labels/"), ("*/*.txt",)),
+    )
     tasks = frozenset[TaskName]({"detection"})
     opens_images = frozenset[TaskName]({"detection"})  # boxes are fractions
 
@@ -71,7 +77,7 @@ class Yolo(Format):
         lines = ["path: .\n"]
         for split, samples in dataset.splits.items():
             lines.append(f"{'val' if split == 'validation' else split}: images/{split}\n")
-            taken: set[str] = set()
+            taken: dict[str, int] = {}
             for folder in ("images", "labels"):
                 (root / folder / split).mkdir(parents=True)
             for sample in samples:
@@ -148,7 +154,7 @@ def _lines(sample: Sample) -> Iterator[str]:
 
 
 def _size(image: Path) -> tuple[int, int]:
-    with image.open("rb") as file:
+    with open_file(image) as file:
         head = file.read(_HEAD)
         try:
             return upright_size(head)
@@ -158,7 +164,7 @@ def _size(image: Path) -> tuple[int, int]:
 
 def _names(root: Path) -> tuple[tuple[str, ...] | None, list[Problem]]:
     for name in ("data.yaml", "data.yml", "dataset.yaml"):
-        if (root / name).is_file():
+        if os.path.lexists(root / name):
             lines, problems = numbered_lines(root / name, name)
             try:
                 return names_in(lines, name), problems

@@ -60,6 +60,8 @@ class Model:
         self._artifact = artifact
         self.engine = engine
         self.task = task_of(artifact.manifest)
+        # Parts of an artifact may be of different exports: labels would be wrong and nobody would know.
+        self._check(engine.outputs)
 
     @property
     def manifest(self) -> Manifest:
@@ -116,8 +118,6 @@ class Model:
         # Networks that take any size are given pictures as they are, which do not stack.
         for places in _by_shape(images):
             outputs = self.engine(np.stack([images[place].pixels for place in places]))
-            # Parts of an artifact may be of different exports: labels would be wrong and nobody would know.
-            self._check(outputs)
             together = self.task.predictions(outputs, [images[place] for place in places], scores=scores)
             found.update(zip(places, together, strict=True))
         return [found[place] for place in range(len(images))]

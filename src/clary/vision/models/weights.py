@@ -18,6 +18,7 @@ import pickle
 import socket
 import struct
 import warnings
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -55,6 +56,7 @@ _DAMAGE = (
     ArithmeticError,
     MemoryError,
     struct.error,
+    zipfile.BadZipFile,
 )
 
 
@@ -205,6 +207,7 @@ def _read_tensors(file: Path) -> State:
     try:
         if file.suffix == ".safetensors":
             return load_file(file)
+        _refuse_packed(file)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of pickle protocols; what cannot be read is an error anyway
             # weights_only: a pickle of a stranger runs what it likes, and files of weights are passed around like
@@ -226,6 +229,18 @@ def _read_tensors(file: Path) -> State:
             "holds no tensors", where=file, hint="give a state dict, saved with torch.save or safetensors"
         )
     return tensors
+
+
+def _refuse_packed(file: Path) -> None:
+    """Raises WeightsError for an archive that unpacks to more than it is: torch stores tensors as they are."""
+    if not zipfile.is_zipfile(file):
+        return
+    with zipfile.ZipFile(file) as archive:
+        unpacked = sum(member.file_size for member in archive.infolist())
+    # A megabyte is room for the little that is packed.
+    if unpacked > file.stat().st_size + (1 << 20):
+        what = f"is an archive of {file.stat().st_size:,} bytes that unpacks to {unpacked:,}, and torch packs none"
+        raise WeightsError(what, where=file, hint="give a .safetensors file")
 
 
 def _from_folder(path: Path) -> Pretrained:

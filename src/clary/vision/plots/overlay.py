@@ -17,6 +17,7 @@ _INK = "#1b1f24"
 _COVER = 0.45  # how much of a picture its mask covers
 _LETTER = 11  # pixels of a label's letters, at least
 _LETTERS = 40  # such letters would fit one above the other into a picture, at most
+_BAND = 1 << 20  # pixels that are mixed at a time
 _FREE = 0.05  # share of a label that others may cover
 
 Corners = tuple[int, int, int, int]
@@ -71,20 +72,33 @@ def draw_mask(pixels: np.ndarray, ids: np.ndarray, class_names: Sequence[str] = 
     # The pixel nearest: between two class ids lies none.
     rows = np.minimum((np.arange(height) * ids.shape[0]) // height, ids.shape[0] - 1)
     columns = np.minimum((np.arange(width) * ids.shape[1]) // width, ids.shape[1] - 1)
-    near = ids[rows[:, None], columns]
+    drawn = np.empty((height, width, 3), np.uint8)
+    # Band by band: in floating point the whole of a large picture would take fifty bytes a pixel.
+    for top in range(0, height, step := max(1, _BAND // width)):
+        # One row more, that of the neighbour below.
+        near = ids[rows[top : top + step + 1, None], columns]
+        drawn[top : top + step] = _covered(pixels[top : top + step], near, top)
+    there = [(colour(c), name) for c, name in enumerate(class_names[:IGNORED]) if (ids == c).any()]
+    return _with_legend(drawn, there) if there else drawn
+
+
+def _covered(pixels: np.ndarray, near: np.ndarray, top: int) -> np.ndarray:
+    """A band that begins at the row ``top``, with its class ids over it; ``near`` may have the row below as well."""
+    height, width = pixels.shape[:2]
+    edge = np.zeros((height, width), bool)
+    below = near[1:] != near[:-1]
+    edge[: len(below)] |= below
+    near = near[:height]
+    edge[:, :-1] |= near[:, :-1] != near[:, 1:]
     table = np.array([colour(class_id) for class_id in range(256)], dtype=np.float32)
     mixed = pixels * (1 - _COVER) + table[near] * _COVER
     ignored = near == IGNORED
     # Light and dark stripes: to be seen on any picture, and no class has them.
-    hatch = (np.add.outer(np.arange(height), np.arange(width)) // 4) % 2 == 0
+    hatch = (np.add.outer(np.arange(top, top + height), np.arange(width)) // 4) % 2 == 0
     mixed[ignored] = pixels[ignored] * 0.5 + np.where(hatch[ignored][:, None], 240.0, 120.0) * 0.5
-    edge = np.zeros_like(ignored)
-    edge[:-1] |= near[:-1] != near[1:]
-    edge[:, :-1] |= near[:, :-1] != near[:, 1:]
     mixed[edge] = 255
-    drawn: np.ndarray = np.clip(mixed, 0, 255).astype(np.uint8)
-    there = [(colour(c), name) for c, name in enumerate(class_names[:IGNORED]) if (ids == c).any()]
-    return _with_legend(drawn, there) if there else drawn
+    covered: np.ndarray = np.clip(mixed, 0, 255).astype(np.uint8)
+    return covered
 
 
 def _with_legend(pixels: np.ndarray, entries: Sequence[tuple[Rgb, str]]) -> np.ndarray:

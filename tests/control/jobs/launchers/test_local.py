@@ -84,7 +84,7 @@ def local(settings: Settings) -> Iterator[LocalDriver]:
     if lock.is_held(folder):
         os.kill(lock.holder(folder), signal.SIGKILL)
     if folder.exists():
-        orphans.kill_orphans(folder, lock.holder(folder))
+        orphans.kill_orphans(folder, lock.holder(folder), lock.last_started(folder))
 
 
 class TestLocalLauncher(LauncherContract):

@@ -42,7 +42,7 @@ LABEL_HEADER, LABEL_OBJECT = 2, 5  # numbers of a label vector: in front, and of
 def _expression(text: str) -> str:
     try:
         re.compile(text)
-    except re.error:
+    except (re.error, RecursionError, OverflowError):
         raise ValueError(text) from None
     return text
 

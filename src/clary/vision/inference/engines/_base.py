@@ -14,9 +14,11 @@ import numpy as np
 from clary.errors import ArtifactError, MissingPackageError
 from clary.vision.artifact.manifest import Manifest
 
-__all__ = ["Engine", "Precision", "graph"]
+__all__ = ["Engine", "Precision"]
 
 Precision = Literal["fp32", "bf16"]
+
+WARM = (64, 64)  # pixels of the first picture where a network takes any size
 
 
 class Engine(ABC):
@@ -25,7 +27,8 @@ class Engine(ABC):
     ``streams`` is how many calls run side by side, each on its share of the cores: 1 gives one call all of them.
     ``precision`` "auto" is what the artifact was checked with, and bf16 only where the processor has it.
 
-    Calls may come from any thread. Nothing is written, nothing is fetched, nothing is reported to anyone.
+    Calls may come from any thread. Nothing is written, nothing is fetched, nothing is reported to anyone. One black
+    picture is run at once: a graph that takes other pictures than the manifest says raises ArtifactError here.
     """
 
     name: ClassVar[str]
@@ -34,6 +37,7 @@ class Engine(ABC):
 
     precision: Precision
     version: str
+    outputs: tuple[np.ndarray, ...]  # of the picture tried out
 
     def __init__(self, folder: Path, manifest: Manifest, *, streams: int = 1, precision: str = "auto") -> None:
         self.require()
@@ -44,6 +48,7 @@ class Engine(ABC):
         self._sides = None if how.any_size else (how.height, how.width)
         self._names = [output.name for output in manifest.outputs]
         self._open(folder, manifest, precision)
+        self._try_out(folder)
 
     @classmethod
     def installed(cls) -> bool:
@@ -77,6 +82,19 @@ class Engine(ABC):
         # Views (mirrored, cut) are fine for numpy; engines read memory from front to back.
         return self._run(np.ascontiguousarray(images))
 
+    def _try_out(self, folder: Path) -> None:
+        # Of a size the manifest allows; now, since the parts of an artifact may be of different exports, and so that no
+        # call is the first: OpenVINO's binding deadlocks when the first two of a process come from two threads at once.
+        try:
+            self.outputs = self._run(np.zeros((1, *(self._sides or WARM), 3), np.uint8))
+        except Exception as error:  # of engines, which raise classes of their own
+            lines = str(error).strip().splitlines() or [type(error).__name__]
+            raise ArtifactError(
+                f"the network cannot be run on a picture as the manifest has it ({lines[-1][-200:]})",
+                where=folder,
+                hint="export the model again",
+            ) from error
+
     def _require_outputs(self, folder: Path, there: Iterable[str]) -> None:
         """Raises ArtifactError for a graph that lacks an output the manifest names."""
         names = set(there)
@@ -91,13 +109,3 @@ def _version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return ""
-
-
-def graph(folder: Path) -> Path:
-    """The ONNX graph of a model folder. Raises ArtifactError when there is none."""
-    path = folder / "model.onnx"
-    if not path.is_file():
-        raise ArtifactError(
-            "`model.onnx` is missing", where=folder, hint="use --engine torch or export the model again"
-        )
-    return path

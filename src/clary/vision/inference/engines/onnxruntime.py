@@ -10,7 +10,8 @@ import numpy as np
 from clary.errors import ArtifactError
 from clary.vision.artifact.manifest import Manifest
 from clary.vision.base.cores import cores
-from clary.vision.inference.engines._base import Engine, graph
+from clary.vision.inference.engines._base import Engine
+from clary.vision.inference.engines._graph import graph
 
 __all__ = ["ENGINE", "OnnxRuntime"]
 

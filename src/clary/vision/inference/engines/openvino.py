@@ -22,11 +22,10 @@ import numpy as np
 from clary.errors import ArtifactError
 from clary.vision.artifact.manifest import Manifest
 from clary.vision.base.cores import cores
-from clary.vision.inference.engines._base import Engine, graph
+from clary.vision.inference.engines._base import Engine
+from clary.vision.inference.engines._graph import graph
 
 __all__ = ["ENGINE", "OpenVino"]
-
-WARM = (64, 64)  # pixels of a first picture where a network takes any size
 
 
 @cache
@@ -58,9 +57,6 @@ class OpenVino(Engine):
                 self._requests.put(compiled.create_infer_request())
             self._require_outputs(folder, (name for output in compiled.outputs for name in output.names))
             self._outputs = [compiled.output(name) for name in self._names]
-            # The binding deadlocks when the first two calls of a process come from two threads at once: each waits
-            # for the other to finish setting up the conversion of arrays. So the first call is made here.
-            self._run(np.zeros((1, *(self._sides or WARM), 3), np.uint8))
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1]
             raise ArtifactError(f"OpenVINO cannot open the graph ({reason})", where=folder) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ class Torch(Engine):
 
     def _open(self, folder: Path, manifest: Manifest, precision: str) -> None:
         try:
+            import torch
             from safetensors import SafetensorError
             from safetensors.torch import load_file
 
@@ -32,14 +34,23 @@ class Torch(Engine):
             ) from error
         weights = folder / "model.safetensors"
         try:
-            # From its description, never from code in the artifact.
+            state = load_file(weights)
+        except (SafetensorError, OSError) as error:
+            raise ArtifactError(f"the weights cannot be read ({_first_line(error)})", where=weights) from error
+        try:
+            # From its description, never from code in the artifact. First without memory: the description of a network
+            # of terabytes is as short as any.
+            with torch.device("meta"):
+                shapes = {name: tensor.shape for name, tensor in build(manifest.network).state_dict().items()}
+            _require_fit(shapes, {name: tensor.shape for name, tensor in state.items()}, weights)
             network = build(manifest.network)
-            network.load_state_dict(load_file(weights))
-        except (KeyError, TypeError, ValueError) as error:
-            raise ArtifactError(f"the network cannot be rebuilt ({error!r})", where=folder) from error
-        except (RuntimeError, SafetensorError, OSError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise ArtifactError(f"the weights do not fit the network ({reason})", where=weights) from error
+        except ArtifactError:
+            raise
+        except Exception as error:  # of any kind: what stands in a stranger's description goes to many a constructor
+            raise ArtifactError(
+                f"the network cannot be rebuilt ({_first_line(error)})", where=folder, hint="export the model again"
+            ) from error
+        network.load_state_dict(state)
         self._network = network.eval()
         self.precision = "fp32"
 
@@ -50,6 +61,24 @@ class Torch(Engine):
             # torch warns of arrays that cannot be written to; W copies those only.
             found = self._network(torch.from_numpy(np.require(images, requirements="W")))
         return tuple(np.asarray(one) for one in (found if isinstance(found, tuple) else (found,)))
+
+
+def _require_fit(wanted: Mapping[str, Sequence[int]], found: Mapping[str, Sequence[int]], weights: Path) -> None:
+    """Raises ArtifactError for weights of another network."""
+    for name in sorted({*wanted, *found}):
+        if wanted.get(name) != found.get(name):
+            here, there = (_shape(shapes.get(name)) for shapes in (wanted, found))
+            what = f"the weights do not fit the network (`{name}` is {there}, the network's is {here})"
+            raise ArtifactError(what, where=weights, hint="export the model again")
+
+
+def _shape(sides: Sequence[int] | None) -> str:
+    return "missing" if sides is None else " x ".join(map(str, sides)) or "a number"
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
 
 
 ENGINE = Torch

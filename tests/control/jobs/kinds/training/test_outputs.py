@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import stat
 import tarfile
 import time
 from pathlib import Path
@@ -14,7 +15,7 @@ from clary.control.jobs.kinds.training.outputs import Artifacts, CheckpointUploa
 from clary.control.objects.local import LocalStore
 from clary.control.settings import Settings
 from clary.control.wire.errors import ServiceError
-from clary.errors import CustomerError
+from clary.errors import ClaryError, CustomerError
 from clary.vision.base import tarsafe
 
 LIMITS = tarsafe.Limits(members=100, file_bytes=1 << 20, total_bytes=1 << 20)
@@ -89,8 +90,87 @@ def test_uncompressed(make_body, settings, objects, opt_ml, stored):
 def test_a_link_in_the_model_is_refused_by_name(make_body, settings, objects, opt_ml, compression):
     (opt_ml / "model/passwd").symlink_to("/etc/passwd")
     body = make_body(OutputDataConfig={"S3OutputPath": "s3://bucket/out", "CompressionType": compression})
-    with pytest.raises(CustomerError, match=r"model/passwd: is neither a file nor a folder"):
+    with pytest.raises(CustomerError, match=r"^/opt/ml/model/passwd: is a symbolic link"):
         collect(body, settings=settings, objects=objects)
+
+
+@pytest.mark.parametrize("compression", ["GZIP", "NONE"])
+@pytest.mark.parametrize("name", ["model", "output", "output/data"])
+def test_a_folder_of_results_that_is_a_link_is_refused_by_name(
+    make_body, settings, objects, opt_ml, stored, tmp_path, compression, name
+):
+    (tmp_path / "home/data").mkdir(parents=True)
+    (tmp_path / "home/secret").write_text("secret")
+    (tmp_path / "home/data/secret").write_text("secret")
+    (opt_ml / name).rename(tmp_path / "before")
+    (opt_ml / name).symlink_to(tmp_path / "home")
+    body = make_body(OutputDataConfig={"S3OutputPath": "s3://bucket/out", "CompressionType": compression})
+    with pytest.raises(CustomerError, match=f"^/opt/ml/{name}: is a symbolic link; results are"):
+        collect(body, settings=settings, objects=objects)
+    assert not any("secret" in path or "output.tar.gz" in path for path in files_of(stored))
+
+
+@pytest.mark.parametrize("compression", ["GZIP", "NONE"])
+@pytest.mark.parametrize("kind", ["hard link", "FIFO", "socket", "device"])
+def test_nothing_but_files_and_folders_of_the_job(
+    make_body, settings, objects, opt_ml, stored, tmp_path, kind, compression
+):
+    path = opt_ml / "output/data/deep/x"
+    path.parent.mkdir()
+    match kind:
+        case "hard link":
+            (tmp_path / "secret").write_text("secret")
+            os.link(tmp_path / "secret", path)
+        case "FIFO":
+            os.mkfifo(path)
+        case "socket":
+            os.mknod(path, 0o600 | stat.S_IFSOCK)
+        case "device":
+            try:
+                os.mknod(path, 0o600 | stat.S_IFCHR, os.makedev(1, 3))
+            except PermissionError:
+                pytest.skip("only root makes devices")
+    body = make_body(OutputDataConfig={"S3OutputPath": "s3://bucket/out", "CompressionType": compression})
+    with pytest.raises(CustomerError, match=f"^/opt/ml/output/data/deep/x: is a {kind}"):
+        collect(body, settings=settings, objects=objects)
+    assert "out/job/output/output.tar.gz" not in files_of(stored)
+
+
+def test_two_names_of_one_file_among_the_results_are_two_files(make_body, settings, objects, opt_ml, stored):
+    os.link(opt_ml / "model/manifest.json", opt_ml / "model/again.json")
+    os.link(opt_ml / "model/manifest.json", opt_ml / "checkpoints/again.json")
+    collect(make_body(), settings=settings, objects=objects)
+    with tarfile.open(stored / "out/job/output/model.tar.gz") as tar:
+        assert tar.getnames() == ["again.json", "deep", "deep/weights", "manifest.json"]
+
+
+@pytest.mark.parametrize("compression", ["GZIP", "NONE"])
+def test_a_link_that_is_put_there_meanwhile(
+    make_body, settings, objects, opt_ml, stored, tmp_path, monkeypatch, compression
+):
+    """Between the look and the read a folder and a file become links."""
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/weights").write_text("secret")
+    real = os.stat
+
+    def late(path, **more):
+        found = real(path, **more)
+        if path == "deep" and more.get("dir_fd") is not None and not (opt_ml / "moved").exists():
+            (opt_ml / "model/deep").rename(opt_ml / "moved")
+            (opt_ml / "model/deep").symlink_to(tmp_path / "mine")
+        return found
+
+    monkeypatch.setattr(os, "stat", late)
+    body = make_body(OutputDataConfig={"S3OutputPath": "s3://bucket/out", "CompressionType": compression})
+    with pytest.raises(CustomerError, match=r"^/opt/ml/model/deep: is neither a file nor a folder any more"):
+        collect(body, settings=settings, objects=objects)
+    assert b"secret" not in b"".join(path.read_bytes() for path in stored.rglob("*") if path.is_file())
+
+
+def test_a_tree_that_vanished_is_named(make_body, settings, objects, opt_ml):
+    opt_ml.rename(opt_ml.with_name("moved"))
+    with pytest.raises(ClaryError, match=r"job/opt_ml: is gone: somebody removed it while the job ran"):
+        collect(make_body(), settings=settings, objects=objects)
 
 
 def test_a_job_that_removed_its_model_folder_has_an_empty_model(make_body, settings, objects, opt_ml, stored):
@@ -139,11 +219,26 @@ class TestCheckpointUpload:
         assert uploading.upload() == 0
         assert files_of(stored) == ["points/a/epoch-1", "points/last"]
 
-    def test_files_in_the_making_and_links_are_left_out(self, uploading, opt_ml, stored):
+    def test_files_in_the_making_are_left_out(self, uploading, opt_ml, stored):
         (opt_ml / "checkpoints/.last.x8y").write_bytes(b"half")
+        assert uploading.upload() == 0
+        assert files_of(stored) == []
+
+    def test_links_and_pipes_are_refused_by_name_once_the_others_are_there(self, uploading, opt_ml, stored):
         (opt_ml / "checkpoints/link").symlink_to("/etc/passwd")
         os.mkfifo(opt_ml / "checkpoints/pipe")
-        assert uploading.upload() == 0
+        (opt_ml / "checkpoints/zebra").write_bytes(b"whole")
+        with pytest.raises(CustomerError, match=r"^/opt/ml/checkpoints/link: is a symbolic link"):
+            uploading.upload()
+        assert files_of(stored) == ["points/zebra"]
+
+    def test_a_folder_that_is_a_link_is_refused_by_name(self, uploading, opt_ml, stored, tmp_path):
+        (tmp_path / "mine").mkdir()
+        (tmp_path / "mine/secret").write_text("secret")
+        (opt_ml / "checkpoints").rmdir()
+        (opt_ml / "checkpoints").symlink_to(tmp_path / "mine")
+        with pytest.raises(CustomerError, match=r"^/opt/ml/checkpoints: is a symbolic link"):
+            uploading.upload()
         assert files_of(stored) == []
 
     def test_without_checkpoint_config_there_is_nothing_to_do(self, make_body, settings, objects, opt_ml):
@@ -154,13 +249,17 @@ class TestCheckpointUpload:
         (opt_ml / "checkpoints").rmdir()
         assert uploading.upload() == 0
 
-    def test_a_file_that_goes_away_meanwhile(self, uploading, opt_ml, objects, monkeypatch):
+    def test_a_file_that_goes_away_meanwhile_is_the_one_that_was_opened(
+        self, uploading, opt_ml, objects, stored, monkeypatch
+    ):
         (opt_ml / "checkpoints/last").write_bytes(b"1")
         put = objects.put
 
         def late(bucket: str, key: str, path: Path) -> None:
-            path.unlink()
+            (opt_ml / "checkpoints/last").unlink()
+            (opt_ml / "checkpoints/last").symlink_to("/etc/passwd")
             put(bucket, key, path)
 
         monkeypatch.setattr(objects, "put", late)
-        assert uploading.upload() == 0
+        assert uploading.upload() == 1
+        assert (stored / "points/last").read_bytes() == b"1"

@@ -12,7 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clary.control import home
+from clary.control.jobs.environment import program_variables
+from clary.control.jobs.kinds.training import programs
 from clary.control.jobs.kinds.training.preparation import checkpoint_folder, environment, prepare, resource_config
+from clary.control.jobs.kinds.training.programs import ImageCommand
 from clary.control.jobs.launch import Algorithm, Launch
 from clary.control.logs.streams import LogStore, LogWriter
 from clary.control.objects.local import LocalStore
@@ -173,39 +176,49 @@ class TestEnvironment:
         for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "NO_PROXY"):
             monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv("no_proxy", raising=False)
-        found = environment(make_body(Environment={"LR": "a b\n=c", "AWS_REGION": "mine"}), settings, opt_ml=None)
+        found = environment(make_body(Environment={"LR": "a b\n=c", "AWS_REGION": "mine"}), settings)
         wanted = {
             "TRAINING_JOB_NAME": "job",
             "TRAINING_JOB_ARN": "arn:aws:sagemaker:eu-west-1:000000000000:training-job/job",
-            "AWS_REGION": "mine",
+            "AWS_REGION": "eu-west-1",
             "AWS_DEFAULT_REGION": "eu-west-1",
             "AWS_ENDPOINT_URL": "http://127.0.0.1:4747",
             "AWS_ACCESS_KEY_ID": "clary",
             "AWS_SECRET_ACCESS_KEY": "clary",
             "PYTHONUNBUFFERED": "1",
-            "LR": "a b\n=c",
             "PATH": "/bin",
         }
         assert wanted.items() <= found.items()
-        assert not {"AWS_PROFILE", "GITHUB_TOKEN", "SAGEMAKER_BASE_DIR", "NO_PROXY"} & found.keys()
+        assert not {"AWS_PROFILE", "GITHUB_TOKEN", "SAGEMAKER_BASE_DIR", "NO_PROXY", "LR"} & found.keys()
 
-    def test_the_place_of_the_tree_where_there_is_no_namespace(self, make_body, settings, tmp_path):
-        body = make_body(Environment={"SAGEMAKER_BASE_DIR": "/elsewhere"})
-        assert environment(body, settings, opt_ml=tmp_path)["SAGEMAKER_BASE_DIR"] == str(tmp_path)
-        assert environment(body, settings, opt_ml=None)["SAGEMAKER_BASE_DIR"] == "/elsewhere"
+    def test_that_of_the_request_is_kept_apart_and_what_is_withheld_is_said(self, preparing, make_body):
+        given = {"OMP_NUM_THREADS": "1", "LD_PRELOAD": "x.so", "CLARY_PRECISION_CACHE": "/home/me/.bashrc"}
+        launch = preparing(make_body(Environment=given))
+        assert launch.given == given
+        assert launch.environment.get("CLARY_PRECISION_CACHE") is None
+        [line] = [line for line in preparing.lines if line.startswith("Environment")]
+        assert "CLARY_PRECISION_CACHE, LD_PRELOAD withheld from the built-in algorithm image-classification" in line
+
+    def test_a_users_own_program_is_told_nothing_since_it_gets_all(self, preparing, make_body, monkeypatch):
+        monkeypatch.setattr(programs, "resolve", lambda specification: ImageCommand(("program",)))
+        given = {"LD_PRELOAD": "x.so", "SAGEMAKER_BASE_DIR": "/elsewhere"}
+        assert preparing(make_body(Environment=given)).given == given
+        assert not any("Environment" in line for line in preparing.lines)
+        preparing(make_body(Environment=given), isolated=False)
+        assert any("Environment: SAGEMAKER_BASE_DIR stays" in line for line in preparing.lines)
 
     def test_the_gateway_is_reached_past_a_proxy(self, make_body, settings, monkeypatch):
         monkeypatch.setenv("https_proxy", "http://proxy:3128")
         monkeypatch.delenv("no_proxy", raising=False)
         monkeypatch.setenv("NO_PROXY", "intranet")
-        found = environment(make_body(), settings, opt_ml=None)
+        found = environment(make_body(), settings)
         assert found["https_proxy"] == "http://proxy:3128"
         assert found["no_proxy"] == found["NO_PROXY"] == "127.0.0.1,localhost,intranet"
 
     def test_the_keys_of_a_gateway_that_asks_for_them(self, make_body, settings):
         settings.home.mkdir(parents=True)
         key, secret = next(iter(home.credentials(settings.home).items()))
-        found = environment(make_body(), settings, opt_ml=None)
+        found = environment(make_body(), settings)
         assert (found["AWS_ACCESS_KEY_ID"], found["AWS_SECRET_ACCESS_KEY"]) == (key, secret)
 
 
@@ -261,7 +274,7 @@ class TestChannels:
 
     def test_a_missing_namespace_is_said(self, preparing, make_body):
         launch = preparing(make_body(), isolated=False)
-        assert launch.environment["SAGEMAKER_BASE_DIR"] == str(preparing.opt_ml)
+        assert program_variables(launch)["SAGEMAKER_BASE_DIR"] == str(preparing.opt_ml)
         assert launch.namespace is False
         assert any("SAGEMAKER_BASE_DIR" in line for line in preparing.lines)
 
@@ -358,5 +371,5 @@ class TestRefused:
 
 
 def test_a_server_that_listens_everywhere_is_called_on_this_machine(make_body, settings):
-    found = environment(make_body(), replace(settings, host="0.0.0.0"), opt_ml=None)
+    found = environment(make_body(), replace(settings, host="0.0.0.0"))
     assert found["AWS_ENDPOINT_URL"] == "http://127.0.0.1:4747"

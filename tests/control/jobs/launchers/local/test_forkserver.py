@@ -69,9 +69,7 @@ def builtin(settings, objects, colours, make_body, make_channel, tmp_path):
         isolated = namespace.available()
         launch = prepare(body, settings=settings, objects=objects, log=log, stream=stream, isolated=isolated)
         log.close()
-        kept = {
-            n: v for n, v in launch.environment.items() if n in environment or not n.startswith(forkserver.READ_AT_LOAD)
-        }
+        kept = {n: v for n, v in launch.environment.items() if not n.startswith(forkserver.READ_AT_LOAD)}
         launch = replace(launch, environment=kept)
         launch.write()
         return launch
@@ -104,6 +102,20 @@ def test_a_job_that_wants_its_libraries_otherwise_is_refused(warm, builtin):
 
 
 @pytest.mark.slow
+def test_what_is_withheld_neither_acts_nor_costs_the_warm_start(warm, builtin, tmp_path, wait_for):
+    mine = tmp_path / "mine.txt"
+    mine.write_text("my own words")
+    away = {"CLARY_PRECISION_CACHE": str(mine), "SAGEMAKER_BASE_DIR": str(tmp_path), "PYTHONPATH": str(tmp_path)}
+    launch = builtin(LD_PRELOAD="x.so", OMP_NUM_THREADS="1", **away)
+    assert forkserver.ask(warm.socket, launch.folder, 30)
+    note = wait_for(partial(Exit.read, launch.folder, 1), 120)
+    assert note.code == 0, lines(launch)
+    assert mine.read_text() == "my own words"
+    assert (launch.opt_ml / "model" / "manifest.json").is_file()
+    assert any("LD_PRELOAD, PYTHONPATH, SAGEMAKER_BASE_DIR withheld from" in line for line in lines(launch))
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("request_", ["/nowhere/at/all", "", "x" * 10_000, "/dev/null"])
 def test_nonsense_gets_no_answer_and_does_no_harm(warm, request_):
     assert forkserver.ask(warm.socket, Path(request_), 30) is None
@@ -131,7 +143,10 @@ def test_a_forked_job_is_heard_by_hooks_of_other_distributions(builtin, listenin
     own = start(tmp_path / "socket", PYTHONPATH=str(listening))
     assert own.process.stdout is not None
     assert own.process.stdout.readline() == b"ready\n"
-    launch = builtin(PYTHONPATH=str(listening))
+    launch = builtin()
+    # Of the platform's own environment: a request's does not reach the interpreter.
+    launch = replace(launch, environment={**launch.environment, "PYTHONPATH": str(listening)})
+    launch.write()
     assert forkserver.ask(own.socket, launch.folder, 30)
     note = wait_for(partial(Exit.read, launch.folder, 1), 120)
     assert note.code == 0, lines(launch)

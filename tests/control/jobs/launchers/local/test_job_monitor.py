@@ -13,7 +13,8 @@ import pytest
 
 from clary.control.jobs import capacity
 from clary.control.jobs.launch import MAX_RUNTIME_EXCEEDED, STOPPED, Command, Exit
-from clary.control.jobs.launchers.local import job_monitor, lock
+from clary.control.jobs.launchers.local import job_monitor, lock, orphans
+from clary.vision.base import processes
 
 LINGER = "trap 'exit 0' TERM; echo up; while :; do sleep 0.05; done"  # ends when asked to
 DEAF = "trap '' TERM; echo up; while :; do sleep 0.05; done"
@@ -68,6 +69,27 @@ def test_the_environment_is_the_launchs_alone(monitors, monkeypatch):
     _, lines = monitors.run(sys.executable, "-c", "import os; print(sorted(os.environ))", environment={"A": "1"})
     assert "'A'" in lines[0]
     assert "SECRET" not in lines[0]
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+def test_a_users_program_sees_all_of_the_requests_environment_and_nothing_before_it_any(monitors, monkeypatch):
+    given = {"LD_LIBRARY_PATH": "/a", "PYTHONPATH": "/b", "CLARY_PRECISION_CACHE": "/c", "TZ": ":/d", "PATH": "/bin"}
+    given |= {"SAGEMAKER_BASE_DIR": "/e", "CLARY_JOB_FOLDER": "/f"}
+    # The last of ours in the process that becomes the program; its standard output is the log by then.
+    monkeypatch.setattr(time, "tzset", lambda: os.write(1, f"{sorted(os.environ)}\n".encode()))
+    own = {"PATH": os.environ["PATH"], "TZ": "UTC"}
+    script = f"import os; print({{n: os.environ[n] for n in {sorted(given)}}})"
+    launch = monitors.prepare(sys.executable, "-c", script, environment=own, given=given)
+    read_end, write_end = os.pipe()
+    job_monitor.start(launch.folder, write_end)
+    os.close(write_end)
+    os.close(read_end)
+    assert monitors.end(launch).code == 0
+    before, program = monitors.lines(launch)
+    assert before == str(["PATH", "TZ"])
+    # But for the mark by which what a job leaves running is found.
+    place = {} if launch.namespace else {"SAGEMAKER_BASE_DIR": str(launch.opt_ml)}
+    assert program == str(dict(sorted((given | place | {"CLARY_JOB_FOLDER": str(launch.folder)}).items())))
 
 
 def test_the_program_inherits_no_open_file(monitors):
@@ -196,3 +218,29 @@ def test_a_program_killed_for_want_of_memory(monitors, monkeypatch, command, kil
     with os.fdopen(read_end) as answer:
         assert int(answer.read()) == lock.holder(launch.folder)
     assert monitors.end(launch).out_of_memory is expected
+
+
+@pytest.mark.parametrize("name", ["model", "output", "output/data", "checkpoints", "input/data"])
+def test_a_tree_that_an_attempt_before_bent_is_refused_before_the_program(monitors, tmp_path, name):
+    launch = monitors.prepare("sh", "-c", "echo ran")
+    (tmp_path / "home").mkdir()
+    (launch.opt_ml / name).parent.mkdir(exist_ok=True)
+    (launch.opt_ml / name).symlink_to(tmp_path / "home")
+    monitors.start(launch)
+    note = monitors.end(launch)
+    assert note.error.startswith(f"AlgorithmError: /opt/ml/{name}: is a symbolic link")
+    assert monitors.lines(launch) == [note.error]
+    assert list((tmp_path / "home").iterdir()) == []
+
+
+def test_an_orphan_that_threw_its_environment_away_is_found_by_its_session_and_score(monitors, wait_for):
+    launch = monitors.prepare("sh", "-c", "env -i sleep 300 & echo $!; wait")
+    monitors.start(launch)
+    wait_for(lambda: monitors.lines(launch))
+    orphan = int(monitors.lines(launch)[0])
+    monitor = lock.monitor(launch.folder)
+    os.kill(monitor, signal.SIGKILL)
+    wait_for(lambda: not lock.is_held(launch.folder) and processes.find(monitor) is None)
+    assert processes.find(orphan) is not None
+    assert orphans.kill_orphans(launch.folder, lock.holder(launch.folder), lock.last_started(launch.folder)) >= 1
+    wait_for(lambda: (found := processes.find(orphan)) is None or found.state in "ZX")

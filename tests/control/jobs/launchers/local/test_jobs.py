@@ -8,12 +8,14 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
 import sys
 import tarfile
 import time
 
 import pytest
 
+from clary.control import home
 from clary.control.jobs import capacity, job_lifecycle
 from clary.control.jobs.launch import Exit
 from clary.control.jobs.launchers.local import lock
@@ -309,3 +311,132 @@ class TestPipes:
         asyncio.run(world.until(read.exists))
         assert world.lines("one")[-1] == "data"
         asyncio.run(second())
+
+
+def test_nothing_of_a_job_is_for_others(world, make_channel, open_to_others):
+    """Its description holds the platform's keys; with a umask that takes nothing away."""
+    world.settings.home.chmod(0o700)  # it was there before
+    before = os.umask(0)
+    try:
+        with home.hold(world.settings.home):
+
+            async def live() -> None:
+                async with world.gateway():
+                    piped = make_channel("more", "s3://bucket/train/", InputMode="Pipe")
+                    whole = make_channel("train", "s3://bucket/train/")
+                    checkpoints = {"S3Uri": "s3://bucket/checkpoints"}
+                    world.submit("one", InputDataConfig=[whole, piped], CheckpointConfig=checkpoints)
+                    assert await world.ended("one") == ["Completed"]
+
+            asyncio.run(live())
+        assert {"launch.json", "exit.json", "monitor.log", "lock"} <= set(os.listdir(world.folder("one")))
+        assert open_to_others(world.settings.home) == []
+    finally:
+        os.umask(before)
+
+
+def test_results_that_are_links_fail_the_job_and_nothing_behind_them_is_touched(world, tmp_path):
+    mine = tmp_path / "mine"
+    (mine / "data").mkdir(parents=True)
+    (mine / "data/letter").write_text("private")
+    (mine / "failure").write_text("not yours")
+    world.program = f"rm -r output && ln -s {mine} output; exit 1"
+
+    async def live() -> None:
+        async with world.gateway():
+            world.submit("one")
+            assert await world.ended("one") == ["Failed"]
+
+    asyncio.run(live())
+    assert world.record("one").body["FailureReason"] == (
+        "AlgorithmError: no failure note was read: opt_ml/output is a symbolic link, exit code: 1"
+    )
+    assert (mine / "data/letter").read_text() == "private"
+    assert not (world.objects.root / "bucket/out").exists()
+
+
+def test_a_model_that_is_a_link_is_the_reason(world, tmp_path):
+    (tmp_path / "mine").mkdir()
+    world.program = f"rmdir model && ln -s {tmp_path / 'mine'} model; echo whole > checkpoints/last"
+
+    async def live() -> None:
+        async with world.gateway():
+            world.submit("one", CheckpointConfig={"S3Uri": "s3://bucket/points"})
+            assert await world.ended("one") == ["Failed"]
+
+    asyncio.run(live())
+    assert world.record("one").body["FailureReason"].startswith("ClientError: /opt/ml/model: is a symbolic link")
+    assert (world.objects.root / "bucket/points/last").read_text() == "whole\n"
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_a_folder_that_vanished_while_the_job_ran_is_named(world, code):
+    world.program = f"echo up; while [ ! -e go ]; do sleep 0.02; done; exit {code}"
+
+    async def live() -> None:
+        async with world.gateway():
+            world.submit("one")
+            await world.running("one")
+            (world.folder("one") / "opt_ml").rename(world.folder("one") / "moved")
+            (world.folder("one") / "moved/go").touch()
+            assert await world.ended("one") == ["Failed"]
+
+    asyncio.run(live())
+    reason = world.record("one").body["FailureReason"]
+    assert reason.startswith("InternalServerError: ")
+    assert "jobs/one/opt_ml: is gone: somebody removed it while the job ran" in reason
+
+
+def test_a_lock_that_names_a_stranger_costs_the_stranger_nothing(world):
+    """A number edited, or given out again: the stop reaches the job's own monitor."""
+    stranger = subprocess.Popen(["sleep", "60"])
+    world.program = WAIT
+
+    async def live() -> None:
+        async with world.gateway():
+            world.submit("one")
+            await world.running("one")
+            line = (world.folder("one") / "lock").read_text().split()
+            (world.folder("one") / "lock").write_text(" ".join([str(stranger.pid), *line[1:]]))
+            world.stop("one")
+            assert await world.ended("one") == ["Stopped"]
+
+    try:
+        asyncio.run(live())
+        assert stranger.poll() is None
+    finally:
+        stranger.kill()
+        stranger.wait()
+
+
+def test_a_damaged_exit_delays_no_stop_and_fails_no_job(world):
+    world.program = WAIT
+
+    async def live() -> float:
+        async with world.gateway():
+            world.submit("one")
+            await world.running("one")
+            (world.folder("one") / "exit.json").write_text('{"attempt": 1, "co')
+            began = time.monotonic()
+            world.stop("one")
+            assert await world.ended("one") == ["Stopped"]
+            return time.monotonic() - began
+
+    assert asyncio.run(live()) < 20
+    assert world.lines("one")[-1] == "stopping"
+
+
+def test_a_description_that_vanished_is_the_reason(world):
+    """Killed, and its folder gone: the next attempt has nothing to start from."""
+    world.program = WAIT
+
+    async def live() -> None:
+        async with world.gateway():
+            world.submit("one")
+            await world.running("one")
+            (world.folder("one") / "launch.json").unlink()
+            os.kill(world.job_monitor("one"), signal.SIGKILL)
+            assert await world.ended("one") == ["Failed"]
+
+    asyncio.run(live())
+    assert "launch.json: cannot be read (No such file or directory)" in world.record("one").body["FailureReason"]

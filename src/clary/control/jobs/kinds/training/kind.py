@@ -80,10 +80,13 @@ class TrainingJobs(JobKind):
 
     def collect(self, job: Job, *, failed: bool) -> dict[str, Any]:
         """The model, unless the job failed, the other output and the last checkpoints."""
-        if checkpoints := _checkpoints(job):
-            checkpoints.upload()
         settings, objects = job.context.settings, job.context.objects
-        made = outputs.collect(job.body, settings=settings, objects=objects, model=not failed)
+        try:
+            made = outputs.collect(job.body, settings=settings, objects=objects, model=not failed)
+        finally:
+            # Each also where the other cannot be stored.
+            if checkpoints := _checkpoints(job):
+                checkpoints.upload()
         return {"ModelArtifacts": {"S3ModelArtifacts": made.model}} if made.model else {}
 
     def final(self, job: Job) -> dict[str, Any]:

@@ -8,24 +8,26 @@
 from __future__ import annotations
 
 import os
-import stat
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from clary.control.jobs.folders import TRAINING_JOB, job_folder
+from clary.control.jobs.folders import TRAINING_JOB, job_folder, missing
 from clary.control.jobs.kinds.training.preparation import checkpoint_folder
 from clary.control.objects.base import ObjectStore, S3Uri
 from clary.control.settings import Settings
 from clary.errors import CustomerError
-from clary.vision.base.jobdir import JobDir
 from clary.vision.base.tarpack import pack
+from clary.vision.base.tree import Entry, Tree, opened
 
 __all__ = ["Artifacts", "CheckpointUpload", "collect"]
 
 Body = Mapping[str, Any]
+
+OPT_ML = Path("/opt/ml")  # as the job's program and its author know it
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,21 +41,27 @@ class Artifacts:
 def collect(body: Body, *, settings: Settings, objects: ObjectStore, model: bool = True) -> Artifacts:
     """Put the model, unless it is not wanted (a failed job's), and the other output into the bucket. Blocks.
 
-    A second call puts the same bytes in the same places. Raises NoSuchBucket, CustomerError for a model folder that
-    holds links or devices, UsageError and OSError for a full disk.
+    A second call puts the same bytes in the same places. Raises NoSuchBucket, CustomerError naming a link or a device
+    among the results, or a folder of theirs that is one, UsageError and OSError for a full disk,
+    ClaryError where the tree vanished.
     """
     folder = job_folder(settings, TRAINING_JOB, body["TrainingJobName"])
-    job = JobDir(folder / "opt_ml")
+    # Of a tree that is not there an empty model would be stored, and the job called Completed.
+    if (gone := missing(folder, "opt_ml")) is not None:
+        raise gone
     target = S3Uri.parse(body["OutputDataConfig"]["S3OutputPath"]).join(body["TrainingJobName"], "output")
     made = Artifacts()
-    if model and body["OutputDataConfig"].get("CompressionType") == "NONE":
-        made = Artifacts(model=_put_files(job.model, target.join("model"), objects))
-    elif model:
-        made = Artifacts(model=_put_packed(job.model, target.join("model.tar.gz"), folder, objects))
-    data = job.output / "data"
-    # Whether SageMaker makes an empty output.tar.gz is not documented; one that says nothing is not made.
-    if data.is_dir() and any(data.iterdir()):
-        made = Artifacts(made.model, _put_packed(data, target.join("output.tar.gz"), folder, objects))
+    if model:
+        packed = body["OutputDataConfig"].get("CompressionType") != "NONE"
+        with _results(folder, "model") as tree:
+            if packed:
+                made = Artifacts(model=_put_packed(tree, target.join("model.tar.gz"), folder, objects))
+            else:
+                made = Artifacts(model=_put_files(tree, target.join("model"), objects))
+    with _results(folder, "output", "data") as tree:
+        # Whether SageMaker makes an empty output.tar.gz is not documented; one that says nothing is not made.
+        if os.listdir(tree.descriptor):
+            made = Artifacts(made.model, _put_packed(tree, target.join("output.tar.gz"), folder, objects))
     return made
 
 
@@ -63,70 +71,63 @@ class CheckpointUpload:
     def __init__(self, body: Body, *, settings: Settings, objects: ObjectStore) -> None:
         """Raises CustomerError for a LocalPath or S3Uri that cannot be used."""
         self._objects = objects
-        self._folder = checkpoint_folder(body, job_folder(settings, TRAINING_JOB, body["TrainingJobName"]) / "opt_ml")
+        self._opt_ml = job_folder(settings, TRAINING_JOB, body["TrainingJobName"]) / "opt_ml"
+        self._folder = checkpoint_folder(body, self._opt_ml)
         self._target = S3Uri.parse(body["CheckpointConfig"]["S3Uri"]) if self._folder else None
-        self._put: dict[Path, tuple[int, int]] = {}
+        self._put: dict[str, tuple[int, int]] = {}
 
     def upload(self) -> int:
         """Upload what is new or changed since the last call; returns how many files. Blocks.
 
         A file that is written to meanwhile is uploaded again by the next call; one that is gone stays in the bucket.
-        Names beginning with a dot are left out: they are files in the making. Raises NoSuchBucket, OSError.
+        Names beginning with a dot are left out: they are files in the making. Raises NoSuchBucket, OSError; and, once
+        all others are uploaded, CustomerError naming a link or a device.
         """
-        if self._folder is None or self._target is None or not self._folder.is_dir():
+        if self._folder is None or self._target is None:
             return 0
-        folder, target = self._folder, self._target
-        return sum(self._upload(path, target.join(_name(path, folder))) for path in _regular_files(folder))
+        refused: list[CustomerError] = []
+        with _results(self._opt_ml.parent, *self._folder.relative_to(self._opt_ml).parts) as tree:
+            files = (entry for entry in tree.entries(hidden=False, refused=refused.append) if not entry.is_folder)
+            count = sum(self._upload(entry, self._target.join(entry.name)) for entry in files)
+        if refused:
+            raise refused[0]
+        return count
 
-    def _upload(self, path: Path, at: S3Uri) -> bool:
-        # Before the upload: what is written meanwhile makes another state, and the file is sent again.
-        state = _state(path)
-        if state is None or self._put.get(path) == state:
+    def _upload(self, entry: Entry, at: S3Uri) -> bool:
+        # Of before the upload: what is written meanwhile makes another state, and the file is sent again.
+        state = entry.status.st_mtime_ns, entry.status.st_size
+        if self._put.get(entry.name) == state:
             return False
-        try:
-            self._objects.put(at.bucket, at.key, path)
-        except FileNotFoundError:
-            return False  # replaced or removed in the meantime
-        self._put[path] = state
+        self._objects.put(at.bucket, at.key, entry.path)
+        self._put[entry.name] = state
         return True
 
 
-def _put_packed(folder: Path, target: S3Uri, beside: Path, objects: ObjectStore) -> str:
-    """``folder`` as a tar.gz in the bucket, packed in a file that is gone afterwards."""
-    folder.mkdir(parents=True, exist_ok=True)  # a job may have removed it
+@contextmanager
+def _results(folder: Path, *parts: str) -> Iterator[Tree]:
+    """A folder of the job's tree, an empty one where the job removed it. Raises CustomerError where it is a link."""
+    with ExitStack() as stack:
+        try:
+            tree = stack.enter_context(opened(folder / "opt_ml", *parts, shown=OPT_ML, own=True))
+        except FileNotFoundError:
+            empty = stack.enter_context(tempfile.TemporaryDirectory(dir=folder, prefix=".empty."))
+            tree = stack.enter_context(opened(Path(empty)))
+        yield tree
+
+
+def _put_packed(tree: Tree, target: S3Uri, beside: Path, objects: ObjectStore) -> str:
+    """The files of ``tree`` as a tar.gz in the bucket, packed in a file that is gone afterwards."""
     # On the job's own disk: /tmp may be memory, and a model is as large as it likes.
     with tempfile.TemporaryDirectory(dir=beside, prefix=".packed.") as temporary:
-        archive = pack(folder, Path(temporary) / "archive.tar.gz")
+        archive = pack(tree, Path(temporary) / "archive.tar.gz")
         objects.put(target.bucket, target.key, archive)
     return str(target)
 
 
-def _put_files(folder: Path, target: S3Uri, objects: ObjectStore) -> str:
-    """Each file of ``folder`` as an object below ``target``; the prefix without its last slash, as SageMaker has it."""
-    for path in sorted(folder.rglob("*")):
-        if path.is_symlink() or not (path.is_file() or path.is_dir()):
-            raise CustomerError("is neither a file nor a folder", where=path, hint="leave links out of a model")
-        if path.is_file():
-            at = target.join(_name(path, folder))
-            objects.put(at.bucket, at.key, path)
+def _put_files(tree: Tree, target: S3Uri, objects: ObjectStore) -> str:
+    """Each file as an object below ``target``; the prefix without its last slash, as SageMaker has it."""
+    for entry in tree.entries():
+        if not entry.is_folder:
+            at = target.join(entry.name)
+            objects.put(at.bucket, at.key, entry.path)
     return str(target)
-
-
-def _regular_files(folder: Path) -> Iterator[Path]:
-    for root, folders, names in os.walk(folder):
-        # In place: os.walk goes into what is left of its list.
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (Path(root, name) for name in sorted(names) if not name.startswith("."))
-
-
-def _name(path: Path, folder: Path) -> str:
-    return path.relative_to(folder).as_posix()
-
-
-def _state(path: Path) -> tuple[int, int] | None:
-    """What tells a changed file from the one that was uploaded; None for anything but a plain file."""
-    try:
-        found = path.lstat()
-    except FileNotFoundError:
-        return None
-    return (found.st_mtime_ns, found.st_size) if stat.S_ISREG(found.st_mode) else None

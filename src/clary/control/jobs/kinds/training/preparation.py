@@ -11,18 +11,19 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from clary.control.jobs import channels, folders, pipe_plan
-from clary.control.jobs.environment import program_environment
+from clary.control.jobs.environment import platform_environment
 from clary.control.jobs.folders import FIRST_HOST, TRAINING_JOB, remove_tree
 from clary.control.jobs.kinds.training import programs
-from clary.control.jobs.kinds.training.programs import Builtin
+from clary.control.jobs.kinds.training.programs import Builtin, ImageCommand
 from clary.control.jobs.launch import Algorithm, Command, Launch
 from clary.control.jobs.pipe_plan import PipePlan
 from clary.control.logs.streams import LogWriter
 from clary.control.objects.base import NoSuchBucket, ObjectStore, S3Uri
+from clary.control.request_environment import for_our_program, withheld_line
 from clary.control.settings import Settings
 from clary.errors import CustomerError
 from clary.vision.algorithms.joblog import JobLog
-from clary.vision.base.files import write_json
+from clary.vision.base.files import private_folder, write_json
 from clary.vision.base.jobdir import JobDir
 
 __all__ = ["checkpoint_folder", "environment", "prepare", "resource_config"]
@@ -71,7 +72,7 @@ def prepare(
     inputs = _fetch_channels(body, job, objects, share, linked=isolated or isinstance(program, Builtin))
     pipes = _plan_pipes(body, folder / "pipes", objects, share)
     _write_configuration(body, job, list(hosts), host)
-    _say(body, isolated, log)
+    _say(body, program, isolated, log)
     return Launch(
         job=body["TrainingJobName"],
         kind=TRAINING_JOB,
@@ -79,7 +80,8 @@ def prepare(
         folder=folder,
         log=stream,
         program=Algorithm(program.name) if isinstance(program, Builtin) else Command(program.argv),
-        environment=environment(body, settings, opt_ml=None if isolated else job.root),
+        environment=environment(body, settings),
+        given=body.get("Environment") or {},
         cwd="",
         namespace=isolated,
         inputs=inputs,
@@ -94,15 +96,15 @@ def prepare(
     )
 
 
-def environment(body: Body, settings: Settings, *, opt_ml: Path | None) -> dict[str, str]:
-    """The whole environment of a job's program. ``opt_ml`` is the tree where it is not at /opt/ml, else None."""
+def environment(body: Body, settings: Settings) -> dict[str, str]:
+    """The platform's part of the environment of a job's program."""
     own = {
         # SDK v3's drivers do not start without it.
         "TRAINING_JOB_NAME": body["TrainingJobName"],
         "TRAINING_JOB_ARN": body["TrainingJobArn"],
     }
     region = body["TrainingJobArn"].split(":")[3]
-    return program_environment(settings, region, own=own, given=body.get("Environment") or {}, opt_ml=opt_ml)
+    return platform_environment(settings, region, own=own)
 
 
 def resource_config(body: Body, hosts: list[str], current: str = FIRST_HOST) -> dict[str, Any]:
@@ -165,8 +167,8 @@ def _start_over(job: Path, folder: Path, body: Body) -> None:
     """An empty ``folder`` of a host but for checkpoints of this very job, whose own folder is ``job``."""
     folders.claim(job, folders.mark(body["TrainingJobArn"], body.get("CreationTime", "")))
     for left in ("scratch", "pipes", "feeds", "opt_ml/input", "opt_ml/model", "opt_ml/output"):
-        remove_tree(folder / left)
-    folder.mkdir(parents=True, exist_ok=True)
+        folders.remove_below(folder, left)
+    private_folder(folder)
 
 
 def _fetch_checkpoints(body: Body, job: JobDir, objects: ObjectStore, log: LogWriter) -> None:
@@ -251,10 +253,16 @@ def _further_configuration(body: Body) -> dict[str, dict[str, Any]]:
     return files
 
 
-def _say(body: Body, isolated: bool, log: LogWriter) -> None:
+def _say(body: Body, program: Builtin | ImageCommand, isolated: bool, log: LogWriter) -> None:
     config = body.get("ResourceConfig") or {}
     count = sum(int(group.get("InstanceCount") or 1) for group in config.get("InstanceGroups") or [config])
     if count > 1:
         log.write(f"{count} instances were asked for: the algorithm runs once on this machine, on all of the data")
     if not isolated:
         log.write("The kernel gives this user no mount namespace: /opt/ml is where SAGEMAKER_BASE_DIR says")
+    given = body.get("Environment") or {}
+    if isinstance(program, Builtin):
+        if withheld := for_our_program(given)[1]:
+            log.write(withheld_line(withheld, f"the built-in algorithm {program.name}"))
+    elif not isolated and "SAGEMAKER_BASE_DIR" in given:
+        log.write("Environment: SAGEMAKER_BASE_DIR stays as the platform sets it, since /opt/ml lies there")

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from clary.control.jobs import channels
+from clary.control.jobs import channels, metric_search
 from clary.control.jobs.kinds.training import preparation, programs, status
 from clary.control.objects.base import ObjectStore, S3Uri
 from clary.control.wire.errors import ValidationException
@@ -114,12 +114,18 @@ def _check_pipes(given: Iterable[Mapping[str, Any]], mode: str) -> None:
 
 
 def _check_metrics(definitions: Iterable[Mapping[str, str]]) -> None:
-    for definition in definitions:
+    """Raises ValidationException for what is no expression, and for one that could stop a log from being read."""
+    given = {definition["Name"]: definition["Regex"] for definition in definitions}
+    for name, text in given.items():
         try:
-            re.compile(definition["Regex"])
+            re.compile(text)
         except (re.error, RecursionError, OverflowError) as error:
-            what = f'The regex "{definition["Regex"]}" of the metric {definition["Name"]} cannot be used: {error}'
-            raise ValidationException(what) from error
+            raise ValidationException(f'The regex "{text}" of the metric {name} cannot be used: {error}') from error
+    for name in metric_search.too_slow(given):
+        raise ValidationException(
+            f'The regex "{given[name]}" of the metric {name} takes too long on lines that it does not match; write it '
+            "without one repetition inside or beside another."
+        )
 
 
 def _check_data(objects: ObjectStore, request: Request, region: str) -> None:

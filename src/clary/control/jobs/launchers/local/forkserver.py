@@ -23,10 +23,13 @@ from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
+from clary.control.jobs.environment import program_variables
 from clary.control.jobs.launch import Algorithm, Launch
 from clary.control.jobs.launchers.local import job_monitor
 from clary.errors import AlgorithmError, UsageError
 from clary.vision.algorithms.catalog import SPECS, train_function
+from clary.vision.base import unix_socket
+from clary.vision.base.files import private_folder
 
 __all__ = ["ask", "load", "serve"]
 
@@ -59,11 +62,10 @@ def load() -> None:
 def serve(path: Path) -> None:
     """Fork a monitor for every request at the socket ``path``, until standard input ends."""
     path.unlink(missing_ok=True)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    private_folder(path.parent)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
-        listener.bind(str(path))
-        # Made by the umask: others of the machine must not start programs as this user.
-        path.chmod(0o600)
+        # Others of the machine must not start programs as this user.
+        unix_socket.bind_private(listener, path)
         listener.listen(64)
         sys.stdout.write("ready\n")
         sys.stdout.flush()
@@ -100,7 +102,7 @@ def _answer(connection: socket.socket) -> None:
     except (OSError, UsageError) as error:
         sys.stderr.write(f"{error}\n")
         return
-    if isinstance(launch.program, Algorithm) and _fits(launch.environment):
+    if isinstance(launch.program, Algorithm) and _fits(program_variables(launch)):
         job_monitor.start(folder, connection.fileno())
 
 

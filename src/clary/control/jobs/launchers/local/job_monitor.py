@@ -27,8 +27,10 @@ from clary.control.jobs.launch import MAX_RUNTIME_EXCEEDED, STOPPED, Exit, Launc
 from clary.control.jobs.launchers.local import lock, mounts, orphans, pipe_writer, program
 from clary.control.jobs.launchers.local.pipe_writer import PipeWriter
 from clary.control.logs.streams import LogWriter
-from clary.errors import UsageError
+from clary.errors import CustomerError, UsageError
+from clary.vision.base import tree
 from clary.vision.base.file_lock import take
+from clary.vision.base.files import PRIVATE
 
 __all__ = ["run", "start"]
 
@@ -76,7 +78,7 @@ def run(folder: Path, answer: Callable[[str], None] = lambda line: None) -> None
         return
     # Before our own line is in the lock: orphans are known by the session of the monitor before.
     if last := lock.holder(folder):
-        orphans.kill_orphans(folder, last)
+        orphans.kill_orphans(folder, last, lock.last_started(folder))
     lock.note_holder(held, launch.attempt)
     if sys.platform == "linux":  # daemons of the program come to the monitor, which can then end and count them
         mounts.adopt_orphans()
@@ -115,6 +117,7 @@ class _Monitor:
         shutil.rmtree(self._launch.scratch, ignore_errors=True)
         output, write_end = os.pipe()
         try:
+            _refuse_links(self._launch)
             # Before the program, which looks for its first FIFO at once.
             self._pipe_writer = pipe_writer.start(self._launch)
             self._program = program.start(self._launch, write_end)
@@ -238,6 +241,17 @@ class _Monitor:
         )
 
 
+def _refuse_links(launch: Launch) -> None:
+    """Raises OSError where an attempt before has put a link in the place of a folder that we and our algorithms write
+    to: everything would be written wherever it leads."""
+    for name in ("input/config", "input/data", "model", "output/data", "checkpoints"):
+        try:
+            with suppress(FileNotFoundError), tree.opened(launch.opt_ml, *name.split("/"), shown=Path("/opt/ml")):
+                pass
+        except CustomerError as error:
+            raise OSError(f"AlgorithmError: {error}") from error
+
+
 def _write_exit(exit: Exit, folder: Path) -> None:
     """Write exit.json. On a full disk what the job wrote over its inputs makes room, and somebody may make more."""
     deadline = time.monotonic() + WRITE_SECONDS
@@ -256,7 +270,7 @@ def _write_exit(exit: Exit, folder: Path) -> None:
 def _leave_caller(folder: Path, reply: int) -> None:
     """A monitor outlives whoever started it, so it must not hold their terminal, pipes or sockets."""
     null = os.open(os.devnull, os.O_RDWR)
-    log = os.open(folder / "monitor.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    log = os.open(folder / "monitor.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, PRIVATE)
     for number, file in enumerate((null, null, log)):
         os.dup2(file, number)
     os.closerange(3, reply)

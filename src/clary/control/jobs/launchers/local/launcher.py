@@ -22,6 +22,8 @@ from clary.control.jobs.launchers.base import Exited, HostState, Launcher, Lost,
 from clary.control.jobs.launchers.local import forkserver, lock, namespace, orphans
 from clary.control.settings import Settings
 from clary.errors import UsageError
+from clary.vision.base import processes
+from clary.vision.base.files import PRIVATE, private_folder
 from clary.vision.base.torch_environment import torch_environment
 
 __all__ = ["LocalLauncher"]
@@ -96,19 +98,16 @@ class LocalLauncher(Launcher):
             while isinstance(await self.probe(attempt), Running):
                 self._signal(attempt, signal.SIGKILL)
                 await _end_of_holder(folder)
-            await asyncio.to_thread(orphans.kill_orphans, folder, lock.holder(folder))
+            await asyncio.to_thread(orphans.kill_orphans, folder, lock.holder(folder), lock.last_started(folder))
 
-    def _signal(self, attempt: HostAttempt, number: int) -> bool:
+    def _signal(self, attempt: HostAttempt, number: signal.Signals) -> bool:
         """Send a signal to the attempt's monitor. False when it is not known which process that is (yet)."""
         folder = self._folder(attempt)
-        process, begun = lock.holder(folder), lock.begun(folder)
-        # The lock is looked at last: only while it is held is the number surely that of the monitor, and not one the
-        # kernel gave to somebody else's process since.
-        if not process or begun not in (attempt.attempt, None) or not lock.is_held(folder):
+        process, begun = lock.monitor(folder), lock.begun(folder)
+        if not process or begun not in (attempt.attempt, None):
             return False
-        with suppress(ProcessLookupError):
-            os.kill(process, number)
-        return True
+        # Asked again once the process is held fast: the kernel may give its number to somebody else's at any time.
+        return processes.send(process, number, lambda: lock.monitor(folder) == process)
 
     def _folder(self, attempt: HostAttempt) -> Path:
         return folders.host_folder(folders.job_folder(self._settings, attempt.kind, attempt.job), attempt.host)
@@ -147,7 +146,7 @@ class LocalLauncher(Launcher):
         if alive or time.monotonic() - self._forkserver_started < FORKSERVER_PAUSE:
             return
         self._forkserver_started = time.monotonic()
-        self._socket.parent.mkdir(parents=True, exist_ok=True)
+        private_folder(self._socket.parent)
         self._socket.unlink(missing_ok=True)
         with _log_file(self._socket.with_suffix(".log")) as log:
             self._forkserver = await asyncio.create_subprocess_exec(
@@ -193,14 +192,14 @@ def _written(folder: Path) -> Launch | None:
 
 async def _end_of_holder(folder: Path) -> None:
     """Return when the monitor that holds the lock has ended; now and then also when it has not."""
-    process = lock.holder(folder)
+    process = lock.monitor(folder)
     if not hasattr(os, "pidfd_open"):
         await asyncio.sleep(LOOK_AGAIN)
         return
     try:
         # The monitor is nobody's child by now, so there is no SIGCHLD and nothing to wait for (pidfd_open(2)).
         descriptor = os.pidfd_open(process)
-    except OSError:  # gone, or the line is still that of the monitor before
+    except OSError:  # gone, or nobody knows which it is
         await asyncio.sleep(NO_HOLDER_YET)
         return
     loop, ended = asyncio.get_running_loop(), asyncio.Event()
@@ -224,4 +223,4 @@ async def _end(process: asyncio.subprocess.Process) -> None:
 
 
 def _log_file(path: Path) -> BinaryIO:
-    return path.open("ab")
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, PRIVATE), "ab")

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from clary.control.jobs.launch import Launch
 from clary.control.jobs.launchers.local import mounts
+from clary.vision.base.files import write_text
 
 __all__ = ["OPT_ML", "available", "enter"]
 
@@ -115,7 +116,7 @@ def _size(folder: Path) -> int:
 def _name_hosts(file: Path, names: Sequence[str]) -> None:
     # The training toolkit looks every host up by name before it starts, for up to 15 minutes.
     lines = HOSTS.read_text(errors="replace").rstrip("\n")
-    file.write_text(f"{lines}\n127.0.0.1 {' '.join(names)}\n")
+    write_text(file, f"{lines}\n127.0.0.1 {' '.join(names)}\n")
     mounts.bind(file, HOSTS)
 
 

@@ -7,37 +7,42 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-__all__ = ["MARK", "kill_children", "kill_orphans"]
+from clary.vision.base import processes
+from clary.vision.base.processes import Process
 
+__all__ = ["MARK", "OOM_SCORE", "kill_children", "kill_orphans"]
+
+# Of 1000: when memory runs out the kernel takes the program, not its monitor or the gateway. Children inherit it, and
+# nobody but root can lower it again.
+OOM_SCORE = 500
 MARK = "CLARY_JOB_FOLDER"  # in the environment of every program a job starts
 PATIENCE = 10.0  # seconds a killed process may take to go (it may wait for a disk)
 
 
-@dataclass(frozen=True, slots=True)
-class _Process:
-    id: int
-    state: str
-    parent: int
-    session: int
-
-
-def kill_orphans(folder: Path, last: int) -> int:
+def kill_orphans(folder: Path, last: int, started: int | None) -> int:
     """Kill what is left of the job in ``folder`` whose monitor, process ``last``, is dead. Returns how many.
 
-    They are known by the monitor's session, and by their environment if they made a session of their own.
+    ``started`` is when that monitor began, None where it is not known. Its processes are known by the mark in their
+    environment. Those without a mark (forked from the forkserver, or given an environment of their own) are in the
+    monitor's session, began after it and have the score that every program of a job gets: the number of a session
+    alone may be that of another by now, or come from a damaged lock.
     """
     own = os.getpid()
-    mark = f"{MARK}={folder}".encode()
+    mark, any_mark = f"{MARK}={folder}".encode(), f"{MARK}=".encode()
+    # Given to another process, so nothing is left of that session: the kernel keeps the number while there is.
+    session = 0 if processes.find(last) is not None else last
 
-    def belongs(process: _Process) -> bool:
-        return process.id != own and ((last != 0 and process.session == last) or mark in _environment(process.id))
+    def belongs(process: Process) -> bool:
+        if process.id == own:
+            return False
+        marks = [one for one in _environment(process.id) if one.startswith(any_mark)]
+        if marks:
+            return mark in marks
+        return session != 0 and process.session == session and process.started >= (started or 0) and _is_job(process.id)
 
-    alive = {process.id for process in _processes()}
-    if last in alive:  # the number was given to another process, so nothing is left of that session
-        last = 0
     return _kill(belongs)
 
 
@@ -49,14 +54,14 @@ def kill_children() -> int:
     return killed
 
 
-def _kill(wanted: Callable[[_Process], bool]) -> int:
+def _kill(wanted: Callable[[Process], bool]) -> int:
     killed: set[int] = set()
     deadline = time.monotonic() + PATIENCE
     # Again until there are none: one may have forked between the look and the signal.
     while found := [process for process in _processes() if wanted(process)]:
         for process in found:
-            with suppress(ProcessLookupError, PermissionError):  # gone, or never ours
-                os.kill(process.id, signal.SIGKILL)
+            with suppress(PermissionError):  # never ours
+                processes.send(process.id, signal.SIGKILL, partial(_same, process))
             killed.add(process.id)
         _reap()
         if time.monotonic() > deadline:
@@ -74,23 +79,26 @@ def _reap() -> None:
         return
 
 
-def _processes() -> Iterator[_Process]:
+def _processes() -> Iterator[Process]:
     """Every live process there is to be seen (Linux; none elsewhere)."""
     root = Path("/proc")
-    if not root.is_dir():
-        return
-    for name in os.listdir(root):
-        if not name.isdigit():
-            continue
-        try:
-            text = (root / name / "stat").read_text()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        # From the last bracket on: the program's name before it may hold spaces and brackets (proc(5)).
-        state, parent, _, session = text.rpartition(")")[2].split()[:4]
+    for name in os.listdir(root) if root.is_dir() else ():
         # Dead ones that wait for their parent cannot be killed again.
-        if state not in "ZX":
-            yield _Process(int(name), state, int(parent), int(session))
+        if name.isdigit() and (found := processes.find(int(name))) and found.state not in "ZX":
+            yield found
+
+
+def _same(process: Process) -> bool:
+    """Whether its number is still that of the process it was looked up for."""
+    found = processes.find(process.id)
+    return found is not None and found.started == process.started
+
+
+def _is_job(process: int) -> bool:
+    try:
+        return int(Path(f"/proc/{process}/oom_score_adj").read_text()) == OOM_SCORE
+    except (OSError, ValueError):
+        return False
 
 
 def _environment(process: int) -> list[bytes]:

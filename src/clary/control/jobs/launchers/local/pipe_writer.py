@@ -31,7 +31,8 @@ from clary.control.objects.base import ObjectStore
 from clary.control.objects.local import LocalStore
 from clary.control.objects.remote import RemoteStore
 from clary.control.objects.remote_endpoint import RemoteEndpoint
-from clary.errors import ClaryError
+from clary.errors import ClaryError, CustomerError
+from clary.vision.base import tree
 
 __all__ = ["PipeWriter", "start"]
 
@@ -64,8 +65,10 @@ def start(launch: Launch) -> PipeWriter | None:
     """
     if not launch.pipes:
         return None
+    # By descriptor from here on: the program may put a link in the place of the folder.
+    data = _open_data(launch)
     for plan in launch.pipes:
-        make_first(launch.data, plan.channel)
+        make_first(data, plan.channel)
     read_end, report = os.pipe()
     # Nothing is ever written here: however the monitor ends, the other end can be read then.
     held, hold = os.pipe()
@@ -73,32 +76,49 @@ def start(launch: Launch) -> PipeWriter | None:
     monitor = os.getpid()
     process = os.fork()
     if process == 0:
-        _become(launch, report, held, monitor)
-    os.close(report)
-    os.close(held)
+        _become(launch, data, report, held, monitor)
+    for descriptor in (data, report, held):
+        os.close(descriptor)
     return PipeWriter(process, read_end, hold)
 
 
-def fifo(data: Path, channel: str, epoch: int) -> Path:
-    """The FIFO of an epoch, there or not. ``data`` is the folder input/data."""
-    return data / f"{channel}_{epoch}"
+def fifo(channel: str, epoch: int) -> str:
+    """The name of an epoch's FIFO in the folder input/data."""
+    return f"{channel}_{epoch}"
 
 
-def make_first(data: Path, channel: str) -> None:
-    """Make the FIFO of epoch 0; those an earlier attempt left go. Raises OSError where something else lies."""
-    data.mkdir(parents=True, exist_ok=True)
-    for path in data.glob(f"{channel}_*"):
+def make_first(data: int, channel: str) -> None:
+    """Make the FIFO of epoch 0; those an earlier attempt left go. ``data`` is the open folder input/data.
+
+    Raises OSError where something else lies.
+    """
+    for name in os.listdir(data):
+        head, _, epoch = name.rpartition("_")
         # Only FIFOs: what else lies under such a name is somebody's file.
-        if path.name[len(channel) + 1 :].isdecimal() and stat.S_ISFIFO(path.lstat().st_mode):
-            path.unlink()
-    path = fifo(data, channel, 0)
+        if head == channel and epoch.isdecimal() and stat.S_ISFIFO(_status(name, data).st_mode):
+            os.unlink(name, dir_fd=data)
+    name = fifo(channel, 0)
     try:
-        os.mkfifo(path)
+        os.mkfifo(name, dir_fd=data)
     except OSError as error:
-        raise OSError(f"the pipe {path.name} cannot be made: {error.strerror}") from error
+        raise OSError(f"the pipe {name} cannot be made: {error.strerror}") from error
 
 
-def _serve(plan: PipePlan, data: Path, objects: ObjectStore, report: int) -> None:
+def _open_data(launch: Launch) -> int:
+    """The folder input/data. Raises OSError where it cannot be had or is a link."""
+    launch.data.mkdir(parents=True, exist_ok=True)
+    try:
+        with tree.opened(launch.opt_ml, "input", "data", shown=Path("/opt/ml")) as found:
+            return os.dup(found.descriptor)
+    except CustomerError as error:
+        raise OSError(f"AlgorithmError: {error}") from error
+
+
+def _status(name: str, folder: int) -> os.stat_result:
+    return os.stat(name, dir_fd=folder, follow_symlinks=False)
+
+
+def _serve(plan: PipePlan, data: int, objects: ObjectStore, report: int) -> None:
     """Feed one channel, epoch after epoch. Returns only when something is wrong, which it wrote to the file ``report``:
     a reason as ``reasons.of_error`` words it, and a line end."""
     pipe: int | None = None
@@ -106,13 +126,14 @@ def _serve(plan: PipePlan, data: Path, objects: ObjectStore, report: int) -> Non
         sender = Sender(plan, objects)
         for epoch in count():
             # Waits for a reader, without limit. O_NOFOLLOW: the program may put a link in the place of a FIFO.
-            pipe = os.open(fifo(data, plan.channel, epoch), os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            pipe = os.open(fifo(plan.channel, epoch), os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=data)
             # Before the epoch is sent: a reader tries for the next as soon as it has seen the end of this one.
             with suppress(FileExistsError):
-                os.mkfifo(fifo(data, plan.channel, epoch + 1))
+                os.mkfifo(fifo(plan.channel, epoch + 1), dir_fd=data)
             _send(sender, epoch, pipe)
             os.close(pipe)
-            fifo(data, plan.channel, epoch).unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                os.unlink(fifo(plan.channel, epoch), dir_fd=data)
     except (ClaryError, OSError) as error:  # the open pipe is left to the end of the process
         os.write(report, f"{reasons.of_error(error)}\n".encode())
 
@@ -129,19 +150,19 @@ def _send(sender: Sender, epoch: int, pipe: int) -> None:
                 return
 
 
-def _become(launch: Launch, report: int, held: int, monitor: int) -> NoReturn:
+def _become(launch: Launch, data: int, report: int, held: int, monitor: int) -> NoReturn:
     try:
-        forked.detach(monitor, (report, held), _HANDLED)
+        forked.detach(monitor, (data, report, held), _HANDLED)
         objects = _store(launch)
         for plan in launch.pipes:
             # Only after the fork, which would copy no thread but the one that calls it.
-            threading.Thread(target=_serve_or_end, args=(plan, launch.data, objects, report), daemon=True).start()
+            threading.Thread(target=_serve_or_end, args=(plan, data, objects, report), daemon=True).start()
         os.read(held, 1)  # until the monitor lets go of the other end, or dies
     finally:
         _end()
 
 
-def _serve_or_end(pipe: PipePlan, data: Path, objects: ObjectStore, report: int) -> None:
+def _serve_or_end(pipe: PipePlan, data: int, objects: ObjectStore, report: int) -> None:
     """A fault of ours ends the process, which the monitor notices: nobody would ever come to the FIFO."""
     try:
         _serve(pipe, data, objects, report)

@@ -11,14 +11,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn, TextIO
 
+from clary.control.jobs.environment import platform_variables, program_variables
 from clary.control.jobs.launch import Algorithm, Command, Launch
 from clary.control.jobs.launchers.local import forked, namespace
-from clary.control.jobs.launchers.local.orphans import MARK
+from clary.control.jobs.launchers.local.orphans import MARK, OOM_SCORE
 from clary.vision.base.cores import cores
 
 __all__ = ["start"]
 
-OOM_SCORE = "500"  # of 1000: when memory runs out the kernel takes the program, not its monitor or the gateway
 HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGQUIT)
 
 
@@ -55,7 +55,7 @@ def _become(launch: Launch, output: int, report: int, monitor: int) -> NoReturn:
             # Ignored by Python, and exec would pass that on.
             for ignored in (signal.SIGPIPE, signal.SIGXFSZ):
                 signal.signal(ignored, signal.SIG_DFL)
-            os.execvpe(launch.program.argv[0], launch.program.argv, os.environ)
+            os.execvpe(launch.program.argv[0], launch.program.argv, _variables(launch))
         os.close(report)
         code = _run_algorithm(launch.program)
     except OSError as refused:
@@ -86,17 +86,22 @@ def _leave_monitor(output: int, report: int, monitor: int) -> None:
 
 def _set_up(launch: Launch) -> None:
     with suppress(OSError):  # only on Linux
-        Path("/proc/self/oom_score_adj").write_text(OOM_SCORE)
+        Path("/proc/self/oom_score_adj").write_text(str(OOM_SCORE))
     # Before the change of folder: /opt/ml is there only in the job's own view.
     if launch.namespace:
         namespace.enter(launch)
     os.environ.clear()
-    # MARK goes over everything: it is how a process that made a session of its own is found again (orphans).
-    here = {} if launch.namespace else {"SAGEMAKER_BASE_DIR": str(launch.opt_ml)}
-    os.environ.update(here | dict(launch.environment) | {MARK: str(launch.folder)})
+    # A command sees the request's variables from its exec on: until then this is a process of ours.
+    ours = platform_variables(launch) if isinstance(launch.program, Command) else _variables(launch)
+    os.environ.update(ours)
     # The C library reads TZ once; this process was forked from one with another environment.
     time.tzset()
     os.chdir(_folder(launch))
+
+
+def _variables(launch: Launch) -> dict[str, str]:
+    # MARK goes over everything: it is how a process that made a session of its own is found again (orphans).
+    return program_variables(launch) | {MARK: str(launch.folder)}
 
 
 def _folder(launch: Launch) -> Path:
