@@ -15,8 +15,10 @@ import typer
 
 from clary.cli.main import app, load_verbs
 from clary.control import resources
+from clary.control.resources import without_effect
 from clary.control.wire.operation import OPERATIONS
 from clary.vision.algorithms.catalog import SPECS
+from clary.vision.algorithms.hyperparameters import WITHOUT_EFFECT
 from clary.vision.base.hyperparameters import Hyperparameter
 from clary.vision.base.spec import AnySpec
 from clary.vision.formats import FORMATS
@@ -32,6 +34,7 @@ def pages() -> dict[str, str]:
         "command-line.md": _command_line(),
         "formats.md": _formats(),
         "operations.md": _operations(),
+        "without-effect.md": _without_effect(),
     }
 
 
@@ -138,6 +141,23 @@ def _operations() -> str:
     )
     intro += "descriptions. S3 is answered as [the guide](../guides/platform.md) says.\n"
     return NOTICE + "# Operations\n\n" + intro + "\n" + "\n".join(lines)
+
+
+def _without_effect() -> str:
+    """What is accepted and changes nothing."""
+    parts = [
+        NOTICE + "# Accepted without effect\n",
+        "What a program written for AWS may say and what changes nothing here. Every other field of an operation that\n"
+        "is answered has its effect, or is refused.\n",
+    ]
+    for service, fields in without_effect.FIELDS.items():
+        rows = [
+            f"| `{name}` | {meaning} |" for name, meaning in sorted(fields.items(), key=lambda pair: pair[0].lower())
+        ]
+        parts += [f"## {service}\n", "\n".join(["| field | here |", "|---|---|", *rows]) + "\n"]
+    rows = [f"| `{name}` | {meaning} |" for name, meaning in sorted(WITHOUT_EFFECT.items())]
+    parts += ["## Hyperparameters\n", "\n".join(["| name | here |", "|---|---|", *rows]) + "\n"]
+    return "\n".join(parts)
 
 
 def _first_line(member: object) -> str:

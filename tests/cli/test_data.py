@@ -99,8 +99,8 @@ class TestCheck:
     def test_real_pets(self, cli: Cli, pets: Path) -> None:
         code, out, _ = cli("data", "check", pets, "--labels", "species")
         assert code == 0
-        assert out.splitlines()[-1] == "no errors, 2 notes"
-        assert [line.split() for line in out.splitlines()[3:7]] == [
+        assert out.splitlines()[-1] == "no errors, 3 notes"
+        assert [line.split() for line in out.splitlines()[4:8]] == [
             ["class", "(oxford)", "train", "test"],
             ["cat", "163", "159"],
             ["dog", "74", "76"],

@@ -9,7 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 import clary
 from clary.errors import ClaryError, CustomerError, DataError, HyperparameterError, InterruptedRun, UsageError
@@ -21,6 +23,8 @@ from clary.vision.base.types import Dataset
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 SPEC = find("classification")
+Cli = Callable[..., tuple[int, str, str]]
+
 QUICK: dict[str, Any] = {
     "backbone": "test_resnet",
     "use_pretrained_model": 0,
@@ -139,6 +143,47 @@ def test_same_seed_gives_the_same_model_and_another_another(finished: clary.Run,
     assert losses(other) != losses(finished)
 
 
+@pytest.mark.parametrize("named", ["run", "archive in it", "object"])
+def test_evaluated_on_its_own_folder_it_is_judged_by_what_was_held_out(named: str, finished: clary.Run) -> None:
+    """It was judged by the pictures it was trained on."""
+    folder = finished.config["dataset"]["path"]
+    models: dict[str, Path | clary.Run] = {"run": finished.path, "archive in it": finished.model, "object": finished}
+    model = models[named]
+    found = clary.evaluate(model, folder)
+    assert (found.split, found.count) == ("validation", 3)
+    assert found.remark == "the 3 of 15 pictures that were held out of its training; --split all scores all of them"
+    assert found.metrics["accuracy"] == finished.metrics["validation:accuracy"]
+    everything = clary.evaluate(model, folder, split="all")
+    assert (everything.split, everything.count) == ("all", 15)
+    assert "trained on these" in everything.remark
+    assert "trained on these" in clary.evaluate(model, folder, split="train").remark
+
+
+def test_evaluated_on_another_folder_nothing_is_guessed(
+    finished: clary.Run, images: Path, tmp_path: Path, colours: Callable[..., Path]
+) -> None:
+    found = clary.evaluate(finished, images)
+    assert (found.split, found.count, found.remark) == ("test", 6, "")
+    found = clary.evaluate(finished, colours(tmp_path / "elsewhere" / "other", {"train": 2}))
+    assert (found.split, found.count, found.remark) == ("train", 6, "")
+    # An archive that has left its run, on the same folder: nobody can say what was held out.
+    archive = shutil.copy(finished.model, tmp_path / "model.tar.gz")
+    found = clary.evaluate(archive, finished.config["dataset"]["path"])
+    assert found.remark == "it may have seen these: it was trained on just as many"
+
+
+def test_evaluated_on_its_own_folder_that_has_changed_says_so(images: Path, tmp_path: Path, cli: Cli) -> None:
+    shutil.rmtree(images / "test")
+    run = clary.train("classification", images, out=tmp_path / "run", epochs=1, **QUICK)
+    code, out, _ = cli("evaluate", run.path, images)
+    assert code == 0
+    assert "on 3 validation pictures" in out
+    assert "pictures: the 3 of 15 pictures that were held out of its training; --split all scores all of them" in out
+    assert json.loads(cli("evaluate", run.path, images, "--json")[1])["remark"].startswith("the 3 of 15 pictures")
+    (images / "train" / "red" / "0.jpg").unlink()
+    assert "it may have seen these: the folder has changed since training" in cli("evaluate", run.path, images)[1]
+
+
 def test_hooks_and_echo_are_told(images: Path, tmp_path: Path) -> None:
     lines: list[str] = []
     epochs: list[int] = []
@@ -187,6 +232,34 @@ def test_empty_folder_may_be_used(images: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("crop", ["center", "squash"])
+def test_what_is_measured_is_what_is_served(crop: str, tmp_path: Path) -> None:
+    """With `squash` the centre was validated and the whole picture served, which of wide pictures is another."""
+    for split in ("train", "validation"):
+        for number in range(24):
+            # Of a class is what stands left and right of the centre.
+            pixels = np.full((40, 160, 3), 90, np.uint8)
+            pixels[:, :60] = pixels[:, 100:] = (30, 220)[number % 2]
+            pixels[:, 60:100] = np.random.default_rng(number).integers(0, 255, (40, 40, 3))
+            path = tmp_path / "wide" / split / "ab"[number % 2] / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(path)
+    given = QUICK | {"inference_crop": crop, "epochs": 2}
+    run = clary.train("classification", tmp_path / "wide", out=tmp_path / "run", **given)
+    assert "Validation crops pictures" not in run.log
+    found = clary.evaluate(run, tmp_path / "wide", engine="torch")
+    assert found.metrics["accuracy"] == pytest.approx(run.metrics["validation:accuracy"], abs=0.045)
+
+
+def test_a_gray_network_is_trained_from_pretrained_weights(images: Path, tmp_path: Path) -> None:
+    """The packaged backbone, its first layer summed over the three channels."""
+    given: dict[str, Any] = {"image_shape": (1, 32, 32), "mini_batch_size": 4, "precision": "fp32", "epochs": 1}
+    run = clary.train("classification", images, out=tmp_path / "run", **given)
+    with clary.load(run.model) as model:
+        assert len(model.manifest.network["mean"]) == 1
+        assert len(model.predict([images / "test" / "red" / "0.jpg"])[0].scores) == 3
+
+
 def test_depth_trains_sagemakers_own_network(images: Path, tmp_path: Path) -> None:
     run = clary.train("classification", images, out=tmp_path / "run", epochs=1, num_layers=20, image_shape=(3, 28, 28))
     assert run.config["network"] == "resnet20"
@@ -324,7 +397,42 @@ def test_picture_that_cannot_be_read_is_named_with_its_file(images: Path, tmp_pa
         clary.train("classification", images, out=tmp_path / "run", epochs=1, **QUICK)
     assert "red/0.jpg" in str(caught.value)
     assert "is not a picture" in str(caught.value)
-    assert (tmp_path / "run" / "output" / "failure").read_text().startswith("ClientError: ")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("fault", ["cut off", "two labels"])
+def test_what_the_check_calls_an_error_is_not_trained_on(fault: str, images: Path, tmp_path: Path, cli: Cli) -> None:
+    red, blue = (images / "train" / name / "0.jpg" for name in ("red", "blue"))
+    (red if fault == "cut off" else blue).write_bytes(red.read_bytes()[: -200 if fault == "cut off" else None])
+    code, out, _ = cli("data", "check", images)
+    [line] = [line for line in out.splitlines() if line.startswith("error")]
+    with pytest.raises(DataError) as caught:
+        clary.train("classification", images, out=tmp_path / "run", epochs=1, **QUICK)
+    assert (code, line) == (1, f"error  {caught.value}")
+    assert not (tmp_path / "run").exists()
+
+
+def test_files_left_out_are_counted_by_reason_in_run_and_report(images: Path, tmp_path: Path, cli: Cli) -> None:
+    for name in ("red/notes.txt", "red/.hidden.jpg", "blue/raw.cr2"):
+        (images / "train" / name).write_bytes(b"")
+    (images / "train" / "beside.jpg").write_bytes((images / "train" / "red" / "0.jpg").read_bytes())
+    said = "left out: 4 files or records (3 hidden or no picture, 1 beside the class folders)"
+    assert said in cli("data", "check", images)[1]
+    run = clary.train("classification", images, out=tmp_path / "run", epochs=1, **QUICK)
+    assert run.config["dataset"]["left_out"] == {"hidden or no picture": 3, "beside the class folders": 1}
+    assert said in run.log
+    assert said in clary.report(run).read_text()
+
+
+def test_what_the_check_notes_stands_in_the_report(images: Path, tmp_path: Path) -> None:
+    red = images / "train" / "red"
+    data = (red / "0.jpg").read_bytes()
+    for number in range(300):  # other bytes behind the end of the picture
+        (red / f"more{number}.jpg").write_bytes(data + bytes(number + 1))
+    run = clary.train("classification", images, out=tmp_path / "run", epochs=1, **QUICK)
+    note = "train: class `red` has 61 times as many pictures as `blue` (305 and 5)"
+    assert any(one.startswith(note) for one in run.config["dataset"]["notes"])
+    assert "has 61 times as many pictures as" in clary.report(run).read_text()
 
 
 def test_run_whose_loss_is_no_number_says_so(images: Path, tmp_path: Path) -> None:

@@ -239,6 +239,8 @@ def draw(
 
 def _print(result: CheckResult) -> None:
     """Errors, then notes, then the counts and a line that sums up."""
+    from clary.vision.datasets.left_out import say_left_out
+
     for problem in result.errors:
         print(f"error  {problem}")
     alike = Counter(problem.what for problem in result.notes)
@@ -254,6 +256,12 @@ def _print(result: CheckResult) -> None:
     if result.problems:
         print()
     _print_counts(result.dataset, pixels=dict(result.pixels))
+    for split, count in result.ignored.items():
+        if count:
+            share = 100 * count / (count + sum(result.pixels[split]))
+            print(f"{split}: {share:.1f} % of the pixels of the masks are ignored (255)")
+    if result.left_out:
+        print(f"\n{say_left_out(result.left_out)}")
     errors, notes = len(result.errors), len(result.notes)
     print(f"\n{plural(errors, 'error') if errors else 'no errors'}, {plural(notes, 'note')}")
 
@@ -315,6 +323,8 @@ def _as_json(result: CheckResult) -> dict[str, Any]:
         "pictures": {split: len(samples) for split, samples in dataset.splits.items()},
         "boxes": {split: sum(len(s.boxes) for s in samples) for split, samples in dataset.splits.items()},
         "pixels": {split: list(counts) for split, counts in result.pixels.items()},
+        "ignored_pixels": dict(result.ignored),
+        "left_out": result.left_out,
         "errors": [_record(problem) for problem in result.errors],
         "notes": [_record(problem) for problem in result.notes],
     }

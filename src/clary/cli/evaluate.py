@@ -21,7 +21,7 @@ def evaluate(
     model: Annotated[Path, typer.Argument(help="A model.tar.gz, or the folder of a run.")],
     dataset: Annotated[Path, typer.Argument(help="A folder of pictures in any layout `clary data check` knows.")],
     split: Annotated[
-        str | None, typer.Option(help="train, validation or test.  [default: test, else validation, else train]")
+        str | None, typer.Option(help="train, validation, test or all.  [default: test, else validation, else train]")
     ] = None,
     labels: Annotated[str | None, typer.Option(help="What to tell apart, as breeds or species.")] = None,
     engine: Annotated[str, typer.Option(help="openvino, onnxruntime, torch, or auto.")] = "auto",
@@ -29,19 +29,19 @@ def evaluate(
 ) -> None:
     """Measure a model: accuracy, mAP or mIOU, numbers by class, and the pictures it does worst on."""
     from clary.cli.output import note, progress
-    from clary.local.evaluate import choose_split, open_network
+    from clary.local.evaluate import choose_split, open_network, pictures_for, samples_of
     from clary.local.evaluate import evaluate as measure
-    from clary.vision.formats import read
 
     with open_network(model, engine) as network:
-        data = read(dataset, task=network.manifest.task, labels=labels)
+        pictures = pictures_for(model, network, dataset, labels)
+        data = pictures.data
         errors = [problem for problem in data.problems if problem.severity == "error"]
         if errors:
             # Not an end: what can be measured is, and which records were left out is said.
             note(f"bad records: {len(errors)}, the first: {errors[0]} (see all: clary data check {dataset})")
         name = choose_split(data, split)
-        with progress(f"evaluating on {name}", len(data.splits[name])) as advance:
-            found = measure(network, data, split=name, advance=advance)
+        with progress(f"evaluating on {name}", len(samples_of(data, name))) as advance:
+            found = measure(network, pictures, split=name, advance=advance)
     if as_json:
         typer.echo(found.to_json())
     else:
@@ -60,6 +60,8 @@ def print_evaluation(found: Evaluation) -> None:
         table(found.worst_title, columns, [[_shown(value) for value in row.values()] for row in mistakes])
     for problem in found.skipped:
         note(f"left out: {problem}")
+    if found.remark:
+        typer.echo(f"pictures: {found.remark}")
     typer.echo(f"{found.summary()}, {found.seconds:.1f} s with {found.engine}")
 
 

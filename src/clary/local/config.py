@@ -16,7 +16,8 @@ __all__ = ["DatasetConfig", "MachineConfig", "RunConfig"]
 
 class DatasetConfig(TypedDict, total=False):
     """The pictures. ``counts`` are those of each class, by split, as they were trained on; ``validation`` is the share
-    held out."""
+    held out; ``left_out`` are files and records that were not used, by reason;
+    ``notes`` are worth knowing of the pictures, a line each."""
 
     path: str
     labels: str | None
@@ -24,6 +25,8 @@ class DatasetConfig(TypedDict, total=False):
     format: str
     class_names: Sequence[str]
     counts: Mapping[SplitName, Sequence[int]]
+    left_out: Mapping[str, int]
+    notes: Sequence[str]
 
 
 class MachineConfig(TypedDict, total=False):

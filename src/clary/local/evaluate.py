@@ -10,11 +10,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias, get_args
 
 from clary.errors import DataError, UsageError
+from clary.local import provenance
 from clary.local.evaluations import EVALUATORS, Evaluation, Evaluator
 from clary.local.run import Run
 from clary.vision.base.types import Dataset, Problem, Sample, SplitName
@@ -22,7 +24,9 @@ from clary.vision.formats import read
 from clary.vision.inference.predictor import BATCH_SIZE, Model, load
 from clary.vision.inference.tasks import Prepared
 
-__all__ = ["Evaluation", "choose_split", "evaluate", "open_network"]
+__all__ = ["Evaluation", "Pictures", "choose_split", "evaluate", "open_network", "pictures_for", "samples_of"]
+
+ALL = "all"  # every picture, whatever its split
 
 # Batches of BATCH_SIZE: at most 32 decoded pictures are in memory.
 AHEAD = 4  # batches being decoded or waiting for the engine
@@ -31,9 +35,29 @@ Advance: TypeAlias = Callable[[int], object]
 Ready: TypeAlias = tuple[Prepared, Any]  # a picture and what is true of it
 
 
+@dataclass(frozen=True, slots=True)
+class Pictures:
+    """A data set, and what is known of it in view of a model: whether it is split ``as_trained``, or why it may hold
+    what that was trained on (``doubt``)."""
+
+    data: Dataset
+    as_trained: bool = False
+    doubt: str = ""
+
+    def remark(self, split: str, trained_on: int) -> str:
+        """What the pictures of a split were to the model, empty for others; it was ``trained_on`` as many."""
+        if not self.as_trained:
+            likely = split in ("train", ALL) and trained_on == len(self.data)
+            return self.doubt or ("it may have seen these: it was trained on just as many" if likely else "")
+        if split == "validation":
+            count = f"{len(samples_of(self.data, split))} of {len(self.data)} pictures"
+            return f"the {count} that were held out of its training; --split all scores all of them"
+        return "" if split == "test" else "it was trained on these: the score says how well it remembers them"
+
+
 def evaluate(
     model: str | Path | Run | Model,
-    dataset: str | Path | Dataset,
+    dataset: str | Path | Dataset | Pictures,
     *,
     split: str | None = None,
     labels: str | None = None,
@@ -42,18 +66,20 @@ def evaluate(
 ) -> Evaluation:
     """Predict every picture of ``split`` (test, else validation, else train) and compare with what is known of it.
 
-    ``model`` is an archive, a run directory or a loaded model, whose ``engine`` stays as it is. ``labels`` is the
-    option of that name of the data set's format. Classes are matched by name; the model may know more than the data
-    set has. ``advance`` is called with a number of pictures as they are done.
+    ``model`` is an archive, a run directory or a loaded model, whose ``engine`` stays as it is. Of a run, or of the
+    archive in one, on the very folder it was trained on, the splits are those of its training: what was held out then
+    is the validation split. ``split`` "all" takes every picture. ``labels`` is the option of that name of the data
+    set's format. Classes are matched by name; the model may know more than the data set has. ``advance`` is called with
+    a number of pictures as they are done. ``Evaluation.remark`` says what the pictures were to the model.
 
     Raises UsageError: no such split, a data set of another task, classes the model does not know, no picture that can
     be decoded. And what ``formats.read`` and ``predictor.load`` raise.
     """
     if isinstance(model, Model):
         # A loaded model is its owner's: it is not closed here.
-        return _evaluate(model, _data(model, dataset, labels), split, advance)
+        return _evaluate(model, pictures_for(model, model, dataset, labels), split, advance)
     with open_network(model, engine) as network:
-        return _evaluate(network, _data(network, dataset, labels), split, advance)
+        return _evaluate(network, pictures_for(model, network, dataset, labels), split, advance)
 
 
 def open_network(model: str | Path | Run, engine: str = "auto") -> Model:
@@ -62,19 +88,48 @@ def open_network(model: str | Path | Run, engine: str = "auto") -> Model:
     return load(run.model if run.is_run() else run.path, engine=engine)
 
 
-def _data(network: Model, dataset: str | Path | Dataset, labels: str | None) -> Dataset:
-    data = dataset if isinstance(dataset, Dataset) else read(dataset, task=network.manifest.task, labels=labels)
+def pictures_for(
+    model: str | Path | Run | Model, network: Model, dataset: str | Path | Dataset | Pictures, labels: str | None = None
+) -> Pictures:
+    """The data set for ``model``, of which ``network`` is: of a run on its own folder, split as it was for training.
+
+    Raises UsageError for a data set of another task, and what ``formats.read`` raises.
+    """
+    if isinstance(dataset, Pictures):
+        return dataset
+    if isinstance(dataset, Dataset):
+        return Pictures(_of_task(network, dataset))
+    run = None if isinstance(model, Model) else _run_of(model)
+    trained = run.config.get("dataset", {}) if run else {}
+    if run and trained.get("path") == str(Path(dataset).resolve()) and labels in (None, trained.get("labels")):
+        try:
+            return Pictures(_of_task(network, provenance.dataset(run)), as_trained=True)
+        # Pictures came or went: which were held out nobody can say any more.
+        except UsageError as error:
+            found = read(dataset, task=network.manifest.task, labels=trained.get("labels"))
+            return Pictures(_of_task(network, found), doubt=f"it may have seen these: the folder {error.what}")
+    return Pictures(_of_task(network, read(dataset, task=network.manifest.task, labels=labels)))
+
+
+def _run_of(model: str | Path | Run) -> Run | None:
+    """The run a model is of: its folder, or that of the archive in one."""
+    run = model if isinstance(model, Run) else Run(model)
+    return next((one for one in (run, Run(run.path.parent)) if one.is_run()), None)
+
+
+def _of_task(network: Model, data: Dataset) -> Dataset:
     if data.task != network.manifest.task:
         what = f"is read for {data.task}, the model is for {network.manifest.task}"
         raise UsageError(what, where=data.root, hint=f"name a data set for {network.manifest.task}")
     return data
 
 
-def _evaluate(network: Model, data: Dataset, split: str | None, advance: Advance | None) -> Evaluation:
+def _evaluate(network: Model, pictures: Pictures, split: str | None, advance: Advance | None) -> Evaluation:
+    data = pictures.data
     started = time.perf_counter()
     # First: what is asked for in vain is told before a picture is read.
     name = choose_split(data, split)
-    samples = data.splits[name]
+    samples = samples_of(data, name)
     kind = EVALUATORS.find(data.task)
     if kind is None:
         known = ", ".join(EVALUATORS.names())
@@ -88,6 +143,7 @@ def _evaluate(network: Model, data: Dataset, split: str | None, advance: Advance
         )
     context = {
         "split": name,
+        "remark": pictures.remark(name, sum(network.manifest.provenance.counts.values())),
         "count": len(kept),
         "class_names": network.labels,
         "samples": tuple(kept),
@@ -98,7 +154,12 @@ def _evaluate(network: Model, data: Dataset, split: str | None, advance: Advance
     return evaluator.evaluation(context)
 
 
-def choose_split(data: Dataset, split: str | None = None) -> SplitName:
+def samples_of(data: Dataset, name: str) -> tuple[Sample, ...]:
+    """The samples of a split, or of ``all`` of them."""
+    return tuple(sample for split, found in data.splits.items() if name in (split, ALL) for sample in found)
+
+
+def choose_split(data: Dataset, split: str | None = None) -> str:
     """``split``, or by default the first of test, validation and train that holds pictures. Raises UsageError."""
     there = [name for name in get_args(SplitName) if data.splits.get(name)]
     if not there:
@@ -106,10 +167,10 @@ def choose_split(data: Dataset, split: str | None = None) -> SplitName:
     if split is None:
         # The least seen in training first: numbers are to say how good the model is on others.
         return next(name for name in ("test", "validation", "train") if name in there)
-    if split not in there:
-        names = " or ".join(f"`{name}`" for name in there)
+    if split not in (*there, ALL):
+        names = " or ".join(f"`{name}`" for name in (*there, ALL))
         raise UsageError(f"has no pictures in split `{split}`", where=data.root, hint=f"choose {names}")
-    return split  # type: ignore[return-value]  # one of SplitName's
+    return split
 
 
 def _match(data: Dataset, network: Model) -> dict[int, int]:

@@ -24,6 +24,7 @@ from clary.version import __version__
 from clary.vision.algorithms import catalog
 from clary.vision.base.files import write_bytes
 from clary.vision.base.types import Dataset, SplitName
+from clary.vision.datasets.left_out import say_left_out
 from clary.vision.plots import counts
 from clary.vision.plots.render import svg
 from clary.wording import duration, plural
@@ -78,6 +79,9 @@ def _template(section: Section[Any]) -> Any:
 
 def _gather(run: Run, evaluation: Evaluation | None) -> ReportData:
     config, notes = run.config, [f"{problem}." for problem in run.problems]
+    if counts := config.get("dataset", {}).get("left_out"):
+        notes.append(f"Of the data set's folder {say_left_out(counts)}.")
+    notes += [f"{note}." for note in config.get("dataset", {}).get("notes", ())]
     if not run.finished:
         notes.append("The run has not finished: there is no model.tar.gz yet.")
     dataset = None

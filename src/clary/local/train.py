@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from clary.errors import DataError, InterruptedRun, UsageError
+from clary.errors import InterruptedRun, UsageError
 from clary.local.config import DatasetConfig, RunConfig
 from clary.local.run import Run
 from clary.local.run_lock import held
@@ -26,6 +26,8 @@ from clary.vision.base.jobdir import Channel, JobDir
 from clary.vision.base.spec import AnySpec
 from clary.vision.base.torch_environment import set_torch_environment
 from clary.vision.base.types import Dataset
+from clary.vision.datasets.check import CheckResult, examine
+from clary.vision.datasets.left_out import count_left_out, summed_up
 from clary.vision.datasets.reading import ReadingOptions, read
 
 __all__ = ["train"]
@@ -74,18 +76,22 @@ def train(
         asked = {"path": str(source.resolve()), "labels": labels, "validation": validation, **start}
         return _run(spec, _earlier(spec, out, given, asked), hooks, echo)
     options = ReadingOptions(labels, validation, _seed(spec, given))
-    data = _refuse_errors(read(source, options, task=spec.task), source)
+    data = read(source, options, task=spec.task)
+    CheckResult(data, data.problems).refuse(job=False)
     # With the share that was really held out: a resumed run, and a report, must split as this one does.
     options = options.settled(data)
     folder = Path(out) if out else _next_folder(source)
     _claim(folder)
     filled = spec.settings_for(given, data)
     checked = spec.parse(filled)
+    # Last, since it opens every picture: a wrong setting is told at once.
+    result = examine(data)
+    result.refuse(job=False)
     channels = {"dataset": Channel("dataset", source, options.content_type)}
     channels |= {name: Channel(name, Path(path), MODEL_CONTENT_TYPE) for name, path in start.items()}
     job = JobDir.create(folder, filled, channels)
-    # As it was read: half a second for 20,000 pictures that are not listed again.
-    job.dataset = data
+    # As it was read and looked at: half a second for 20,000 pictures that are not listed again, a minute to open them.
+    job.dataset = data = result.dataset
     # Last: without it the folder is no run, so one that was killed before is not listed, nor resumed.
     write_json(folder / "config.json", {**_config(spec, source, data, options, checked), **start})
     return _run(spec, job, hooks, echo)
@@ -147,14 +153,6 @@ def _seed(spec: AnySpec, given: Mapping[str, str]) -> int:
     return int(known[0].parse(given.get("seed", as_text(known[0].default)))) if known else 0
 
 
-def _refuse_errors(data: Dataset, source: Path) -> Dataset:
-    errors = [problem for problem in data.problems if problem.severity == "error"]
-    if errors:
-        more = f" ({len(errors) - 1} more: `clary data check {source}`)" if len(errors) > 1 else ""
-        raise DataError(errors[0].what + more, where=errors[0].where, hint=errors[0].hint)
-    return data
-
-
 def _next_folder(source: Path) -> Path:
     name = source.resolve().name or "run"
     return next(p for n in range(1, 1_000_000) if not (p := Path("runs") / f"{name}-{n}").exists())
@@ -179,6 +177,8 @@ def _config(
             format=data.format,
             class_names=list(data.class_names),
             counts={name: data.counts(name) for name in data.splits},
+            left_out=count_left_out(data.problems),
+            notes=summed_up(data.problems),
         ),
         "hyperparameters": dict(hyperparameters),
         "seed": options.seed,

@@ -84,6 +84,23 @@ def test_what_is_refused(
     assert sagemaker.list_endpoint_configs()["EndpointConfigs"] == []
 
 
+@pytest.mark.parametrize("given", [{"EnableCapture": True}, {}])
+def test_data_capture_is_refused_since_nothing_would_be_captured(
+    sagemaker: Any, create: Create, refusal: Refusal, given: dict[str, Any]
+) -> None:
+    capture = {
+        "InitialSamplingPercentage": 100,
+        "DestinationS3Uri": "s3://bucket/captured",
+        "CaptureOptions": [{"CaptureMode": "Input"}],
+    }
+    code, text = refusal(lambda **_: create(_variant(), DataCaptureConfig=capture | given))
+    assert code == "ValidationException"
+    assert "DataCaptureConfig captures nothing here yet; leave it out or set EnableCapture false" in text
+    assert sagemaker.list_endpoint_configs()["EndpointConfigs"] == []
+    create(_variant(), DataCaptureConfig=capture | {"EnableCapture": False})
+    assert not sagemaker.describe_endpoint_config(EndpointConfigName="config")["DataCaptureConfig"]["EnableCapture"]
+
+
 def test_deleting(sagemaker: Any, create: Create, refusal: Refusal) -> None:
     create(_variant())
     sagemaker.delete_endpoint_config(EndpointConfigName="config")

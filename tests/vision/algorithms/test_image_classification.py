@@ -14,6 +14,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
+from starlette.testclient import TestClient
 
 from clary.errors import CustomerError, WeightsError
 from clary.vision.algorithms.catalog import find
@@ -21,6 +22,9 @@ from clary.vision.algorithms.joblog import JobLog
 from clary.vision.algorithms.run import main, run_job
 from clary.vision.artifact.archive import pack
 from clary.vision.base.jobdir import Channel, JobDir
+from clary.vision.inference.app import create_app
+from clary.vision.inference.predictor import load
+from clary.vision.inference.server_settings import ServerSettings
 
 from .contract import AlgorithmContract, Finished, run
 
@@ -362,3 +366,63 @@ def test_program_called_wrongly(
     assert main(arguments) == 2
     assert f"Customer Error: {sentence}" in capfd.readouterr().out
     assert made.failure.read_text().startswith(f"ClientError: {sentence}")
+
+
+# Gray pictures
+
+
+def test_a_gray_network_is_trained_and_served(job: Make) -> None:
+    """SageMaker's own setting for MNIST; it was refused."""
+    made = job(num_layers="20", backbone=None, image_shape="1,28,28", resize=None)
+    run(SPEC, made)
+    weights = load_file(made.model / "model.safetensors")
+    first = next(tensor for name, tensor in weights.items() if "stem" in name and tensor.dim() == 4)
+    assert tuple(first.shape) == (16, 1, 3, 3)
+    with load(made.model) as model:
+        assert model.manifest.network["mean"] == [pytest.approx(0.449)]
+        colour = image(2, 77)
+        gray = io.BytesIO()
+        Image.open(io.BytesIO(colour)).convert("L").save(gray, "PNG")
+        one, other = model.predict([colour, gray.getvalue()])
+        # Luma is rounded to whole levels in the file.
+        assert np.allclose(one.scores, other.scores, atol=0.02)
+        assert set(model.manifest.engines) >= {"onnxruntime", "openvino"}
+        with TestClient(create_app(model, ServerSettings())) as client:
+            answer = client.post("/invocations", content=gray.getvalue(), headers={"Content-Type": "image/png"})
+            assert answer.json() == pytest.approx(other.scores.tolist(), abs=1e-3)
+
+
+def test_a_gray_job_goes_on_from_a_gray_model(job: Make, tmp_path: Path) -> None:
+    first = make(tmp_path / "first", image_shape="1,32,32", epochs="1")
+    run(SPEC, first)
+    (tmp_path / "model").mkdir()
+    pack(first.model, tmp_path / "model" / "model.tar.gz")
+    for shape, fits in (("1,32,32", True), ("3,32,32", False)):
+        made = make(tmp_path / shape, image_shape=shape, epochs="1")
+        channels = made.channels | {"model": Channel("model", tmp_path / "model", "application/x-sagemaker-model")}
+        made = JobDir.create(tmp_path / f"{shape} on", made.hyperparameters, channels)
+        if fits:
+            run(SPEC, made)
+        else:
+            assert "image_shape" in failure(made)
+
+
+# What is served
+
+
+@pytest.mark.parametrize(
+    ("settings", "serving", "validation", "said"),
+    [
+        ({}, "squash", "center", True),
+        ({"inference_crop": "center"}, "center", None, False),
+        ({"validation_crop": "serving"}, "squash", None, False),
+    ],
+)
+def test_a_job_says_when_the_endpoint_sees_other_pictures_than_validation(
+    settings: dict[str, str], serving: str, validation: str | None, said: bool, job: Make
+) -> None:
+    made = job(epochs="1", **settings)
+    lines = [line for line in texts(run(SPEC, made)) if line.startswith("Validation crops pictures")]
+    assert len(lines) == said
+    found = json.loads((made.model / "manifest.json").read_text())["input"]
+    assert (found["crop"], (found["validation_crop"] or {}).get("crop")) == (serving, validation)

@@ -33,8 +33,8 @@ TABLE: list[tuple[str, Any, list[str], list[str]]] = [
     ("epochs", 30, *COUNT),
     ("eps", 1e-8, *UNIT),
     ("gamma", 0.9, *UNIT),
-    ("image_shape", (3, 224, 224), ["3,224,224", "3,28,28", "3,405,720"],
-     ["224", "3,224", "3,0,224", "3,224,224,1", "3x224x224", "3,-1,5", "3, 224, 224", "1,28,28", ""]),
+    ("image_shape", (3, 224, 224), ["3,224,224", "3,28,28", "1,28,28", "3,405,720"],
+     ["224", "3,224", "3,0,224", "3,224,224,1", "3x224x224", "3,-1,5", "3, 224, 224", "4,28,28", ""]),
     ("kv_store", None, ["dist_sync", "dist_async"], ["device", "", "sync"]),
     ("learning_rate", 0.1, *UNIT),
     ("lr_scheduler_factor", 0.1, *UNIT),
@@ -157,8 +157,8 @@ def test_text_becomes_a_value(name: str, text: str, value: Any) -> None:
             "The value '11' is not valid for the 'top_k' hyperparameter which must not be above 'num_classes' (10)",
         ),
         (
-            {**REQUIRED, "image_shape": "1,28,28"},
-            "The value '1,28,28' is not valid for the 'image_shape' hyperparameter which must have 3 channels",
+            {**REQUIRED, "image_shape": "4,28,28"},
+            "The value '4,28,28' is not valid for the 'image_shape' hyperparameter which must have 3 channels, or 1",
         ),
         (
             {**REQUIRED, "optimizer": "adam", "beta_1": "1"},

@@ -229,7 +229,7 @@ def named(root: Path, *names: str) -> None:
                 json.dumps(annotation(left=50) | {"image_size": [{"width": 640, "height": 480, "depth": 3}]})
             ),
             "train/2.jpg (train_annotation/2.json): has a box of dog outside its 64 x 48 pixels, xmin 50",
-            "train_annotation/2.json: has a box outside its 64 x 48 pixels, xmin 50 ymin 8 xmax 80 ymax 30",
+            "train/2.jpg (train_annotation/2.json): has a box of 1 outside its 64 x 48 pixels, xmin 50 ymin 8 xmax 80",
         ),
         (
             "segmentation",
@@ -247,7 +247,7 @@ def named(root: Path, *names: str) -> None:
             "segmentation",
             masked(mask(3)),
             "train_annotation/2.png: has the class id 3, with 3 classes they run from 0 to 2",
-            "train_annotation/2.png: holds the class 3; with num_classes 3 they run from 0 to 2",
+            "train_annotation/2.png: has the class id 3, with 3 classes they run from 0 to 2; set num_classes, give a",
         ),
         (
             "segmentation",
@@ -282,6 +282,36 @@ def test_the_job_ends_with_the_record(
     assert job_says in ends(task, job_of(root, task))
 
 
+def test_masks_of_0_and_255_end_a_job_with_the_remedy_and_it_leads_there(data: Callable[[str], Path]) -> None:
+    """255 is void by SageMaker's contract: such a job would learn nothing, and say nothing."""
+    root = data("segmentation")
+    for path in root.glob("*_annotation/*.png"):
+        path.write_bytes(png(np.where(np.array(Image.open(path)) == 1, 255, 0).astype(np.uint8)))
+    job = job_of(root, "segmentation")
+    note = ends("segmentation", job)
+    assert note.startswith("ClientError: train: shows one class in all its masks, `0`, all others are 255, which is ig")
+    assert note.endswith('give a label map: {"map": {"0": 0, "1": 255}}, exit code: 2')
+    maps = root / "label_map"
+    maps.mkdir()
+    for name in COUNTS:
+        (maps / f"{name}_label_map.json").write_text('{"map": {"0": 0, "1": 255}}')
+    channels = job.channels | {"label_map": Channel("label_map", maps, "application/json")}
+    with_map = JobDir.create(root.parent / "mapped", SETTINGS["segmentation"], channels)
+    assert warnings("segmentation", with_map) == []
+
+
+def test_a_misspelt_optional_channel_is_named_in_the_log(data: Callable[[str], Path]) -> None:
+    root = data("segmentation")
+    (root / "labelmap").mkdir()
+    job = job_of(root, "segmentation")
+    extra = {"labelmap": Channel("labelmap", root / "labelmap", "application/json")}
+    log: list[str] = []
+    job = JobDir.create(root.parent / "misspelt", SETTINGS["segmentation"], job.channels | extra)
+    with pytest.raises(Begun):
+        run_job(find("semantic-segmentation"), job, JobLog(echo=log.append), [UntilBegun()])
+    assert any("WARNING" in line and line.endswith("Did you mean label_map?") for line in log)
+
+
 def test_a_palette_mask_is_its_indices(data: Callable[[str], Path], cli: Cli) -> None:
     """Whatever colours the palette has; a gray mask of the same values is the same."""
     root = data("segmentation")
@@ -304,6 +334,48 @@ def test_more_objects_than_label_width_names_the_record(data: Callable[[str], Pa
         note = ends("detection", job_of(root, "detection"))
         assert note.startswith("ClientError: Invalid parameter value 'label_width'. Please ensure that the value of pa")
         assert "at least 17: train_annotation/2.json has 3 objects" in note
+
+
+# What the original trains on all the same
+
+
+def test_a_job_names_and_counts_what_it_trains_on_all_the_same(
+    tmp_path: Path, class_folders: Callable[..., Path]
+) -> None:
+    root = class_folders(tmp_path / "data", {f"{split}/{name}": 4 for split in COUNTS for name in ("cat", "dog")})
+    (root / "train/cat/.DS_Store").write_bytes(b"")
+    cut = root / "train/cat/0.jpg"
+    cut.write_bytes(cut.read_bytes()[:-300])
+    (root / "train/dog/3.jpg").write_bytes((root / "train/cat/3.jpg").read_bytes())
+    settings = COMMON | {"num_classes": "2", "mini_batch_size": "8", "image_shape": "3,32,32"}
+    job = JobDir.create(tmp_path / "job", settings, {n: Channel(n, root / n, "application/x-image") for n in COUNTS})
+    log: list[str] = []
+    with pytest.raises(Begun):
+        run_job(find("image-classification"), job, JobLog(echo=log.append), [UntilBegun()])
+    told = [line.partition("] ")[2] for line in log]
+    assert [text[:44] for text in told if text.startswith("used as it is")] == [
+        "used as it is: train/cat/0.jpg: is damaged o",
+        "used as it is: train/cat/3.jpg: is `cat` her",
+    ]
+    assert "used as they are: 3 records (2 one picture with several labels, 1 damaged or truncated)" in told
+    assert "left out: 1 file or record (1 hidden or no picture)" in told
+    assert "pictures used: 8 of train, 8 of validation" in told
+
+
+def test_a_log_names_a_few_notes_of_a_kind_and_counts_them(tmp_path: Path, encoded: Callable[..., bytes]) -> None:
+    for number in range(12):
+        for split in COUNTS:
+            path = tmp_path / "data" / split / ("cat", "dog")[number % 2] / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.open(io.BytesIO(encoded("PNG", seed=number + 50 * len(split)))).convert("L").save(path)
+    settings = COMMON | {"num_classes": "2", "mini_batch_size": "8", "image_shape": "3,32,32"}
+    channels = {n: Channel(n, tmp_path / "data" / n, "application/x-image") for n in COUNTS}
+    log: list[str] = []
+    job = JobDir.create(tmp_path / "job", settings, channels)
+    with pytest.raises(Begun):
+        run_job(find("image-classification"), job, JobLog(echo=log.append), [UntilBegun()])
+    assert sum("is grayscale" in line and "note: " in line for line in log) == 3
+    assert any(line.endswith("] 24 in all: is grayscale") for line in log)
 
 
 # RecordIO

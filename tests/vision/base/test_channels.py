@@ -49,6 +49,11 @@ class TestTaken:
     def test_channels_that_nothing_reads(self, name: str) -> None:
         check("classification", *(channel(one, IMAGES) for one in BOTH), channel(name, IMAGES))
 
+    @pytest.mark.parametrize("kind", ["image/jpg", "application/jpeg", "application/png", "image/pjpeg; q=1"])
+    def test_content_types_by_other_names(self, kind: str) -> None:
+        for algorithm in ("classification", "detection", "segmentation"):
+            check(algorithm, *(channel(name, kind) for name in BOTH))
+
     @pytest.mark.parametrize("kind", ["", "application/x-sagemaker-model", "application/gzip"])
     def test_the_model_channel_is_not_data(self, kind: str) -> None:
         check("classification", *(channel(name, IMAGES) for name in BOTH), channel("model", kind))
@@ -96,3 +101,24 @@ def test_a_format_of_another_distribution_may_read_other_types(monkeypatch: pyte
 def test_modes_of_a_channel() -> None:
     assert ChannelSpec("train", (IMAGES, RECORDS), streamed=(RECORDS,)).modes == ("File", "Pipe")
     assert ChannelSpec("train", (IMAGES,)).modes == ("File",)
+
+
+class TestUnused:
+    """Channels that nothing reads are named in the job's log."""
+
+    def said(self, algorithm: str, *given: Channel) -> list[str]:
+        return channels.unused(find(algorithm).channels, {channel.name: channel for channel in given})
+
+    def test_a_misspelt_one_is_named_with_what_was_meant(self) -> None:
+        both = [channel(name) for name in BOTH]
+        known = "train, validation, train_lst, validation_lst, model"
+        assert self.said("classification", *both, channel("modle"), channel("extra")) == [
+            f"The channel 'modle' is not used: this algorithm knows {known}. Did you mean model?",
+            f"The channel 'extra' is not used: this algorithm knows {known}.",
+        ]
+        [label_map] = self.said("segmentation", *both, channel("labelmap"))
+        assert label_map.endswith("Did you mean label_map?")
+
+    def test_nothing_is_said_of_those_that_are_known_or_beside_our_own(self) -> None:
+        assert self.said("classification", *(channel(name) for name in (*BOTH, "model", "train_lst"))) == []
+        assert self.said("detection", channel("dataset"), channel("beside")) == []

@@ -22,7 +22,10 @@ Make = Callable[..., np.ndarray]
 Encoded = Callable[..., bytes]
 
 LOSSLESS = ("PNG", "BMP", "TIFF")
-LOSSY = ("JPEG", "WEBP")
+LOSSY = ("JPEG", "WEBP", "AVIF")
+# The same picture as the fixture `encoded` makes, by libheif's encoder at quality 50 (nothing installed here has one):
+# upright, and with the orientation 6 of EXIF, which HEIC keeps as a box `irot`.
+HEIC = Path(__file__).parent / "heic"
 
 
 def saved(image: Image.Image, format: str, **options: Any) -> bytes:
@@ -53,6 +56,42 @@ class TestKindsOfPictures:
         assert pixels.shape == (48, 64, 3)
         assert pixels.dtype == np.uint8
         assert apart(pixels, image()) < 6
+
+    def test_heic_of_a_phone(self, image: Make) -> None:
+        data = (HEIC / "plain.heic").read_bytes()
+        assert imaging.inspect(data).upright == (64, 48)
+        assert imaging.inspect(data).format == "HEIF"
+        assert apart(imaging.decode(data), image()) < 6
+
+    def test_heic_is_upright(self, image: Make) -> None:
+        data = (HEIC / "turned.heic").read_bytes()
+        assert imaging.upright_size(data) == (48, 64)
+        assert apart(imaging.decode(data), np.rot90(image(), -1)) < 6
+
+    @pytest.mark.parametrize("orientation", range(2, 9))
+    def test_avif_is_upright_by_exif(self, orientation: int, image: Make) -> None:
+        picture = Image.fromarray(image())
+        picture.getexif()[0x0112] = orientation
+        upright = ImageOps.exif_transpose(picture)
+        data = saved(picture, "AVIF", quality=95, exif=picture.getexif())  # takes the orientation out, into a box
+        assert imaging.upright_size(data) == upright.size
+        assert apart(imaging.decode(data), np.array(upright)) < 6
+
+    @pytest.mark.parametrize("name", ["plain.heic", "avif"])
+    def test_cut_off(self, name: str, encoded: Encoded) -> None:
+        data = encoded("AVIF") if name == "avif" else (HEIC / name).read_bytes()
+        for share in (0.2, 0.5, 0.9):
+            with pytest.raises(ImageError, match="is damaged or truncated"):
+                imaging.decode(data[: int(len(data) * share)])
+
+    @pytest.mark.parametrize("name", ["a.heic", "a.HEIC", "a.heif", "a.hif", "a.avif", "a.avifs"])
+    def test_names_of_phones_pictures(self, name: str) -> None:
+        assert imaging.is_image(Path(name))
+
+    @pytest.mark.parametrize("format", ["JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF"])
+    def test_known_by_the_first_bytes(self, format: str, encoded: Encoded) -> None:
+        assert imaging.format_by_magic(encoded(format)[:12]) == format
+        assert imaging.format_by_magic(b"GIF9") == imaging.format_by_magic(b"") == ""
 
     @pytest.mark.parametrize("format", ["JPEG", "PNG"])
     def test_grayscale(self, format: str, image: Make) -> None:

@@ -54,6 +54,12 @@ class TestSageMakerChannels:
         assert found.class_names == ("blue", "red")
         assert found.splits.keys() == {"train", "validation"}
 
+    @pytest.mark.parametrize(
+        "kind", ["image/jpg", "application/jpeg", "image/pjpeg", "application/png", "Image/JPG; q=1"]
+    )
+    def test_content_types_by_other_names(self, data: Path, kind: str) -> None:
+        assert channels.load(job(data, "train", "validation", "train_lst", "validation_lst", kind=kind)).format == "lst"
+
     def test_kinds_of_pictures_may_mix(self, data: Path) -> None:
         kinds = {"train": "image/jpeg", "validation": "image/png", "train_lst": IMAGES, "validation_lst": IMAGES}
         mixed = {name: Channel(name, data / name, kind) for name, kind in kinds.items()}
@@ -71,6 +77,11 @@ class TestSageMakerChannels:
             (["train"], "The validation channel is missing; this algorithm needs the channels train and validation"),
             (["validation"], "The train channel is missing"),
             ([], "The train and validation channels are missing"),
+            (
+                ["train", "validaton"],
+                "The validation channel is missing; this algorithm needs the channels train and validation; is "
+                "`validaton` meant for one of them",
+            ),
             (["train", "validation", "train_lst"], "The validation_lst channel is missing"),
         ],
     )

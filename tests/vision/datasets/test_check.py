@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import struct
 import zlib
 from collections.abc import Callable
@@ -12,7 +13,9 @@ from PIL import Image
 
 from clary.errors import DataError
 from clary.vision.base.types import Blob, Box, Dataset, Sample, TaskName
+from clary.vision.datasets import likeness
 from clary.vision.datasets.check import CheckResult, check, examine
+from clary.vision.datasets.likeness import Look
 from clary.vision.formats import FORMATS, read
 from clary.vision.formats._masks import mask_png
 
@@ -190,6 +193,7 @@ def test_real_pets(pets: Path) -> None:
     assert [problem.where for problem in result.notes] == [
         "images",
         "images/Abyssinian_5.jpg (annotations/test.txt:45)",
+        "test",  # Abyssinian_99 is Abyssinian_151 without its watermark
     ]
     assert "is a PNG file" in result.notes[1].what
 
@@ -246,6 +250,14 @@ class TestBoxes:
     def test_pictures_without_boxes_are_noted(self, root: Path) -> None:
         assert "train: has 1 picture without a box; they teach what is background" in lines(self.data(root), "note")
 
+    def test_the_same_box_twice_is_noted(self, root: Path) -> None:
+        twice = [Box(0, 10, 10, 30, 30), Box(0, 10.2, 10, 30, 29.9), Box(1, 10, 10, 30, 30), Box(0, 11, 10, 30, 30)]
+        result = self.data(root, *twice)
+        assert [line for line in lines(result, "note") if "times" in line] == [
+            "cat/0.jpg: has the same box of cat 2 times; remove one of them; a network cannot find both, and is judged "
+            "by both"
+        ]
+
 
 class TestMasks:
     def data(self, root: Path, mask: bytes, names: int = 3) -> CheckResult:
@@ -288,7 +300,7 @@ class TestMasks:
 
     def test_a_mask_of_nothing(self, root: Path) -> None:
         result = self.data(root, mask_png(np.full((48, 64), 255, np.uint8)))
-        assert lines(result, "note") == ["cat/0.png: has no pixel of any class; it teaches nothing"]
+        assert lines(result, "note")[0] == "cat/0.png: has no pixel of any class; it teaches nothing"
 
 
 def test_packed_pictures_are_named_by_record(tmp_path: Path, root: Path) -> None:
@@ -306,3 +318,219 @@ def test_packed_pictures_are_named_by_record(tmp_path: Path, root: Path) -> None
         "train.idx:1: lists 1 records, train.rec holds 10" in line
         for line in lines(check(tmp_path / "packed"), "error")
     )
+
+
+class TestRule:
+    """What ends a training: one rule for ``clary train`` and for jobs."""
+
+    def spoiled(self, root: Path, fault: str) -> CheckResult:
+        if fault == "cut off":
+            data = (root / "cat/1.jpg").read_bytes()
+            (root / "cat/1.jpg").write_bytes(data[: len(data) * 2 // 3])
+        elif fault == "two labels":
+            (root / "cat/1.jpg").write_bytes((root / "dog/1.jpg").read_bytes())
+        elif fault == "no picture":
+            (root / "cat/1.jpg").write_bytes(b"no picture")
+        elif fault == "left out by its layout":
+            (root / "bird").mkdir()
+        return check(root)
+
+    @pytest.mark.parametrize("fault", ["cut off", "two labels", "no picture", "left out by its layout"])
+    def test_clary_train_goes_on_with_no_error(self, root: Path, fault: str) -> None:
+        result = self.spoiled(root, fault)
+        with pytest.raises(DataError) as caught:
+            result.refuse(job=False)
+        assert str(caught.value) == str(result.errors[0])
+
+    @pytest.mark.parametrize("fault", ["cut off", "two labels", "left out by its layout"])
+    def test_a_job_goes_on_with_what_the_original_trains_on(self, root: Path, fault: str) -> None:
+        self.spoiled(root, fault).refuse(job=True)
+
+    def test_a_job_ends_by_what_nobody_could_use(self, root: Path) -> None:
+        (root / "dog/1.jpg").write_bytes(b"")
+        with pytest.raises(DataError, match=r"^cat/1.jpg: is not a picture \(1 more: the log names all\); remove it"):
+            self.spoiled(root, "no picture").refuse(job=True)
+
+    def test_a_clean_set_is_refused_by_nobody(self, root: Path) -> None:
+        for job in (True, False):
+            check(root).refuse(job=job)
+
+
+class TestLeftOut:
+    def test_every_file_is_counted_by_reason(self, root: Path) -> None:
+        for name in ("cat/.DS_Store", "cat/notes.txt", "dog/README"):
+            (root / name).write_bytes(b"")
+        (root / "beside.jpg").write_bytes((root / "cat/0.jpg").read_bytes())
+        (root / "cat/1.jpg").write_bytes(b"no picture")
+        (root / "dog/0.jpg").write_bytes((root / "cat/2.jpg").read_bytes())
+        assert check(root).left_out == {
+            "hidden or no picture": 3,
+            "one picture with several labels": 2,
+            "beside the class folders": 1,
+            "not a picture": 1,
+        }
+
+    def test_pictures_that_no_list_names(self, tmp_path: Path, class_folders: Tree) -> None:
+        class_folders(tmp_path, {"a": 6, "b": 5})
+        rows = [f"{n}\t{n % 2}\t{'ab'[n % 2]}/{n // 2}.jpg\n" for n in range(10)]
+        (tmp_path / "train.lst").write_text("".join(rows) + "11\t0\ta/gone.jpg\n")
+        result = check(tmp_path)
+        assert result.left_out == {"faulty record": 1, "in no list": 1}
+        assert any("has 1 picture in no list, left out: a/5.jpg" in note for note in lines(result, "note"))
+
+    @pytest.mark.parametrize(
+        ("name", "task"), [("coco", "detection"), ("voc", "detection"), ("augmented-manifest", None)]
+    )
+    def test_in_no_list_of_other_layouts(
+        self, tmp_path: Path, encoded: Encoded, name: str, task: TaskName | None, pets: Path
+    ) -> None:
+        found = read(pets, task=task)
+        few = found.with_splits({"train": found.splits["train"][:12]})
+        FORMATS.get(name).write(few, tmp_path / name)
+        [first, *_] = sorted(path for path in (tmp_path / name).rglob("*.jpg"))
+        (first.parent / "extra.jpg").write_bytes(encoded(seed=9))
+        assert check(tmp_path / name, task=task).left_out == {"in no list": 1}
+
+
+class TestAlike:
+    def saved_again(self, data: bytes, **options: Any) -> bytes:
+        stream = io.BytesIO()
+        image = Image.open(io.BytesIO(data))
+        image.resize((image.width // 2, image.height // 2)).save(stream, "JPEG", quality=40, **options)
+        return stream.getvalue()
+
+    def test_across_splits(self, tmp_path: Path, class_folders: Tree) -> None:
+        class_folders(tmp_path, {"train/cat": 5, "train/dog": 5})
+        class_folders(tmp_path, {"test/cat": 5, "test/dog": 5}, seed=100)
+        for name in ("cat/0", "cat/1"):
+            (tmp_path / f"test/{name}.jpg").write_bytes(self.saved_again((tmp_path / f"train/{name}.jpg").read_bytes()))
+        assert [line for line in lines(check(tmp_path), "note") if "nearly" in line] == [
+            "test: has 2 pictures nearly like one of train: train/cat/0.jpg and test/cat/0.jpg, train/cat/1.jpg and "
+            "test/cat/1.jpg; leave those that show the same in one split, else scores come out too good"
+        ]
+
+    def test_within_a_split_and_of_one_colour_are_none(self, tmp_path: Path, class_folders: Tree) -> None:
+        class_folders(tmp_path, {"train/cat": 5, "train/dog": 5})
+        class_folders(tmp_path, {"test/cat": 5, "test/dog": 5}, seed=100)
+        (tmp_path / "train/cat/9.jpg").write_bytes(self.saved_again((tmp_path / "train/cat/0.jpg").read_bytes()))
+        for number, split in enumerate(("train", "test")):
+            Image.new("RGB", (64, 48), (200, 30, 30 + number)).save(tmp_path / split / "cat/plain.jpg")
+        assert [line for line in lines(check(tmp_path), "note") if "nearly" in line] == []
+
+    def test_time_grows_with_the_number_of_pictures_only(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Thousands with the same signs and other contents, the worst there is: each is compared with a few."""
+        compared: list[Look] = []
+
+        def alike(one: Look, other: Look) -> bool:
+            compared.append(one)
+            return False
+
+        monkeypatch.setattr(likeness, "_alike", alike)
+        small = np.zeros((16, 16), np.uint8)
+        samples = [Sample(Blob(Path(f"{n}.jpg"))) for n in range(2000)]
+        looks = {id(sample): Look(12345, small) for sample in samples}
+        data = Dataset(Path(), "folder", ("a",), {"train": tuple(samples[::2]), "test": tuple(samples[1::2])})
+        assert list(likeness.alike_across_splits(data, looks, str)) == []
+        assert 0 < len(compared) <= 4 * likeness.NEAR * len(samples)
+
+
+class TestUneven:
+    @pytest.mark.parametrize(("many", "noted"), [(98, False), (100, True)])
+    def test_one_class_fifty_times_another(self, tmp_path: Path, class_folders: Tree, many: int, noted: bool) -> None:
+        class_folders(tmp_path, {"cat": many, "dog": 2}, width=32, height=32)
+        found = [line for line in lines(check(tmp_path), "note") if "times as many" in line]
+        what = "train: class `cat` has 50 times as many pictures as `dog` (100 and 2)"
+        assert found == [f"{what}; add pictures of the rare class, or judge by the numbers of each class"] * noted
+
+
+def test_pictures_of_phones_are_read(root: Path, encoded: Encoded) -> None:
+    """They were left out as no pictures."""
+    heic = Path(__file__).parents[1] / "base" / "heic" / "plain.heic"
+    (root / "cat" / "IMG_0001.HEIC").write_bytes(heic.read_bytes())
+    (root / "dog" / "a.avif").write_bytes(encoded("AVIF", seed=4711))
+    result = check(root)
+    assert result.problems == ()
+    assert result.dataset.counts("train") == [6, 6]
+
+
+class TestBlackAndWhite:
+    """Masks of 0 and 255, as image editors write them for two classes."""
+
+    def data(self, root: Path, jpeg: Encoded, *values: int, split: str = "") -> Path:
+        for folder in ("images", "masks"):
+            (root / folder / split).mkdir(parents=True)
+        for number in range(6):
+            ids = np.zeros((48, 64), np.uint8)
+            for place, value in enumerate(values):
+                ids[8 * place : 8 * place + 8] = value
+            (root / "images" / split / f"{number}.jpg").write_bytes(jpeg(64, 48, number + len(split)))
+            Image.fromarray(ids).save(root / "masks" / split / f"{number}.png")
+        return root
+
+    def test_are_two_classes_with_a_note(self, tmp_path: Path, jpeg: Encoded) -> None:
+        result = check(self.data(tmp_path, jpeg, 0, 255))
+        assert result.dataset.class_names == ("background", "foreground")
+        assert lines(result, "error") == []
+        note = "images: has masks of 0 and 255 only; 255 is read as class 1 here; in a SageMaker job it is void"
+        assert note in lines(result, "note")
+        assert result.pixels == {"train": (6 * 40 * 64, 6 * 8 * 64)}
+        assert result.ignored == {"train": 0}
+
+    def test_of_two_named_classes_too(self, tmp_path: Path, jpeg: Encoded) -> None:
+        root = self.data(tmp_path, jpeg, 0, 255)
+        (root / "classes.txt").write_text("lawn\npath\n")
+        assert check(root).pixels == {"train": (6 * 40 * 64, 6 * 8 * 64)}
+        assert check(root).dataset.class_names == ("lawn", "path")
+
+    @pytest.mark.parametrize("values", [(0, 1, 255), (0, 1)])
+    def test_of_other_masks_255_stays_ignored(self, values: tuple[int, ...], tmp_path: Path, jpeg: Encoded) -> None:
+        result = check(self.data(tmp_path, jpeg, *values))
+        assert result.dataset.class_names == ("0", "1")
+        assert result.ignored == {"train": 6 * 8 * 64 * (255 in values)}
+        assert not any("255 is read as" in line for line in lines(result, "note"))
+
+    def test_of_three_named_classes_are_an_error_with_the_remedy(self, tmp_path: Path, jpeg: Encoded) -> None:
+        root = self.data(tmp_path, jpeg, 0, 255)
+        (root / "classes.txt").write_text("lawn\npath\nwall\n")
+        assert lines(check(root), "error") == [
+            "train: shows one class in all its masks, `lawn`, all others are 255, which is ignored; write 1 in place "
+            'of 255, or give a label map: {"map": {"0": 0, "1": 255}}'
+        ]
+        (root / "label_map.json").write_text('{"map": {"0": 0, "1": 255}}')
+        assert lines(check(root), "error") == []
+        assert check(root).pixels == {"train": (6 * 40 * 64, 6 * 8 * 64, 0)}
+
+    def test_written_and_read_again(self, tmp_path: Path, jpeg: Encoded) -> None:
+        found = read(self.data(tmp_path / "a", jpeg, 0, 255), task="segmentation")
+        FORMATS.get("sagemaker-png").write(found, tmp_path / "b")
+        assert check(tmp_path / "b").pixels == {"train": (6 * 40 * 64, 6 * 8 * 64)}
+
+
+class TestMasksTogether:
+    def test_how_much_is_ignored_is_said(self, tmp_path: Path, jpeg: Encoded, cli: Callable[..., Any]) -> None:
+        root = TestBlackAndWhite().data(tmp_path, jpeg, 0, 1, 255)
+        note = "train: 16.7 % of the pixels of its masks are 255, which is ignored"
+        assert note in lines(check(root), "note")
+        assert "train: 16.7 % of the pixels of the masks are ignored (255)" in cli("data", "check", root)[1]
+
+    def test_a_class_without_a_pixel_is_named(self, tmp_path: Path, jpeg: Encoded) -> None:
+        root = TestBlackAndWhite().data(tmp_path, jpeg, 0, 2)
+        (root / "classes.txt").write_text("lawn\npath\nwall\n")
+        assert lines(check(root), "note") == [
+            "train: has no pixel of class `path` in any mask; a class without pixels is never learnt, and counts 0 in "
+            "mIOU"
+        ]
+
+    def test_one_class_alone(self, tmp_path: Path, jpeg: Encoded) -> None:
+        root = TestBlackAndWhite().data(tmp_path, jpeg, 0)
+        (root / "classes.txt").write_text("lawn\npath\n")
+        said = "train: shows one class in all its masks, `lawn`; add masks of a second class"
+        assert lines(check(root), "error") == [said]
+
+    def test_more_classes_than_a_mask_can_hold(self, tmp_path: Path, jpeg: Encoded, cli: Callable[..., Any]) -> None:
+        root = TestBlackAndWhite().data(tmp_path, jpeg, 0, 1)
+        (root / "classes.txt").write_text("".join(f"c{n}\n" for n in range(300)))
+        said = "its classes are 300, a pixel has one of at most 255; leave some out, or put some together"
+        assert lines(check(root), "error") == [f"images: {said}"]
+        code, _, error = cli("train", "segmentation", root, "--out", tmp_path / "run")
+        assert (code, error.strip().splitlines()[-1]) == (2, f"clary: images: {said}")

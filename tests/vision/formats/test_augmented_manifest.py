@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -328,3 +329,88 @@ def test_any_label(value: object) -> None:
         classes = classes_in(value, kind)
         assert isinstance(classes, str) or all(isinstance(c, int) and c >= 0 for c in classes)
     assert label_format([value]) in ("single", "multi-hot", "class-id")
+
+
+class TestVideo:
+    """Manifests of Ground Truth's video jobs, whose lines name sequences of frames."""
+
+    @pytest.fixture
+    def root(self, tmp_path: Path, jpeg: Callable[..., bytes]) -> Path:
+        for number in range(3):
+            path = tmp_path / "video1" / f"{number}.jpg"
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(jpeg(64, 48, number))
+        frames = [{"frame-no": n, "frame": f"{n}.jpg"} for n in range(3)]
+        sequence = {"seq-no": 1, "prefix": "s3://bucket/video1/", "number-of-frames": 3, "frames": frames}
+        (tmp_path / "seq1.json").write_text(json.dumps(sequence))
+        box = {"height": 20, "width": 30, "top": 5, "left": 10, "class-id": "1", "label-category-attributes": {}}
+        labels = [
+            {"annotations": [box, box | {"class-id": "0", "left": 20}], "frame-no": "0", "frame": "0.jpg"},
+            {"annotations": [], "frame-no": "1", "frame": "1.jpg"},
+        ]
+        (tmp_path / "0").mkdir()
+        (tmp_path / "0" / "SeqLabel.json").write_text(json.dumps({"detection-annotations": labels}))
+        metadata = {"class-map": {"0": "car", "1": "bus"}, "type": "groundtruth/video-object-detection"}
+        line = {"source-ref": "s3://bucket/seq1.json", "cars-ref": "s3://bucket/0/SeqLabel.json"}
+        (tmp_path / "train.manifest").write_text(json.dumps({**line, "cars-ref-metadata": metadata}) + "\n")
+        return tmp_path
+
+    def test_a_line_becomes_a_picture_a_labelled_frame(self, root: Path) -> None:
+        data = formats.read(root)
+        assert (data.task, data.class_names, data.problems) == ("detection", ("car", "bus"), ())
+        assert [sample.image.path.name for sample in data.splits["train"]] == ["0.jpg", "1.jpg"]
+        assert [sample.boxes for sample in data.splits["train"]] == [
+            (Box(1, 10, 5, 40, 25), Box(0, 20, 5, 50, 25)),
+            (),
+        ]
+
+    def test_of_tracking(self, root: Path) -> None:
+        path = root / "0" / "SeqLabel.json"
+        path.write_text(path.read_text().replace("detection-annotations", "tracking-annotations"))
+        manifest = root / "train.manifest"
+        manifest.write_text(manifest.read_text().replace("object-detection", "object-tracking"))
+        assert len(formats.read(root)) == 2
+
+    @pytest.mark.parametrize(
+        ("name", "content", "said"),
+        [
+            ("seq1.json", "no JSON", "`source-ref` names `seq1.json`, which is not JSON"),
+            ("seq1.json", "{}", "`source-ref` has no `prefix`"),
+            ("0/SeqLabel.json", "{}", "`cars-ref` has no list of frames"),
+            (
+                "0/SeqLabel.json",
+                '{"detection-annotations": [{}]}',
+                "`cars-ref` has a frame without the name of its pic",
+            ),
+        ],
+    )
+    def test_files_that_are_otherwise(self, root: Path, name: str, content: str, said: str) -> None:
+        (root / name).write_text(content)
+        [problem, *_] = formats.read(root).problems
+        assert str(problem).startswith(f"train.manifest:1: {said}")
+
+    def test_the_advice_of_a_job_leads_to_one_that_trains(
+        self, root: Path, tmp_path: Path, cli: Callable[..., tuple[int, str, str]]
+    ) -> None:
+        """A job streams what a line names, which is no picture: its message says how to write lines that are."""
+        pipe = tmp_path / "stream"
+        pipe.write_bytes(frame((root / "seq1.json").read_bytes()) + frame((root / "0" / "SeqLabel.json").read_bytes()))
+        with pytest.raises(DataError, match="is a sequence of video frames") as caught:
+            read_records(pipe, "train", "detection")
+        command = re.search("`clary (data convert FOLDER OUT --to augmented-manifest)`", str(caught.value))
+        assert command
+        words = [{"FOLDER": root, "OUT": tmp_path / "out"}.get(word, word) for word in command[1].split()]
+        assert cli(*words)[0] == 0
+        written = [json.loads(line) for line in (tmp_path / "out" / "train.manifest").read_text().splitlines()]
+        records = [
+            record
+            for line in written
+            for record in (
+                (tmp_path / "out" / line["source-ref"]).read_bytes(),
+                json.dumps(line["bounding-box"]).encode(),
+            )
+        ]
+        pipe.write_bytes(b"".join(map(frame, records)))
+        samples, problems = read_records(pipe, "train", "detection")
+        assert [len(sample.boxes) for sample in samples] == [2, 0]
+        assert problems == []

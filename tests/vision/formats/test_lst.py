@@ -116,8 +116,6 @@ class TestMistakes:
             ("7\t-1\tred/1.jpg", "has the class id -1, which is negative"),
             ("7\t4\tred/1.jpg", "class id 4, which is out of range; with num_classes 4 class ids run from 0 to 3"),
             ("x\t1\tred/1.jpg", "has the index `x`, which is not a whole number"),
-            ("1\t1\tred/1.jpg", "has index 1 again, first in train.lst:1; number the lines anew"),
-            ("7\t1\tred/0.jpg", "lists `red/0.jpg` again, first in train.lst:1; remove one of the two"),
             ("7\t1\tred/9.jpg", "names `red/9.jpg`, which is not in"),
             ("7\t1\tred\\1.jpg", "use / in paths"),
             ("7\t1\tred", "names `red`, which is a folder, no file"),
@@ -144,8 +142,7 @@ class TestMistakes:
     @pytest.mark.parametrize(
         ("row", "said"),
         [
-            ("7\t1\t2\tred/1.jpg", "has the multi-label value 2; use 0 or 1"),
-            ("7\t1\t0.5\tred/1.jpg", "has the multi-label value 0.5"),
+            ("7\t1\t-1\tred/1.jpg", "has the multi-label value -1; use 0 or 1"),
             ("7\t1\t0\t1\tred/1.jpg", "has 3 label columns, the lines before have 2"),
             ("7\t1\tred/1.jpg", "has 1 label columns, the lines before have 2"),
         ],
@@ -157,6 +154,34 @@ class TestMistakes:
         assert problem.where == "train.lst:2"
         assert said in str(problem)
         assert len(listing.samples) == 2
+
+    def test_what_is_listed_again_is_used_again(self, root: Path) -> None:
+        """So people make rare classes frequent, and put lists together; the original trains on every line."""
+        rows = ("1\t1\tred/0.jpg", "1\t1\tred/1.jpg", "7\t1\tred/0.jpg", "2\t0\tblue/0.jpg")
+        (root / "train.lst").write_text(lines(*rows))
+        listing = read_lst(root / "train.lst", root, 2, False)
+        assert listing.paths == ("red/0.jpg", "red/1.jpg", "red/0.jpg", "blue/0.jpg")
+        assert [str(problem) for problem in listing.problems] == [
+            "train.lst: names 2 indices or paths again: index 1 at train.lst:2, first at train.lst:1, `red/0.jpg` at "
+            "train.lst:3, first at train.lst:1; each line is used"
+        ]
+        assert listing.errors == []
+
+    @pytest.mark.parametrize("name", ["TRAIN.LST", "train.Lst"])
+    def test_endings_in_any_case(self, root: Path, name: str) -> None:
+        (root / name).write_text(lines("1\t1\tred/0.jpg", "2\t0\tblue/0.jpg"))
+        assert len(formats.read(root)) == 2
+
+    def test_other_multi_label_values_are_taken_as_there(self, root: Path) -> None:
+        """AWS's own notebooks count things, and the original takes any number."""
+        rows = ("1\t1\t0\tred/0.jpg", "7\t2\t0\tred/1.jpg", "8\t0\t0.5\tred/2.jpg", "2\t0\t1\tblue/0.jpg")
+        (root / "train.lst").write_text(lines(*rows))
+        listing = read_lst(root / "train.lst", root, multi_label=True)
+        assert [sample.classes for sample in listing.samples] == [(0,), (0,), (1,), (1,)]
+        assert [str(problem) for problem in listing.problems] == [
+            "train.lst: has other multi-label values than 0 and 1 in 2 lines (2, 0.5); they are taken as 1, there"
+        ]
+        assert formats.read(root).task == "classification"
 
     def test_a_header_line(self, root: Path) -> None:
         (root / "train.lst").write_text(lines("index\tlabel\tpath", "1\t0\tred/0.jpg"))

@@ -191,3 +191,13 @@ def test_trimaps_of_oxford(pets: Path) -> None:
     raw, ids = decode_mask(sample.mask.read()), decode_mask(sample.mask.read(), TRIMAP)
     assert set(np.unique(raw)) == {1, 2, 3}
     assert np.array_equal(raw - 1, ids)
+
+
+def test_endings_in_any_case(tmp_path: Path, jpeg: Callable[..., bytes]) -> None:
+    """Cameras and Windows write `.JPG` and `.PNG`."""
+    for folder in ("train", "train_annotation"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "train" / "a.JPEG").write_bytes(jpeg(8, 8))
+    (tmp_path / "train_annotation" / "a.PNG").write_bytes(mask_png(np.eye(8, dtype=np.uint8)))
+    data = formats.read(tmp_path)
+    assert (data.format, len(data)) == ("sagemaker-png", 1)

@@ -65,6 +65,17 @@ class TestClassification:
         assert data.problems == ()
         assert data.splits["train"][0].image.read() == b"\xff\xd8picture"
 
+    def test_other_multi_label_values_are_taken_as_there(self, tmp_path: Path, jpeg: Jpeg) -> None:
+        """Counts, as one of AWS's own notebooks packs them; a 2 in front is no box's header."""
+        labels: list[list[float]] = [[2, 0, 1], [1, 0.5, 0], [0, 0, 1]]
+        rec(tmp_path / "train.rec", *(vector(found, jpeg(seed=n)) for n, found in enumerate(labels)))
+        data = formats.read(tmp_path)
+        assert (data.task, data.multi_label) == ("classification", True)
+        assert [sample.classes for sample in data.splits["train"]] == [(0, 2), (0, 1), (2,)]
+        assert [str(problem) for problem in data.problems if problem.left_out == 0] == [
+            "train.rec: has other multi-label values than 0 and 1 in 2 records (2, 0.5); they are taken as 1, there"
+        ]
+
     def test_multi_label(self, tmp_path: Path, jpeg: Jpeg) -> None:
         rec(tmp_path / "train.rec", vector([1, 0, 1], jpeg(seed=1)), vector([0, 0, 0], jpeg(seed=2)))
         data = formats.read(tmp_path)

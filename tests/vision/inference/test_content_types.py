@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clary.errors import NotAcceptableError, UnsupportedMediaTypeError
+from clary.errors import ImageError, NotAcceptableError, UnsupportedMediaTypeError
+from clary.vision.base import imaging
 from clary.vision.inference.content_types import request_type, response_type
 from clary.vision.inference.tasks import MODEL_TASKS
 
@@ -22,6 +25,38 @@ class TestRequests:
     )
     def test_taken(self, content_type):
         assert request_type(content_type).image(b"body") == b"body"
+
+    @pytest.mark.parametrize(
+        "content_type",
+        ["image/jpg", "application/jpeg", "image/pjpeg", "application/png", "image/heic", "image/avif", "image/tiff"],
+    )
+    def test_other_types_and_spellings_are_taken(self, content_type):
+        assert request_type(content_type).image(b"body") == b"body"
+
+    @pytest.mark.parametrize("format", ["JPEG", "PNG", "GIF", "WEBP", "TIFF"])
+    def test_a_picture_as_text(self, format, encoded):
+        data = encoded(format)
+        text = base64.b64encode(data)
+        for body in (text, b'"%s"' % text, base64.encodebytes(data), b"data:image/jpeg;base64," + text):
+            assert request_type("image/jpeg").image(body) == data
+        assert request_type("image/jpeg").image(b'"data:image/png;base64,%s"\n' % text) == data
+
+    @pytest.mark.parametrize("format", ["BMP", "AVIF"])
+    def test_a_picture_as_text_that_only_a_url_can_tell(self, format, encoded):
+        text = base64.b64encode(encoded(format))
+        assert request_type("image/bmp").image(b"data:image/x;base64," + text) == encoded(format)
+        assert request_type("image/bmp").image(text) == text
+
+    @pytest.mark.parametrize("body", [b"data:image/png;base64,####", b"/9j/", b"data:text/plain,hello", b"hello"])
+    def test_what_is_no_picture_as_text_is_left_to_the_decoder(self, body):
+        with pytest.raises(ImageError):
+            imaging.load(request_type("image/jpeg").image(body))
+
+    @pytest.mark.parametrize("format", ["JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF"])
+    def test_a_picture_is_never_taken_for_text(self, format, encoded):
+        for seed in range(20):
+            data = encoded(format, seed=seed)
+            assert request_type("image/jpeg").image(data) is data
 
     @pytest.mark.parametrize("content_type", ["application/octet-stream", "text/csv", "image/svg+xml", "image", "x\n"])
     def test_refused(self, content_type):

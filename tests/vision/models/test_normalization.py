@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hn
 
-from clary.vision.models.normalization import IMAGENET_MEAN, IMAGENET_STD, InputNormalization
+from clary.vision.models.normalization import IMAGENET_MEAN, IMAGENET_STD, InputNormalization, gray_statistics
 
 channels = st.tuples(*[st.floats(0.05, 1.0)] * 3)
 
@@ -38,6 +38,16 @@ def test_memory_order_is_that_of_the_pixels() -> None:
     found = InputNormalization()(torch.zeros(2, 5, 6, 3, dtype=torch.uint8))
     assert found.shape == (2, 3, 5, 6)
     assert found.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_of_one_channel_pixels_become_gray() -> None:
+    pixels = torch.randint(0, 256, (2, 5, 7, 3), dtype=torch.uint8)
+    mean, std = gray_statistics((0.4, 0.5, 0.6), (0.2, 0.2, 0.2))
+    found = InputNormalization(mean, std)(pixels)
+    luma = (pixels.float() * torch.tensor([0.299, 0.587, 0.114])).sum(-1)
+    assert torch.allclose(found, ((luma / 255 - 0.5) / 0.2)[:, None], atol=1e-5)
+    gray = pixels[..., :1].expand(-1, -1, -1, 3)
+    assert torch.allclose(InputNormalization(mean, std)(gray)[:, 0], (gray[..., 0] / 255 - 0.5) / 0.2, atol=1e-5)
 
 
 def test_numbers_are_not_weights() -> None:

@@ -28,7 +28,13 @@ def existing_endpoint_config(platform: Platform, name: str) -> Record:
 
 @operation("sagemaker", "CreateEndpointConfig")
 def create_endpoint_config(platform: Platform, request: Request) -> Answer:
+    """Raises ValidationException for what could never serve, and for data capture, which is not done here."""
     name, arn = request["EndpointConfigName"], _arn(platform, request["EndpointConfigName"])
+    # Who asks for it relies on the data; a configuration that turns it off asks for nothing.
+    if (request.get("DataCaptureConfig") or {}).get("EnableCapture", "DataCaptureConfig" in request):
+        raise ValidationException(
+            "DataCaptureConfig captures nothing here yet; leave it out or set EnableCapture false"
+        )
     # SDK v2 looks for "Cannot create already existing", and then goes on with the one that is there.
     taken = ValidationException(f'Cannot create already existing endpoint configuration "{arn}".')
     with unique(platform.store, KIND, name, arn, refusal=taken):

@@ -44,6 +44,9 @@ def describe_training_job(platform: Platform, request: Request) -> Answer:
 @operation("sagemaker", "ListTrainingJobs")
 def list_training_jobs(platform: Platform, request: Request) -> Answer:
     """A page of summaries, the oldest first unless asked otherwise."""
+    # No job has a warm pool or a plan: none is found by one.
+    if {"WarmPoolStatusEquals", "TrainingPlanArnEquals"} & request.keys():
+        return {"TrainingJobSummaries": []}
     return listing(platform, KIND.name, request, members=_summary, list_member="TrainingJobSummaries")
 
 

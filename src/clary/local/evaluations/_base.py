@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, TypeVar
 
-from clary.vision.base.types import Dataset, Problem, Sample, SplitName, TaskName
+from clary.vision.base.types import Dataset, Problem, Sample, TaskName
 from clary.vision.inference.predictor import Model
 from clary.vision.inference.tasks import Prepared
 from clary.vision.tasks import TASKS
@@ -25,10 +25,12 @@ MISTAKES = 10  # of a JSON text
 class EvaluationContext:
     """What is the same for every task.
 
-    ``samples`` are the pictures that were measured, in order; ``skipped`` says of each other one why it was not.
+    ``split`` is the name of one, or "all". ``samples`` are the pictures that were measured, in order; ``skipped`` says
+    of each other one why it was not; ``remark`` what the pictures were to the model in its training, where that is
+    known.
     """
 
-    split: SplitName
+    split: str
     count: int
     class_names: tuple[str, ...] = field(repr=False)
     # Left out of repr, like everything that is long: notebooks show the object by it.
@@ -36,6 +38,7 @@ class EvaluationContext:
     seconds: float
     skipped: tuple[Problem, ...] = field(repr=False)
     engine: str
+    remark: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +77,7 @@ class Evaluation(EvaluationContext, ABC):
         value = {
             "task": self.task,
             "split": self.split,
+            "remark": self.remark,
             "count": self.count,
             "seconds": round(self.seconds, 3),
             "engine": self.engine,

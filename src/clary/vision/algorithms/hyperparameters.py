@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 
 from clary.vision.base.hyperparameters import (
     Choice,
@@ -18,7 +19,14 @@ from clary.vision.base.hyperparameters import (
     setting,
 )
 
-__all__ = ["TrainingHyperparameters"]
+__all__ = ["WITHOUT_EFFECT", "TrainingHyperparameters"]
+
+# Accepted, since programs written for SageMaker send them, and changing nothing here; a reference page is made of it.
+WITHOUT_EFFECT: Mapping[str, str] = {
+    "kv_store": "printed; a job's hosts are this machine, which trains once on all of the data",
+    "syncbn": "batch statistics are those of the one device",
+    "_...": "every name that begins with an underscore is taken: SageMaker's own, for its tuner and its workers",
+}
 
 
 class TrainingHyperparameters(Hyperparameters):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,6 +26,8 @@ from clary.vision.base.files import write_bytes
 from clary.vision.base.imaging import Preprocess
 from clary.vision.base.jobdir import JobDir
 from clary.vision.base.types import Blob, Dataset
+from clary.vision.datasets.check import examine
+from clary.vision.datasets.left_out import by_reason, count_left_out, say_left_out
 from clary.vision.datasets.loader import Loader
 from clary.vision.formats._classes import readable
 from clary.vision.training.checkpoint import Checkpoints
@@ -31,8 +35,10 @@ from clary.vision.training.loop import Training
 from clary.vision.training.objectives.base import Objective
 from clary.vision.training.schedules import Schedule
 from clary.vision.training.stopping import EarlyStopping, StopRequest
+from clary.wording import plural
 
 __all__ = [
+    "admit",
     "assemble",
     "cache_budgets",
     "check_batch",
@@ -49,6 +55,8 @@ __all__ = [
 
 # Chosen: about 5,000 pictures of 256 x 256 pixels.
 CACHE_BYTES = 1 << 30  # decoded pictures kept in memory, both splits together
+# Lines of one kind that a log names one by one: a set of scans has a note for each of its gray pictures.
+ERRORS_ALIKE, NOTES_ALIKE = 100, 3
 EXAMPLES = 4  # pictures on which the engines are compared with eager torch
 
 Made = TypeVar("Made")
@@ -153,13 +161,43 @@ def examples(dataset: Dataset, how: Preprocess) -> np.ndarray:
     return np.stack([imaging.fit(imaging.decode(s.image.read(), strict=False), how) for s in samples])
 
 
+def admit(job: JobDir, dataset: Dataset, log: JobLog) -> Dataset:
+    """The job's data as it is trained on, each bad record named and counted in the log before the first step.
+
+    Raises DataError for records that no run can use (``CheckResult.refuse``), after all of them are named.
+    """
+    # Looked at already, by who started the job in this process.
+    if job.dataset is not None:
+        log_problems(dataset, log)
+        return dataset
+    result = examine(dataset)
+    # Of the data set as it was read: records that are tolerated stay.
+    dataset = replace(dataset, problems=result.problems)
+    log_problems(dataset, log)
+    result.refuse(job=True)
+    return dataset
+
+
 def log_problems(dataset: Dataset, log: JobLog) -> None:
-    """A line for every record that is left out, and how many that leaves."""
+    """A line for each bad record, those of one kind up to a number, then how many there are by reason."""
+    told: Counter[str] = Counter()
     for problem in dataset.problems:
-        if problem.severity == "error":
-            log.warning(f"left out: {problem}")
+        error = problem.severity == "error"
+        kind = (problem.reason if error else "") or problem.what
+        told[kind] += 1
+        if told[kind] > (ERRORS_ALIKE if error else NOTES_ALIKE):
+            continue
+        if error:
+            log.warning(f"{'used as it is' if problem.tolerated else 'left out'}: {problem}")
         else:
             log.info(f"note: {problem}")
+    for kind, count in told.items():
+        if count > NOTES_ALIKE:
+            log.info(f"{count} in all: {kind}")
+    if counts := count_left_out(problem for problem in dataset.problems if problem.tolerated):
+        log.warning(f"used as they are: {plural(sum(counts.values()), 'record')} ({by_reason(counts)})")
+    if counts := count_left_out(problem for problem in dataset.problems if not problem.tolerated):
+        log.info(say_left_out(counts))
     if dataset.problems:
         sizes = ", ".join(f"{len(samples)} of {split}" for split, samples in dataset.splits.items())
         log.info(f"pictures used: {sizes}")

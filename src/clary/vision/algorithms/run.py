@@ -13,6 +13,7 @@ from clary.errors import AlgorithmError, ClaryError, CustomerError, InterruptedR
 from clary.vision.algorithms.catalog import find, train_function
 from clary.vision.algorithms.hooks import load_hooks
 from clary.vision.algorithms.joblog import JobLog
+from clary.vision.base.channels import unused
 from clary.vision.base.events import Hook
 from clary.vision.base.hyperparameters import Hyperparameters, as_text
 from clary.vision.base.jobdir import JobDir
@@ -35,7 +36,7 @@ def run_job(
     try:
         # Before the values are parsed: who has a wrong one sees in the log what was sent.
         _log_configuration(spec, job, log)
-        _log_pipes(job, log)
+        _log_channels(spec, job, log)
         hp = spec.parse(job.hyperparameters)
         train = train_function(spec)
         # Only now: a Ctrl-C during the seconds in which libraries are imported ends the process at once.
@@ -97,7 +98,10 @@ def _log_configuration(spec: AnySpec, job: JobDir, log: JobLog) -> None:
     log.info(f"Final configuration: {defaults | dict(given)}")
 
 
-def _log_pipes(job: JobDir, log: JobLog) -> None:
+def _log_channels(spec: AnySpec, job: JobDir, log: JobLog) -> None:
+    # A channel of a misspelt name would be missed in silence: a model to go on from, a map of labels.
+    for sentence in unused(spec.channels, job.channels):
+        log.warning(sentence)
     for name, channel in job.channels.items():
         if channel.input_mode == "Pipe":
             log.info(f"The channel '{name}' is in pipe input mode under {channel.path}.")

@@ -5,15 +5,27 @@ A job is refused by the same words whether that shows when it is created or, whe
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 
 from clary.errors import CustomerError
-from clary.vision.base.jobdir import DATASET_CONTENT_TYPE, Channel, media_type
+from clary.vision.base.jobdir import DATASET_CONTENT_TYPE, Channel, canonical, media_type
 
-__all__ = ["MODEL", "ChannelSpec", "check", "is_dataset", "kind_of", "not_in_this_mode", "not_read", "require"]
+__all__ = [
+    "MODEL",
+    "ChannelSpec",
+    "check",
+    "is_dataset",
+    "kind_of",
+    "not_in_this_mode",
+    "not_read",
+    "require",
+    "unused",
+]
 
+ALIKE = 0.75  # how alike (difflib) names are of which one may be the other misspelt; `test` and `train` are 0.44
 MODEL = "model"  # the channel of a model to go on from; no data
 
 
@@ -55,14 +67,34 @@ def check(taken: Sequence[ChannelSpec], given: Mapping[str, Channel]) -> None:
             raise not_in_this_mode(channel, kind, "File")
 
 
+def unused(taken: Sequence[ChannelSpec], given: Mapping[str, Channel]) -> list[str]:
+    """A sentence for each channel that the algorithm does not know, with the name that was perhaps meant."""
+    known = [one.name for one in taken]
+    # Ours holds all data, and whatever is beside it is another's.
+    if any(is_dataset(channel) for channel in given.values()):
+        return []
+    names = ", ".join(known)
+    return [
+        f"The channel '{name}' is not used: this algorithm knows {names}.{_perhaps(name, set(known) - given.keys())}"
+        for name in given
+        if name not in known
+    ]
+
+
+def _perhaps(name: str, names: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, list(names), 1, ALIKE)
+    return f" Did you mean {close[0]}?" if close else ""
+
+
 def is_dataset(channel: Channel) -> bool:
     """Whether the channel is our own: a data set in any layout, in a channel of any name."""
     return channel.name == "dataset" or kind_of(channel) == DATASET_CONTENT_TYPE
 
 
 def kind_of(channel: Channel) -> str:
-    """The content type without its parameters, empty where the request gave none."""
-    return media_type(channel.content_type)[0]
+    """The content type without its parameters, empty where the request gave none; by its registered name where it has
+    others that the service takes."""
+    return canonical(media_type(channel.content_type)[0])
 
 
 def require(given: Collection[str], names: Sequence[str]) -> None:
@@ -70,7 +102,10 @@ def require(given: Collection[str], names: Sequence[str]) -> None:
     missing = [name for name in names if name not in given]
     if missing:
         what = f"The {' and '.join(missing)} channel{'s are' if len(missing) > 1 else ' is'} missing"
-        raise CustomerError(what, hint=f"this algorithm needs the channels {' and '.join(names)}")
+        others = [name for name in given if name not in names]
+        close = [near for name in missing for near in difflib.get_close_matches(name, others, 1, ALIKE)]
+        misspelt = f"; is `{close[0]}` meant for one of them" if close else ""
+        raise CustomerError(what, hint=f"this algorithm needs the channels {' and '.join(names)}{misspelt}")
 
 
 def not_read(channel: Channel, kinds: Iterable[str]) -> CustomerError:

@@ -13,6 +13,7 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path, PurePath
 from typing import Any, Literal, TypeAlias, TypeVar
 
@@ -38,6 +39,7 @@ __all__ = [
     "decode",
     "decode_mask",
     "fit",
+    "format_by_magic",
     "inspect",
     "is_image",
     "load",
@@ -78,7 +80,23 @@ SUFFIXES: Mapping[str, tuple[str, ...]] = {
     "WEBP": (".webp",),
     "BMP": (".bmp", ".dib"),
     "TIFF": (".tif", ".tiff"),
+    "AVIF": (".avif", ".avifs"),
+    "HEIF": (".heic", ".heif", ".hif"),  # what phones write
 }
+# How their files begin. RIFF also begins WAV and AVI; decoding tells.
+_MAGICS = {
+    b"\xff\xd8": "JPEG",
+    b"\x89PNG\r\n\x1a\n": "PNG",
+    b"GIF8": "GIF",
+    b"RIFF": "WEBP",
+    b"BM": "BMP",
+    b"II*\0": "TIFF",
+    b"MM\0*": "TIFF",
+}
+# Major brands (ISO 14496-12, 4.3; ISO 23008-12, annex B) of a file whose first box is `ftyp`.
+_BRANDS = {b"avif": "AVIF", b"avis": "AVIF"} | dict.fromkeys(
+    (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"), "HEIF"
+)
 _IMAGES = frozenset(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
 
 # What Pillow's readers raise on damaged bytes (found by fuzzing them); UserWarning where warnings are made errors.
@@ -175,6 +193,13 @@ def inspect(data: bytes) -> ImageInfo:
 def is_image(path: PurePath) -> bool:
     """Whether the name, not the content, says so: its suffix is one of SUFFIXES, in any case."""
     return path.suffix.lower() in _IMAGES
+
+
+def format_by_magic(head: bytes) -> str:
+    """What a picture is by its first 12 bytes, as SUFFIXES calls it; empty for what begins like none of them."""
+    if head[4:8] == b"ftyp":
+        return _BRANDS.get(head[8:12], "")
+    return next((format for magic, format in _MAGICS.items() if head.startswith(magic)), "")
 
 
 def decode(data: bytes, *, at_least: int | None = None, strict: bool = True) -> np.ndarray:
@@ -454,11 +479,16 @@ def _frames(image: Image.Image) -> int:
 def _open(data: bytes) -> Image.Image:
     if not data:
         raise ImageError("is empty (0 bytes)", hint="remove it or copy it again")
+    if format_by_magic(data[:12]) == "HEIF":
+        _register_heif()
     try:
         image = Image.open(io.BytesIO(data))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise _too_large() from None
-    except UnidentifiedImageError:
+    except UnidentifiedImageError as error:
+        # Its readers refuse a file whose boxes are cut off as if it were another's.
+        if format_by_magic(data[:12]) in ("AVIF", "HEIF"):
+            raise _damaged(ValueError("its header cannot be read")) from error
         raise ImageError("is not a picture", hint="remove it or export it as JPEG or PNG") from None
     except _DAMAGE as error:
         raise _damaged(error) from error
@@ -466,6 +496,15 @@ def _open(data: bytes) -> Image.Image:
     if image.format in ("JPEG", "MPO"):
         _is_progressive(data)
     return image
+
+
+@cache
+def _register_heif() -> None:
+    """Let Pillow open HEIC, which it cannot by itself (AVIF it can)."""
+    # At the first such picture: a library of 4 MB that most never need, and one more reader of strangers' bytes.
+    from pi_heif import register_heif_opener
+
+    register_heif_opener()
 
 
 def _check_size(width: int, height: int) -> None:

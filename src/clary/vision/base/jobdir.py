@@ -27,12 +27,22 @@ from clary.vision.base.files import write_json, write_text
 if TYPE_CHECKING:
     from clary.vision.base.types import Dataset
 
-__all__ = ["DATASET_CONTENT_TYPE", "Channel", "JobDir", "media_type"]
+__all__ = ["DATASET_CONTENT_TYPE", "Channel", "JobDir", "canonical", "media_type"]
 
 # Content type of our own channel: a data set in any format `clary.vision.formats` reads, with its reading options
 # as parameters: "application/x-clary-dataset; labels=species".
 DATASET_CONTENT_TYPE = "application/x-clary-dataset"
 
+# Types that are in use for others, in notebooks and by browsers.
+_SPELLINGS = {
+    **dict.fromkeys(("image/jpg", "image/pjpeg", "image/jpe", "application/jpeg", "application/jpg"), "image/jpeg"),
+    **dict.fromkeys(("image/x-png", "application/png", "application/x-png"), "image/png"),
+    **dict.fromkeys(("application/image", "application/x-images"), "application/x-image"),
+    **dict.fromkeys(("application/recordio", "application/x-recordio-mxnet"), "application/x-recordio"),
+    "image/heif-sequence": "image/heif",
+    "image/heic-sequence": "image/heic",
+    "image/x-ms-bmp": "image/bmp",
+}
 FAILURE_LIMIT = 1024  # characters of FailureReason
 
 
@@ -58,6 +68,11 @@ def media_type(text: str) -> tuple[str, dict[str, str]]:
     kind, *parameters = [part.strip() for part in text.split(";")]
     pairs = (parameter.partition("=") for parameter in parameters if parameter)
     return kind.lower(), {name.strip().lower(): value.strip().strip('"') for name, _, value in pairs}
+
+
+def canonical(kind: str) -> str:
+    """The media type that is meant by a lower-case one: ``image/jpeg`` for ``image/jpg``, others as they are."""
+    return _SPELLINGS.get(kind, kind)
 
 
 class JobDir:

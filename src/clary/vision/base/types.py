@@ -109,12 +109,17 @@ class Problem:
     """Something wrong with a record: where (file and line), what, and how to mend it.
 
     A ``note`` is worth knowing and does no harm (a GIF named ``.jpg``); an ``error`` makes the record unusable.
+    ``left_out`` is how many files or records are not used for it, ``reason`` why in a few words that others share, by
+    which they are counted. ``tolerated`` is an error that the original algorithms train on all the same.
     """
 
     where: str
     what: str
     hint: str = ""
     severity: Literal["error", "note"] = "error"
+    left_out: int = 0
+    reason: str = ""
+    tolerated: bool = False
 
     def __str__(self) -> str:
         """One line, whatever is in the names of files."""

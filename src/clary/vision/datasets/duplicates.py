@@ -43,7 +43,9 @@ def _verdict(group: list[_Record], dataset: Dataset) -> tuple[Problem, list[Samp
     if len(labels) > 1:
         named = ", ".join(f"{record.where} ({_label(record.sample, dataset)})" for record in others)
         what = f"is {_label(first.sample, dataset)} here, the same picture has another label at {named}"
-        return Problem(first.where, what, "keep the right one"), [record.sample for record in group]
+        unusable = [record.sample for record in group]
+        why = "one picture with several labels"
+        return Problem(first.where, what, "keep the right one", "error", len(unusable), why, True), unusable
     other = next((record for record in others if record.split != first.split), None)
     if other:
         what = f"is in {first.split}, and in {other.split} as {other.where}"

@@ -54,6 +54,7 @@ class Format(ABC):
     tasks: ClassVar[frozenset[TaskName]]
     writes: ClassVar[frozenset[TaskName] | None] = None  # tasks it is written for; None: all it is read for
     splits: ClassVar[tuple[SplitName, ...]] = ("train", "validation", "test")  # kept apart when written
+    lists_images: ClassVar[bool] = False  # whether pictures count that a list names, and others beside them do not
     labels: ClassVar[tuple[str, ...]] = ()  # choices of what the classes are; the first is the default
     opens_images: ClassVar[frozenset[TaskName]] = frozenset()  # tasks for which reading needs the size of each picture
     content_types: ClassVar[tuple[str, ...]] = ()  # of training channels this format reads

@@ -113,6 +113,8 @@ def class_problems(dataset: Dataset, where: Mapping[SplitName, str]) -> list[Pro
     if not dataset.splits.get("train"):
         return [Problem(train, "holds no usable picture to train on", "add pictures or mend the errors above")]
     task, problems = TASKS.get(dataset.task), []
+    if fault := task.label_fault(dataset.class_names):
+        problems.append(Problem(train, f"its classes {fault}", "leave some out, or put some together"))
     if reason_untrainable := task.reason_untrainable(dataset.splits, dataset.class_names, dataset.multi_label):
         what, hint = reason_untrainable
         problems.append(Problem(train, what, hint or f"add {task.targets} or mend the errors above"))

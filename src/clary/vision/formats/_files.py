@@ -9,7 +9,7 @@ from pathlib import Path
 
 from clary.errors import DataError, ImageError
 from clary.vision.base.files import no_file, open_file
-from clary.vision.base.imaging import SUFFIXES, upright_size
+from clary.vision.base.imaging import SUFFIXES, format_by_magic, upright_size
 from clary.vision.base.types import Blob, Sample
 
 __all__ = ["distinct_name", "file_name", "image_size", "place"]
@@ -89,10 +89,7 @@ def _suffix(blob: Blob) -> str:
     try:
         with open_file(blob.path) as file:
             file.seek(blob.offset)
-            # 12 bytes: WebP says so at byte 8, after RIFF and a length.
             head = file.read(12)
     except OSError as error:
         raise DataError(f"cannot be read ({error.strerror})", where=blob.path) from error
-    begins = {b"\x89PNG": "PNG", b"GIF8": "GIF", b"BM": "BMP", b"II*\0": "TIFF", b"MM\0*": "TIFF"}
-    kind = next((kind for magic, kind in begins.items() if head.startswith(magic)), "JPEG")
-    return SUFFIXES["WEBP" if head[8:12] == b"WEBP" else kind][0]
+    return SUFFIXES[format_by_magic(head) or "JPEG"][0]

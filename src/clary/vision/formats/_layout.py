@@ -87,7 +87,7 @@ def in_order(splits: Mapping[SplitName, T]) -> dict[SplitName, T]:
 
 def holds_lists(root: Path) -> bool:
     """Whether a folder holds files that say by themselves what pictures show: lists, manifests, packed records."""
-    return any(path.suffix in (".lst", ".rec", ".manifest", ".jsonl") for path in entries(root))
+    return any(path.suffix.lower() in (".lst", ".rec", ".manifest", ".jsonl") for path in entries(root))
 
 
 def paired_folders(root: Path, first: str, second: str) -> dict[SplitName, tuple[Path, Path]]:

@@ -11,7 +11,8 @@ from clary.vision.base.files import open_file
 from clary.vision.base.types import Problem, TaskName
 from clary.vision.formats._layout import entries, locate, numbered_lines, unsafe_path
 from clary.vision.formats._manifest import LabelFormat, label_format
-from clary.vision.formats._wording import shown
+from clary.vision.formats._video_frames import is_video
+from clary.vision.formats._wording import FAULTY, shown
 
 __all__ = [
     "SOURCE",
@@ -58,7 +59,7 @@ class Lines:
                 self._problem(f"{where}:{number}", f"is {shown(text)}, no JSON object", hint)
 
     def _problem(self, where: str, what: str, hint: str) -> None:
-        self.problems.append(Problem(where, what, hint))
+        self.problems.append(Problem(where, what, hint, "error", 1, FAULTY))
 
 
 def format_of(values: Sequence[object], lines: Sequence[dict[str, Any]], attribute: str) -> LabelFormat:
@@ -100,7 +101,7 @@ def _skipped(root: Path, references: Sequence[str]) -> int:
 
 
 def manifests(root: Path) -> list[Path]:
-    return [path for path in entries(root) if path.suffix in (".manifest", ".jsonl") and path.is_file()]
+    return [path for path in entries(root) if path.suffix.lower() in (".manifest", ".jsonl") and path.is_file()]
 
 
 def first_lines(root: Path) -> list[dict[str, Any]]:
@@ -144,6 +145,6 @@ def attribute_for(lines: Sequence[dict[str, Any]], labels: str | None, task: Tas
 
 def task_of(lines: Sequence[dict[str, Any]], name: str) -> TaskName:
     if name.endswith("-ref"):
-        return "segmentation"
+        return "detection" if any(is_video(line, name) for line in lines) else "segmentation"
     value = next((line[name] for line in lines if line.get(name) is not None), None)
     return "detection" if isinstance(value, dict) else "classification"

@@ -15,7 +15,7 @@ from clary.vision.formats._classes import MAX_CLASSES
 from clary.vision.formats._files import image_size
 from clary.vision.formats._layout import locate, numbered_lines
 from clary.vision.formats._vectors import vector_to_boxes
-from clary.vision.formats._wording import counted, relative, shown
+from clary.vision.formats._wording import FAULTY, counted, relative, several, shown, taken_as_there
 
 __all__ = ["Listing", "Row", "parse_row", "read_lst"]
 
@@ -72,9 +72,15 @@ def read_lst(
             what, hint = fault
             # Spreadsheets export the names of columns as the first line.
             header = number == 1 and not re.search(r"[0-9]", text)
-            problems.append(Problem(f"{where}:{number}", what, "remove the line of column names" if header else hint))
+            hint = "remove the line of column names" if header else hint
+            problems.append(Problem(f"{where}:{number}", what, hint, "error", int(not header), FAULTY))
         problems += [Problem(f"{where}:{number}", *found) for found in reader.faults]
         reader.faults = []
+    if reader.again:
+        what = f"names {len(reader.again)} indices or paths again: {several(reader.again)}"
+        problems.append(Problem(where, what, "each line is used", "note"))
+    if reader.odd:
+        problems.append(taken_as_there(where, reader.odd, "line"))
     if not lines and not problems:
         problems.append(Problem(where, "lists no pictures", _LINE))
     return Listing(tuple(reader.samples), tuple(reader.paths), tuple(problems), bool(reader.multi_label), reader.width)
@@ -92,6 +98,8 @@ class _Reader:
         self.multi_label = multi_label
         self.width: int | None = None
         self.faults: list[tuple[str, str]] = []  # of boxes left out of the line just taken
+        self.again: list[str] = []  # indices and paths that were there before
+        self.odd: list[str] = []  # of lines whose multi-label values are other than 0 and 1, the first of them
         self.samples: list[Sample] = []
         self.paths: list[str] = []
 
@@ -102,11 +110,11 @@ class _Reader:
             return row, _LINE
         if self._task == "detection":
             # Cheapest first, and the picture's header last: boxes are fractions of a size that only the picture has.
-            return self._repeats(row) or self._path(row) or self._boxes(row, where)
+            return self._path(row) or self._boxes(row, where)
         if self.multi_label is None:
             # By the first sound line: a list has as many label columns in each, and one column is a class id.
             self.multi_label = len(row.labels) > 1
-        fault = self._widths(row) or self._repeats(row) or self._path(row) or self._labels(row)
+        fault = self._widths(row) or self._path(row) or self._labels(row)
         if fault:
             return fault
         classes = tuple(c for c, flag in enumerate(row.labels) if flag) if self.multi_label else (int(row.labels[0]),)
@@ -125,8 +133,9 @@ class _Reader:
         return None
 
     def _add(self, row: Row, sample: Sample) -> None:
-        self._indices[row.index] = sample.source
-        self._places[row.path] = sample.source
+        self._note_repeats(row, sample.source)
+        self._indices.setdefault(row.index, sample.source)
+        self._places.setdefault(row.path, sample.source)
         self.samples.append(sample)
         self.paths.append(row.path)
 
@@ -146,12 +155,12 @@ class _Reader:
             return f"has {found} label columns, the lines before have {self.width}", "give every line one a class"
         return None
 
-    def _repeats(self, row: Row) -> tuple[str, str] | None:
+    def _note_repeats(self, row: Row, where: str) -> None:
+        """An index is meant to be unique; that pictures are listed twice is how rare classes are made frequent."""
         if row.index in self._indices:
-            return f"has index {row.index} again, first in {self._indices[row.index]}", "number the lines anew"
+            self.again.append(f"index {row.index} at {where}, first at {self._indices[row.index]}")
         if row.path in self._places:
-            return f"lists {shown(row.path)} again, first in {self._places[row.path]}", "remove one of the two"
-        return None
+            self.again.append(f"{shown(row.path)} at {where}, first at {self._places[row.path]}")
 
     def _path(self, row: Row) -> tuple[str, str] | None:
         parts = re.split(r"[/\\]", row.path)
@@ -169,7 +178,11 @@ class _Reader:
     def _labels(self, row: Row) -> tuple[str, str] | None:
         if self.multi_label:
             odd = [label for label in row.labels if label not in (0, 1)]
-            return (f"has the multi-label value {odd[0]:g}", "use 0 or 1") if odd else None
+            # Counts and scores mean "there", as for the original; what is below zero may mean anything.
+            if odd and min(odd) < 0:
+                return f"has the multi-label value {min(odd):g}", "use 0 or 1"
+            self.odd += [f"{odd[0]:g}"] if odd else []
+            return None
         label = row.labels[0]
         most = self._num_classes if self._num_classes is not None else MAX_CLASSES
         if not label.is_integer():

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+from clary.vision.base.imaging import format_by_magic
 from clary.vision.formats._boxes import class_fault
 from clary.vision.formats._wording import typed
 
 __all__ = ["LabelFormat", "begins_like_image", "classes_in", "label_format", "looks_like_mask"]
 
 LabelFormat = Literal["single", "multi-hot", "class-id"]
-
-# RIFF also begins WAV and AVI; decoding tells.
-_MAGICS = (b"\xff\xd8", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"RIFF")
 
 
 def classes_in(value: object, kind: LabelFormat, num_classes: int | None = None) -> tuple[int, ...] | str:
@@ -52,10 +50,10 @@ def label_format(values: Sequence[object]) -> LabelFormat:
 
 
 def begins_like_image(head: bytes) -> bool:
-    """Whether bytes begin as a JPEG, PNG, GIF, BMP, TIFF or WebP file does."""
-    return head.startswith(_MAGICS)
+    """Whether bytes begin as a picture file of a kind that is read here does."""
+    return bool(format_by_magic(head[:12]))
 
 
 def looks_like_mask(head: bytes) -> bool:
     """Whether bytes begin a PNG of one channel: gray or palette (PNG specification, IHDR)."""
-    return head.startswith(_MAGICS[1]) and len(head) > 25 and head[25] in (0, 3)
+    return format_by_magic(head[:12]) == "PNG" and len(head) > 25 and head[25] in (0, 3)

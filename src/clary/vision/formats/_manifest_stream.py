@@ -12,7 +12,7 @@ from clary.vision.base.types import Blob, Problem, Sample, TaskName
 from clary.vision.formats._annotation import boxes_in
 from clary.vision.formats._boxes import classes_of
 from clary.vision.formats._manifest import LabelFormat, begins_like_image, classes_in, looks_like_mask
-from clary.vision.formats._wording import shown
+from clary.vision.formats._wording import FAULTY, shown
 
 __all__ = ["read_records"]
 
@@ -21,6 +21,10 @@ EMPTY = (
     "job parameter AttributeNames matches attributes names in the augmented manifest."
 )
 UNPARSED = "Unable to parse record. Please make sure input data is in correct recordio format."
+_FRAMES = (
+    "send a line a frame: `clary data convert FOLDER OUT --to augmented-manifest` writes them, FOLDER holding the "
+    "manifest and what it names"
+)
 _ORDER = "AttributeNames must name the picture first, then its label"
 
 
@@ -44,6 +48,8 @@ def read_records(
     # 40 bytes tell a picture from JSON and a mask from a photograph (IHDR ends at byte 33); the pictures stay where
     # they are.
     heads = [Blob(path, blob.offset, min(blob.size, 40)).read() for blob in records]
+    if heads[0][:1] == b"{" and b'"seq-no"' in Blob(path, records[0].offset, min(records[0].size, 4096)).read():
+        raise DataError(f"{EMPTY} Record 0 of the {where} is a sequence of video frames; {_FRAMES}.")
     _check_order(heads, where, task)
     samples: list[Sample] = []
     problems: list[Problem] = []
@@ -63,7 +69,8 @@ def read_records(
                 samples.append(found[0])
                 problems += found[1]
         if fault:
-            problems.append(Problem(place_, fault, "mend or remove its line of the manifest"))
+            hint = "mend or remove its line of the manifest"
+            problems.append(Problem(place_, fault, hint, "error", 1, FAULTY))
         at += step
     return tuple(samples), problems
 

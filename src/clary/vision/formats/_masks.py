@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +17,24 @@ from clary.errors import DataError, ImageError, UsageError
 from clary.vision.base.colours import MASK_PALETTE as PALETTE
 from clary.vision.base.files import read_file
 from clary.vision.base.imaging import decode_mask
-from clary.vision.base.types import IGNORED, Problem, Sample
+from clary.vision.base.types import IGNORED, Problem, Sample, SplitName
 from clary.vision.formats._boxes import is_number
 from clary.vision.formats._files import place
 from clary.vision.formats._wording import typed
 
-__all__ = ["PALETTE", "count_classes", "ids_of", "mask_png", "read_label_map", "value_table", "write_mask"]
+__all__ = [
+    "PALETTE",
+    "as_classes",
+    "count_classes",
+    "ids_of",
+    "mask_png",
+    "read_label_map",
+    "value_table",
+    "write_mask",
+]
 
+# Values of a black and white mask as class ids.
+_YES_NO = bytes([0, *[IGNORED] * (IGNORED - 1), 1])
 _HINT = 'it is {"map": {"<class id>": <value in the masks>}} or {"scale": <number>}'
 
 
@@ -78,6 +90,44 @@ def read_label_map(path: Path, where: str) -> tuple[bytes | None, list[Problem]]
     except (ValueError, RecursionError) as error:
         return None, [Problem(where, f"is not JSON ({type(error).__name__})", _HINT)]
     return (None, [Problem(where, table, _HINT)]) if isinstance(table, str) else (table, [])
+
+
+def as_classes(
+    splits: Mapping[SplitName, tuple[Sample, ...]], names: Sequence[str] | None, where: str
+) -> tuple[Mapping[SplitName, tuple[Sample, ...]], Sequence[str] | None, list[Problem]]:
+    """The samples with their masks as they are meant, the names of the classes, and a note where that is a guess.
+
+    Masks of 0 and 255 alone are what image editors write for yes and no: 255 is then class 1, where it is ignored in
+    all other masks. Not where ``names`` are other than two, or a label map has said what values mean.
+    """
+    samples = [sample for found in splits.values() for sample in found]
+    plain = all(sample.mask and sample.mask_values is None for sample in samples)
+    if not plain or (names is not None and len(names) != 2) or not _black_and_white(samples):
+        return splits, names, []
+    what, hint = "has masks of 0 and 255 only", "255 is read as class 1 here; in a SageMaker job it is void"
+    read = {split: tuple(replace(s, mask_values=_YES_NO) for s in found) for split, found in splits.items()}
+    return read, names or ("background", "foreground"), [Problem(where, what, hint, "note")]
+
+
+def _black_and_white(samples: Sequence[Sample]) -> bool:
+    """Whether the masks that can be read hold 0 and 255, both of them, and nothing else."""
+    white = False
+    with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as threads:
+        # A few at a time: the first mask with another value is the answer, in most sets the very first.
+        for start in range(0, len(samples), 8):
+            for values in threads.map(_values, samples[start : start + 8]):
+                if values[1:IGNORED].any():
+                    return False
+                white = white or bool(values[IGNORED])
+    return white
+
+
+def _values(sample: Sample) -> np.ndarray:
+    """How often each value is in a mask, int64 (256,); zeros where it cannot be read."""
+    try:
+        return np.bincount(ids_of(sample).ravel(), minlength=IGNORED + 1)
+    except DataError:
+        return np.zeros(IGNORED + 1, np.int64)
 
 
 def count_classes(samples: Sequence[Sample]) -> int:

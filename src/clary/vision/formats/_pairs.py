@@ -41,7 +41,8 @@ def pair(root: Path, image_folder: Path, others: Path, suffix: str) -> Pairs:
     lonely = [relative(path, root) for stem, path in companions.items() if stem not in images]
     if lonely:
         what = f"has {counted(lonely, 'file')} without a picture of that name, left out: {several(lonely)}"
-        pairs.problems.append(Problem(relative(others, root), what, "put the pictures back or remove them", "note"))
+        hint, why = "put the pictures back or remove them", "no picture of its name"
+        pairs.problems.append(Problem(relative(others, root), what, hint, "note", len(lonely), why))
     return pairs
 
 
@@ -56,12 +57,13 @@ def _by_stem(folder: Path, wanted: object, problems: list[Problem], root: Path, 
             strange.append(relative(path, root))
         elif stem in found:
             what = f"is left out, {relative(found[stem], root)} has the same name"
-            problems.append(Problem(relative(path, root), what, "rename one of the two"))
+            problems.append(Problem(relative(path, root), what, "rename one of the two", "error", 1, "name used twice"))
         else:
             found[stem] = path
     if strange:
         what = f"has {counted(strange, 'file')} of another kind, left out: {several(strange)}"
-        problems.append(Problem(relative(folder, root), what, severity="note"))
+        kind = Problem(relative(folder, root), what, "", "note", len(strange), "of another kind")
+        problems.append(kind)
     return found
 
 
@@ -78,7 +80,8 @@ def _own(folder: Path, files: list[Path], others: str, problems: list[Problem], 
     if len(own) < len(files):
         what = f"has the {counted(range(len(files) - len(own)), 'file')} of {others} as well, left out"
         hint = "end the S3 URI of this channel with a slash"
-        problems.append(Problem(relative(folder, root), what, hint, "note"))
+        left_out = len(files) - len(own)
+        problems.append(Problem(relative(folder, root), what, hint, "note", left_out, f"of {others}"))
     return own
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import mmap
 import os
 import struct
@@ -20,6 +21,7 @@ from clary.vision.formats._boxes import class_fault, classes_of
 from clary.vision.formats._classes import MAX_CLASSES
 from clary.vision.formats._layout import numbered_lines
 from clary.vision.formats._vectors import is_vector, vector_to_boxes
+from clary.vision.formats._wording import FAULTY, taken_as_there
 
 __all__ = ["Records", "damaged", "holds_vectors", "index_problems", "read_rec"]
 
@@ -52,6 +54,8 @@ def read_rec(path: Path, where: str, task: TaskName, multi_label: bool | None = 
         return Records((), (), (), (problem,), False, 0)
     reader = _Reader(path, where, task, multi_label)
     samples = reader.samples(spans) if spans else ()
+    if reader.odd:
+        reader.problems.append(taken_as_there(where, reader.odd, "record"))
     if not spans and not faults:
         reader.problems.append(Problem(where, "is empty", "pack it again"))
     problems = (*(damaged(fault, where) for fault in faults), *reader.problems)
@@ -66,6 +70,7 @@ class _Reader:
         self.multi_label = False if task == "detection" else multi_label
         self.width = 0
         self.problems: list[Problem] = []
+        self.odd: list[str] = []  # of records whose multi-label values are other than 0 and 1, the first of them
 
     def samples(self, spans: Sequence[Span]) -> tuple[Sample, ...]:
         with open_file(self._path) as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
@@ -105,7 +110,7 @@ class _Reader:
             labels, skip, head = _head(data, span, 24 if self._task == "classification" else _HEAD)
             return self._sample(labels, skip, head, span, where)
         except CustomerError as error:
-            self.problems.append(Problem(where, error.what, error.hint))
+            self.problems.append(Problem(where, error.what, error.hint, "error", 1, FAULTY))
             return None
 
     def _sample(self, labels: Labels, skip: int, head: bytes, span: Span, where: str) -> Sample:
@@ -132,7 +137,10 @@ class _Reader:
         if len(labels) != self.width:
             raise DataError(f"has {len(labels)} labels, the records before have {self.width}", hint="pack it again")
         if odd := next((label for label in labels if label not in (0, 1)), None):
-            raise DataError(f"has the multi-label value {odd:g}", hint="use 0 or 1, one for each class")
+            # Not finite: of damaged bytes; below zero it may mean anything.
+            if not (math.isfinite(odd) and min(labels) >= 0):
+                raise DataError(f"has the multi-label value {odd:g}", hint="use 0 or 1, one for each class")
+            self.odd.append(f"{odd:g}")
         return tuple(c for c, label in enumerate(labels) if label)
 
     def _class(self, labels: Labels) -> tuple[int, ...]:
@@ -198,9 +206,8 @@ def index_problems(rec: Path, spans: Sequence[Span]) -> list[Problem]:
 
 
 def damaged(fault: Fault, where: str) -> Problem:
-    return Problem(
-        f"{where} record {fault.number} at byte {fault.offset}", fault.what, "copy it again or pack it again"
-    )
+    place = f"{where} record {fault.number} at byte {fault.offset}"
+    return Problem(place, fault.what, "copy it again or pack it again", "error", 1, FAULTY)
 
 
 def _upright(head: bytes, whole: Callable[[], bytes]) -> tuple[int, int]:

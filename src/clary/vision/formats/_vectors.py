@@ -27,8 +27,8 @@ _FEW = (
 
 def is_vector(labels: Sequence[float]) -> bool:
     """Whether labels are boxes rather than one class id or a 0 or 1 for each class."""
-    # A row of 0 and 1 for each class never begins with 2.
-    return len(labels) > 1 and labels[0] >= HEADER
+    # A row of 0 and 1 for each class never begins with 2, and one of counts hardly goes on with 5.
+    return len(labels) > 1 and labels[0] >= HEADER and labels[1] >= OBJECT
 
 
 def check_vector(labels: Sequence[float]) -> tuple[int, int]:

@@ -4,13 +4,31 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sized
+from collections.abc import Iterable, Sequence, Sized
 from itertools import islice, zip_longest
 from pathlib import Path
 
+from clary.vision.base.types import Problem
 from clary.wording import plural
 
-__all__ = ["apart", "counted", "relative", "several", "shown", "typed"]
+__all__ = [
+    "FAULTY",
+    "HINT_UNLISTED",
+    "MISSING",
+    "UNLISTED",
+    "apart",
+    "counted",
+    "relative",
+    "several",
+    "shown",
+    "taken_as_there",
+    "typed",
+]
+
+FAULTY = "faulty record"  # why a line, record or annotation is left out whose label cannot be read
+MISSING = "listed, not there"
+UNLISTED = "in no list"
+HINT_UNLISTED = "list them if they are wanted"
 
 # What JSON has without quotes.
 _NUMERIC = re.compile(r"[-+]?[0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?|true|false|null|None|True|False")
@@ -26,6 +44,12 @@ def relative(path: Path, root: Path) -> str:
 def counted(things: Sized, noun: str) -> str:
     """``1 picture``, ``2 pictures``."""
     return plural(len(things), noun)
+
+
+def taken_as_there(where: str, odd: Sequence[str], noun: str) -> Problem:
+    """The note on multi-label values other than 0 and 1, the first of each line or record that has some."""
+    what = f"has other multi-label values than 0 and 1 in {plural(len(odd), noun)} ({several(dict.fromkeys(odd))})"
+    return Problem(where, what, "they are taken as 1, there", "note")
 
 
 def several(names: Iterable[object], most: int = 3) -> str:

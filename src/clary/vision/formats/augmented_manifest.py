@@ -8,6 +8,7 @@
     {"source-ref": "a.jpg", "tags": [0, 2], "tags-metadata": {"class-map": {"0": "cat", "2": "wet"}, ...}}
     {"source-ref": "a.jpg", "boxes": {"image_size": [...], "annotations": [...]}, "boxes-metadata": {...}}
     {"source-ref": "a.jpg", "mask-ref": "masks/a.png", "mask-ref-metadata": {"internal-color-map": {...}}}
+    {"source-ref": "seq1.json", "cars-ref": "SeqLabel.json", "cars-ref-metadata": {...}}      video: ``_video_frames``
 
 The key beside ``source-ref`` has any name; where lines have several, they are the choices of ``labels``. Paths start
 at ROOT. Of an ``s3://`` address as many leading parts (bucket first) are left out as it takes to find the files.
@@ -50,8 +51,9 @@ from clary.vision.formats._lines import (
 )
 from clary.vision.formats._manifest import LabelFormat, classes_in
 from clary.vision.formats._manifest_stream import read_records
-from clary.vision.formats._masks import PALETTE, count_classes, write_mask
-from clary.vision.formats._wording import apart, several, shown, typed
+from clary.vision.formats._masks import PALETTE, as_classes, count_classes, write_mask
+from clary.vision.formats._video_frames import frames_of, is_video
+from clary.vision.formats._wording import FAULTY, apart, several, shown, typed
 
 __all__ = ["FORMAT", "AugmentedManifest"]
 
@@ -60,6 +62,7 @@ class AugmentedManifest(Format):
     """See the module. Written with paths relative to the root and Ground Truth's metadata."""
 
     name = "augmented-manifest"
+    lists_images = True
     layout = "train.manifest (or .jsonl) with a JSON object a line, source-ref and a label"
     needs = (Need("train.manifest", ("*.manifest", "*.jsonl"), ("*/*.manifest", "*/*.jsonl")),)
     tasks = frozenset[TaskName]({"classification", "detection", "segmentation"})
@@ -83,6 +86,7 @@ class AugmentedManifest(Format):
         files, problems = lists_by_split(manifests(root), ".manifest")
         lines = {split: Lines(path, path.name) for split, path in files.items()}
         attribute = attribute_for(first_lines(root), labels, task)
+        _expand_video(root, lines, attribute)
         resolve = resolver(root, [line for found in lines.values() for _, line in found.values], attribute)
         values = [line.get(attribute) for found in lines.values() for _, line in found.values]
         kind = format_of(values, [line for found in lines.values() for _, line in found.values], attribute)
@@ -146,7 +150,7 @@ class _Reader:
             try:
                 found.append(self._sample(where, value))
             except DataError as error:
-                self.problems.append(Problem(where, error.what, error.hint))
+                self.problems.append(Problem(where, error.what, error.hint, "error", 1, FAULTY))
         return tuple(found)
 
     def _sample(self, where: str, line: dict[str, Any]) -> Sample:
@@ -155,11 +159,11 @@ class _Reader:
                 self._refuse_unlabelled(line)
                 others = several((shown(name) for name in line), 6) or "nothing"
                 raise DataError(f"has no `{key}`, it has {others}", hint=f"add `{key}` or remove the line")
-        sample = Sample(Blob(self._file(SOURCE, line[SOURCE])), source=where)
+        sample = Sample(Blob(self.file(SOURCE, line[SOURCE])), source=where)
         self._take_names(where, line)
         value = line[self.attribute]
         if self.task == "segmentation":
-            return replace(sample, mask=Blob(self._file(self.attribute, value)))
+            return replace(sample, mask=Blob(self.file(self.attribute, value)))
         if self.task == "detection":
             boxes, faults = boxes_in(value)
             if not (isinstance(value, dict) and isinstance(value.get("annotations"), list)):
@@ -179,7 +183,8 @@ class _Reader:
             reason = shown(str(metadata["failure-reason"]))
             raise DataError(f"has no `{self.attribute}`, its labelling failed: {reason}", hint="remove the line")
 
-    def _file(self, key: str, value: object) -> Path:
+    def file(self, key: str, value: object) -> Path:
+        """The file that a key of a line names. Raises DataError."""
         if not isinstance(value, str) or unsafe_path(value.removeprefix("s3://")):
             raise DataError(f"`{key}` is {typed(value)}, which is no path or s3:// address", hint="mend the line")
         path = self.resolve(value)
@@ -210,6 +215,27 @@ class _Reader:
                 self.problems.append(Problem(where, what, "give a class one name", "note"))
 
 
+def _expand_video(root: Path, lines: Mapping[SplitName, Lines], attribute: str) -> None:
+    """A line for each frame in place of a line for a sequence of them."""
+    every = [line for found in lines.values() for _, line in found.values]
+    if not any(is_video(line, attribute) for line in every):
+        return
+    reader = _Reader(root, "detection", attribute, "single", resolver(root, every, attribute))
+    for found in lines.values():
+        given, found.values = found.values, []
+        for number, line in given:
+            if not is_video(line, attribute):
+                found.values.append((number, line))
+                continue
+            try:
+                sequence, labels = (reader.file(key, line.get(key)) for key in (SOURCE, attribute))
+                frames = frames_of(line, (SOURCE, sequence), (attribute, labels))
+                found.values += [(number, frame) for frame in frames]
+            except DataError as error:
+                place_ = f"{found.where}:{number}"
+                found.problems.append(Problem(place_, error.what, error.hint, "error", 1, FAULTY))
+
+
 def _asked_format(channel: Channel, multi_label: bool) -> LabelFormat:
     if not multi_label:
         return "single"
@@ -234,6 +260,9 @@ def _dataset(
     where: Mapping[SplitName, str],
     problems: Sequence[Problem],
 ) -> Dataset:
+    if task == "segmentation" and num_classes is None and not names:
+        splits, named, guessed = as_classes(splits, None, where.get("train", "train"))
+        names, problems = dict(enumerate(named or ())), [*problems, *guessed]
     samples = [sample for found in splits.values() for sample in found]
     highest = max((c for sample in samples for c in sample.classes), default=-1)
     count = max(num_classes or 0, width, highest + 1, *(c + 1 for c in names), 0)

@@ -39,7 +39,7 @@ from clary.vision.formats._files import distinct_name, file_name, image_size, pl
 from clary.vision.formats._layout import SPLIT_ORDER, SPLITS, entries, locate, unsafe_path
 from clary.vision.formats._masks import ids_of
 from clary.vision.formats._regions import DrawnMask, Region, runs_of, shape_in, text_of
-from clary.vision.formats._wording import apart, counted, relative, several, shown, typed
+from clary.vision.formats._wording import MISSING, apart, counted, relative, several, shown, typed
 from clary.wording import plural
 
 __all__ = ["FORMAT", "Coco"]
@@ -62,6 +62,7 @@ class Coco(Format):
     lengths, as ``stuff_<split>.json``."""
 
     name = "coco"
+    lists_images = True
     layout = "annotations/instances_train.json and train/ with its pictures, as COCO has it"
     needs = (
         Need(
@@ -236,7 +237,9 @@ class _File:
             self._note(f"{what}; they are found in {relative(folder, self.root)}", "write file names with /")
         if missing:
             what = f"names {counted(missing, 'picture')} not in {relative(folder, self.root)}, left out"
-            self._problem(self._where, f"{what}: {several(missing)}", "put them back or remove their entries")
+            hint = "put them back or remove their entries"
+            what = f"{what}: {several(missing)}"
+            self.problems.append(Problem(self._where, what, hint, "error", len(missing), MISSING))
 
     def _folder(self, names: list[str]) -> Path:
         """Where the first pictures of the file lie."""
@@ -432,7 +435,9 @@ def _boxes(sample: Sample) -> Iterator[dict[str, Any]]:
 def _files(root: Path, task: TaskName) -> dict[SplitName, Path]:
     """The JSON file of each split; for segmentation rather those that cover every pixel."""
     found: dict[SplitName, Path] = {}
-    named = [(path, _SPLIT.fullmatch(path.stem)) for path in entries(root / "annotations") if path.suffix == ".json"]
+    named = [
+        (path, _SPLIT.fullmatch(path.stem)) for path in entries(root / "annotations") if path.suffix.lower() == ".json"
+    ]
     # setdefault takes the first of a split: for masks the file that covers every pixel, where both are there.
     for path, name in sorted(named, key=lambda pair: not _covers(pair[0])):
         if name and name[1] in SPLITS and (task == "segmentation" or not _covers(path)):

@@ -136,10 +136,12 @@ class _Tree:
         if self._beside:
             what = f"has {counted(self._beside, 'picture')} beside the class folders, left out: "
             hint = "move them into the folder of their class"
-            problems.append(Problem(where, what + self._listed(self._beside), hint, "note"))
+            what, why = what + self._listed(self._beside), "beside the class folders"
+            problems.append(Problem(where, what, hint, "note", len(self._beside), why))
         if self._others:
             what = f"has {counted(self._others, 'file')} hidden or no picture, left out: "
-            problems.append(Problem(where, what + self._listed(self._others), severity="note"))
+            what, why = what + self._listed(self._others), "hidden or no picture"
+            problems.append(Problem(where, what, "", "note", len(self._others), why))
         return problems
 
     def _listed(self, paths: Iterable[Path]) -> str:
@@ -160,7 +162,9 @@ def _split_folders(root: Path) -> tuple[dict[SplitName, Path], list[Problem]]:
         return {"train": root}, []
     trees: dict[SplitName, Path] = {"train": root / "train"}
     what, hint = "is left out, since it stands beside the splits", "move it into train/ if it is a class"
-    problems = [Problem(folder.name, what, hint, "note") for folder in others]
+    left_out = {folder: sum(map(_is_wanted, walk(folder))) for folder in others}
+    why = "beside the splits"
+    problems = [Problem(folder.name, what, hint, "note", count, why) for folder, count in left_out.items()]
     for folder in named:
         split = SPLITS[folder.name.lower()]
         # val and valid, both there: which one was meant nobody knows.

@@ -49,6 +49,7 @@ class Lst(Format):
     """See the module. In channels a faulty list ends the run, as it does with the original algorithm."""
 
     name = "lst"
+    lists_images = True
     layout = "train.lst with index, class id and path separated by tabs, beside the pictures"
     needs = (Need("train.lst", ("*.lst",), ("*/*.lst", "*.csv", "*.tsv")),)
     tasks = frozenset[TaskName]({"classification", "detection"})
@@ -57,7 +58,7 @@ class Lst(Format):
 
     def sniff(self, root: Path) -> bool:
         # im2rec leaves its lists beside the records, which are then the data set.
-        return bool(_lists(root)) and not any(path.suffix == ".rec" for path in entries(root))  # packed already
+        return bool(_lists(root)) and not any(path.suffix.lower() == ".rec" for path in entries(root))  # packed already
 
     def task_of(self, root: Path) -> TaskName:
         return "detection" if any(map(holds_boxes, _lists(root))) else "classification"
@@ -179,7 +180,7 @@ def columns(sample: Sample, dataset: Dataset) -> str:
 def _lists(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
-    return sorted(path for path in folder.iterdir() if path.suffix == ".lst" and not path.name.startswith("."))
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() == ".lst" and not path.name.startswith("."))
 
 
 def _image_folder(root: Path, lst_path: Path, split: str) -> Path:

@@ -23,7 +23,7 @@ from clary.vision.formats._base import Format, Need
 from clary.vision.formats._classes import class_problems, names_up_to, read_class_names, write_class_names
 from clary.vision.formats._files import distinct_name, file_name, place
 from clary.vision.formats._layout import holds_lists, paired_folders
-from clary.vision.formats._masks import count_classes, read_label_map, write_mask
+from clary.vision.formats._masks import as_classes, count_classes, read_label_map, write_mask
 from clary.vision.formats._pairs import pair
 from clary.vision.formats._wording import relative
 
@@ -75,8 +75,9 @@ def masked_samples(
     )
     wanted = relative(masks, root)
     # An error, where a picture without boxes is none: a mask cannot be empty, so it was forgotten.
+    hint = "add it or remove the picture"
     lost = [
-        Problem(relative(path, root), f"has no mask {path.stem}.png in {wanted}", "add it or remove the picture")
+        Problem(relative(path, root), f"has no mask {path.stem}.png in {wanted}", hint, "error", 1, "no mask")
         for path in pairs.single
     ]
     return samples, [*pairs.problems, *lost]
@@ -92,6 +93,10 @@ def masked_dataset(
     problems: Sequence[Problem],
 ) -> Dataset:
     """A data set for segmentation; classes are those named, those asked for, else those in the masks."""
+    # A job says how many classes there are, and its contract what 255 means.
+    if num_classes is None:
+        splits, names, guessed = as_classes(splits, names, where.get("train", "train"))
+        problems = [*problems, *guessed]
     samples = [sample for found in splits.values() for sample in found]
     # The last way, since every mask has to be opened for it.
     count = num_classes or (len(names) if names is not None else count_classes(samples))

@@ -33,7 +33,7 @@ from clary.vision.formats._files import file_name, image_size, place
 from clary.vision.formats._layout import numbered_lines
 from clary.vision.formats._masks import write_mask
 from clary.vision.formats._voc import annotation, read_boxes
-from clary.vision.formats._wording import counted, several, shown
+from clary.vision.formats._wording import HINT_UNLISTED, MISSING, UNLISTED, counted, several, shown
 
 SPECIES = ("cat", "dog")
 REGIONS = ("pet", "background", "border")  # of a trimap, which has 1, 2, 3 for them
@@ -106,9 +106,9 @@ class _Reader:
         self._problems: list[Problem] = []
         # Listed once, instead of asking the file system for each of 7,349 pictures.
         self._images = _by_stem(root / "images", is_image)
-        self._trimaps = _by_stem(root / "annotations" / "trimaps", lambda path: path.suffix == ".png")
+        self._trimaps = _by_stem(root / "annotations" / "trimaps", lambda path: path.suffix.lower() == ".png")
         self._boxed: set[str] = set()  # names with an annotation that could be read
-        self._xmls = _by_stem(root / "annotations" / "xmls", lambda path: path.suffix == ".xml")
+        self._xmls = _by_stem(root / "annotations" / "xmls", lambda path: path.suffix.lower() == ".xml")
 
     def dataset(self) -> Dataset:
         everything = {row.name: row for row in self._rows("list.txt")}
@@ -204,7 +204,7 @@ class _Reader:
         has = [row.name in self._boxed if noun == "box" else bool(sample.mask) for row, sample in pairs]
         if without := [sample.image.path.name for sample, kept in zip(samples, has, strict=True) if not kept]:
             what = f"has no {noun} for {counted(without, 'listed picture')}, left out: {several(without)}"
-            self._problems.append(Problem(f"annotations/{folder}", what, severity="note"))
+            self._problems.append(Problem(f"annotations/{folder}", what, "", "note", len(without), f"no {noun}"))
         return tuple(sample for sample, kept in zip(samples, has, strict=True) if kept)
 
     def _sample(self, row: _Row, class_ids: Mapping[int, int]) -> Sample:
@@ -236,12 +236,13 @@ class _Reader:
         idle = [name for name in everything if name in self._images and name not in used]
         if idle:
             what = f"has {counted(idle, 'picture')} in no usable line of trainval.txt or test.txt: {several(idle)}"
-            self._problems.append(Problem("annotations/list.txt", what, "add them to one of the two", "note"))
+            hint = "add them to one of the two"
+            self._problems.append(Problem("annotations/list.txt", what, hint, "note", len(idle), UNLISTED))
         listed = used | everything.keys()
         unlisted = sorted(path.name for stem, path in self._images.items() if stem not in listed)
         if unlisted:
             what = f"has {counted(unlisted, 'picture')} in no list, left out: {several(unlisted)}"
-            self._problems.append(Problem("images", what, "list them if they are wanted", "note"))
+            self._problems.append(Problem("images", what, HINT_UNLISTED, "note", len(unlisted), UNLISTED))
 
 
 class _Writer:
@@ -341,7 +342,8 @@ def parse_row(text: str, where: str) -> _Row | Problem:
 
 
 def _missing(row: _Row) -> Problem:
-    return Problem(row.where, f"names {row.name}, which is not in images/", "put it back or remove the line")
+    what = f"names {row.name}, which is not in images/"
+    return Problem(row.where, what, "put it back or remove the line", "error", 1, MISSING)
 
 
 def _first(names: dict[int | str, _Row], row: _Row) -> _Row:

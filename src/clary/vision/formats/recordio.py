@@ -167,7 +167,7 @@ def _is_pipe(channel: Channel) -> bool:
 
 
 def _files(root: Path) -> list[Path]:
-    return [path for path in entries(root) if path.suffix == ".rec" and path.is_file()]
+    return [path for path in entries(root) if path.suffix.lower() == ".rec" and path.is_file()]
 
 
 def _bytes(sample: Sample) -> bytes:

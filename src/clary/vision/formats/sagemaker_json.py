@@ -55,7 +55,7 @@ class SageMakerJson(Format):
     def sniff(self, root: Path) -> bool:
         others = entries(root / "train_annotation")
         # PNGs there are masks: the channels of segmentation are called alike.
-        return (root / "train").is_dir() and bool(others) and not any(path.suffix == ".png" for path in others)
+        return (root / "train").is_dir() and bool(others) and not any(path.suffix.lower() == ".png" for path in others)
 
     def _read(self, root: Path, task: TaskName, labels: str | None) -> Dataset:
         names, problems = read_class_names(root)
@@ -119,7 +119,8 @@ class _Reader:
             what = f"has no annotation for {counted(names, 'picture')}, left out: {several(names)}"
             # Left out, unlike with YOLO: an annotation can say that nothing is to be seen, and here none does.
             hint = "add one with an empty list where nothing is to be seen"
-            self.problems.append(Problem(relative(annotations, self.root), what, hint, "note"))
+            where = relative(annotations, self.root)
+            self.problems.append(Problem(where, what, hint, "note", len(names), "no annotation"))
         self.splits[split], self.where[split] = tuple(samples), relative(images, self.root)
 
     def dataset(self, names: tuple[str, ...] | None, num_classes: int | None) -> Dataset:

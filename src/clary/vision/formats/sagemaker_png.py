@@ -43,7 +43,9 @@ class SageMakerPng(Format):
 
     def sniff(self, root: Path) -> bool:
         # JSON there are boxes: the channels of detection are called alike.
-        return (root / "train").is_dir() and any(path.suffix == ".png" for path in entries(root / "train_annotation"))
+        return (root / "train").is_dir() and any(
+            path.suffix.lower() == ".png" for path in entries(root / "train_annotation")
+        )
 
     def _read(self, root: Path, task: TaskName, labels: str | None) -> Dataset:
         names, problems = read_class_names(root)

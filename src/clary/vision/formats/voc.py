@@ -31,7 +31,7 @@ from clary.vision.formats._files import distinct_name, file_name, image_size, pl
 from clary.vision.formats._layout import SPLIT_ORDER, SPLITS, entries, locate, numbered_lines, unsafe_path
 from clary.vision.formats._masks import write_mask
 from clary.vision.formats._voc import annotation, read_objects
-from clary.vision.formats._wording import shown
+from clary.vision.formats._wording import FAULTY, shown
 
 __all__ = ["CLASSES", "FORMAT", "Voc"]
 
@@ -46,6 +46,7 @@ class Voc(Format):
     """See the module."""
 
     name = "voc"
+    lists_images = True
     layout = "JPEGImages/ and Annotations/ (or SegmentationClass/), as PASCAL VOC has it"
     needs = (
         Need("JPEGImages/ with the pictures", ("JPEGImages/",)),
@@ -165,14 +166,14 @@ class _Reader:
         files: dict[SplitName, Path] = {}
         for path in entries(folder):
             # By the whole name: cat_train.txt beside train.txt lists the pictures of one class.
-            if path.suffix == ".txt" and path.stem in SPLITS:
+            if path.suffix.lower() == ".txt" and path.stem in SPLITS:
                 files.setdefault(SPLITS[path.stem], path)
         # Only then: trainval is both lists together, and validation pictures must not be trained on.
         if "train" not in files and (folder / "trainval.txt").is_file():
             files["train"] = folder / "trainval.txt"
         if not files:
             others = "Annotations" if self.task == "detection" else "SegmentationClass"
-            found = [path for path in entries(self.root / others) if path.suffix in (".xml", ".png")]
+            found = [path for path in entries(self.root / others) if path.suffix.lower() in (".xml", ".png")]
             return {"train": [(unicodedata.normalize("NFC", path.stem), f"{others}/{path.name}") for path in found]}
         seen: dict[str, str] = {}
         return {split: list(self._names(files[split], seen)) for split in SPLIT_ORDER if split in files}
@@ -204,7 +205,8 @@ class _Reader:
         return "Main" if self.task == "detection" else "Segmentation"
 
     def _problem(self, where: str, what: str, hint: str) -> None:
-        self.problems.append(Problem(where, what, hint))
+        # Each is a line of a list, and its picture is not used.
+        self.problems.append(Problem(where, what, hint, "error", 1, FAULTY))
 
 
 def _written(folder: Path, name: str) -> Path:

@@ -1,7 +1,7 @@
 """A backbone that classifies, described by plain data so that an artifact can rebuild it.
 
 The description is ``{"architecture": "timm:resnet18", "num_classes": 3, "multi_label": False, "mean": [...],
-"std": [...]}``; ``small:20`` names the networks for tiny pictures.
+"std": [...]}``; ``small:20`` names the networks for tiny pictures. The backbone takes as many channels as ``mean`` has.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ __all__ = ["Classifier", "Scores", "build", "describe"]
 
 
 class Classifier(nn.Module):
-    """uint8 RGB pixels (N, H, W, 3) to logits (N, num_classes)."""
+    """uint8 RGB pixels (N, H, W, 3) to logits (N, num_classes); ``mean`` and ``std`` have as many channels as the
+    backbone takes, 3 or 1."""
 
     backbone: nn.Module
 
@@ -95,19 +96,21 @@ def describe(
 
 def build(network: Mapping[str, Any]) -> Scores:
     """The network of a description, with random weights, on CPU. Raises UsageError for an unknown architecture."""
-    backbone = _backbone(str(network["architecture"]), int(network["num_classes"]))
+    backbone = _backbone(str(network["architecture"]), int(network["num_classes"]), len(network["mean"]))
     classifier = Classifier(backbone, tuple(network["mean"]), tuple(network["std"]))
     # bf16 with channels last is most of training's speed on processors (docs/benchmarks.md).
     return Scores(classifier.to(memory_format=torch.channels_last), bool(network["multi_label"]))
 
 
-def _backbone(architecture: str, classes: int) -> nn.Module:
+def _backbone(architecture: str, classes: int, channels: int) -> nn.Module:
     kind, _, name = architecture.partition(":")
     try:
         if kind == "small":
-            return ResNetSmall(int(name), classes)
+            return ResNetSmall(int(name), classes, channels)
         if kind == "timm" and timm.is_model(name):
-            network: nn.Module = timm.create_model(name, pretrained=False, num_classes=classes)
+            network: nn.Module = timm.create_model(
+                name, pretrained=False, num_classes=classes, **({} if channels == 3 else {"in_chans": channels})
+            )
             # Now, so that a network that cannot be trained for other classes is refused before anything is read.
             find_head(network)
             return network

@@ -16,15 +16,15 @@ CHANNELS = (16, 32, 64)
 
 
 class ResNetSmall(nn.Module):
-    """Images (N, 3, H, W) to logits (N, num_classes). ``depth`` is 6n + 2."""
+    """Images (N, channels, H, W) to logits (N, num_classes). ``depth`` is 6n + 2."""
 
-    def __init__(self, depth: int, num_classes: int) -> None:
+    def __init__(self, depth: int, num_classes: int, channels: int = 3) -> None:
         super().__init__()
         if depth < 8 or (depth - 2) % 6:
             raise ValueError(f"depth is {depth}, expected 6n + 2: 20, 32, 44, 56 or 110")
         self.stem = nn.Sequential(
             # No stride and no pool: of 28 pixels a usual stem would leave seven.
-            nn.Conv2d(3, CHANNELS[0], 3, padding=1, bias=False),
+            nn.Conv2d(channels, CHANNELS[0], 3, padding=1, bias=False),
             nn.BatchNorm2d(CHANNELS[0]),
             nn.ReLU(inplace=True),
         )

@@ -105,11 +105,16 @@ class Pretrained:
     def put_into(self, backbone: nn.Module) -> None:
         """Copy into ``backbone``; its last fully connected layer becomes zero, so that it starts without an opinion.
 
+        Of a backbone of one channel the first layer gets the sum over the three: it sees gray as they did.
+
         Raises WeightsError when a tensor is missing or has another shape.
         """
         own = backbone.state_dict()
         head = head_names(backbone)
-        wrong = [n for n in own if n not in head and (n not in self.state or self.state[n].shape != own[n].shape)]
+        state = {
+            name: _fitted(tensor, own[name].shape) if name in own else tensor for name, tensor in self.state.items()
+        }
+        wrong = [n for n in own if n not in head and (n not in state or state[n].shape != own[n].shape)]
         if wrong:
             raise WeightsError(
                 f"{len(wrong)} tensors do not fit the network, first `{wrong[0]}`",
@@ -117,7 +122,13 @@ class Pretrained:
                 hint="add the weights of exactly this architecture with `clary weights add NAME FILE`",
             )
         # Zero, not random: at first all classes are as likely, and no gradient of chance reaches the body.
-        backbone.load_state_dict({n: own[n].zero_() if n in head else self.state[n] for n in own})
+        backbone.load_state_dict({n: own[n].zero_() if n in head else state[n] for n in own})
+
+
+def _fitted(tensor: Tensor, shape: torch.Size) -> Tensor:
+    """Weights for three channels as those for one where that is all that differs."""
+    gray = tensor.dim() == 4 and tensor.shape[1] == 3 and shape == (tensor.shape[0], 1, *tensor.shape[2:])
+    return tensor.sum(1, keepdim=True) if gray else tensor
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,10 +28,12 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """What one record turned out to be; ``pixels`` are those of each class in its mask, int64 (classes,)."""
+    """What one record turned out to be; ``pixels`` are those of each class in its mask, int64 (classes,), and
+    ``ignored`` those of none."""
 
     problems: list[Problem] = field(default_factory=list)
     pixels: np.ndarray | None = None
+    ignored: int = 0
 
 
 class Task:
@@ -84,6 +86,13 @@ class Task:
 
     def remarks(self, dataset: Dataset) -> Iterator[Problem]:
         """What is worth knowing of a data set as a whole, beside classes with few pictures."""
+        return iter(())
+
+    def remarks_on_masks(
+        self, dataset: Dataset, pixels: Mapping[SplitName, Sequence[int]], ignored: Mapping[SplitName, int]
+    ) -> Iterator[Problem]:
+        """What is worth knowing of all masks together: how many ``pixels`` of each class there are by split, and how
+        many of none."""
         return iter(())
 
     def reason_untrainable(

@@ -19,6 +19,7 @@ __all__ = ["HINT_BOX", "TASK", "DetectionTask", "outside"]
 # SageMaker's default of ``label_width``, numbers of a detection label that a job takes: 69 boxes.
 LABEL_WIDTH = 350
 HINT_BOX = "mend the box; pixels are those of the upright picture"
+HINT_TWICE = "remove one of them; a network cannot find both, and is judged by both"
 # Pixels a box may stick out of its picture: tools count from 1, or round.
 SLACK = 1.0
 
@@ -50,7 +51,11 @@ class DetectionTask(Task):
     def inspect(self, sample: Sample, info: ImageInfo, dataset: Dataset) -> Inspection:
         where = where_of(sample, dataset.root)
         found = (outside(box, info, dataset.class_names) for box in sample.boxes)
-        return Inspection([Problem(where, what, HINT_BOX) for what in found if what])
+        twice = (
+            Problem(where, f"has the same box of {_name(c, dataset.class_names)} {count} times", HINT_TWICE, "note")
+            for c, count in repeated(sample.boxes)
+        )
+        return Inspection([*(Problem(where, what, HINT_BOX) for what in found if what), *twice])
 
     def remarks(self, dataset: Dataset) -> Iterator[Problem]:
         for split, samples in dataset.splits.items():
@@ -75,6 +80,14 @@ class DetectionTask(Task):
         return None if any(sample.boxes for sample in splits["train"]) else ("has no box in any picture", "")
 
 
+def repeated(boxes: Sequence[Box]) -> Iterator[tuple[int, int]]:
+    """Class id and number of the boxes that are there more than once, corner by corner, to the pixel."""
+    counts = Counter(
+        (box.class_id, *(round(side) for side in (box.xmin, box.ymin, box.xmax, box.ymax))) for box in boxes
+    )
+    return ((place[0], count) for place, count in counts.items() if count > 1)
+
+
 def outside(box: Box, info: ImageInfo, class_names: Sequence[str] = ()) -> str:
     """What is wrong with a box of a picture, empty if nothing."""
     name = f"a box of {class_names[box.class_id]}" if box.class_id < len(class_names) else "a box"
@@ -91,6 +104,10 @@ def outside(box: Box, info: ImageInfo, class_names: Sequence[str] = ()) -> str:
     )
     width, height = info.upright
     return f"has {name} outside its {width} x {height} pixels, {corners}{turned}"
+
+
+def _name(class_id: int, class_names: Sequence[str]) -> str:
+    return class_names[class_id] if class_id < len(class_names) else str(class_id)
 
 
 def _fits(box: Box, size: tuple[int, int]) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,9 +14,14 @@ from clary.vision.tasks._base import Inspection, Task, place_of
 if TYPE_CHECKING:
     from clary.vision.base.imaging import ImageInfo
 
-__all__ = ["HINT_SIZE", "TASK", "SegmentationTask", "of_another_size"]
+__all__ = ["HINT_CLASS", "HINT_SIZE", "HINT_VOID", "TASK", "SegmentationTask", "of_another_size"]
 
 HINT_SIZE = "make both of one size"
+HINT_CLASS = "set num_classes, give a label map, or mark pixels without a class by 255"
+# A mask of black and white, which image editors write for two classes: 255 is void where SageMaker's contract holds.
+HINT_VOID = 'write 1 in place of 255, or give a label map: {"map": {"0": 0, "1": 255}}'
+HINT_ONE = "add masks of a second class"
+MUCH = 0.5  # share of ignored pixels that is hardly meant; chosen
 
 
 class SegmentationTask(Task):
@@ -49,25 +54,47 @@ class SegmentationTask(Task):
             ids = decode_mask(sample.mask.read(), sample.mask_values)
         except OSError as error:
             hint = "copy it again or mend its permissions"
-            return Inspection([Problem(where, f"cannot be read ({error.strerror})", hint)])
+            what = f"cannot be read ({error.strerror})"
+            return Inspection([Problem(where, what, hint, "error", 1, "mask that cannot be read")])
         except ImageError as error:
-            return Inspection([Problem(where, error.what, error.hint)])
+            return Inspection([Problem(where, error.what, error.hint, "error", 1, "mask that cannot be used")])
         if what := of_another_size(ids, info):
-            return Inspection([Problem(where, what, HINT_SIZE)])
+            return Inspection([Problem(where, what, HINT_SIZE, "error", 1, "mask of another size")])
         # One pass for all questions: which values are strange, which are ignored, how many of each class.
-        counts = np.bincount(ids.ravel(), minlength=256)
+        counts = np.bincount(ids.ravel(), minlength=IGNORED + 1)
         known = len(dataset.class_names)
         if strange := [value for value in range(known, IGNORED) if counts[value]]:
             more = f" and {len(strange) - 3} more" if len(strange) > 3 else ""
             values = ", ".join(map(str, strange[:3])) + more
             what = f"has the class id {values}, with {known} classes they run from 0 to {known - 1}"
-            return Inspection([Problem(where, what, "255 is for pixels to ignore; mend the mask or name the classes")])
+            return Inspection([Problem(where, what, HINT_CLASS, "error", 1, "class id beyond the classes")])
+        classes, ignored = counts[: min(known, IGNORED)], int(counts[IGNORED])
         # A note, not an error: the loss of such a picture is 0, and the rest of the set is not at fault.
-        if counts[IGNORED] == ids.size:
-            return Inspection(
-                [Problem(where, "has no pixel of any class", "it teaches nothing", "note")], counts[:known]
-            )
-        return Inspection([], counts[:known])
+        if ignored == ids.size:
+            nothing = Problem(where, "has no pixel of any class", "it teaches nothing", "note")
+            return Inspection([nothing], classes, ignored)
+        return Inspection([], classes, ignored)
+
+    def remarks_on_masks(
+        self, dataset: Dataset, pixels: Mapping[SplitName, Sequence[int]], ignored: Mapping[SplitName, int]
+    ) -> Iterator[Problem]:
+        for split, count in ignored.items():
+            share = count / max(1, count + sum(pixels[split]))
+            if count:
+                what = f"{100 * share:.1f} % of the pixels of its masks are {IGNORED}, which is ignored"
+                hint = "they count neither in training nor in scores; a class needs another value"
+                yield Problem(split, what, hint if share >= MUCH else "", "note")
+        train = pixels.get("train", ())
+        used = [dataset.class_names[c] for c, count in enumerate(train) if count]
+        if len(used) == 1 and len(train) > 1:
+            voids = f", all others are {IGNORED}, which is ignored" if ignored["train"] else ""
+            what = f"shows one class in all its masks, `{used[0]}`{voids}"
+            # Nothing can be learnt, but the original runs through it.
+            yield Problem("train", what, HINT_VOID if voids else HINT_ONE, "error", tolerated=not voids)
+        elif empty := [f"`{dataset.class_names[c]}`" for c, count in enumerate(train) if not count]:
+            more = f" and {len(empty) - 5} more" if len(empty) > 5 else ""
+            what = f"has no pixel of class {', '.join(empty[:5])}{more} in any mask"
+            yield Problem("train", what, "a class without pixels is never learnt, and counts 0 in mIOU", "note")
 
     def label_fault(self, labels: Sequence[str]) -> str:
         return f"are {len(labels)}, a pixel has one of at most {IGNORED}" if len(labels) > IGNORED else ""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from clary.vision.algorithms import recipe
 from clary.vision.algorithms.image_classification.spec import ClassificationHyperparameters
 from clary.vision.algorithms.joblog import JobLog
+from clary.vision.base import imaging
 from clary.vision.base.imaging import Preprocess
 from clary.vision.base.jobdir import JobDir
 from clary.vision.base.types import Dataset, Sample
@@ -16,7 +18,7 @@ from clary.vision.datasets import channels
 from clary.vision.datasets.augment import augment
 from clary.vision.datasets.loader import ImageCache, Loader
 
-__all__ = ["load_dataset", "loaders", "targets_of", "validation_transform"]
+__all__ = ["load_dataset", "loaders", "serving_transform", "targets_of", "validation_transform"]
 
 
 def load_dataset(job: JobDir, hp: ClassificationHyperparameters, log: JobLog) -> Dataset:
@@ -25,7 +27,7 @@ def load_dataset(job: JobDir, hp: ClassificationHyperparameters, log: JobLog) ->
         if name.endswith("_lst"):
             log.info(f"Searching for .lst files in {channel.path}.")
     dataset = channels.load(job, num_classes=hp.num_classes, multi_label=hp.multi_label)
-    recipe.log_problems(dataset, log)
+    dataset = recipe.admit(job, dataset, log)
     recipe.check_batch(dataset, hp)
     return dataset
 
@@ -38,8 +40,21 @@ def loaders(dataset: Dataset, hp: ClassificationHyperparameters) -> tuple[Loader
     return train, _loader(validation, hp, None, rest, shuffle=False) if validation else None
 
 
+def serving_transform(hp: ClassificationHyperparameters) -> Preprocess:
+    """How a picture becomes network input when serving, as `inference_crop` says."""
+    _, height, width = hp.image_shape
+    # SageMaker's container resizes straight to the input when it serves, and crops when it validates (developer guide):
+    # an accuracy of the log is then not that of the endpoint. The default keeps that, `center` mends it.
+    return _cropped(hp) if hp.inference_crop == "center" else Preprocess(height, width, None, "squash")
+
+
 def validation_transform(hp: ClassificationHyperparameters) -> Preprocess:
-    """How a validation picture becomes network input: shorter side to `resize`, then the centre."""
+    """How a validation picture becomes network input: as SageMaker crops it, or as it is served."""
+    return serving_transform(hp) if hp.validation_crop == "serving" else _cropped(hp)
+
+
+def _cropped(hp: ClassificationHyperparameters) -> Preprocess:
+    """Shorter side to `resize`, then the centre."""
     _, height, width = hp.image_shape
     return Preprocess(height, width, hp.resize or max(height, width), "center")
 
@@ -61,12 +76,17 @@ def _loader(
     budget: int,
     shuffle: bool = True,
 ) -> Loader:
-    transform = validation_transform(hp)
-    cache = ImageCache(samples, transform.resize, max(transform.height, transform.width), budget)
+    how = _cropped(hp) if shuffle else validation_transform(hp)
+
+    def transform(pixels: np.ndarray, target: Any, random: np.random.Generator) -> tuple[np.ndarray, Any]:
+        if how.crop == "squash":
+            return imaging.fit(pixels, how), target
+        return augment(pixels, kind, how.height, how.width, random), target
+
     return Loader(
-        cache,
+        ImageCache(samples, how.resize, max(how.height, how.width), budget),
         targets_of(samples, hp),
-        lambda pixels, target, random: (augment(pixels, kind, transform.height, transform.width, random), target),
+        transform,
         # A validation split may hold fewer; that the training split does not is checked before.
         batch_size=min(hp.mini_batch_size, len(samples)),
         seed=hp.seed,

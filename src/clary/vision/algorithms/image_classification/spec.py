@@ -72,7 +72,7 @@ class ClassificationHyperparameters(shared.TrainingHyperparameters):
     )
     image_shape: tuple[int, ...] = setting(
         Parsed(r"^([1-9][0-9]*)(,[1-9][0-9]*)(,[1-9][0-9]*)$", shared.integers),
-        "network input as channels,height,width",
+        "network input as channels,height,width; 1 channel is gray",
         (3, 224, 224),
     )
     kv_store: str | None = shared.kv_store()
@@ -114,6 +114,11 @@ class ClassificationHyperparameters(shared.TrainingHyperparameters):
         "squash",
         extension=True,
     )
+    validation_crop: str | None = optional(
+        Choice(("center", "serving")),
+        "how validation pictures are prepared: center (unset) as SageMaker does, serving: as `inference_crop` says",
+        extension=True,
+    )
     seed: int = shared.seed()
 
     def mistakes(self) -> Sequence[str]:
@@ -124,9 +129,8 @@ class ClassificationHyperparameters(shared.TrainingHyperparameters):
             yield "checkpoint_frequency", f"must not be above 'epochs' ({self.epochs})"
         if self.top_k and self.top_k > self.num_classes:
             yield "top_k", f"must not be above 'num_classes' ({self.num_classes})"
-        # Pictures are decoded to RGB, whatever their files hold.
-        if self.image_shape[0] != 3:
-            yield "image_shape", "must have 3 channels"
+        if self.image_shape[0] not in (1, 3):
+            yield "image_shape", "must have 3 channels, or 1 for gray"
         if self.optimizer in ("adam", "adamw"):
             # At 1 a mean never moves from zero, and Adam divides by zero to correct for it.
             for name, beta in (("beta_1", self.beta_1), ("beta_2", self.beta_2)):
@@ -166,6 +170,7 @@ LOCAL_DEFAULTS = {
     "augmentation_type": "resized_crop",
     "resize": "256",
     "inference_crop": "center",
+    "validation_crop": "serving",
 }
 
 

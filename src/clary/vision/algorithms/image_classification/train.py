@@ -18,11 +18,11 @@ from clary.vision.artifact.export import write_model
 from clary.vision.artifact.manifest import Input, Manifest, Output
 from clary.vision.base.events import Hook
 from clary.vision.base.hyperparameters import as_text
-from clary.vision.base.imaging import Preprocess
 from clary.vision.base.jobdir import JobDir
 from clary.vision.base.types import Dataset
 from clary.vision.inference.engines import installed
 from clary.vision.models.classifier import Scores, build, describe
+from clary.vision.models.normalization import IMAGENET_MEAN, IMAGENET_STD, gray_statistics
 from clary.vision.models.weights import load
 from clary.vision.training.checkpoint import Progress
 from clary.vision.training.loop import Training, fit
@@ -34,6 +34,11 @@ from clary.vision.training.schedules import Schedule, cosine, factor, one_cycle
 from clary.vision.training.stopping import StopRequest
 
 __all__ = ["train", "update_rule"]
+
+OTHER_PICTURES = (
+    "Validation crops pictures and an endpoint sees them whole, their aspect not kept, as SageMaker has it: its "
+    "accuracy may be another. With inference_crop=center both see the same."
+)
 
 
 def train(
@@ -48,6 +53,8 @@ def train(
     log.info(f"Setting number of threads: {torch.get_num_threads()}")
     if hp.use_weighted_loss and not hp.multi_label:
         log.warning("use_weighted_loss is only used for multi-label training. Ignoring the parameter.")
+    if data.serving_transform(hp) != data.validation_transform(hp):
+        log.info(OTHER_PICTURES)
 
     network, description = _make_network(job, hp, log)
     files = ModelFiles(job, hp, network.classifier, log)
@@ -71,14 +78,17 @@ def _make_network(job: JobDir, hp: ClassificationHyperparameters, log: JobLog) -
     earlier = earlier_model(job, log)
     if earlier:
         fixed = earlier.manifest.input.how
-        there = {"network": earlier.network.get("architecture"), "image_shape": f"3,{fixed.height},{fixed.width}"}
+        shape = (len(earlier.mean), fixed.height, fixed.width)
+        there = {"network": earlier.network.get("architecture"), "image_shape": as_text(shape)}
         check_agreement(there, {"network": _architecture(hp), "image_shape": as_text(hp.image_shape)})
     pretrained = load(_weights_name(hp)) if hp.use_pretrained_model and not earlier else None
     trained = earlier or pretrained
-    statistics = {"mean": trained.mean, "std": trained.std} if trained else {}
-    description = describe(_architecture(hp), hp.num_classes, multi_label=hp.multi_label, **statistics)
+    channels, height, width = hp.image_shape
+    mean, std = (trained.mean, trained.std) if trained else (IMAGENET_MEAN, IMAGENET_STD)
+    if len(mean) != channels:
+        mean, std = gray_statistics(mean, std)
+    description = describe(_architecture(hp), hp.num_classes, multi_label=hp.multi_label, mean=mean, std=std)
     network = build(description)
-    _, height, width = hp.image_shape
     # Before hours of data and steps: some networks take one size only.
     recipe.try_out(network, _architecture(hp), height, width, "image_shape")
     if earlier:
@@ -169,12 +179,7 @@ def _weights_name(hp: ClassificationHyperparameters) -> str:
 def _manifest(
     hp: ClassificationHyperparameters, dataset: Dataset, description: Mapping[str, Any], progress: Progress
 ) -> Manifest:
-    transform = data.validation_transform(hp)
-    # SageMaker's container resizes straight to the input when it serves, and crops when it validates (developer guide):
-    # an accuracy of the log is then not that of the endpoint. The default keeps that, `center` mends it.
-    serving = (
-        transform if hp.inference_crop == "center" else Preprocess(transform.height, transform.width, None, "squash")
-    )
+    serving, validation = data.serving_transform(hp), data.validation_transform(hp)
     best = progress.history[progress.best_epoch]
     return Manifest(
         task="classification",
@@ -183,7 +188,10 @@ def _manifest(
         multi_label=hp.multi_label,
         network=description,
         input=Input(
-            serving, tuple(description["mean"]), tuple(description["std"]), transform if serving != transform else None
+            serving,
+            tuple(description["mean"]),
+            tuple(description["std"]),
+            validation if serving != validation else None,
         ),
         outputs=(Output(activation="sigmoid" if hp.multi_label else "softmax"),),
         metrics={f"validation:{name}": value for name, value in best.items()},

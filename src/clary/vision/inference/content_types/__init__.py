@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from clary.errors import NotAcceptableError, UnsupportedMediaTypeError
 from clary.registry import Registry
-from clary.vision.base.jobdir import media_type
+from clary.vision.base.jobdir import canonical, media_type
 from clary.vision.inference.content_types._base import RequestType, ResponseType
 
 __all__ = ["REQUESTS", "RequestType", "ResponseType", "request_type", "response_type"]
@@ -21,7 +21,7 @@ REQUESTS: Registry[RequestType] = Registry("request_types", __name__, "REQUEST")
 
 def request_type(content_type: str | None) -> RequestType:
     """The type that reads a body sent as ``content_type``. Raises UnsupportedMediaTypeError (415)."""
-    name = media_type(content_type or "")[0]
+    name = canonical(media_type(content_type or "")[0])
     for kind in REQUESTS:
         if name in kind.media_types:
             return kind
