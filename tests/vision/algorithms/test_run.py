@@ -51,7 +51,7 @@ class Fills(Hook):
 def test_a_full_disk_is_the_reason_of_the_failure(job: JobDir, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ClaryError) as caught:
         run_job(SPEC, job, JobLog(echo=None), [Fills(monkeypatch)])
-    reason = of_exit(caught.value.exit_code, failure=read_failure(job.failure))
+    reason = of_exit(caught.value.exit_code, failure=read_failure(job.output, "failure"))
     assert reason.startswith("InternalServerError: ")
     assert "the disk is full" in reason
     assert reason.endswith("; free some space and run it again, exit code: 2")

@@ -262,13 +262,13 @@ def reserve(path: Path) -> None:
     write_bytes(path, bytes(RESERVED))
 
 
-def write_reserved(path: Path, room: Path, text: str) -> None:
+def write_reserved(path: Path, room: Path, text: str, mode: int = PUBLIC) -> None:
     """``write_text``; where the disk is full, in the room that ``reserve`` kept on the same file system.
 
     Raises UsageError as ``atomic`` does, also where no room was kept.
     """
     try:
-        write_text(path, text)
+        write_text(path, text, mode)
     except UsageError as error:
         data = text.encode()
         if not out_of_space(error) or not room.is_file() or len(data) > RESERVED:
@@ -276,6 +276,7 @@ def write_reserved(path: Path, room: Path, text: str) -> None:
         try:
             # Over the zeros, whose blocks are there; a rename takes none.
             with room.open("r+b") as file:
+                os.fchmod(file.fileno(), mode & room.stat().st_mode)
                 file.write(data)
                 file.truncate()
                 os.fsync(file.fileno())
