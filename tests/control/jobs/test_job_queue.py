@@ -510,7 +510,7 @@ def test_a_model_that_cannot_be_stored_is_kept_and_the_reason_says_where(world, 
         if how == "the bucket is deleted":
             shutil.rmtree(world.settings.s3_root / "bucket")
         else:
-            monkeypatch.setattr("tempfile.mkstemp", full_disk)
+            monkeypatch.setattr("clary.vision.base.files._beside", full_disk)
         ok(host)
 
     world.launcher.program = trains

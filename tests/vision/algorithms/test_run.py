@@ -44,7 +44,7 @@ class Fills(Hook):
         self._monkeypatch = monkeypatch
 
     def on_batch(self, event: BatchEnd) -> None:
-        self._monkeypatch.setattr("tempfile.mkstemp", full)
+        self._monkeypatch.setattr("clary.vision.base.files._beside", full)
         self._monkeypatch.setattr("clary.vision.algorithms.joblog.append_text", full)
 
 
