@@ -1,10 +1,16 @@
 from __future__ import annotations
 
+import errno
+import os
 import re
+import sqlite3
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy.exc import OperationalError
 
 from clary import errors
 from clary.errors import ClaryError, CustomerError, DataError
@@ -56,3 +62,28 @@ def test_a_message_is_one_printable_line(what: str, where: str, hint: str) -> No
     message = str(ClaryError(what, where=where, hint=hint))
     assert message.isprintable()
     assert what.isprintable() is False or what in message
+
+
+def full_database(tmp_path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(tmp_path / "store.db")
+    connection.execute("CREATE TABLE one (text)")
+    connection.execute("PRAGMA max_page_count = 2")
+    return connection
+
+
+def test_a_full_disk_is_known_by_its_number(tmp_path: Path) -> None:
+    """In the system's language, in a database, and behind what our own code made of it."""
+    assert errors.out_of_space(OSError(errno.ENOSPC, "Auf dem Gerät ist kein Speicherplatz mehr verfügbar"))
+    assert errors.out_of_space(OSError(errno.EDQUOT, os.strerror(errno.EDQUOT)))
+    with closing(full_database(tmp_path)) as connection, pytest.raises(sqlite3.OperationalError) as caught:
+        connection.execute("INSERT INTO one VALUES (?)", ["x" * 20_000])
+    assert errors.out_of_space(caught.value)
+    assert errors.out_of_space(OperationalError("INSERT", {}, caught.value))
+    outer = DataError("cannot be written")
+    outer.__cause__ = OSError(errno.ENOSPC, "")
+    assert errors.out_of_space(outer)
+
+
+def test_words_are_no_full_disk() -> None:
+    for error in (errors.UsageError("the disk is full"), OSError(errno.EIO, "No space left on device"), None):
+        assert not errors.out_of_space(error)

@@ -19,11 +19,12 @@ from clary.version import __version__
 if TYPE_CHECKING:
     from clary.local.evaluate import evaluate
     from clary.local.report import write as report
+    from clary.local.resume import resume
     from clary.local.run import Run
     from clary.local.train import train
     from clary.vision.inference.predictor import Model, load
 
-__all__ = ["Model", "Run", "__version__", "evaluate", "load", "report", "train"]
+__all__ = ["Model", "Run", "__version__", "evaluate", "load", "report", "resume", "train"]
 
 _HOME = {  # module:name, the notation of entry points
     "Model": "clary.vision.inference.predictor:Model",
@@ -31,6 +32,7 @@ _HOME = {  # module:name, the notation of entry points
     "evaluate": "clary.local.evaluate:evaluate",
     "load": "clary.vision.inference.predictor:load",
     "report": "clary.local.report:write",
+    "resume": "clary.local.resume:resume",
     "train": "clary.local.train:train",
 }
 

@@ -23,6 +23,8 @@ A message is one line: where, what, and how to mend it. ``str(error)`` joins the
 
 from __future__ import annotations
 
+import errno
+
 __all__ = [
     "AlgorithmError",
     "ArtifactError",
@@ -42,7 +44,11 @@ __all__ = [
     "UsageError",
     "WeightsError",
     "one_line",
+    "out_of_space",
 ]
+
+# SQLite's SQLITE_FULL, of which the extended codes keep the low byte, and PostgreSQL's disk_full.
+_SQLITE_FULL, _POSTGRESQL_FULL = 13, "53100"
 
 
 class ClaryError(Exception):
@@ -62,6 +68,24 @@ def one_line(text: str) -> str:
     """``text`` as it can be printed: what is no printable character (from a file name, say) is escaped."""
     # A line end in a file's name would be a second line of a log that programs read line by line.
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def out_of_space(error: BaseException | None) -> bool:
+    """Whether ``error``, or what caused it, is a full disk or quota: by numbers of the system and of databases, never
+    by wording, which is the system's language."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF == _SQLITE_FULL:
+            return True
+        if getattr(error, "sqlstate", None) == _POSTGRESQL_FULL:
+            return True
+        # SQLAlchemy's own errors have the driver's in `orig`.
+        inner = getattr(error, "orig", None)
+        error = inner if isinstance(inner, BaseException) else error.__cause__
+    return False
 
 
 class CustomerError(ClaryError):

@@ -45,3 +45,22 @@ def test_a_folder_that_is_not_there_gets_one_line(cli, tmp_path):
     code, out, err = cli("runs", tmp_path / "nothing")
     assert (code, out) == (2, "")
     assert err.startswith(f"clary: {tmp_path / 'nothing'}: there is no such folder")
+
+
+def test_what_is_damaged_or_missing_is_said(cli, colour_run, tmp_path):
+    with (colour_run / "metrics.jsonl").open("a") as file:
+        file.write("torn\nand again\n")
+    for name in ("missing", "a folder"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "metrics.jsonl").touch()
+    (tmp_path / "a folder" / "config.json").mkdir()
+    (tmp_path / "holiday").mkdir()
+    code, out, err = cli("runs", tmp_path)
+    assert code == 0
+    assert len(out.splitlines()) == 2
+    first, *rest = err.splitlines()
+    assert first == f"2 lines left out: {colour_run}/metrics.jsonl:5: is not a record of metrics"
+    assert rest == [
+        f"left out: {tmp_path}/a folder/config.json: is no file; train again into a new folder",
+        f"left out: {tmp_path}/missing/config.json: there is no such file; train again into a new folder",
+    ]

@@ -154,7 +154,8 @@ def test_interrupted_run_saves_says_how_to_go_on_and_goes_on(
     assert process.returncode == 130, rest
     last = rest.splitlines()[-1]
     assert last.startswith("clary: stopped at epoch ")
-    assert last.endswith(f"everything is saved; go on with --resume --out {out}")
+    assert f"everything is saved; go on with `clary train --resume {out}`" in last
+    assert f"the best epoch so far predicts: `clary predict {out} PICTURE...`" in last
     assert not (out / "model.tar.gz").exists()
     with start(images, out, "--resume") as process:
         _, err = process.communicate(timeout=300)
@@ -162,6 +163,53 @@ def test_interrupted_run_saves_says_how_to_go_on_and_goes_on(
     assert "Resuming from the checkpoint at step " in err
     assert clary.Run(out).metrics["epochs"] == 60
     assert clary.Run(out).model.is_file()
+
+
+def test_run_goes_on_by_its_folder_alone(cli: Cli, images: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert cli("train", "classification", images, "--out", run, "--epochs", 1, *QUICK)[0] == 0
+    code, _, err = cli("train", "--resume", run)
+    assert (code, err.count("\n")) == (2, 1)
+    assert err.endswith(f"this run has finished already; give it more with `clary train --resume {run} --epochs 2`\n")
+    code, out, _ = cli("train", "--resume", run, "--epochs", 2)
+    assert code == 0
+    assert " of 2), " in out
+    assert (run / "model.1-epochs.tar.gz").is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ([], "give what to train and on which pictures; `clary train classification PICTURES`, or"),
+        (["classification"], "give what to train and on which pictures; `clary train classification PICTURES`, or"),
+        (["--resume"], "a run to resume is not named; write `clary train --resume RUN`"),
+        (["--resume", "run", "--out", "other"], "a run to resume is not named; write `clary train --resume RUN`"),
+        (
+            ["--resume", "run", "--seed", "3"],
+            "a run goes on with the settings it was started with; give --epochs alone",
+        ),
+        (["--resume", "run"], "run: there is no run to resume; start it without --resume"),
+    ],
+)
+def test_what_is_not_named_is_asked_for(words: list[str], sentence: str, cli: Cli) -> None:
+    code, out, err = cli("train", *words)
+    assert (code, out) == (2, "")
+    assert sentence in err
+    assert len(err.splitlines()) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [0.1, 0.3, 1.0])
+def test_ctrl_c_at_once_is_one_line(seconds: float, images: Path, tmp_path: Path) -> None:
+    """While modules are loaded, whenever that is."""
+    # By the kernel's clock: a thread would wait for the same lock as the imports.
+    code = "import signal\nsignal.signal(signal.SIGALRM, signal.default_int_handler)\n"
+    code += f"from clary.__main__ import main\nsignal.setitimer(signal.ITIMER_REAL, {seconds})\nmain()"
+    words = ["train", "classification", str(images), "--out", str(tmp_path / "run"), *QUICK]
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 130, done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("clary: stopped")
 
 
 # What is shown

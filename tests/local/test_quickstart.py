@@ -105,24 +105,25 @@ def test_predictions_are_drawn(done: dict[str, Summary]) -> None:
     assert set(np.unique(np.asarray(Image.open(masks[0])))) <= {0, 1, 2}
 
 
-def test_an_earlier_run_is_replaced_and_its_data_set_kept(tmp_path: Path) -> None:
+def test_an_earlier_run_stays_and_its_data_set_is_used_again(tmp_path: Path) -> None:
     pets = few_pets(tmp_path / "pets")
     before = {path: path.stat().st_mtime_ns for path in pets.rglob("*")}
     (summary,) = quickstart(tmp_path, epochs=1, settings=CLASSIFIER)
-    (summary.run.path / "mine.txt").touch()
+    model = summary.run.model.read_bytes()
     (again,) = quickstart(tmp_path, epochs=1, settings=CLASSIFIER)
-    assert again.run.path == summary.run.path
+    assert (summary.run.path, again.run.path) == (tmp_path / "classification", tmp_path / "classification-2")
     assert again.run.finished
-    assert not (again.run.path / "mine.txt").exists()
+    assert summary.run.model.read_bytes() == model
     assert {path: path.stat().st_mtime_ns for path in pets.rglob("*")} == before
 
 
-def test_what_is_not_a_run_is_not_replaced(tmp_path: Path) -> None:
-    (tmp_path / "segmentation").mkdir()
-    (tmp_path / "segmentation" / "mine.txt").touch()
-    with pytest.raises(UsageError, match="not a run of an earlier quickstart; give another --out"):
-        quickstart(tmp_path, tasks=TASKS.names())
-    assert [path.name for path in tmp_path.rglob("*")] == ["segmentation", "mine.txt"]
+def test_what_is_not_a_run_stays(tmp_path: Path) -> None:
+    few_pets(tmp_path / "pets")
+    (tmp_path / "classification").mkdir()
+    (tmp_path / "classification" / "mine.txt").touch()
+    (summary,) = quickstart(tmp_path, epochs=1, settings=CLASSIFIER)
+    assert summary.run.path == tmp_path / "classification-2"
+    assert [path.name for path in (tmp_path / "classification").iterdir()] == ["mine.txt"]
 
 
 def test_a_folder_without_a_test_split_is_judged_on_what_was_held_out(
@@ -176,6 +177,6 @@ def test_stopping_says_how_to_go_on(tmp_path: Path) -> None:
     few_pets(tmp_path / "pets")
     with pytest.raises(InterruptedRun) as stopped:
         quickstart(tmp_path, epochs=2, settings=CLASSIFIER, showing=showing)
-    folder, run = tmp_path / "pets", tmp_path / "classification"
-    assert stopped.value.hint == f"go on with `clary train classification {folder} --resume --out {run}`"
-    assert clary.train("classification", folder, out=run, resume=True).metrics["epochs"] == 2
+    run = tmp_path / "classification"
+    assert stopped.value.hint == f"go on with `clary train --resume {run}`"
+    assert clary.resume(run).metrics["epochs"] == 2

@@ -91,7 +91,7 @@ def test_before_the_first_epoch_there_are_no_numbers(tmp_path):
 
 def test_no_model_before_the_end(colour_run):
     (colour_run / "model.tar.gz").unlink()
-    with pytest.raises(UsageError, match=r"has not finished.*--resume"):
+    with pytest.raises(UsageError, match=r"has no model yet, no epoch has ended; go on with `clary train --resume "):
         _ = Run(colour_run).model
 
 
@@ -169,6 +169,7 @@ def test_a_run_is_data(colour_run):
         getattr(run, name)
     with pytest.raises(UsageError, match=r"has no report\.html yet; write it: `clary\.report\(run\)`"):
         _ = run.report
+    assert not hasattr(run, "report")
     assert sorted(path.name for path in colour_run.iterdir()) == before
 
 

@@ -18,6 +18,8 @@ import clary.cli
 from clary.errors import ClaryError
 from clary.version import __version__
 
+STOPPED = 130  # 128 and SIGINT, as a shell reports a program that the signal ended
+
 app = typer.Typer(
     name="clary",
     help="The SageMaker computer-vision workflow on your own machine.",
@@ -63,6 +65,11 @@ def main() -> None:
     except ClaryError as error:
         print(f"clary: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except SystemExit as leaving:
+        # What Typer makes of Ctrl-C, without a word.
+        if leaving.code == STOPPED:
+            print("clary: stopped", file=sys.stderr)
+        raise
     except BrokenPipeError:  # `clary data check | head`
         # Nobody reads any more; Python would complain there of what it cannot flush when it ends.
         sys.stderr.close()

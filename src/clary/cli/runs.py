@@ -9,7 +9,7 @@ import typer
 
 from clary.cli.platform_options import Json
 from clary.errors import UsageError
-from clary.wording import duration
+from clary.wording import duration, plural
 
 COLUMNS = ("name", "algorithm", "network", "state", "metric", "epochs", "started", "duration")
 
@@ -26,15 +26,21 @@ def runs(
     A run is finished, running, failed (log.txt says why) or interrupted (--resume goes on).
     """
     from clary.cli.output import emit, note, table
-    from clary.local.run import list_runs
+    from clary.local.run import Run, damaged_runs, list_runs
 
     records = []
     for run in list_runs(folder):
         try:
             records.append(run.to_json())
+            if problems := run.problems:
+                note(f"{plural(len(problems), 'line')} left out: {problems[0]}")
         # One that is damaged does not hide the others.
         except UsageError as error:
             note(f"left out: {error}")
+    if not Run(folder).is_run():
+        for path in damaged_runs(folder):
+            what = "is no file" if (path / "config.json").exists() else "there is no such file"
+            note(f"left out: {path / 'config.json'}: {what}; train again into a new folder")
     if json:
         emit(records)
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,8 +20,13 @@ def register(app: typer.Typer) -> None:
 
 
 def train(
-    algorithm: Annotated[str, typer.Argument(help="What to train: classification, detection or segmentation.")],
-    dataset: Annotated[Path, typer.Argument(help="A folder of pictures in any layout `clary data check` knows.")],
+    algorithm: Annotated[
+        str | None, typer.Argument(help="What to train: classification, detection or segmentation.", show_default=False)
+    ] = None,
+    dataset: Annotated[
+        Path | None,
+        typer.Argument(help="A folder of pictures in any layout `clary data check` knows.", show_default=False),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the run.  [default: runs/NAME-N]")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training pictures.")] = None,
     setting: Annotated[
@@ -34,16 +40,25 @@ def train(
     model: Annotated[
         Path | None, typer.Option(help="A run or model.tar.gz to go on from, for these or for other classes.")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint of --out.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run: `clary train --resume RUN`.")] = False,
 ) -> None:
     """Train a model on a data set.
 
     Settings not given are those that work on a few hundred to a few thousand pictures: a pretrained
     EfficientNet-Lite0, fine-tuned. With --set num_layers=50 it is SageMaker's ResNet.
+
+    A run that was stopped goes on with `clary train --resume RUN`, with --epochs to a later end.
     """
     from clary.cli.training_progress import progress
     from clary.local.train import train as run_training
 
+    if resume and dataset is None:
+        # The one word is the run's folder, unless that is --out.
+        print_run(_go_on(_only_run(algorithm, out, [setting, seed, labels, validation, model]), epochs))
+        return
+    if algorithm is None or dataset is None:
+        hint = "`clary train classification PICTURES`, or `clary train --resume RUN`"
+        raise UsageError("give what to train and on which pictures", hint=hint)
     settings = dict(_pair(text) for text in setting or [])
     # Given twice and alike is fine: a script may add an option to what it has in --set.
     for name, value in (("epochs", epochs), ("seed", seed)):
@@ -80,6 +95,24 @@ def print_run(run: Run) -> None:
 
         typer.echo(f"report: {write(run)}")
     typer.echo(f"next:   clary predict {run.path} PICTURE...   clary serve {run.path}")
+
+
+def _go_on(folder: Path, epochs: int | None) -> Run:
+    from clary.cli.training_progress import progress
+    from clary.local.resume import resume
+
+    with progress() as (hooks, echo):
+        return resume(folder, epochs=epochs, hooks=hooks, echo=echo)
+
+
+def _only_run(word: str | None, out: Path | None, given: Sequence[object]) -> Path:
+    """The folder of the run that `--resume` is to go on with. Raises UsageError."""
+    if (word is None) == (out is None):
+        raise UsageError("a run to resume is not named", hint="write `clary train --resume RUN`")
+    if any(value is not None for value in given):
+        what = "a run goes on with the settings it was started with"
+        raise UsageError(what, hint="give --epochs alone, or start anew without --resume")
+    return Path(word) if word is not None else out or Path()
 
 
 def _pair(text: str) -> tuple[str, str]:

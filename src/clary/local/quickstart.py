@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import TypeAlias
 
-from clary.errors import DataError, InterruptedRun, UsageError
+from clary.errors import DataError
 from clary.local.evaluate import Evaluation
 from clary.local.run import Run
 from clary.vision.base.events import Hook
@@ -77,38 +77,38 @@ def quickstart(
     """Run every stage of each task and return what came of them; ``tell`` hears of each stage as it is done.
 
     ``dataset`` is "drawn" (needs nothing; ``images`` of them), "oxford-pets" (downloads 800 MB, or takes it from
-    ``source``), or a folder that has what the tasks need. Runs are left in ``out``, each called like its task; one
-    of an earlier quickstart is replaced, its data set is used again. ``epochs`` and ``settings`` are those of
-    ``clary.train``; ``showing`` gives the listeners of each training.
+    ``source``), or a folder that has what the tasks need. Runs are left in ``out``, each called like its task; beside
+    one of an earlier quickstart the next is called ``<task>-2``, and the data set is used again. ``epochs`` and
+    ``settings`` are those of ``clary.train``; ``showing`` gives the listeners of each training.
 
     All data is checked before the first training. Raises DataError (nothing to learn from, or bad records),
-    UsageError (a folder that is not a run stands in the way), InterruptedRun, and what ``clary.train`` raises.
+    InterruptedRun, and what ``clary.train`` raises.
     """
     clock = _Clock(tell)
-    for task in tasks:
-        _check_place(out / task)
     folder = _obtain(out, dataset, source, images, seed)
-    summaries = [Summary(task, Run(out / task), folder) for task in tasks]
+    summaries = [Summary(task, Run(_next_place(out, task)), folder) for task in tasks]
     # All of them first: nobody waits for a training to hear of a bad mask.
     for summary in summaries:
         data = _checked(folder, summary.task)
         held = f"{len(data)} pictures of {len(data.class_names)} classes in {folder}"
         clock.lap(summary, "data", held)
     for summary in summaries:
-        count = epochs or (DRAWN_EPOCHS.get(summary.task) if dataset == DRAWN else None)
-        _train(summary, {**(settings or {}), "epochs": count, "seed": seed}, showing)
+        passes = epochs or (DRAWN_EPOCHS.get(summary.task) if dataset == DRAWN else None)
+        _train(summary, {**(settings or {}), "epochs": passes, "seed": seed}, showing)
         numbers = summary.run.metrics
         clock.lap(summary, "train", f"{plural(numbers['epochs'], 'epoch')}, best {numbers['best_epoch'] + 1}")
         _judge(summary, clock)
     return summaries
 
 
-def _check_place(folder: Path) -> None:
-    """Nothing but an earlier run may be replaced."""
-    if folder.is_dir() and (Run(folder).is_run() or not any(folder.iterdir())):
-        return
-    if folder.exists():
-        raise UsageError("is there and not a run of an earlier quickstart", where=folder, hint="give another --out")
+def _next_place(out: Path, task: TaskName) -> Path:
+    """A folder for a new run: what is there is somebody's work, of an earlier quickstart or not."""
+    names = (out / (task if number == 1 else f"{task}-{number}") for number in count(1))
+    return next(folder for folder in names if not folder.exists() or _is_left_over(Run(folder)))
+
+
+def _is_left_over(run: Run) -> bool:
+    return run.came_to_nothing and run.state != "running"
 
 
 def _obtain(out: Path, dataset: str, source: str | None, images: int, seed: int) -> Path:
@@ -143,14 +143,8 @@ def _train(
 ) -> None:
     from clary.local.train import train
 
-    # Only a run of an earlier quickstart is here (_check_place): training takes an empty folder.
-    shutil.rmtree(summary.run.path, ignore_errors=True)
     with showing() as (hooks, echo):
-        try:
-            train(summary.task, summary.dataset, out=summary.run.path, hooks=hooks, echo=echo, settings=settings)
-        except InterruptedRun as stopped:
-            again = f"clary train {summary.task} {summary.dataset} --resume --out {summary.run.path}"
-            raise InterruptedRun(stopped.what, hint=f"go on with `{again}`") from stopped
+        train(summary.task, summary.dataset, out=summary.run.path, hooks=hooks, echo=echo, settings=settings)
 
 
 def _judge(summary: Summary, clock: _Clock) -> None:

@@ -5,6 +5,7 @@
     ├── metrics.jsonl     one JSON object a line: epochs, batches, the end of the run (vision.training.records)
     ├── log.txt           what the algorithm printed
     ├── checkpoints/      to go on from
+    ├── model/            the best epoch so far, while the run has not finished
     ├── model.tar.gz      there once the run has finished
     └── report.html       written by ``clary report``
 
@@ -17,6 +18,7 @@ from __future__ import annotations
 import html
 import json
 import math
+import shlex
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -25,14 +27,19 @@ from typing import Any, Literal, cast
 from clary.errors import UsageError
 from clary.local.config import RunConfig
 from clary.local.run_lock import is_held
+from clary.vision.artifact.archive import model_within
 from clary.vision.base.types import Problem
 from clary.vision.tasks import TASKS
 from clary.vision.training.records import EndRecord, EpochRecord, Record, read_records, to_json
 
-__all__ = ["Run", "State", "list_runs"]
+__all__ = ["NotThere", "Run", "State", "damaged_runs", "list_runs"]
 
 JsonObject = dict[str, Any]
 State = Literal["finished", "running", "failed", "interrupted"]
+
+
+class NotThere(UsageError, AttributeError):
+    """What a run does not have (yet). An AttributeError too, so that ``hasattr(run, "report")`` is False."""
 
 
 class Run:
@@ -63,17 +70,17 @@ class Run:
 
     @property
     def config(self) -> RunConfig:
-        """What was trained, on what, with which settings. Raises UsageError when it cannot be read."""
+        """What was trained, on what, with which settings. Raises NotThere when it cannot be read."""
         path = self.path / "config.json"
         hint = "train again into a new folder"
         try:
             value = json.loads(path.read_text(encoding="utf-8"))
         except OSError as error:
-            raise UsageError(f"cannot be read ({error.strerror})", where=path, hint=hint) from error
+            raise NotThere(f"cannot be read ({error.strerror})", where=path, hint=hint) from error
         except ValueError as error:
-            raise UsageError(f"is not JSON ({error})", where=path, hint=hint) from error
+            raise NotThere(f"is not JSON ({error})", where=path, hint=hint) from error
         if not isinstance(value, dict):
-            raise UsageError(f"holds a JSON {type(value).__name__}, not an object", where=path, hint=hint)
+            raise NotThere(f"holds a JSON {type(value).__name__}, not an object", where=path, hint=hint)
         return cast(RunConfig, value)
 
     @property
@@ -99,8 +106,31 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        """Whether the model is there."""
+        """Whether the model of its last epoch is there."""
         return (self.path / "model.tar.gz").is_file()
+
+    @property
+    def has_model(self) -> bool:
+        """Whether there is a model: that of a finished run, or the best epoch of one that was stopped."""
+        return model_within(self.path) != self.path
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is anything of a step: a checkpoint, a number, a model."""
+        return (self.path / "checkpoints" / "last.safetensors").is_file() or bool(self.records) or self.has_model
+
+    @property
+    def came_to_nothing(self) -> bool:
+        """Whether the folder holds what `clary train` writes before the first step and nothing else: nothing is lost
+        with it, unless it is being trained."""
+        ours = {"config.json", "input", "model", "output", "checkpoints", "log.txt", "metrics.jsonl"}
+        found = {path.name for path in self.path.iterdir()} if self.path.is_dir() else set()
+        return bool(found) and found <= ours and not self.begun
+
+    @property
+    def resume_command(self) -> str:
+        """The command that goes on with it."""
+        return f"clary train --resume {shlex.quote(str(self.path))}"
 
     @property
     def state(self) -> State:
@@ -150,18 +180,19 @@ class Run:
 
     @property
     def model(self) -> Path:
-        """model.tar.gz. Raises UsageError when the run has not finished."""
-        if not self.finished:
-            hint = "go on with `clary train ... --resume`, or train again"
-            raise UsageError("has no model.tar.gz yet, the run has not finished", where=self.path, hint=hint)
-        return self.path / "model.tar.gz"
+        """model.tar.gz; of a run that was stopped the folder with the model of its best epoch so far. Raises NotThere
+        when no epoch has ended."""
+        if not self.has_model:
+            hint = f"go on with `{self.resume_command}`, or train again"
+            raise NotThere("has no model yet, no epoch has ended", where=self.path, hint=hint)
+        return model_within(self.path)
 
     @property
     def report(self) -> Path:
-        """report.html. Raises UsageError when it has not been written."""
+        """report.html. Raises NotThere when it has not been written."""
         path = self.path / "report.html"
         if not path.is_file():
-            raise UsageError("has no report.html yet", where=self.path, hint="write it: `clary.report(run)`")
+            raise NotThere("has no report.html yet", where=self.path, hint="write it: `clary.report(run)`")
         return path
 
     @property
@@ -215,7 +246,7 @@ class Run:
 def list_runs(folder: Path | str) -> list[Run]:
     """The runs that lie in ``folder``, the newest first; of one that is a run itself, that one.
 
-    Raises UsageError when there is no such folder.
+    Raises UsageError when there is no such folder. ``damaged_runs`` are those that are left out.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -224,6 +255,14 @@ def list_runs(folder: Path | str) -> list[Run]:
     candidates = [Run(folder)] if Run(folder).is_run() else [Run(path) for path in folder.iterdir()]
     # By time and then by name: runs of one second have an order too.
     return sorted((run for run in candidates if run.is_run()), key=lambda run: (run.started, run.name), reverse=True)
+
+
+def damaged_runs(folder: Path | str) -> list[Path]:
+    """Folders in ``folder`` that hold what a run does, but no config.json that is a file: ``list_runs`` leaves them
+    out. Raises OSError when ``folder`` cannot be read."""
+    signs = ("config.json", "metrics.jsonl", "input/config/hyperparameters.json", "checkpoints/last.safetensors")
+    candidates = [path for path in sorted(Path(folder).iterdir()) if path.is_dir() and not Run(path).is_run()]
+    return [path for path in candidates if any((path / sign).exists() for sign in signs)]
 
 
 def _main_metric(numbers: Mapping[str, Any]) -> tuple[str, float] | None:

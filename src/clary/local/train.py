@@ -6,19 +6,21 @@ import os
 import platform
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
-from clary.errors import InterruptedRun, UsageError
+from clary.errors import UsageError
 from clary.local.config import DatasetConfig, RunConfig
+from clary.local.execution import execute
+from clary.local.resume import resume as run_on
 from clary.local.run import Run
-from clary.local.run_lock import held
+from clary.local.run_lock import held, is_held
 from clary.version import __version__
 from clary.vision.algorithms.catalog import find
-from clary.vision.algorithms.joblog import JobLog, Sink
+from clary.vision.algorithms.joblog import Sink
 from clary.vision.base.events import Hook
 from clary.vision.base.files import write_json
 from clary.vision.base.hyperparameters import Hyperparameters, as_text
@@ -39,6 +41,7 @@ VERSIONS = ("torch", "timm", "openvino", "onnxruntime")
 def train(
     algorithm: str,
     dataset: str | Path,
+    /,
     *,
     out: str | Path | None = None,
     epochs: int | None = None,
@@ -60,7 +63,8 @@ def train(
     to judge by, since of a few hundred pictures each one counts. ``model`` (a run or a model.tar.gz) is what to go
     on from: of one for another number of classes, what depends on that number starts afresh. Further keywords, and
     what is in ``settings``, are hyperparameters by their SageMaker names. ``echo`` receives each log line. ``resume``
-    goes on from the checkpoint of ``out``, with the settings it was started with.
+    goes on from the checkpoint of ``out`` with the settings it was started with, as ``clary.resume`` does, and refuses
+    others; more ``epochs`` are no other setting.
 
     Raises CustomerError for data or settings that cannot be used, DivergedError when the loss is no number,
     InterruptedRun after Ctrl-C, with a checkpoint saved.
@@ -73,15 +77,14 @@ def train(
     given = {name: as_text(value) for name, value in named if value is not None}
     start = {"model": str(_archive(model))} if model is not None else {}
     if resume:
-        asked = {"path": str(source.resolve()), "labels": labels, "validation": validation, **start}
-        return _run(spec, _earlier(spec, out, given, asked), hooks, echo)
+        asked = {"path": str(source.resolve()), "labels": labels, "validation": validation, "algorithm": spec.name}
+        return _resume(spec, out, {**asked, **start}, given, hooks, echo)
     options = ReadingOptions(labels, validation, _seed(spec, given))
     data = read(source, options, task=spec.task)
     CheckResult(data, data.problems).refuse(job=False)
     # With the share that was really held out: a resumed run, and a report, must split as this one does.
     options = options.settled(data)
-    folder = Path(out) if out else _next_folder(source)
-    _claim(folder)
+    _refuse_taken(out)
     filled = spec.settings_for(given, data)
     checked = spec.parse(filled)
     # Last, since it opens every picture: a wrong setting is told at once.
@@ -89,53 +92,27 @@ def train(
     result.refuse(job=False)
     channels = {"dataset": Channel("dataset", source, options.content_type)}
     channels |= {name: Channel(name, Path(path), MODEL_CONTENT_TYPE) for name, path in start.items()}
-    job = JobDir.create(folder, filled, channels)
+    job = JobDir.create(_claim(out, source), filled, channels)
     # As it was read and looked at: half a second for 20,000 pictures that are not listed again, a minute to open them.
     job.dataset = data = result.dataset
     # Last: without it the folder is no run, so one that was killed before is not listed, nor resumed.
-    write_json(folder / "config.json", {**_config(spec, source, data, options, checked), **start})
-    return _run(spec, job, hooks, echo)
-
-
-def _run(spec: AnySpec, job: JobDir, hooks: Sequence[Hook], echo: Sink | None) -> Run:
-    # The tensor library is loaded only now: asking for a wrong setting costs nothing.
-    from clary.vision.algorithms.run import run_job
-    from clary.vision.artifact.archive import pack
-
-    # Packed under the lock too: a run is going on until its model is whole.
+    write_json(job.root / "config.json", {**_config(spec, source, data, options, checked), **start})
     with held(job.root / "config.json"):
-        try:
-            run_job(spec, job, JobLog(job.root / "log.txt", echo), hooks)
-        except InterruptedRun as stopped:
-            raise InterruptedRun(stopped.what, hint=f"go on with --resume --out {job.root}") from stopped
-        pack(job.model, job.root / "model.tar.gz")
-    # Only now: pack leaves the whole archive or none, and until then these are the only weights.
-    shutil.rmtree(job.model)
-    return Run(job.root)
+        return execute(spec, job, hooks, echo)
 
 
-def _earlier(spec: AnySpec, out: str | Path | None, given: Mapping[str, str], options: Mapping[str, Any]) -> JobDir:
-    """The job directory of a run to go on with, untouched. Raises UsageError for anything given that differs."""
+def _resume(
+    spec: AnySpec,
+    out: str | Path | None,
+    asked: Mapping[str, object],
+    given: dict[str, str],
+    hooks: Sequence[Hook],
+    echo: Sink | None,
+) -> Run:
     if out is None:
         raise UsageError("a run to resume is not named", hint="give its folder with --out")
-    run = Run(out)
-    if not run.is_run():
-        raise UsageError("there is no run to resume", where=out, hint="start it without --resume")
-    if run.finished:
-        raise UsageError("this run has finished already", where=out, hint="train into a new folder with --out")
-    job, config = JobDir(out), run.config
-    then: dict[str, Any] = {"algorithm": config["algorithm"], "model": config.get("model", "none")}
-    then |= {**spec.parse(job.hyperparameters), **config["dataset"]}
-    asked = {name: value for name, value in options.items() if value is not None}
-    # Parsed before they are compared: 0.10 is what 0.1 was.
-    checked = spec.parse({**job.hyperparameters, **given})
-    now = {"algorithm": spec.name, **{name: checked[name] for name in given}, **asked}
-    differing = ", ".join(f"{name}: {then[name]} then, {now[name]} now" for name in now if then[name] != now[name])
-    if differing:
-        raise UsageError(
-            f"was started with other settings ({differing})", where=out, hint="leave them out, or start anew"
-        )
-    return job
+    more = spec["epochs"].parse(given.pop("epochs")) if "epochs" in given else None
+    return run_on(out, epochs=more, asked=asked, settings=given, hooks=hooks, echo=echo)
 
 
 def _archive(model: str | Path) -> Path:
@@ -153,14 +130,37 @@ def _seed(spec: AnySpec, given: Mapping[str, str]) -> int:
     return int(known[0].parse(given.get("seed", as_text(known[0].default)))) if known else 0
 
 
-def _next_folder(source: Path) -> Path:
+def _claim(out: str | Path | None, source: Path) -> Path:
+    """The empty folder of a new run, made now: the next free one where none is named. Raises UsageError."""
+    _refuse_taken(out)
+    if out is not None:
+        folder = Path(out)
+        # One of ours that came to nothing.
+        if folder.is_dir():
+            shutil.rmtree(folder)
+        folder.mkdir(parents=True)
+        return folder
     name = source.resolve().name or "run"
-    return next(p for n in range(1, 1_000_000) if not (p := Path("runs") / f"{name}-{n}").exists())
+    Path("runs").mkdir(exist_ok=True)
+    for number in range(1, 1_000_000):
+        folder = Path("runs") / f"{name}-{number}"
+        # Made, not looked for: of two that start at once each gets one of its own.
+        with suppress(FileExistsError):
+            folder.mkdir()
+            return folder
+    raise UsageError("has no free name left", where="runs", hint="give another --out")
 
 
-def _claim(folder: Path) -> None:
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError("already exists", where=folder, hint="give another --out, or --resume to go on with it")
+def _refuse_taken(out: str | Path | None) -> None:
+    """Raises UsageError where ``out`` is anything but an empty folder, or a run that came to nothing."""
+    if out is None or not (folder := Path(out)).exists():
+        return
+    free = folder.is_dir() and (not any(folder.iterdir()) or Run(folder).came_to_nothing)
+    if not free or is_held(folder / "config.json"):
+        hint = "give another --out"
+        if Run(folder).is_run():
+            hint += f", or go on with it: `{Run(folder).resume_command}`"
+        raise UsageError("already exists", where=folder, hint=hint)
 
 
 def _config(

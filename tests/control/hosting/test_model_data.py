@@ -6,13 +6,18 @@ import gzip
 import io
 import re
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from clary.control.hosting.failure import StartFailed
 from clary.control.hosting.model_data import place
 from clary.control.objects.local import LocalStore
+from clary.vision.artifact.draft import Draft
+from clary.vision.artifact.manifest import Manifest
+from clary.vision.inference.predictor import load
 
 
 @pytest.fixture
@@ -148,3 +153,26 @@ def test_a_stored_archive_is_not_touched(objects, tmp_path):
     (tmp_path / "v" / "manifest.json").write_text("changed")
     with objects.open("models", "m.tar.gz") as file:
         assert file.read() == content
+
+
+@pytest.mark.slow
+def test_what_a_stopped_job_left_is_finished(objects, tmp_path, model_folder):
+    """The weights of its best epoch, and no graph: there was no time for it."""
+    from safetensors.torch import load_file
+
+    state = load_file(model_folder / "model.safetensors")
+    own = {name.removeprefix("classifier."): value for name, value in state.items()}
+    manifest = replace(Manifest.read(model_folder / "manifest.json"), engines={}, files={})
+    examples = np.zeros((4, 48, 64, 3), np.uint8)
+    draft = Draft.encode(own, "classifier", manifest, examples)
+    put(objects, "m.tar.gz", archive(("image-classification-0003.params", draft)), tmp_path)
+    place("s3://models/m.tar.gz", tmp_path / "v", objects, archive=True)
+    assert files(tmp_path / "v") == {"manifest.json", "model.onnx", "model.safetensors"}
+    with load(tmp_path / "v") as model:
+        assert model.labels == ("cat", "dog", "fox")
+
+
+def test_weights_of_another_kind_are_no_model(objects, tmp_path):
+    put(objects, "m.tar.gz", archive(("image-classification-0003.params", b"MXNet")), tmp_path)
+    with pytest.raises(StartFailed, match=r"holds no manifest\.json"):
+        place("s3://models/m.tar.gz", tmp_path / "v", objects, archive=True)

@@ -6,6 +6,9 @@ What only real processes show is in tests/control/jobs/launchers/local/test_jobs
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
+import shutil
 import tarfile
 from dataclasses import replace
 from typing import Any
@@ -499,3 +502,54 @@ class TestEnded:
                 await waiting
 
         asyncio.run(live())
+
+
+@pytest.mark.parametrize("how", ["the bucket is deleted", "the disk is full"])
+def test_a_model_that_cannot_be_stored_is_kept_and_the_reason_says_where(world, monkeypatch, how):
+    def trains(host: MemoryHost) -> None:
+        if how == "the bucket is deleted":
+            shutil.rmtree(world.settings.s3_root / "bucket")
+        else:
+            monkeypatch.setattr("clary.vision.base.files._beside", full_disk)
+        ok(host)
+
+    world.launcher.program = trains
+
+    async def live() -> None:
+        async with world.gateway():
+            world.submit("one")
+            assert await world.ended("one") == ["Failed"]
+
+    asyncio.run(live())
+    model = world.folder("one") / "opt_ml" / "model"
+    reason = world.record("one").body["FailureReason"]
+    assert reason.endswith(f"; what the job left is kept in {model}")
+    said = {
+        "the bucket is deleted": "ClientError: The specified bucket does not exist: bucket",
+        "the disk is full": "InternalServerError: ",
+    }[how]
+    assert reason.startswith(said)
+    assert (how in reason) is (how == "the disk is full")
+    assert (model / "made").read_text() == "made\n"
+    assert "ModelArtifacts" not in world.record("one").body
+
+
+def full_disk(*_: Any, **__: Any) -> Any:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_program_that_could_not_even_say_that_the_disk_is_full(world, monkeypatch):
+    def fails(host: MemoryHost) -> None:
+        monkeypatch.setattr(capacity, "disk_is_full", lambda folder: True)
+        host.exit(2)
+
+    world.launcher.program = fails
+
+    async def live() -> None:
+        async with world.gateway():
+            world.submit("one")
+            assert await world.ended("one") == ["Failed"]
+
+    asyncio.run(live())
+    reason = world.record("one").body["FailureReason"]
+    assert reason.startswith("InternalServerError: the disk is full: free some space")

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clary.control.jobs.reasons import LIMIT, of_error, of_exit, read_failure
+from clary.control.jobs.reasons import LIMIT, of_error, of_exit, read_failure, with_place
 from clary.control.objects.base import NoSuchBucket
 from clary.control.wire.errors import ServiceError
 from clary.errors import HyperparameterError, UsageError
@@ -56,7 +56,9 @@ def test_errors_of_preparing():
     assert of_error(HyperparameterError("The value '0'")) == "ClientError: The value '0'"
     assert "s3" not in of_error(NoSuchBucket("pets-bucket"))
     assert "pets-bucket" in of_error(NoSuchBucket("pets-bucket"))
-    full = of_error(UsageError("the disk is full, nothing was written", where="/home/x"))
+    error = UsageError("the disk is full, nothing was written", where="/home/x")
+    error.__cause__ = OSError(errno.ENOSPC, "voll")
+    full = of_error(error)
     assert full.startswith("InternalServerError: /home/x: the disk is full")
     full = of_error(ServiceError("StorageFull", "No space left on the disk of /x", status=507))
     assert full == "InternalServerError: No space left on the disk of /x"
@@ -95,3 +97,10 @@ class TestReadFailure:
         assert "link is no file" in read_failure(tmp_path, "link")
         assert read_failure(tmp_path, "away/secret") == "no failure note was read: away is a symbolic link"
         assert read_failure(tmp_path, "secret/failure") == "no failure note was read: secret is no folder"
+
+
+def test_where_it_lies_is_said_however_long_the_reason():
+    found = with_place("x" * 2000, Path("/home/jobs/one/opt_ml/model"))
+    assert len(found) == LIMIT
+    assert found.endswith("; what the job left is kept in /home/jobs/one/opt_ml/model")
+    assert with_place("x", None) == "x"

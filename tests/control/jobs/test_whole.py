@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
+import tarfile
 
 import pytest
 
@@ -20,15 +22,15 @@ SETTINGS |= {"mini_batch_size": "4", "epochs": "1"}
 
 
 @pytest.fixture
-def run(settings, objects, colours, make_body, make_channel, tmp_path):
-    """``run(channels=("train", "validation"))``: the request's body and the ended process."""
+def prepared(settings, objects, colours, make_body, make_channel, tmp_path):
+    """``prepared(channels=("train", "validation"), **hyperparameters)``: request's body, command, environment."""
     colours(objects.root / "bucket", {"train": 4, "validation": 2})
 
-    def run(names: tuple[str, ...] = ("train", "validation")):
+    def prepared(names: tuple[str, ...] = ("train", "validation"), **changed: str):
         given = [make_channel(n, f"s3://bucket/{n}", ContentType="application/x-image") for n in names]
         body = make_body(
             InputDataConfig=given,
-            HyperParameters=SETTINGS,
+            HyperParameters=SETTINGS | changed,
             Environment={"OMP_NUM_THREADS": "1"},
         )
         stream = tmp_path / "stream"
@@ -36,8 +38,22 @@ def run(settings, objects, colours, make_body, make_channel, tmp_path):
         launch = prepare(body, settings=settings, objects=objects, log=log, stream=stream, isolated=False)
         log.close()
         assert isinstance(launch.program, Algorithm)
-        command = [sys.executable, "-m", "clary.vision.algorithms.run", launch.program.name]
-        return body, subprocess.run(command, env=program_variables(launch), capture_output=True, text=True, timeout=300)
+        return (
+            body,
+            [sys.executable, "-m", "clary.vision.algorithms.run", launch.program.name],
+            program_variables(launch),
+        )
+
+    return prepared
+
+
+@pytest.fixture
+def run(prepared):
+    """``run(channels=("train", "validation"))``: the request's body and the ended process."""
+
+    def run(names: tuple[str, ...] = ("train", "validation")):
+        body, command, environment = prepared(names)
+        return body, subprocess.run(command, env=dict(environment), capture_output=True, text=True, timeout=300)
 
     return run
 
@@ -60,3 +76,36 @@ def test_a_job_that_fails_says_why(run, settings):
     reason = of_exit(ended.returncode, failure=note)
     assert reason.startswith("ClientError: The validation channel is missing")
     assert reason.count("exit code") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("epoch", [1, 0])
+def test_a_stopped_job_leaves_the_model_of_its_best_epoch(prepared, settings, objects, epoch):
+    """As StopTrainingJob and MaxRuntimeInSeconds stop it; before the first epoch ended there is none."""
+    body, command, environment = prepared(epochs="500")
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as job:
+        assert job.stdout is not None
+        lines = []
+        wanted = "Saved checkpoint to" if epoch else "Setting number of threads"
+        for line in job.stdout:
+            lines.append(line)
+            if wanted in line:
+                job.send_signal(signal.SIGTERM)
+                break
+        lines += job.stdout
+    assert job.returncode == 130, "".join(lines)
+    made = collect(body, settings=settings, objects=objects)
+    archive = objects.root / "bucket/out/job/output/model.tar.gz"
+    if not epoch:
+        assert "stopped before the first step" in lines[-1].lower()
+        with tarfile.open(archive) as tar:
+            assert tar.getnames() == []
+        return
+    assert made.model == "s3://bucket/out/job/output/model.tar.gz"
+    with open_model(archive) as model:
+        assert sorted(path.name for path in model.folder.iterdir()) == [
+            "manifest.json",
+            "model.onnx",
+            "model.safetensors",
+        ]
+        assert "validation:accuracy" in model.manifest.metrics

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -381,3 +382,39 @@ class TestDelete:
         with pytest.raises(ServiceError) as refused:
             service("DeleteTrainingJob", TrainingJobName="Pets-1")
         assert refused.value.code == "ResourceInUse"
+
+
+class TestOutputs:
+    """What could not be stored is refused before anything is trained."""
+
+    def refused(self, service, **config: Any) -> ServiceError:
+        with pytest.raises(ServiceError) as caught:
+            service("CreateTrainingJob", **request(**config))
+        assert service.runner.submitted == []
+        return caught.value
+
+    @pytest.mark.parametrize("member", ["OutputDataConfig", "CheckpointConfig"])
+    def test_a_key_that_nothing_can_have(self, member, service):
+        uri = f"s3://bucket/{'long/' * 300}"
+        config = {"OutputDataConfig": {"S3OutputPath": uri}, "CheckpointConfig": {"S3Uri": uri}}
+        # The API's own pattern has a limit, beyond which a request does not come here.
+        found = self.refused(service, **{member: config[member]})
+        assert found.code == "ValidationException"
+        assert found.message.startswith(f'Nothing can be stored under the S3 URL "{uri}" (KeyTooLongError: ')
+
+    @pytest.mark.parametrize("uri", ["s3://", "s3:///x", "/home/me/out"])
+    def test_what_is_no_uri(self, uri, service):
+        found = self.refused(service, OutputDataConfig={"S3OutputPath": uri})
+        assert (found.code, found.message) == ("ValidationException", f'"{uri}" is no S3 URI; write s3://bucket/prefix')
+
+    def test_a_bucket_that_may_not_be_written(self, service, monkeypatch):
+        monkeypatch.setattr("os.access", lambda path, mode: False)  # tests may run as root, who may do everything
+        found = self.refused(service)
+        assert found.code == "ValidationException"
+        assert "(AccessDenied: Access Denied: " in found.message
+
+    def test_a_disk_without_room(self, service, monkeypatch):
+        usage = shutil.disk_usage("/")
+        monkeypatch.setattr("shutil.disk_usage", lambda path: usage._replace(free=1 << 20))
+        found = self.refused(service)
+        assert (found.code, found.status) == ("StorageFull", 507)

@@ -6,9 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 import clary
@@ -17,6 +17,10 @@ from clary.vision.algorithms import recipe
 from clary.vision.algorithms.catalog import find
 from clary.vision.algorithms.hyperparameters import TrainingHyperparameters
 from clary.vision.algorithms.joblog import JobLog
+from clary.vision.artifact.draft import find_draft
+from clary.vision.artifact.manifest import Manifest
+from clary.vision.base.events import EpochEnd
+from clary.vision.base.imaging import Preprocess
 from clary.vision.base.types import Blob, Dataset, Problem, Sample
 
 REQUIRED = {"num_classes": "3", "num_training_samples": "10"}
@@ -81,21 +85,36 @@ def test_provenance_says_what_was_trained_on(dataset: Dataset) -> None:
     assert found.created.endswith("+00:00")
 
 
-def test_weights_are_kept_as_they_are_then(tmp_path: Path) -> None:
-    network = nn.Sequential(nn.Conv2d(2, 3, 1), nn.BatchNorm2d(3)).to(memory_format=torch.channels_last)
-    keep = recipe.saver(network, tmp_path / "model" / "best.params")
-    (tmp_path / "model").mkdir()
-    before = {name: value.clone() for name, value in network.state_dict().items()}
-    assert keep() == tmp_path / "model" / "best.params"
+def test_weights_are_kept_as_they_are_then(
+    dataset: Dataset, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the metrics of the epoch and the examples, so that they can become a model."""
+    part = nn.Sequential(nn.Conv2d(2, 3, 1), nn.BatchNorm2d(3)).to(memory_format=torch.channels_last)
+    network = nn.ModuleDict({"part": part})
+    network.part = part
+    manifest = Manifest.read(model_folder / "manifest.json")
+    monkeypatch.setattr(recipe, "examples", lambda dataset, how: np.full((4, 2, 2, 3), 7, np.uint8))
+    weights = recipe.BestWeights(
+        network, "part", lambda found, precision: replace(manifest, metrics=found), dataset, Preprocess(2, 2)
+    )
+    keep = weights.saver(tmp_path / "best.params")
+    (tmp_path / "manifest.json").touch()  # of a model of an epoch before
+    weights.on_epoch(EpochEnd(0, {}, {"accuracy": 0.75}, 1.0, 0.1, best=True))
+    before = {name: value.clone() for name, value in part.state_dict().items()}
+    assert keep() == tmp_path / "best.params"
+    assert not (tmp_path / "manifest.json").exists()
     with torch.no_grad():
-        for parameter in network.parameters():
+        for parameter in part.parameters():
             parameter.add_(1)
-    found = load_file(tmp_path / "model" / "best.params")
+    draft = find_draft(tmp_path)
+    assert draft is not None
+    assert (draft.part, draft.manifest.metrics) == ("part", {"accuracy": 0.75})
+    found, examples = draft.weights(), draft.examples()
     assert found.keys() == before.keys()
     assert all(torch.equal(found[name], before[name]) for name in before)
+    assert examples.tolist() == np.full((4, 2, 2, 3), 7).tolist()
     keep()
-    found = load_file(tmp_path / "model" / "best.params")
-    assert torch.equal(found["0.weight"], before["0.weight"] + 1)
+    assert torch.equal(draft.weights()["0.weight"], before["0.weight"] + 1)
 
 
 def test_a_line_for_each_record_left_out_and_what_that_leaves(dataset: Dataset) -> None:

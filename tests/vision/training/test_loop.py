@@ -342,11 +342,13 @@ def test_run_stopped_during_validation_goes_on_with_it(tmp_path: Path) -> None:
     assert_same(resumed(setting, folder), unbroken(setting, tmp_path / "unbroken"))
 
 
-def test_stop_asked_for_before_the_run_is_heard_after_one_step(tmp_path: Path) -> None:
+def test_stop_asked_for_before_the_first_step_is_heard_at_once(tmp_path: Path) -> None:
     stop = StopRequest()
     stop()
-    with pytest.raises(InterruptedRun, match="epoch 0, step 1"):
-        fit(replace(SETTINGS["sgd"].make(tmp_path), stop=stop))
+    run = replace(SETTINGS["sgd"].make(tmp_path), stop=stop)
+    with pytest.raises(InterruptedRun, match="stopped before the first step"):
+        fit(run)
+    assert not run.checkpoints.path.exists()
 
 
 def test_resume_of_a_finished_run_gives_the_same_result(tmp_path: Path) -> None:
@@ -760,10 +762,32 @@ def test_damaged_checkpoint_is_named(damage: str, tmp_path: Path) -> None:
 
 def test_checkpoint_of_another_version_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = SETTINGS["sgd"].make(tmp_path, nth=1)
-    fit(run)
-    monkeypatch.setattr("clary.vision.training.checkpoint.VERSION", 2)
-    with pytest.raises(UsageError, match="has version 1, not 2"):
+    with monkeypatch.context() as patch:
+        patch.setattr("clary.vision.training.checkpoint.VERSION", 3)
+        fit(run)
+    with pytest.raises(UsageError, match="has version 3, not 2"):
         run.checkpoints.restore(run.network, run.optimizer)
+
+
+def test_checkpoint_of_the_first_version_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hyperparameters stood beside what else was compared."""
+    run = SETTINGS["sgd"].make(tmp_path)
+    first = Checkpoints(tmp_path / "first", {"epochs": 3, "class_names": ["a", "b"], "pictures": {"train": 4}})
+    with monkeypatch.context() as patch:
+        patch.setattr("clary.vision.training.checkpoint.VERSION", 1)
+        first.save(Progress(epoch=1), run.network, run.optimizer)
+    now = {"hyperparameters": {"epochs": 3, "added_since": 0}, "class_names": ("a", "b"), "pictures": {"train": 4}}
+    found = Checkpoints(tmp_path / "first", now).peek()
+    assert found is not None
+    assert found.epoch == 1
+    for changed in ({"hyperparameters": {"epochs": 4}}, {"pictures": {"train": 5}}):
+        with pytest.raises(UsageError, match="belongs to a run with other settings"):
+            Checkpoints(tmp_path / "first", now | changed).peek()
+    more = now | {"hyperparameters": {"epochs": 4}}
+    assert Checkpoints(tmp_path / "first", more, may_grow=True).peek() is not None
+    fewer = now | {"hyperparameters": {"epochs": 2}}
+    with pytest.raises(UsageError, match=r"\(epochs: 3 then, 2 now\)"):
+        Checkpoints(tmp_path / "first", fewer, may_grow=True).peek()
 
 
 def test_full_disk_leaves_the_old_checkpoint_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -789,7 +813,7 @@ def test_full_disk_leaves_the_old_checkpoint_whole(tmp_path: Path, monkeypatch: 
 
 def test_file_torn_by_a_kill_is_cleared_away(tmp_path: Path) -> None:
     run = SETTINGS["sgd"].make(tmp_path)
-    torn = run.checkpoints.path.with_name(".last.safetensors.a1b2c3")
+    torn = run.checkpoints.path.with_name(".last.safetensors.a1b2c3_4")
     torn.parent.mkdir()
     torn.write_bytes(b"half of it")
     fit(run)

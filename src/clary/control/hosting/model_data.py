@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 from clary.control.hosting.failure import StartFailed
@@ -17,6 +19,8 @@ __all__ = ["place"]
 # An archive may come from anywhere; the limits are far above any model that is trained here.
 _LIMITS = tarsafe.Limits(members=10_000, file_bytes=8 << 30, total_bytes=16 << 30)
 _MANIFEST = "manifest.json"
+_NO_DRAFT = 3  # exit code of `vision.inference.finishing` where there is nothing to finish
+FINISHING = 600.0  # seconds for an export; ResNet-101's takes 20
 
 
 def place(data: str, folder: Path, objects: ObjectStore, *, archive: bool) -> None:
@@ -30,6 +34,8 @@ def place(data: str, folder: Path, objects: ObjectStore, *, archive: bool) -> No
         # Durable: a folder that is there is never looked at again.
         with atomic_folder(folder, durable=True) as temporary:
             (_unpack if archive else _copy)(S3Uri.parse(data), temporary, objects)
+            if not (temporary / _MANIFEST).is_file() and any(temporary.glob("*.params")):
+                _finish(temporary, data)
             # Said here, where the URI is known; the worker would only find that a file is missing.
             if not (temporary / _MANIFEST).is_file():
                 raise StartFailed(
@@ -40,6 +46,19 @@ def place(data: str, folder: Path, objects: ObjectStore, *, archive: bool) -> No
         raise StartFailed(f"{_not_downloaded(data)} ({error.message})") from error
     except (ArtifactError, UsageError) as error:
         raise StartFailed(f'The model data at "{data}" cannot be used: {error}') from error
+
+
+def _finish(folder: Path, data: str) -> None:
+    """Make a model of what a stopped job left, in a process that may load a tensor library."""
+    command = [sys.executable, "-P", "-m", "clary.vision.inference.finishing", str(folder)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=FINISHING, check=False)
+    except subprocess.TimeoutExpired:
+        raise StartFailed(f'The model of the stopped job at "{data}" was not finished in {FINISHING:.0f} s') from None
+    # Weights of another kind are no model, which is said for all that are none.
+    if done.returncode not in (0, _NO_DRAFT):
+        reason = next(reversed(done.stderr.strip().splitlines()), f"exit code {done.returncode}")
+        raise StartFailed(f'The model of the stopped job at "{data}" cannot be finished: {reason}')
 
 
 def _unpack(uri: S3Uri, folder: Path, objects: ObjectStore) -> None:

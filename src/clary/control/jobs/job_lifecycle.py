@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 from clary.control.jobs import capacity, folders, reasons
@@ -235,11 +236,13 @@ class JobLifecycle:
         """Put what the programs left into the bucket, then say how the job ended."""
         job = self._job(record)
         stage, reason = await self._outcome(job)
+        collected = True
         try:
             made = await asyncio.to_thread(self._kind.collect, job, failed=stage is Stage.FAILED)
         except (ClaryError, OSError) as error:
-            stage, made = (Stage.FAILED if stage is Stage.COMPLETED else stage), {}
-            reason = reason or reasons.of_error(error)
+            collected, stage, made = False, (Stage.FAILED if stage is Stage.COMPLETED else stage), {}
+            # Hours of work, perhaps: it stays, and whoever reads why it is not in the bucket reads where it is.
+            reason = reason or reasons.with_place(reasons.of_error(error), self._left())
         # The last lines of the log have metrics too, and clients read no more once the job has ended.
         await asyncio.to_thread(self._kind.observer(job))
         # Before the job is said to have ended: who sees that may delete the bucket's objects, or the job.
@@ -247,7 +250,13 @@ class JobLifecycle:
         made = made | await asyncio.to_thread(self._kind.final, job) | ({"FailureReason": reason} if reason else {})
         # The results go last: until the record says the end, a gateway that comes after a kill collects them again.
         await self._enter("ended", stage, **made)
-        await asyncio.to_thread(self._clear, self._kind.results)
+        if collected:
+            await asyncio.to_thread(self._clear, self._kind.results)
+
+    def _left(self) -> Path | None:
+        """The folder of the first of a job's results that holds anything."""
+        places = (folder / name for folder in self._folders.values() for name in self._kind.results)
+        return next((place for place in places if place.is_dir() and any(place.iterdir())), None)
 
     async def _outcome(self, job: Job) -> tuple[Stage, str]:
         """The last stage and FailureReason; of several hosts that of the first to fail decides."""
@@ -275,6 +284,9 @@ class JobLifecycle:
             and (gone := folders.missing(self._folders[host], "opt_ml", "launch.json"))
         ):
             return Stage.FAILED, reasons.of_error(gone)
+        # A program that could not even write down why.
+        if not failure and host and capacity.disk_is_full(self._folders[host]):
+            failure = reasons.DISK_FULL
         reason = reasons.of_exit(
             exit.code, exit.signal, out_of_memory=exit.out_of_memory, failure=failure, error=exit.error
         )

@@ -15,9 +15,10 @@ from typing import Any
 from clary.control.jobs.folders import FIRST_HOST, TRAINING_JOB
 from clary.control.jobs.pipe_plan import PipePlan
 from clary.errors import ClaryError, UsageError
-from clary.vision.base.files import PRIVATE, write_json
+from clary.vision.base.files import PRIVATE, write_json, write_reserved
 
 __all__ = [
+    "EXIT_ROOM",
     "MAX_RUNTIME_EXCEEDED",
     "STOPPED",
     "Algorithm",
@@ -31,6 +32,7 @@ __all__ = [
 
 STOPPED = "Stopped"  # somebody asked
 MAX_RUNTIME_EXCEEDED = "MaxRuntimeExceeded"
+EXIT_ROOM = "exit.reserve"  # in a host's folder while it runs: room for exit.json on a full disk
 
 
 class _NoObjectError(UsageError):
@@ -152,7 +154,9 @@ class Exit:
         written = _exit_note(folder) or {}
         if isinstance(later := written.get("attempt"), int) and later > self.attempt:
             raise OldAttempt(f"attempt {self.attempt} ended after a later one", where=folder / "exit.json")
-        write_json(folder / "exit.json", asdict(self), PRIVATE)
+        # In the room that the monitor kept, where the disk is full: a job whose end nobody can read is run again.
+        write_reserved(folder / "exit.json", folder / EXIT_ROOM, json.dumps(asdict(self), indent=2) + "\n", PRIVATE)
+        (folder / EXIT_ROOM).unlink(missing_ok=True)
 
     @classmethod
     def read(cls, folder: Path, attempt: int) -> Exit | None:

@@ -15,12 +15,14 @@ import stat
 from pathlib import Path
 
 from clary.control.wire.errors import ServiceError
-from clary.errors import ClaryError, CustomerError, UsageError
+from clary.errors import ClaryError, CustomerError, out_of_space
+from clary.vision.base.memory import SMALLER
 from clary.vision.base.tree import opened
 
-__all__ = ["LIMIT", "of_error", "of_exit", "read_failure"]
+__all__ = ["DISK_FULL", "LIMIT", "of_error", "of_exit", "read_failure", "with_place"]
 
 LIMIT = 1024  # characters of FailureReason
+DISK_FULL = "InternalServerError: the disk is full: free some space and create the job again"
 
 _CLASS = re.compile(r"(ClientError|AlgorithmError|InternalServerError|CapacityError): ?")
 _CODE = re.compile(r"exit code: -?\d+\.?$", re.IGNORECASE)
@@ -44,7 +46,7 @@ def of_exit(
     # As a shell says it, and so a container's exit code.
     code = 128 + signal if signal else code or 0
     if out_of_memory:
-        text = "killed, out of memory: use a smaller mini_batch_size or a smaller network"
+        text = f"killed, out of memory: {SMALLER}"
         failure = f"{failure.strip()} ({text})" if failure.strip() else text
     elif signal and not failure.strip():
         failure = f"killed by signal {_signal_name(signal)}"
@@ -61,6 +63,11 @@ def of_error(error: Exception) -> str:
     if _CLASS.match(text):
         return _fitted(text)
     return _fitted(f"{'ClientError' if _is_customers(error) else 'InternalServerError'}: {text}")
+
+
+def with_place(reason: str, place: Path | None) -> str:
+    """``reason``, and where what could not be stored lies now."""
+    return _fitted(reason, f"; what the job left is kept in {place}") if place else reason
 
 
 def read_failure(folder: Path, note: str) -> str:
@@ -91,8 +98,7 @@ def read_failure(folder: Path, note: str) -> str:
 def _is_customers(error: Exception) -> bool:
     if isinstance(error, ServiceError):
         return error.status < 500
-    full = isinstance(error, UsageError) and "disk is full" in str(error)
-    return isinstance(error, CustomerError) and not full
+    return isinstance(error, CustomerError) and not out_of_space(error)
 
 
 def _worded(text: str, code: int) -> str:

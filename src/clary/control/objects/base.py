@@ -68,6 +68,11 @@ class ObjectStore(Protocol):
 
     def bucket_exists(self, bucket: str) -> bool: ...
 
+    def check_put(self, bucket: str, key: str) -> None:
+        """Whether an object of this key could be put now. Raises NoSuchBucket, StorageFull, ServiceError AccessDenied
+        and what is said of a key that cannot be stored."""
+        ...
+
     def list(self, bucket: str, prefix: str = "") -> Iterator[Object]:
         """Objects whose key begins with ``prefix``, in key order (UTF-8 bytes). Raises NoSuchBucket."""
         ...

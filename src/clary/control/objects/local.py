@@ -11,9 +11,9 @@ somebody put a file there by hand, the plain one counts, so it is deleted last.
 
 from __future__ import annotations
 
-import errno
 import io
 import os
+import shutil
 import stat
 import time
 from collections.abc import Callable, Iterator
@@ -34,12 +34,14 @@ from clary.control.objects.places import RETRIES, Places, contended
 from clary.control.objects.sidecars import is_sidecar
 from clary.control.objects.staging_folder import StagingFolder, remove_older
 from clary.control.objects.walking import ListedObject, encoded_children, merged, plain_children, walk
-from clary.control.wire.errors import ServiceError
+from clary.control.wire.errors import ServiceError, StorageFull
+from clary.errors import out_of_space
 
 __all__ = ["LocalStore", "OpenObject"]
 
 # Inside the root, so that a rename stays on one disk; a name no bucket can have.
 STAGING = ".staging"
+LEAST_ROOM = 16 << 20  # bytes: with less no model can be stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,15 @@ class LocalStore:
 
     def bucket_exists(self, bucket: str) -> bool:
         return self._places.is_bucket(bucket)
+
+    def check_put(self, bucket: str, key: str) -> None:
+        if not self.bucket_exists(bucket):
+            raise NoSuchBucket(bucket)
+        check_key(key)
+        if not os.access(self.root / bucket, os.W_OK | os.X_OK):
+            raise ServiceError("AccessDenied", f"Access Denied: the folder of the bucket {bucket}", status=403)
+        if shutil.disk_usage(self.root).free < LEAST_ROOM:
+            raise StorageFull
 
     def list(self, bucket: str, prefix: str = "") -> Iterator[Object]:
         found = self.walk(bucket, prefix.encode(errors="surrogateescape"))
@@ -262,9 +273,9 @@ class LocalStore:
         try:
             yield
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise
-            raise ServiceError("StorageFull", f"No space left on the disk of {self.root}", status=507) from error
+            if out_of_space(error):
+                raise StorageFull from error
+            raise
         finally:
             for path in staged:
                 self.metadata.drop_staged(path)

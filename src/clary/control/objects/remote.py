@@ -39,6 +39,11 @@ class RemoteStore:
             return False
         return True
 
+    def check_put(self, bucket: str, key: str) -> None:
+        """What the other end refuses by permission to write is seen when something is put: asking would leave it."""
+        if not self.bucket_exists(bucket):
+            raise NoSuchBucket(bucket)
+
     def list(self, bucket: str, prefix: str = "") -> Iterator[Object]:
         # The first page is fetched at once, so that a missing bucket is an error here and not when somebody iterates.
         pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)

@@ -36,7 +36,8 @@ from clary.control.objects.responses import (
     xml_response,
 )
 from clary.control.wire.asgi import Disconnected, Receive, Scope, Send
-from clary.control.wire.errors import ServiceError
+from clary.control.wire.errors import ServiceError, StorageFull
+from clary.errors import ClaryError, out_of_space
 
 __all__ = ["S3App"]
 
@@ -78,11 +79,12 @@ class S3App:
             except ServiceError as error:
                 await request.drain()
                 answer = error_response(error, request)
-            except OSError as error:
+            # Wherever it is met: a record of an upload, a folder, metadata; and whoever has worded it meanwhile.
+            except (OSError, ClaryError) as error:
                 log.exception("%s %s", request.method, request.resource)
-                answer = error_response(
-                    ServiceError("InternalError", f"{error.strerror or error}", status=500), request
-                )
+                full = StorageFull() if out_of_space(error) else None
+                text = f"{getattr(error, 'strerror', None) or error}"
+                answer = error_response(full or ServiceError("InternalError", text, status=500), request)
             except Disconnected:
                 return
             # The last net, as for calls: an answer that S3 clients can read, under an id that the log has too.

@@ -26,7 +26,7 @@ from clary.control.wire.asgi import (
 )
 from clary.control.wire.bodies import CheckedBody
 from clary.control.wire.browser_headers import guarded
-from clary.control.wire.errors import ServiceError
+from clary.control.wire.errors import ServiceError, StorageFull
 from clary.control.wire.form_signature import SECRETS, is_form_upload
 from clary.control.wire.json_writer import dumped
 from clary.control.wire.operation import OPERATIONS, Call, Handler, calling
@@ -35,7 +35,7 @@ from clary.control.wire.services import Operation, describe
 from clary.control.wire.signature import digest_mismatch, known, verify, verify_body
 from clary.control.wire.sigv4_header import Refused, SigV4Header, read_header
 from clary.control.wire.validation import Validator, validation_code
-from clary.errors import CustomerError
+from clary.errors import CustomerError, out_of_space
 from clary.version import __version__
 from clary.vision.inference.callers import HostNames, refusal
 
@@ -180,18 +180,18 @@ class _App:
         except ServiceError as error:
             response = matched.protocol.error(error, request_id)
         except CustomerError as error:
-            # What Clary's own code says of a wrong input is, to a client, a request that breaks a constraint.
-            response = matched.protocol.error(ServiceError(_code(matched), str(error)), request_id)
+            response = matched.protocol.error(_refusal(error, matched), request_id)
         # Shapes that contain themselves (Search's expressions) are read and walked by functions that call themselves.
         except RecursionError:
             text = "the request is nested too deeply"
             response = matched.protocol.error(ServiceError(_code(matched), text), request_id)
         # The last net: a client must get an answer in its protocol, with a request id that the log has too. 500 is
         # tried again by every SDK, so a fault of the moment heals.
-        except Exception:
+        except Exception as error:
             logger.exception("%s %s failed, request %s", matched.service, matched.asked, request_id)
             text = f"Clary failed while answering {matched.asked}; its log says why, under request {request_id}"
-            response = matched.protocol.error(ServiceError("InternalFailure", text, status=500), request_id)
+            failure = StorageFull() if out_of_space(error) else ServiceError("InternalFailure", text, status=500)
+            response = matched.protocol.error(failure, request_id)
         logger.debug("%s %s: %d", matched.service, matched.asked, response.status)
         return _identified(response, request_id)
 
@@ -232,6 +232,11 @@ def _handler(matched: Route) -> tuple[Operation, Handler]:
         code = "InvalidAction" if "query" in describe(matched.service).protocols[:1] else "UnknownOperationException"
         raise ServiceError(code, f"Clary does not answer {matched.asked or 'this operation'} of {matched.service}")
     return matched.operation, handler
+
+
+def _refusal(error: CustomerError, matched: Route) -> ServiceError:
+    """What Clary's own code says of a wrong input is, to a client, a request that breaks a constraint."""
+    return StorageFull() if out_of_space(error) else ServiceError(_code(matched), str(error))
 
 
 def _code(matched: Route) -> str:

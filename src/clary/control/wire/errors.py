@@ -7,7 +7,7 @@ from typing import Any
 
 from clary.errors import ClaryError
 
-__all__ = ["ServiceError", "ValidationException", "invalid_argument"]
+__all__ = ["ServiceError", "StorageFull", "ValidationException", "invalid_argument"]
 
 
 class ServiceError(ClaryError):
@@ -30,6 +30,14 @@ class ValidationException(ServiceError):
 
     def __init__(self, message: str) -> None:
         super().__init__("ValidationException", message)
+
+
+class StorageFull(ServiceError):
+    """The disk is full, or a quota is. Not an InternalFailure, which SDKs would send again and again."""
+
+    def __init__(self) -> None:
+        text = "No space is left on this machine's disk: nothing was stored; free some space and send it again"
+        super().__init__("StorageFull", text, status=507)
 
 
 def invalid_argument(name: str, value: str, message: str) -> ServiceError:

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from clary.errors import ArtifactError, CustomerError
 from clary.vision.algorithms.joblog import JobLog
-from clary.vision.artifact.archive import open_model
 from clary.vision.artifact.export import WEIGHTS
 from clary.vision.artifact.manifest import Manifest
 from clary.vision.base.jobdir import JobDir
+from clary.vision.inference.finishing import open_finished
 
 __all__ = ["EarlierModel", "check_agreement", "earlier_model"]
 
@@ -68,7 +68,8 @@ def earlier_model(job: JobDir, log: JobLog) -> EarlierModel | None:
     if channel is None:
         return None
     log.info("Start training from the model in the model channel.")
-    with open_model(_archive(channel.path)) as model:  # a folder that goes with the block: weights are read in it
+    # What a stopped job left is made a model first, with a graph that nobody needs here: seconds of a training.
+    with open_finished(_archive(channel.path)) as model:  # a folder that goes with the block: weights are read in it
         try:
             return EarlierModel(model.manifest, load_file(model.folder / WEIGHTS))
         except (SafetensorError, OSError) as error:

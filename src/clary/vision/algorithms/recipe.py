@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import shutil
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from safetensors.torch import save
 from torch import nn
 from torch.optim import Optimizer
 
-from clary.errors import CustomerError, DataError, ImageError
+from clary.errors import ClaryError, CustomerError, DataError, ImageError, InterruptedRun, UsageError
 from clary.version import __version__
 from clary.vision.algorithms.hyperparameters import TrainingHyperparameters
 from clary.vision.algorithms.joblog import JobLog
-from clary.vision.artifact.manifest import Provenance
+from clary.vision.artifact.draft import Draft
+from clary.vision.artifact.export import write_model
+from clary.vision.artifact.manifest import NAME as MANIFEST
+from clary.vision.artifact.manifest import Manifest, Provenance
 from clary.vision.base import imaging
-from clary.vision.base.events import Hook
+from clary.vision.base.events import EpochEnd, Hook, RunStart
 from clary.vision.base.files import write_bytes
 from clary.vision.base.imaging import Preprocess
 from clary.vision.base.jobdir import JobDir
@@ -30,14 +36,17 @@ from clary.vision.datasets.check import examine
 from clary.vision.datasets.left_out import by_reason, count_left_out, say_left_out
 from clary.vision.datasets.loader import Loader
 from clary.vision.formats._classes import readable
+from clary.vision.inference.engines import installed
 from clary.vision.training.checkpoint import Checkpoints
-from clary.vision.training.loop import Training
+from clary.vision.training.loop import Training, fit
 from clary.vision.training.objectives.base import Objective
+from clary.vision.training.precision import keep_large_blocks
 from clary.vision.training.schedules import Schedule
 from clary.vision.training.stopping import EarlyStopping, StopRequest
 from clary.wording import plural
 
 __all__ = [
+    "BestWeights",
     "admit",
     "assemble",
     "cache_budgets",
@@ -49,7 +58,7 @@ __all__ = [
     "precision",
     "provenance",
     "read",
-    "saver",
+    "train_and_export",
     "try_out",
 ]
 
@@ -77,7 +86,8 @@ def precision(hp: TrainingHyperparameters) -> str:
 def fingerprint(hp: TrainingHyperparameters, dataset: Dataset) -> dict[str, Any]:
     """What a resumed run must share with the one it goes on from."""
     # Every hyperparameter: with any other the steps already made would not be those of this job (decisions/0002).
-    return {**hp, "class_names": dataset.class_names, "pictures": _counts(dataset)}
+    # Apart from what else is in it: a hyperparameter may have any name.
+    return {"hyperparameters": dict(hp), "class_names": dataset.class_names, "pictures": _counts(dataset)}
 
 
 def provenance(hp: TrainingHyperparameters, dataset: Dataset, precision: str = "") -> Provenance:
@@ -119,7 +129,7 @@ def assemble(
         epochs=hp.epochs,
         seed=hp.seed,
         device=next(network.parameters()).device,
-        checkpoints=Checkpoints(job.checkpoints, fingerprint(hp, dataset)),
+        checkpoints=Checkpoints(job.checkpoints, fingerprint(hp, dataset), may_grow=job.may_grow),
         precision=precision(hp),
         architecture=architecture,
         early_stopping=early_stopping(hp),
@@ -128,17 +138,116 @@ def assemble(
     )
 
 
-def saver(network: nn.Module, path: Path) -> Callable[[], Path]:
-    """What keeps the network's weights as they are then in ``path``, which it returns. The bytes are safetensors,
-    whatever the original's name for the file says."""
+class BestWeights(Hook):
+    """Keeps weights of the network as drafts of the model (``artifact.draft``), so that a run which is stopped or
+    killed leaves one that can be finished.
 
-    def keep() -> Path:
-        state = network.state_dict()
-        # Contiguous: safetensors refuses channels-last tensors, which is how networks are trained on processors.
-        write_bytes(path, save({name: value.detach().cpu().contiguous() for name, value in state.items()}))
-        return path
+    ``part`` is the attribute of ``network`` that is trained. ``manifest`` makes the model's manifest of the metrics of
+    a validation and the precision of the run, ``how`` the pictures on which engines are compared. To come first of the
+    hooks.
+    """
 
-    return keep
+    def __init__(
+        self,
+        network: nn.Module,
+        part: str,
+        manifest: Callable[[Mapping[str, float], str], Manifest],
+        dataset: Dataset,
+        how: Preprocess,
+    ) -> None:
+        self.network = network
+        self.manifest = manifest
+        self._part = part
+        self._dataset, self._how = dataset, how
+        self._metrics: Mapping[str, float] = {}
+        self._precision = ""
+
+    @cached_property
+    def examples(self) -> np.ndarray:
+        """The pictures, uint8 (count, H, W, 3)."""
+        return examples(self._dataset, self._how)
+
+    def on_start(self, event: RunStart) -> None:
+        self._precision = event.precision
+
+    def on_epoch(self, event: EpochEnd) -> None:
+        self._metrics = event.validation
+
+    def saver(self, path: Path) -> Callable[[], Path]:
+        """What keeps the weights as they are then in ``path``, which it returns. The bytes are safetensors, whatever
+        the original's name for the file says."""
+
+        def keep() -> Path:
+            state = getattr(self.network, self._part).state_dict()
+            write_bytes(
+                path, Draft.encode(state, self._part, self.manifest(self._metrics, self._precision), self.examples)
+            )
+            # Of an epoch before, from a run that was stopped and goes on: this one is better.
+            (path.parent / MANIFEST).unlink(missing_ok=True)
+            return path
+
+        return keep
+
+
+def train_and_export(
+    run: Training, job: JobDir, log: JobLog, weights: BestWeights, drafts: Callable[[], Iterable[Path]]
+) -> None:
+    """Train, and leave the model in ``job.model``; the ``drafts`` then go, which hold the same weights.
+
+    A run that is stopped leaves the model of its best epoch so far. Raises UsageError where the disk has no room for
+    it, and what ``fit`` and ``write_model`` raise.
+    """
+    _check_room(run, job)
+    try:
+        with keep_large_blocks():
+            fit(run)
+    except InterruptedRun:
+        _leave_best(run, job, log, weights, drafts)
+        raise
+    _export(run, job, weights, drafts)
+
+
+def _check_room(run: Training, job: JobDir) -> None:
+    """Before hours of training whose result nothing could hold."""
+    weights = sum(value.numel() * value.element_size() for value in run.network.state_dict().values())
+    trained = sum(one.numel() * one.element_size() for one in run.network.parameters() if one.requires_grad)
+    # Draft, weights, graph and archive; and one checkpoint: weights, the best ones, one tensor of state.
+    needed, free = 4 * weights + 2 * weights + trained, shutil.disk_usage(job.root).free
+    if free < needed and not run.checkpoints.path.exists():
+        full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        what = f"the disk is full: training writes {needed / 1e6:,.0f} MB, {free / 1e6:,.0f} MB are free"
+        raise UsageError(what, where=job.root, hint="free some space and run it again") from full
+
+
+def _leave_best(
+    run: Training, job: JobDir, log: JobLog, weights: BestWeights, drafts: Callable[[], Iterable[Path]]
+) -> None:
+    """SageMaker leaves two minutes between SIGTERM and SIGKILL. Where they do not suffice the drafts stay, and whoever
+    looks at the model next finishes it."""
+    progress = run.progress
+    if not progress.best:
+        log.info("Stopped before the first epoch ended: there is no model.")
+        return
+    run.network.load_state_dict(progress.best)
+    try:
+        _export(run, job, weights, drafts)
+    # It must not stand in the way of the stop, and the weights are there.
+    except ClaryError as error:
+        log.warning(f"The model of the best epoch is not finished ({error}); who opens it next does that")
+        return
+    log.info(f"The model is that of epoch {progress.best_epoch}, the best of {len(progress.history)}")
+
+
+def _export(run: Training, job: JobDir, weights: BestWeights, drafts: Callable[[], Iterable[Path]]) -> None:
+    best = run.progress.history[run.progress.best_epoch]
+    # On the processor, where the graph is checked against every engine that is installed.
+    network = weights.network.to("cpu").eval()
+    write_model(
+        job.model, network, weights.examples, weights.manifest(best, run.progress.precision), engines=installed()
+    )
+    # Only now: a job that is killed before has at least these weights.
+    for path in drafts():
+        path.unlink(missing_ok=True)
 
 
 def check_batch(dataset: Dataset, hp: TrainingHyperparameters) -> None:

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext, suppress
 
-from clary.errors import AlgorithmError, ClaryError, CustomerError, InterruptedRun, UsageError
+from clary.errors import AlgorithmError, ClaryError, CustomerError, InterruptedRun, UsageError, out_of_space
 from clary.vision.algorithms.catalog import find, train_function
 from clary.vision.algorithms.hooks import load_hooks
 from clary.vision.algorithms.joblog import JobLog
 from clary.vision.base.channels import unused
 from clary.vision.base.events import Hook
+from clary.vision.base.files import reserve
 from clary.vision.base.hyperparameters import Hyperparameters, as_text
 from clary.vision.base.jobdir import JobDir
+from clary.vision.base.memory import SMALLER, is_out_of_memory
 from clary.vision.base.spec import AnySpec
 from clary.vision.training.stopping import StopRequest, on_signals
 
@@ -33,6 +36,8 @@ def run_job(
     stop = stop or StopRequest()
     # Of an earlier try: who watches the job would take it for this one's.
     job.failure.unlink(missing_ok=True)
+    with suppress(UsageError):  # the disk is full already: whatever is written first will say it
+        reserve(job.room)
     try:
         # Before the values are parsed: who has a wrong one sees in the log what was sent.
         _log_configuration(spec, job, log)
@@ -53,8 +58,10 @@ def run_job(
         # Which hook it was.
         for note in getattr(error, "__notes__", ()):
             log.error(note)
-        _report(AlgorithmError(f"{type(error).__name__}: {' '.join(str(error).split())}"), job, log)
+        _report(_worded(error), job, log)
         raise
+    finally:
+        job.room.unlink(missing_ok=True)
     return hp
 
 
@@ -73,6 +80,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _worded(error: Exception) -> ClaryError:
+    """A fault of the machine, of a hook or of ours in one line."""
+    if out_of_space(error):
+        full = UsageError("the disk is full", hint="free some space and run it again")
+        full.__cause__ = error
+        return full
+    text = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    if is_out_of_memory(error):
+        return AlgorithmError(f"out of memory ({text})", hint=SMALLER)
+    return AlgorithmError(text)
+
+
 def _named(arguments: Sequence[str]) -> AnySpec:
     if len(arguments) != 1:
         raise UsageError(f"{len(arguments)} arguments are given", hint="give one, the name of an algorithm")
@@ -80,12 +99,14 @@ def _named(arguments: Sequence[str]) -> AnySpec:
 
 
 def _report(error: ClaryError, job: JobDir, log: JobLog) -> None:
-    if isinstance(error, CustomerError):
-        log.error(f"Customer Error: {error}")
-        job.fail(f"ClientError: {error}, exit code: {error.exit_code}")
-    else:
-        log.error(f"Algorithm Error: {error}")
-        job.fail(f"AlgorithmError: {error}, exit code: {error.exit_code}")
+    """Say in the log and in the failure note why the job cannot go on."""
+    # What stands before it is a class of SageMaker's: a full disk is neither the request's fault nor the algorithm's.
+    kinds = ("Internal", "InternalServer") if out_of_space(error) else ("Algorithm", "Algorithm")
+    shown, noted = ("Customer", "Client") if isinstance(error, CustomerError) and kinds[0] != "Internal" else kinds
+    # First the note, in the room that is kept for it: the log may be on the same disk.
+    job.fail(f"{noted}Error: {error}, exit code: {error.exit_code}")
+    with suppress(ClaryError) if out_of_space(error) else nullcontext():
+        log.error(f"{shown} Error: {error}")
 
 
 def _log_configuration(spec: AnySpec, job: JobDir, log: JobLog) -> None:

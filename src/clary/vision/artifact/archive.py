@@ -10,18 +10,33 @@ import hashlib
 import shutil
 import tempfile
 import weakref
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 
 from clary.errors import ArtifactError, UsageError
+from clary.vision.artifact.draft import find_draft
 from clary.vision.artifact.manifest import NAME as MANIFEST
 from clary.vision.artifact.manifest import FileEntry, Manifest
 from clary.vision.base import tarsafe
 from clary.vision.base.tarpack import pack
+from clary.vision.base.temporary_folder import TemporaryFolder, temporary_folder
 
-__all__ = ["ARCHIVE", "LIMITS", "Artifact", "entry", "open_model", "pack", "unpack"]
+__all__ = [
+    "ARCHIVE",
+    "LIMITS",
+    "Artifact",
+    "UnfinishedError",
+    "entry",
+    "model_within",
+    "open_model",
+    "open_unfinished",
+    "pack",
+    "unpack",
+]
 
 ARCHIVE = "model.tar.gz"
+FOLDER = "model"  # of a run that has not finished
 
 LIMITS = tarsafe.Limits(members=10_000, file_bytes=8 << 30, total_bytes=16 << 30)
 
@@ -29,11 +44,11 @@ LIMITS = tarsafe.Limits(members=10_000, file_bytes=8 << 30, total_bytes=16 << 30
 class Artifact:
     """A model folder that was checked. A context manager; a temporary folder is gone when it is closed or forgotten."""
 
-    def __init__(self, folder: Path, manifest: Manifest, *, temporary: bool = False) -> None:
+    def __init__(self, folder: Path, manifest: Manifest, *, temporary: TemporaryFolder | None = None) -> None:
         self.folder = folder
         self.manifest = manifest
         # finalize, not __del__: it also runs when the interpreter ends, and never twice.
-        self._remove = weakref.finalize(self, shutil.rmtree, folder, True) if temporary else None
+        self._remove = weakref.finalize(self, temporary.remove) if temporary else None
 
     def close(self) -> None:
         """Remove the folder if it is a temporary one. Closing twice is fine."""
@@ -73,26 +88,58 @@ def unpack(archive: Path | str, folder: Path | str, limits: tarsafe.Limits = LIM
     return folder
 
 
-def open_model(path: Path | str) -> Artifact:
-    """Open a ``model.tar.gz``, a folder holding a manifest, or a run holding an archive; verify every checksum.
+class UnfinishedError(ArtifactError):
+    """What was found is what a stopped run left: weights, and no model yet (``vision.inference.finishing``)."""
 
-    An archive is unpacked into a temporary folder that ``Artifact.close`` removes. Raises ArtifactError.
+    def __init__(self, path: Path) -> None:
+        what = "holds the weights of a run that was stopped, and no model yet"
+        super().__init__(what, where=path, hint=f"`clary predict {path} PICTURE` finishes it")
+        self.path = path
+
+
+def model_within(path: Path) -> Path:
+    """Where the model is that ``path`` names: an archive, a model folder, or a run that holds one of the two."""
+    if not path.is_dir() or (path / MANIFEST).exists():
+        return path
+    if (path / ARCHIVE).is_file():
+        return path / ARCHIVE
+    inner = path / FOLDER
+    return inner if (inner / MANIFEST).exists() or find_draft(inner) else path
+
+
+def open_model(path: Path | str) -> Artifact:
+    """Open a ``model.tar.gz``, a folder holding a manifest, or a run holding one of them; verify every checksum.
+
+    An archive is unpacked into a temporary folder that ``Artifact.close`` removes. Raises ArtifactError, as
+    UnfinishedError for what a stopped run left.
     """
-    path = Path(path)
-    if path.is_dir() and not (path / MANIFEST).exists() and (path / ARCHIVE).is_file():
-        path = path / ARCHIVE
+    path = model_within(Path(path))
     if path.is_dir():
         return Artifact(path, _verified(path, path))
     if not path.is_file():
         raise ArtifactError("there is no such model", where=path, hint="name a model.tar.gz or the folder of one")
-    folder = Path(tempfile.mkdtemp(prefix="clary-model-"))
+    return _open_archive(path, lambda folder: None)
+
+
+def open_unfinished(path: Path, finish: Callable[[Path], None]) -> Artifact:
+    """Open what a stopped run left, once ``finish`` has made the folder a model: its own, or that of an archive."""
+    if not path.is_dir():
+        return _open_archive(path, finish)
+    finish(path)
+    return Artifact(path, _verified(path, path))
+
+
+def _open_archive(path: Path, finish: Callable[[Path], None]) -> Artifact:
+    folder = temporary_folder("clary-model-")
     artifact = None
     try:
-        unpack(path, folder)
-        artifact = Artifact(folder, _verified(folder, path), temporary=True)
+        # Within it: unpack puts a new folder in the place of the one it is given, and the lock is on that.
+        inner = unpack(path, folder.path / FOLDER)
+        finish(inner)
+        artifact = Artifact(inner, _verified(inner, path), temporary=folder)
     finally:
         if artifact is None:
-            shutil.rmtree(folder, ignore_errors=True)
+            folder.remove()
     return artifact
 
 
@@ -106,6 +153,8 @@ def entry(path: Path) -> FileEntry:
 def _verified(folder: Path, shown: Path) -> Manifest:
     """The manifest of ``folder``, whose files were all found to be as it says. ``shown`` names it in messages."""
     if not (folder / MANIFEST).is_file():
+        if find_draft(folder):
+            raise UnfinishedError(shown)
         raise ArtifactError(f"holds no {MANIFEST}", where=shown, hint="name a model that `clary train` wrote")
     manifest = Manifest.read(folder / MANIFEST)
     for name, expected in manifest.files.items():

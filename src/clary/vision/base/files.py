@@ -11,15 +11,21 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import secrets
 import shutil
 import stat
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
-from clary.errors import UsageError
+from clary.errors import UsageError, out_of_space
+
+if sys.platform != "win32":
+    from clary.vision.base.file_lock import take
 
 __all__ = [
     "PRIVATE",
@@ -31,9 +37,12 @@ __all__ = [
     "open_file",
     "private_folder",
     "read_file",
+    "remove_temporaries",
+    "reserve",
     "sync_folder",
     "write_bytes",
     "write_json",
+    "write_reserved",
     "write_text",
 ]
 
@@ -41,6 +50,8 @@ __all__ = [
 PUBLIC, PUBLIC_FOLDER = 0o666, 0o777  # reports and models are for others, too
 PRIVATE, PRIVATE_FOLDER = 0o600, 0o700  # nobody's but this user's
 _BINARY = getattr(os, "O_BINARY", 0)  # only Windows has it, and needs it
+YOUNG = 60.0  # seconds
+RESERVED = 8 << 10  # bytes: a note of 1024 characters, or how a job ended
 _KINDS = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
 
 
@@ -87,20 +98,24 @@ def _require_regular(mode: int, path: Path | str) -> None:
 
 
 @contextmanager
-def atomic(path: Path, mode: int = PUBLIC) -> Iterator[IO[bytes]]:
+def atomic(path: Path, mode: int = PUBLIC, *, sweep: bool = False) -> Iterator[IO[bytes]]:
     """A binary file that appears under ``path`` whole, or not at all.
 
-    Written under a temporary name beside it, synced, renamed. ``mode`` are its rights from the first instant. Raises
-    UsageError when the disk is full or the folder cannot be written.
+    Written under a temporary name beside it, synced, renamed. ``mode`` are its rights from the first instant. With
+    ``sweep`` what killed processes left of earlier tries goes first, for which the folder is listed. Raises UsageError
+    when the disk is full or the folder cannot be written.
     """
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if sweep:
+            _remove_dead(path)
         # Beside it: a rename is one step within a file system only.
         temporary = _beside(path)
         # O_EXCL: it is ours alone, whoever may write to the folder.
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, mode)
         with os.fdopen(descriptor, "wb") as file:
+            _hold(descriptor)
             yield file
             file.flush()
             # Before the rename: else a crash can leave the new name on a file whose bytes never reached the disk.
@@ -126,11 +141,14 @@ def atomic_folder(path: Path, *, durable: bool = False) -> Iterator[Path]:
     # An empty folder will do, since a rename replaces one (POSIX rename).
     if path.is_file() or (path.is_dir() and any(path.iterdir())):
         raise UsageError("is there already and not empty", where=path, hint="choose another folder or remove it")
-    temporary = None
+    temporary, held = None, -1
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_dead(path)
         temporary = _beside(path)
         temporary.mkdir(PUBLIC_FOLDER)
+        held = os.open(temporary, os.O_RDONLY) if os.name == "posix" else -1
+        _hold(held)
         yield temporary
         if durable:
             _sync_tree(temporary)
@@ -142,6 +160,61 @@ def atomic_folder(path: Path, *, durable: bool = False) -> Iterator[Path]:
         if isinstance(error, OSError):
             raise _cannot_write(path, error) from error
         raise
+    finally:
+        if held >= 0:
+            os.close(held)
+
+
+def remove_temporaries(path: Path) -> None:
+    """Remove what ``atomic`` or ``atomic_folder`` of ``path`` left when its process was killed.
+
+    For whoever alone writes ``path``, or everything in its folder, which the name ``*`` stands for: another's that is
+    being written has such a name as well.
+    """
+    for left in _temporaries(path):
+        _remove(left)
+
+
+def _temporaries(path: Path) -> list[Path]:
+    """What has the name of a temporary file or folder of ``path``."""
+    # mkstemp's own eight letters behind our prefix: no other file is called so.
+    name = ".+" if path.name == "*" else re.escape(path.name)
+    return [one for one in path.parent.glob(".*") if re.fullmatch(rf"\.{name}\.[a-z0-9_]{{8}}", one.name)]
+
+
+def _remove_dead(path: Path) -> None:
+    """Remove temporaries of ``path`` whose processes are gone: nobody holds their lock."""
+    for left in _temporaries(path):
+        try:
+            # One that was made just now may not have its lock yet.
+            if time.time() - left.lstat().st_mtime < YOUNG or left.is_symlink() or os.name != "posix":
+                continue
+            descriptor = os.open(left, os.O_RDONLY | os.O_NONBLOCK)
+        except OSError:
+            continue
+        try:
+            if _hold(descriptor):
+                _remove(left)
+        finally:
+            os.close(descriptor)
+
+
+def _hold(descriptor: int) -> bool:
+    """Lock an open file or folder until it is closed, or its process ends. False where another has it, or locks cannot
+    be had."""
+    if sys.platform == "win32":
+        return False
+    try:
+        return take(descriptor)
+    except OSError:  # a file system without locks
+        return False
+
+
+def _remove(left: Path) -> None:
+    if left.is_dir() and not left.is_symlink():
+        shutil.rmtree(left, ignore_errors=True)
+    else:
+        left.unlink(missing_ok=True)
 
 
 def private_folder(path: Path) -> None:
@@ -183,6 +256,35 @@ def write_json(path: Path, value: Any, mode: int = PUBLIC) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n", mode)
 
 
+def reserve(path: Path) -> None:
+    """Keep room at ``path`` for a last word on a full disk. Raises UsageError as ``atomic`` does."""
+    # Not a hole: zeros that are written have their blocks.
+    write_bytes(path, bytes(RESERVED))
+
+
+def write_reserved(path: Path, room: Path, text: str, mode: int = PUBLIC) -> None:
+    """``write_text``; where the disk is full, in the room that ``reserve`` kept on the same file system.
+
+    Raises UsageError as ``atomic`` does, also where no room was kept.
+    """
+    try:
+        write_text(path, text, mode)
+    except UsageError as error:
+        data = text.encode()
+        if not out_of_space(error) or not room.is_file() or len(data) > RESERVED:
+            raise
+        try:
+            # Over the zeros, whose blocks are there; a rename takes none.
+            with room.open("r+b") as file:
+                os.fchmod(file.fileno(), mode & room.stat().st_mode)
+                file.write(data)
+                file.truncate()
+                os.fsync(file.fileno())
+            os.replace(room, path)
+        except OSError as further:
+            raise _cannot_write(path, further) from further
+
+
 def append_text(path: Path, text: str) -> None:
     """Add to the end of a file that is read while it grows. Raises UsageError as ``atomic`` does."""
     try:
@@ -195,7 +297,7 @@ def append_text(path: Path, text: str) -> None:
 
 
 def _cannot_write(path: Path, error: OSError) -> UsageError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if out_of_space(error):
         return UsageError("the disk is full, nothing was written", where=path, hint="free some space and run it again")
     return UsageError(f"cannot be written ({error.strerror})", where=path, hint="choose a folder you may write to")
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clary.errors import CustomerError, UsageError
-from clary.vision.base.files import write_json, write_text
+from clary.vision.base.files import write_json, write_reserved
 
 if TYPE_CHECKING:
     from clary.vision.base.types import Dataset
@@ -79,7 +79,8 @@ class JobDir:
     """The paths of a job directory, and what its configuration files say.
 
     ``dataset`` is what our own channel holds, where whoever starts the job in this process has read it already: a
-    folder of 20,000 images takes half a second to read, COCO's annotations longer.
+    folder of 20,000 images takes half a second to read, COCO's annotations longer. ``may_grow`` says that the job
+    may go on from a checkpoint with more epochs than it was started with.
     """
 
     def __init__(self, root: Path | str) -> None:
@@ -91,7 +92,9 @@ class JobDir:
         self.output = self.root / "output"
         self.failure = self.output / "failure"
         self.metrics = self.root / "metrics.jsonl"
+        self.room = self.output / "failure.room"  # while a job runs: for the note, on a full disk
         self.dataset: Dataset | None = None
+        self.may_grow = False
 
     @classmethod
     def from_environment(cls) -> JobDir:
@@ -139,11 +142,12 @@ class JobDir:
         return {name: self._channel(name, config) for name, config in found.items()}
 
     def fail(self, reason: str) -> None:
-        """Leave the failure note; its first 1024 characters become FailureReason."""
+        """Leave the failure note; its first 1024 characters become FailureReason. Also on a full disk: that is then
+        what it says."""
         # Written through a link it would be a file of somebody else's; whoever looks for the note names the link.
         if self.output.is_symlink():
             return
-        write_text(self.failure, reason[:FAILURE_LIMIT])
+        write_reserved(self.failure, self.room, reason[:FAILURE_LIMIT])
 
     def _channel(self, name: str, config: Mapping[str, str]) -> Channel:
         return Channel(

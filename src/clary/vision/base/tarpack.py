@@ -30,7 +30,7 @@ def pack(folder: Path | str | Tree, archive: Path | str) -> Path:
     if not isinstance(folder, Tree):
         with opened(Path(folder)) as tree:
             return pack(tree, archive)
-    with atomic(archive) as file:
+    with atomic(archive, sweep=True) as file:
         packed = _Gzip(file)
         # A stream: nothing is gone back to, so weights of gigabytes take no memory. PAX has names of any length, in
         # UTF-8, by its standard.

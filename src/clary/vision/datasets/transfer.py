@@ -6,7 +6,6 @@ with it, and only with the same bytes: the server is asked with If-Range, and se
 
 from __future__ import annotations
 
-import errno
 import http.client
 import json
 import os
@@ -23,7 +22,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from clary.errors import UsageError
+from clary.errors import UsageError, out_of_space
 from clary.vision.base.files import write_json
 
 __all__ = ["PAUSES", "Progress", "TransferError", "download", "read_small"]
@@ -253,7 +252,7 @@ def _writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if out_of_space(error):
             hint = "free some space and run it again, it goes on from there"
             raise UsageError("the disk is full", where=path, hint=hint) from error
         hint = "choose a folder you may write to"

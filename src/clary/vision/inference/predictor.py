@@ -14,11 +14,12 @@ import numpy as np
 from PIL import Image
 
 from clary.errors import ArtifactError, ImageError
-from clary.vision.artifact.archive import Artifact, open_model
+from clary.vision.artifact.archive import Artifact
 from clary.vision.artifact.manifest import Manifest
 from clary.vision.base.cores import cores
 from clary.vision.base.imaging import ImageLike
 from clary.vision.inference.engines import Engine, find
+from clary.vision.inference.finishing import open_finished
 from clary.vision.inference.tasks import Prepared, task_of
 
 __all__ = ["BATCH_SIZE", "Model", "load"]
@@ -28,7 +29,8 @@ BATCH_SIZE = 8
 
 
 def load(path: Path | str, engine: str = "auto", *, streams: int = 1) -> Model:
-    """Open a ``model.tar.gz``, the folder of one, or a run, and make it ready to predict.
+    """Open a ``model.tar.gz``, the folder of one, or a run, and make it ready to predict. What a stopped run left is
+    made a model first, which takes the seconds of an export.
 
     ``engine`` is "openvino", "onnxruntime", "torch", or "auto": the first of them that is installed. ``streams`` is
     how many batches run side by side (a server wants one a core).
@@ -36,7 +38,7 @@ def load(path: Path | str, engine: str = "auto", *, streams: int = 1) -> Model:
     Raises ArtifactError, MissingPackageError, UsageError.
     """
     kind = find(engine)
-    artifact = open_model(path)
+    artifact = open_finished(path)
     loaded = False
     try:
         model = Model(artifact, kind(artifact.folder, artifact.manifest, streams=streams))

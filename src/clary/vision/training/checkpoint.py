@@ -21,11 +21,11 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from clary.errors import UsageError
-from clary.vision.base.files import write_bytes
+from clary.vision.base.files import remove_temporaries, write_bytes
 
 __all__ = ["Checkpoints", "Progress"]
 
-VERSION = 1
+VERSION = 2  # 1 had hyperparameters and what else is compared in one object
 
 
 @dataclass
@@ -51,14 +51,18 @@ class Checkpoints:
     """The checkpoint of a run, written at most every ``every`` seconds and when asked.
 
     ``fingerprint`` describes what must agree between the run that wrote and the one that resumes (hyperparameters,
-    classes, number of samples): another one is refused, since the numbers would silently differ.
+    classes, number of samples): another one is refused, since the numbers would silently differ. With ``may_grow`` more
+    epochs than were asked for then are taken: the steps made are the same, what is left of the schedule is another.
     """
 
-    def __init__(self, folder: Path, fingerprint: Mapping[str, Any], every: float = 20.0) -> None:
+    def __init__(
+        self, folder: Path, fingerprint: Mapping[str, Any], every: float = 20.0, *, may_grow: bool = False
+    ) -> None:
         self.path = folder / "last.safetensors"
         # As it will be read: tuples have become lists, keys strings. Else every resume would seem to differ.
         self._fingerprint = json.loads(json.dumps(fingerprint, sort_keys=True, default=str))
         self._every = every
+        self._may_grow = may_grow
         self._last = time.monotonic()
 
     @property
@@ -90,8 +94,7 @@ class Checkpoints:
 
     def restore(self, network: nn.Module, optimizer: Optimizer) -> Progress | None:
         """Put the saved state into network and optimizer. Returns None, and does nothing, when there is none."""
-        for torn in self.path.parent.glob(f".{self.path.name}.*"):  # a process was killed while it wrote
-            torn.unlink(missing_ok=True)
+        remove_temporaries(self.path)  # a process was killed while it wrote
         # First the numbers, whose fingerprint is compared, before gigabytes of tensors are read.
         progress = self.peek()
         if progress is None:
@@ -116,17 +119,38 @@ class Checkpoints:
                 note: dict[str, Any] = json.loads((file.metadata() or {})["clary"])
         except (SafetensorError, OSError, KeyError, ValueError) as error:
             raise UsageError("is no checkpoint", where=self.path, hint="start anew without --resume") from error
-        if note["version"] != VERSION:
+        if note["version"] not in (1, VERSION):
             raise UsageError(f"has version {note['version']}, not {VERSION}", where=self.path, hint="start anew")
-        then, now = note["fingerprint"], self._fingerprint
+        now = _flat(self._fingerprint)
+        then = _flat(note["fingerprint"]) if note["version"] == VERSION else _of_first(note["fingerprint"], now)
+        epochs = ("hyperparameters", "epochs")
+        if self._may_grow and then.get(epochs, 0) <= now.get(epochs, 0):
+            then[epochs] = now.get(epochs)
         names = sorted(name for name in then.keys() | now.keys() if then.get(name) != now.get(name))
-        if differing := ", ".join(f"{name}: {then.get(name)} then, {now.get(name)} now" for name in names):
+        if differing := ", ".join(f"{name[-1]}: {then.get(name)} then, {now.get(name)} now" for name in names):
             raise UsageError(
                 f"belongs to a run with other settings ({differing})",
                 where=self.path,
                 hint="use the same, or start anew",
             )
         return note
+
+
+def _flat(fingerprint: Mapping[str, Any]) -> dict[tuple[str, ...], Any]:
+    """What is compared, by its place: values of objects one by one, so that the one that differs can be named."""
+    found: dict[tuple[str, ...], Any] = {}
+    for name, value in fingerprint.items():
+        found |= {(name, inner): one for inner, one in value.items()} if isinstance(value, dict) else {(name,): value}
+    return found
+
+
+def _of_first(fingerprint: Mapping[str, Any], now: Mapping[tuple[str, ...], Any]) -> dict[tuple[str, ...], Any]:
+    """The fingerprint of a checkpoint of version 1, in which names of hyperparameters stood beside the others."""
+    beside = {name: fingerprint[name] for name in ("class_names", "pictures") if name in fingerprint}
+    own = {name: value for name, value in fingerprint.items() if name not in beside}
+    # What was not in it yet cannot differ.
+    known = {place: value for place, value in now.items() if place[-1] not in own and place[0] == "hyperparameters"}
+    return known | _flat({"hyperparameters": own, **beside})
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -55,6 +55,7 @@ class Training:
     early_stopping: EarlyStopping | None = None
     hooks: Sequence[Hook] = ()
     stop: StopRequest = field(default_factory=StopRequest)
+    progress: Progress = field(default_factory=Progress)  # where it is: also how far one came that was interrupted
 
 
 def fit(run: Training) -> Progress:
@@ -72,7 +73,10 @@ def fit(run: Training) -> Progress:
 
 
 def _fit(run: Training, listeners: Listeners) -> Progress:
-    progress = run.checkpoints.restore(run.network, run.optimizer) or Progress()
+    progress = run.progress = run.checkpoints.restore(run.network, run.optimizer) or Progress()
+    # Asked for while pictures were read: there is nothing to save yet.
+    if run.stop.made and not progress.global_step:
+        raise InterruptedRun("stopped before the first step")
     started = time.perf_counter() - progress.seconds  # the trial of precisions counts as training
     if not progress.precision:
         progress.precision, progress.precision_reason = _choose_precision(run)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from safetensors.torch import save
-from torch import nn
+from pathlib import Path
 
 from clary.vision.algorithms.image_classification.spec import ClassificationHyperparameters
 from clary.vision.algorithms.joblog import JobLog
+from clary.vision.algorithms.recipe import BestWeights
 from clary.vision.base.events import EpochEnd, Hook
-from clary.vision.base.files import write_bytes
 from clary.vision.base.jobdir import JobDir
 
 __all__ = ["ModelFiles"]
@@ -20,10 +19,10 @@ class ModelFiles(Hook):
     The files have the original's names (1-based epoch); their bytes are safetensors, not MXNet's format.
     """
 
-    def __init__(self, job: JobDir, hp: ClassificationHyperparameters, network: nn.Module, log: JobLog) -> None:
+    def __init__(self, job: JobDir, hp: ClassificationHyperparameters, weights: BestWeights, log: JobLog) -> None:
         self._folder = job.model
         self._every = hp.checkpoint_frequency
-        self._network = network
+        self._weights = weights
         self._log = log
 
     def on_epoch(self, event: EpochEnd) -> None:
@@ -35,17 +34,19 @@ class ModelFiles(Hook):
             if event.validation:
                 accuracy = event.validation["accuracy"]
                 self._log.info(f"Storing the best model with validation accuracy: {accuracy:.6f}")
-            self.remove_best()
-            self._save(event.epoch)
+            earlier = self.best()
+            # First the new one: a job that is killed between the two has both.
+            new = self._save(event.epoch)
+            for path in earlier:
+                if path != new:
+                    path.unlink()
 
-    def remove_best(self) -> None:
-        """Drop the single best file: hosting wants one candidate, and the finished artifact holds the same weights."""
-        if not self._every:
-            for path in self._folder.glob("image-classification-*.params"):
-                path.unlink()
+    def best(self) -> list[Path]:
+        """The single best file: hosting wants one candidate, and the finished artifact holds the same weights. None
+        where the user asked for files of their own."""
+        return [] if self._every else list(self._folder.glob("image-classification-*.params"))
 
-    def _save(self, epoch: int) -> None:
-        path = self._folder / f"image-classification-{epoch + 1:04d}.params"
-        # Contiguous: safetensors refuses channels-last tensors (recipe.saver).
-        write_bytes(path, save({name: value.contiguous() for name, value in self._network.state_dict().items()}))
+    def _save(self, epoch: int) -> Path:
+        path = self._weights.saver(self._folder / f"image-classification-{epoch + 1:04d}.params")()
         self._log.info(f'Saved checkpoint to "{path}"')
+        return path

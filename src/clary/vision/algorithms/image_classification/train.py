@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from torch import nn
 
 from clary.vision.algorithms import recipe
 from clary.vision.algorithms.earlier_model import check_agreement, earlier_model
@@ -14,21 +15,19 @@ from clary.vision.algorithms.image_classification.files import ModelFiles
 from clary.vision.algorithms.image_classification.log import ClassificationLog, log_parameters
 from clary.vision.algorithms.image_classification.spec import SMALL_DEPTHS, ClassificationHyperparameters
 from clary.vision.algorithms.joblog import JobLog
-from clary.vision.artifact.export import write_model
 from clary.vision.artifact.manifest import Input, Manifest, Output
 from clary.vision.base.events import Hook
 from clary.vision.base.hyperparameters import as_text
 from clary.vision.base.jobdir import JobDir
 from clary.vision.base.types import Dataset
-from clary.vision.inference.engines import installed
 from clary.vision.models.classifier import Scores, build, describe
 from clary.vision.models.normalization import IMAGENET_MEAN, IMAGENET_STD, gray_statistics
 from clary.vision.models.weights import load
-from clary.vision.training.checkpoint import Progress
-from clary.vision.training.loop import Training, fit
+from clary.vision.training.loop import Training
+from clary.vision.training.memory import check_memory
 from clary.vision.training.objectives.classification import ClassificationObjective, positive_weights
 from clary.vision.training.optim import UpdateRule, make_optimizer
-from clary.vision.training.precision import keep_large_blocks, pick_device
+from clary.vision.training.precision import pick_device
 from clary.vision.training.records import MetricsFile
 from clary.vision.training.schedules import Schedule, cosine, factor, one_cycle
 from clary.vision.training.stopping import StopRequest
@@ -48,6 +47,17 @@ def train(
 
     Raises CustomerError for data or settings that cannot be used, DivergedError, InterruptedRun.
     """
+    # ResNet-200 keeps 5,600 bytes of a pixel in fp32, the smaller ones and Lite0 less.
+    known = hp.num_classes < 10_000 and hp.backbone in (None, "", "tf_efficientnet_lite0")
+    most = 8192 if known else 0
+    check_memory(
+        lambda: _untrained(hp),
+        hp.mini_batch_size,
+        hp.image_shape[1:],
+        optimizer=hp.optimizer,
+        precision=recipe.precision(hp),
+        most=most,
+    )
     dataset = data.load_dataset(job, hp, log)
     log_parameters(log, hp)
     log.info(f"Setting number of threads: {torch.get_num_threads()}")
@@ -57,18 +67,24 @@ def train(
         log.info(OTHER_PICTURES)
 
     network, description = _make_network(job, hp, log)
-    files = ModelFiles(job, hp, network.classifier, log)
-    listeners = [ClassificationLog(log), files, MetricsFile(job.metrics), *hooks]
-    run = _assemble(job, hp, dataset, network, str(description["architecture"]), listeners, stop)
-    with keep_large_blocks():
-        progress = fit(run)
+    weights = recipe.BestWeights(
+        network,
+        "classifier",
+        lambda *measured: _manifest(hp, dataset, description, *measured),
+        dataset,
+        data.serving_transform(hp),
+    )
+    files = ModelFiles(job, hp, weights, log)
+    hooks = [weights, ClassificationLog(log), files, MetricsFile(job.metrics), *hooks]
+    run = _assemble(job, hp, dataset, network, str(description["architecture"]), hooks, stop)
+    recipe.train_and_export(run, job, log, weights, files.best)
 
-    manifest = _manifest(hp, dataset, description, progress)
-    examples = recipe.examples(dataset, manifest.input.how)
-    # On the processor, where the graph is checked against every engine that is installed.
-    write_model(job.model, network.to("cpu").eval(), examples, manifest, engines=installed())
-    # Only now: a job that is killed before has at least these weights.
-    files.remove_best()
+
+def _untrained(hp: ClassificationHyperparameters) -> nn.Module:
+    """What is trained, with any weights."""
+    classifier = build(describe(_architecture(hp), hp.num_classes, multi_label=hp.multi_label)).classifier
+    classifier.freeze(hp.freeze)
+    return classifier
 
 
 def _make_network(job: JobDir, hp: ClassificationHyperparameters, log: JobLog) -> tuple[Scores, Mapping[str, Any]]:
@@ -177,10 +193,13 @@ def _weights_name(hp: ClassificationHyperparameters) -> str:
 
 
 def _manifest(
-    hp: ClassificationHyperparameters, dataset: Dataset, description: Mapping[str, Any], progress: Progress
+    hp: ClassificationHyperparameters,
+    dataset: Dataset,
+    description: Mapping[str, Any],
+    metrics: Mapping[str, float],
+    precision: str,
 ) -> Manifest:
     serving, validation = data.serving_transform(hp), data.validation_transform(hp)
-    best = progress.history[progress.best_epoch]
     return Manifest(
         task="classification",
         algorithm="image-classification",
@@ -194,7 +213,7 @@ def _manifest(
             validation if serving != validation else None,
         ),
         outputs=(Output(activation="sigmoid" if hp.multi_label else "softmax"),),
-        metrics={f"validation:{name}": value for name, value in best.items()},
+        metrics={f"validation:{name}": value for name, value in metrics.items()},
         hyperparameters=dict(hp),
-        provenance=recipe.provenance(hp, dataset, progress.precision),
+        provenance=recipe.provenance(hp, dataset, precision),
     )

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from torch import nn
 from torch.optim import Optimizer
 
 from clary.errors import CustomerError
@@ -16,12 +17,10 @@ from clary.vision.algorithms.object_detection import data
 from clary.vision.algorithms.object_detection.log import DetectionLog, log_start, log_weights
 from clary.vision.algorithms.object_detection.spec import DetectionHyperparameters
 from clary.vision.algorithms.telemetry import Telemetry
-from clary.vision.artifact.export import write_model
 from clary.vision.artifact.manifest import Input, Manifest
 from clary.vision.base.events import Hook
 from clary.vision.base.jobdir import JobDir
 from clary.vision.base.types import Dataset
-from clary.vision.inference.engines import installed
 from clary.vision.models import vgg
 from clary.vision.models.anchors import Anchors, Level, ssd_levels
 from clary.vision.models.detector import (
@@ -38,11 +37,11 @@ from clary.vision.models.normalization import IMAGENET_MEAN, IMAGENET_STD
 from clary.vision.models.original_names import freeze_matching
 from clary.vision.models.weights import Pretrained, load
 from clary.vision.tasks.detection import TASK
-from clary.vision.training.checkpoint import Progress
-from clary.vision.training.loop import Training, fit
+from clary.vision.training.loop import Training
+from clary.vision.training.memory import check_memory
 from clary.vision.training.objectives.detection import DetectionObjective
 from clary.vision.training.optim import UpdateRule, make_optimizer
-from clary.vision.training.precision import keep_large_blocks, pick_device
+from clary.vision.training.precision import pick_device
 from clary.vision.training.records import MetricsFile
 from clary.vision.training.schedules import Schedule, cosine, factor, one_cycle
 from clary.vision.training.stopping import StopRequest
@@ -58,22 +57,43 @@ def train(job: JobDir, hp: DetectionHyperparameters, log: JobLog, hooks: Sequenc
 
     Raises CustomerError for data or settings that cannot be used, DivergedError, InterruptedRun.
     """
+    side = hp.image_shape
+    check_memory(
+        lambda: _untrained(hp), hp.mini_batch_size, (side, side), optimizer=hp.optimizer, precision=recipe.precision(hp)
+    )
     dataset = data.load_dataset(job, hp, log)
     log_start(log, hp, _content_type(job), torch.cuda.device_count())
     network, description = _make_network(job, hp, dataset, log)
     best = job.model / BEST
-    lines = DetectionLog(log, hp, recipe.saver(network.detector, best))
+    weights = recipe.BestWeights(
+        network,
+        "detector",
+        lambda *measured: _manifest(hp, dataset, description, *measured),
+        dataset,
+        data.serving_transform(hp),
+    )
+    lines = DetectionLog(log, hp, weights.saver(best))
     telemetry = Telemetry(log, "AWS/Object Detection", hp.mini_batch_size)
-    listeners = [lines, telemetry, MetricsFile(job.metrics), *hooks]
-    run = _assemble(job, hp, dataset, network, str(description["architecture"]), listeners, stop)
-    with keep_large_blocks():
-        progress = fit(run)
+    hooks = [weights, lines, telemetry, MetricsFile(job.metrics), *hooks]
+    run = _assemble(job, hp, dataset, network, str(description["architecture"]), hooks, stop)
+    recipe.train_and_export(run, job, log, weights, lambda: [best])
 
-    manifest = _manifest(hp, dataset, description, progress)
-    examples = recipe.examples(dataset, manifest.input.how)
-    # On the processor, where the graph is checked against every engine that is installed.
-    write_model(job.model, network.to("cpu").eval(), examples, manifest, engines=installed())
-    best.unlink(missing_ok=True)  # the finished artifact holds the same weights
+
+def _architecture(hp: DetectionHyperparameters) -> str:
+    return f"timm:{hp.backbone}" if hp.backbone else NETWORKS[hp.base_network]
+
+
+def _untrained(hp: DetectionHyperparameters) -> nn.Module:
+    """What is trained, with any weights and anchors: fitted ones are as many, whatever their sizes."""
+    architecture, neck, shape = _architecture(hp), FPN if hp.neck == "fpn" else SSD, (hp.image_shape,) * 2
+    grids = grids_of(architecture, shape, neck)
+    if hp.anchors == "original":
+        levels = ssd_levels(grids, *shape, vgg=architecture == VGG)
+    else:
+        levels = [Level.even(grid, [(0.5, 0.5)] * hp.anchors_per_cell) for grid in grids]
+    detector = build_detector(describe_detector(architecture, hp.num_classes, shape, levels, neck=neck)).detector
+    detector.freeze(hp.freeze)
+    return detector
 
 
 def _make_network(
@@ -82,7 +102,7 @@ def _make_network(
     """The network with its first weights: of the model channel, else with a pretrained base, else random."""
     # Before the network: its first weights are drawn from it.
     torch.manual_seed(hp.seed)
-    architecture = f"timm:{hp.backbone}" if hp.backbone else NETWORKS[hp.base_network]
+    architecture = _architecture(hp)
     neck = FPN if hp.neck == "fpn" else SSD
     earlier = earlier_model(job, log)
     if earlier:
@@ -226,9 +246,12 @@ def _content_type(job: JobDir) -> str:
 
 
 def _manifest(
-    hp: DetectionHyperparameters, dataset: Dataset, description: Mapping[str, Any], progress: Progress
+    hp: DetectionHyperparameters,
+    dataset: Dataset,
+    description: Mapping[str, Any],
+    metrics: Mapping[str, float],
+    precision: str,
 ) -> Manifest:
-    best = progress.history[progress.best_epoch]
     return Manifest(
         task="detection",
         algorithm="object-detection",
@@ -236,7 +259,7 @@ def _manifest(
         network=description,
         input=Input(data.serving_transform(hp), tuple(description["mean"]), tuple(description["std"])),
         outputs=TASK.outputs,
-        metrics={f"validation:{name}": value for name, value in best.items()},
+        metrics={f"validation:{name}": value for name, value in metrics.items()},
         hyperparameters=dict(hp),
-        provenance=recipe.provenance(hp, dataset, progress.precision),
+        provenance=recipe.provenance(hp, dataset, precision),
     )

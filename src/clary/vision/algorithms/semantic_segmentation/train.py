@@ -15,20 +15,18 @@ from clary.vision.algorithms.semantic_segmentation import data
 from clary.vision.algorithms.semantic_segmentation.log import SegmentationLog
 from clary.vision.algorithms.semantic_segmentation.spec import SegmentationHyperparameters
 from clary.vision.algorithms.telemetry import Telemetry
-from clary.vision.artifact.export import write_model
 from clary.vision.artifact.manifest import Input, Manifest, Output
 from clary.vision.base.events import Hook
 from clary.vision.base.jobdir import JobDir
 from clary.vision.base.types import Dataset
-from clary.vision.inference.engines import installed
 from clary.vision.models.normalization import IMAGENET_MEAN, IMAGENET_STD
 from clary.vision.models.segmenter import PixelScores, build_segmenter, describe_segmenter
 from clary.vision.models.weights import load
-from clary.vision.training.checkpoint import Progress
-from clary.vision.training.loop import Training, fit
+from clary.vision.training.loop import Training
+from clary.vision.training.memory import check_memory
 from clary.vision.training.objectives.segmentation import SegmentationObjective
 from clary.vision.training.optim import UpdateRule, make_optimizer
-from clary.vision.training.precision import keep_large_blocks, pick_device
+from clary.vision.training.precision import pick_device
 from clary.vision.training.records import MetricsFile
 from clary.vision.training.schedules import Schedule, factor, falling_cosine, one_cycle, polynomial
 from clary.vision.training.stopping import StopRequest
@@ -46,23 +44,34 @@ def train(job: JobDir, hp: SegmentationHyperparameters, log: JobLog, hooks: Sequ
     Raises CustomerError for data or settings that cannot be used, DivergedError, InterruptedRun.
     """
     log_worker(log, CONTENT_TYPES, torch.cuda.device_count())
+    side = data.crop_side(hp)
+    check_memory(
+        lambda: _untrained(hp), hp.mini_batch_size, (side, side), optimizer=hp.optimizer, precision=recipe.precision(hp)
+    )
     dataset = data.load_dataset(job, hp, log)
     network, description = _make_network(job, hp, log)
-    best, last = (recipe.saver(network.segmenter, job.model / name) for name in (BEST, LAST))
-    lines = SegmentationLog(log, _updates(hp), _schedule(hp).rate, best, last)
+    weights = recipe.BestWeights(
+        network,
+        "segmenter",
+        lambda *measured: _manifest(hp, dataset, description, *measured),
+        dataset,
+        # At the size that is trained on: served ones are of many sizes, and these are compared as one batch.
+        data.crop_transform(hp),
+    )
+    kept = [job.model / name for name in (BEST, LAST)]
+    lines = SegmentationLog(log, _updates(hp), _schedule(hp).rate, *map(weights.saver, kept))
     telemetry = Telemetry(log, "AWS/Semantic Segmentation", hp.mini_batch_size)
-    listeners = [lines, telemetry, MetricsFile(job.metrics), *hooks]
-    run = _assemble(job, hp, dataset, network, str(description["architecture"]), listeners, stop)
-    with keep_large_blocks():
-        progress = fit(run)
+    hooks = [weights, lines, telemetry, MetricsFile(job.metrics), *hooks]
+    run = _assemble(job, hp, dataset, network, str(description["architecture"]), hooks, stop)
+    recipe.train_and_export(run, job, log, weights, lambda: kept)
 
-    manifest = _manifest(hp, dataset, description, progress)
-    # At the size that is trained on: served ones are of many sizes, and these are compared as one batch.
-    examples = recipe.examples(dataset, data.crop_transform(hp))
-    write_model(job.model, network.to("cpu").eval(), examples, manifest, engines=installed())
-    # The finished artifact holds the same weights.
-    for name in (BEST, LAST):
-        (job.model / name).unlink(missing_ok=True)
+
+def _untrained(hp: SegmentationHyperparameters) -> nn.Module:
+    """What is trained, with any weights."""
+    name = BACKBONES.get(hp.backbone, hp.backbone)
+    segmenter = build_segmenter(describe_segmenter(f"timm:{name}", hp.algorithm, hp.num_classes)).segmenter
+    segmenter.features.freeze(hp.freeze)
+    return segmenter
 
 
 def _make_network(job: JobDir, hp: SegmentationHyperparameters, log: JobLog) -> tuple[PixelScores, Mapping[str, Any]]:
@@ -151,9 +160,12 @@ def _schedule(hp: SegmentationHyperparameters) -> Schedule:
 
 
 def _manifest(
-    hp: SegmentationHyperparameters, dataset: Dataset, description: Mapping[str, Any], progress: Progress
+    hp: SegmentationHyperparameters,
+    dataset: Dataset,
+    description: Mapping[str, Any],
+    metrics: Mapping[str, float],
+    precision: str,
 ) -> Manifest:
-    best = progress.history[progress.best_epoch]
     return Manifest(
         task="segmentation",
         algorithm="semantic-segmentation",
@@ -161,7 +173,7 @@ def _manifest(
         network=description,
         input=Input(data.serving_transform(hp), tuple(description["mean"]), tuple(description["std"])),
         outputs=(Output(activation="softmax"),),
-        metrics={f"validation:{name}": value for name, value in best.items()},
+        metrics={f"validation:{name}": value for name, value in metrics.items()},
         hyperparameters=dict(hp),
-        provenance=recipe.provenance(hp, dataset, progress.precision),
+        provenance=recipe.provenance(hp, dataset, precision),
     )

@@ -263,3 +263,20 @@ class TestCheckpointUpload:
         monkeypatch.setattr(objects, "put", late)
         assert uploading.upload() == 1
         assert (stored / "points/last").read_bytes() == b"1"
+
+
+def test_an_archive_that_a_killed_gateway_left_goes(make_body, settings, objects, opt_ml):
+    left = opt_ml.parent / ".packed.abc" / "archive.tar.gz"
+    left.parent.mkdir()
+    left.write_bytes(b"half")
+    (opt_ml.parent / "launch.json").touch()
+    collect(make_body(), settings=settings, objects=objects)
+    assert sorted(os.listdir(opt_ml.parent)) == ["launch.json", "opt_ml"]
+
+
+def test_half_a_file_of_a_killed_algorithm_is_no_part_of_the_model(make_body, settings, objects, opt_ml, stored):
+    (opt_ml / "model/.model.onnx.ab12cd3_").write_bytes(b"half")
+    (opt_ml / "model/.config").write_bytes(b"mine")
+    collect(make_body(), settings=settings, objects=objects)
+    with tarfile.open(stored / "out/job/output/model.tar.gz") as tar:
+        assert tar.getnames() == [".config", "deep", "deep/weights", "manifest.json"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -14,7 +15,7 @@ import pytest
 from clary.control.jobs import capacity
 from clary.control.jobs.launch import MAX_RUNTIME_EXCEEDED, STOPPED, Command, Exit
 from clary.control.jobs.launchers.local import job_monitor, lock, orphans
-from clary.vision.base import processes
+from clary.vision.base import files, processes
 
 LINGER = "trap 'exit 0' TERM; echo up; while :; do sleep 0.05; done"  # ends when asked to
 DEAF = "trap '' TERM; echo up; while :; do sleep 0.05; done"
@@ -244,3 +245,39 @@ def test_an_orphan_that_threw_its_environment_away_is_found_by_its_session_and_s
     assert processes.find(orphan) is not None
     assert orphans.kill_orphans(launch.folder, lock.holder(launch.folder), lock.last_started(launch.folder)) >= 1
     wait_for(lambda: (found := processes.find(orphan)) is None or found.state in "ZX")
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+@pytest.mark.parametrize(("memory", "expected"), [(1 << 20, True), (1 << 40, False), (0, False)])
+def test_who_had_most_of_the_memory_was_killed_for_it(monitors, monkeypatch, memory, expected):
+    """Where the kernel does not count: in many containers."""
+    monkeypatch.setattr(capacity, "oom_kills", lambda: 0)
+    monkeypatch.setattr(job_monitor, "machine_memory", lambda: memory)
+    launch = monitors.prepare("sh", "-c", "kill -9 $$")
+    read_end, write_end = os.pipe()
+    job_monitor.start(launch.folder, write_end)
+    os.close(write_end)
+    with os.fdopen(read_end) as answer:
+        answer.read()
+    assert monitors.end(launch).out_of_memory is expected
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+def test_the_end_of_a_job_is_written_on_a_full_disk(monitors, monkeypatch):
+    """Nobody can read the end of it else, and it would run again."""
+    launch = monitors.prepare("sh", "-c", "exit 3")
+    write_text = files.write_text
+
+    def full(path, text, mode):
+        if path.name == "exit.json":
+            raise files._cannot_write(path, OSError(errno.ENOSPC, "full")) from OSError(errno.ENOSPC, "full")
+        write_text(path, text, mode)
+
+    monkeypatch.setattr(files, "write_text", full)
+    read_end, write_end = os.pipe()
+    job_monitor.start(launch.folder, write_end)
+    os.close(write_end)
+    with os.fdopen(read_end) as answer:
+        answer.read()
+    assert monitors.end(launch).code == 3
+    assert not (launch.folder / "exit.reserve").exists()

@@ -15,17 +15,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from clary.control.jobs.folders import TRAINING_JOB, job_folder, missing
+from clary.control.jobs.folders import TRAINING_JOB, job_folder, missing, remove_tree
+from clary.control.jobs.kinds.training import programs
 from clary.control.jobs.kinds.training.preparation import checkpoint_folder
+from clary.control.jobs.kinds.training.programs import Builtin
 from clary.control.objects.base import ObjectStore, S3Uri
 from clary.control.settings import Settings
 from clary.errors import CustomerError
+from clary.vision.base.files import remove_temporaries
 from clary.vision.base.tarpack import pack
 from clary.vision.base.tree import Entry, Tree, opened
 
 __all__ = ["Artifacts", "CheckpointUpload", "collect"]
 
 Body = Mapping[str, Any]
+PACKED = ".packed."  # begins the name of a folder in which an archive is made
 
 OPT_ML = Path("/opt/ml")  # as the job's program and its author know it
 
@@ -51,6 +55,10 @@ def collect(body: Body, *, settings: Settings, objects: ObjectStore, model: bool
         raise gone
     target = S3Uri.parse(body["OutputDataConfig"]["S3OutputPath"]).join(body["TrainingJobName"], "output")
     made = Artifacts()
+    # Of a built-in algorithm that was killed in the middle of a file; others may call theirs so.
+    left = folder / "opt_ml" / "model"
+    if isinstance(programs.resolve(body["AlgorithmSpecification"]), Builtin) and not left.is_symlink():
+        remove_temporaries(left / "*")
     if model:
         packed = body["OutputDataConfig"].get("CompressionType") != "NONE"
         with _results(folder, "model") as tree:
@@ -117,8 +125,11 @@ def _results(folder: Path, *parts: str) -> Iterator[Tree]:
 
 def _put_packed(tree: Tree, target: S3Uri, beside: Path, objects: ObjectStore) -> str:
     """The files of ``tree`` as a tar.gz in the bucket, packed in a file that is gone afterwards."""
+    # Of a gateway that was killed while it packed: only the one that follows the job does.
+    for left in beside.glob(f"{PACKED}*"):
+        remove_tree(left)
     # On the job's own disk: /tmp may be memory, and a model is as large as it likes.
-    with tempfile.TemporaryDirectory(dir=beside, prefix=".packed.") as temporary:
+    with tempfile.TemporaryDirectory(dir=beside, prefix=PACKED) as temporary:
         archive = pack(tree, Path(temporary) / "archive.tar.gz")
         objects.put(target.bucket, target.key, archive)
     return str(target)

@@ -30,6 +30,7 @@ __all__ = ["checkpoint_folder", "environment", "prepare", "resource_config"]
 
 OPT_ML = PurePosixPath("/opt/ml")
 CHECKPOINTS = "/opt/ml/checkpoints"
+CHECKPOINTS_IN_THE_MAKING = ".checkpoints."  # begins the name of a folder into which they are fetched
 TENSORBOARD = "/opt/ml/output/tensorboard"
 TENSORS = "/opt/ml/output/tensors"
 # SDK v3's channels: a job makes their scripts executable.
@@ -157,7 +158,7 @@ def _check_hyperparameters(body: Body, log: LogWriter) -> None:
 
 
 def _check_bucket(body: Body, objects: ObjectStore) -> None:
-    """Rather now than after hours of training."""
+    """Rather now than after hours of training: a job may have waited since it was created."""
     uri = S3Uri.parse(body["OutputDataConfig"]["S3OutputPath"])
     if not objects.bucket_exists(uri.bucket):
         raise NoSuchBucket(uri.bucket)
@@ -178,8 +179,10 @@ def _fetch_checkpoints(body: Body, job: JobDir, objects: ObjectStore, log: LogWr
         return
     uri = S3Uri.parse(body["CheckpointConfig"]["S3Uri"])
     folder.parent.mkdir(parents=True, exist_ok=True)
+    for left in job.root.parent.glob(f"{CHECKPOINTS_IN_THE_MAKING}*"):
+        remove_tree(left)
     # Made beside it and renamed: a part that a killed gateway left would pass for an earlier attempt's own, see above.
-    temporary = Path(tempfile.mkdtemp(dir=job.root.parent, prefix=".checkpoints."))
+    temporary = Path(tempfile.mkdtemp(dir=job.root.parent, prefix=CHECKPOINTS_IN_THE_MAKING))
     try:
         count = channels.copy_below(uri, temporary, objects)
         # mkdtemp lets in nobody but this user.

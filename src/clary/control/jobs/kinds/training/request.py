@@ -10,8 +10,8 @@ from typing import Any
 
 from clary.control.jobs import channels, metric_search
 from clary.control.jobs.kinds.training import preparation, programs, status
-from clary.control.objects.base import ObjectStore, S3Uri
-from clary.control.wire.errors import ValidationException
+from clary.control.objects.base import NoSuchBucket, ObjectStore, S3Uri
+from clary.control.wire.errors import ServiceError, ValidationException
 from clary.errors import CustomerError
 from clary.vision.base.spec import AnySpec
 
@@ -134,15 +134,31 @@ def _check_data(objects: ObjectStore, request: Request, region: str) -> None:
     _check_pipes(request.get("InputDataConfig") or (), mode)
     for channel in request.get("InputDataConfig") or ():
         channels.check(channel, mode, objects, role=request["RoleArn"], region=region)
-    targets = [request["OutputDataConfig"]["S3OutputPath"]]
+    _check_outputs(objects, request, region)
+
+
+def _check_outputs(objects: ObjectStore, request: Request, region: str) -> None:
+    """Raises ValidationException for a place that nothing can be put in, StorageFull for a full disk: rather now than
+    after hours of training."""
+    output, name = request["OutputDataConfig"]["S3OutputPath"], request["TrainingJobName"]
+    targets = {output: S3Uri.parse(output).join(name, "output", "model.tar.gz")}
     if request.get("CheckpointConfig"):
-        targets.append(request["CheckpointConfig"]["S3Uri"])
-    for target in targets:
-        if not objects.bucket_exists(S3Uri.parse(target).bucket):
+        uri = request["CheckpointConfig"]["S3Uri"]
+        targets[uri] = S3Uri.parse(uri).join("checkpoint")
+    for said, target in targets.items():
+        try:
+            objects.check_put(target.bucket, target.key)
+        except NoSuchBucket as error:
             raise ValidationException(
-                f'The bucket of the S3 URL "{target}" does not exist. Please ensure that it exists in the selected '
+                f'The bucket of the S3 URL "{said}" does not exist. Please ensure that it exists in the selected '
                 f"region ({region})."
-            )
+            ) from error
+        except ServiceError as error:
+            if error.status >= 500:
+                raise
+            raise ValidationException(
+                f'Nothing can be stored under the S3 URL "{said}" ({error.code}: {error.message})'
+            ) from error
 
 
 def _check_channels(spec: AnySpec, request: Request) -> None:

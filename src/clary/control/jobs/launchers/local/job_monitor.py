@@ -23,14 +23,15 @@ from pathlib import Path
 from types import FrameType
 
 from clary.control.jobs import capacity
-from clary.control.jobs.launch import MAX_RUNTIME_EXCEEDED, STOPPED, Exit, Launch
+from clary.control.jobs.launch import EXIT_ROOM, MAX_RUNTIME_EXCEEDED, STOPPED, Exit, Launch
 from clary.control.jobs.launchers.local import lock, mounts, orphans, pipe_writer, program
 from clary.control.jobs.launchers.local.pipe_writer import PipeWriter
 from clary.control.logs.streams import LogWriter
 from clary.errors import CustomerError, UsageError
 from clary.vision.base import tree
 from clary.vision.base.file_lock import take
-from clary.vision.base.files import PRIVATE
+from clary.vision.base.files import PRIVATE, reserve
+from clary.vision.base.memory import machine_memory
 
 __all__ = ["run", "start"]
 
@@ -40,6 +41,7 @@ LINE_LIMIT = 200_000  # bytes without a line end that make an event of their own
 DRAIN_SECONDS = 5.0  # for output that is still in the pipe when the last process is gone
 WRITE_SECONDS = 60.0  # to try to write exit.json on a full disk
 LOCK_SECONDS = 0.5  # for those who only look whether the lock is held
+MOST_OF_MEMORY = 0.6  # of the machine's: more than that, and the kernel looks for somebody to kill
 KILLED_BY_SHELL = 128 + signal.SIGKILL  # how a shell reports a command that was killed
 
 
@@ -82,6 +84,8 @@ def run(folder: Path, answer: Callable[[str], None] = lambda line: None) -> None
     lock.note_holder(held, launch.attempt)
     if sys.platform == "linux":  # daemons of the program come to the monitor, which can then end and count them
         mounts.adopt_orphans()
+    with suppress(UsageError):  # the disk is full already
+        reserve(folder / EXIT_ROOM)
     log = LogWriter(launch.log)
     _write_exit(_Monitor(launch, log).run(answer), folder)
 
@@ -227,17 +231,20 @@ class _Monitor:
         # The kernel's counters are the machine's: somebody else's program may have been killed. Ours was when it ended
         # by a SIGKILL, or by a shell's word for one, that nobody here sent.
         killed = code in (-signal.SIGKILL, KILLED_BY_SHELL) and not self._killed
+        # Linux counts it in KiB (getrusage(2)).
+        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+        # Kernels in containers do not always count; who had most of the memory when it was killed was killed for it.
+        grown = peak > MOST_OF_MEMORY * machine_memory() > 0
         return Exit(
             attempt=self._launch.attempt,
             code=code if code >= 0 else None,
             signal=-code if code < 0 else None,
             reason=self._reason,
             error=self._error,
-            out_of_memory=killed and kernel_killed,
+            out_of_memory=killed and (kernel_killed or grown),
             started=started,
             ended=time.time(),
-            # Linux counts it in KiB (getrusage(2)).
-            peak_memory=resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024,
+            peak_memory=peak,
         )
 
 

@@ -1,0 +1,71 @@
+"""Models out of what stopped runs leave, also out of what somebody else wrote."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.torch import load_file, save_file
+
+from clary.errors import ArtifactError
+from clary.vision.artifact.archive import UnfinishedError, open_model
+from clary.vision.artifact.draft import Draft, find_draft
+from clary.vision.artifact.manifest import Manifest
+from clary.vision.inference.finishing import finish, main, open_finished
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture
+def draft(model_folder: Path, tmp_path: Path) -> Path:
+    """A folder with the draft of ``model_folder``."""
+    state = load_file(model_folder / "model.safetensors")
+    own = {name.removeprefix("classifier."): value for name, value in state.items()}
+    manifest = replace(Manifest.read(model_folder / "manifest.json"), engines={}, files={})
+    pictures = np.random.default_rng(0).integers(0, 255, (4, 48, 64, 3)).astype(np.uint8)
+    (tmp_path / "draft").mkdir()
+    (tmp_path / "draft" / "best.params").write_bytes(Draft.encode(own, "classifier", manifest, pictures))
+    return tmp_path / "draft"
+
+
+def test_a_draft_becomes_the_model_it_would_have_been(draft: Path, model_folder: Path) -> None:
+    with pytest.raises(UnfinishedError, match="holds the weights of a run that was stopped, and no model yet"):
+        open_model(draft)
+    with open_finished(draft) as model:
+        assert model.manifest.labels == ("cat", "dog", "fox")
+        assert model.manifest.engines
+    assert (draft / "model.safetensors").read_bytes() == (model_folder / "model.safetensors").read_bytes()
+    assert not list(draft.glob("*.params"))
+
+
+def test_weights_of_another_network_are_one_line(draft: Path) -> None:
+    state = {name: value.clone() for name, value in load_file(draft / "best.params").items()}
+    found = find_draft(draft)
+    assert found is not None
+    del state[next(name for name in state if name.endswith("weight"))]
+    (draft / "best.params").write_bytes(Draft.encode(state, "classifier", found.manifest, found.examples()))
+    with pytest.raises(ArtifactError, match="the weights do not fit the network"):
+        finish(draft)
+    (draft / "best.params").write_bytes(Draft.encode(state, "no_such_part", found.manifest, found.examples()))
+    with pytest.raises(ArtifactError, match="the weights do not fit the network"):
+        finish(draft)
+    assert not (draft / "manifest.json").exists()
+
+
+@pytest.mark.parametrize("note", [None, "{", json.dumps({"part": "x"}), json.dumps([1])])
+def test_what_is_no_draft(
+    note: str | None, draft: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = {name: value.clone() for name, value in load_file(draft / "best.params").items()}
+    save_file(state, draft / "best.params", None if note is None else {"clary.draft": note})
+    assert find_draft(draft) is None
+    with pytest.raises(ArtifactError, match=r"holds no manifest\.json"):
+        open_finished(draft)
+    monkeypatch.setattr("sys.argv", ["finishing", str(draft)])
+    assert main() == 3
+    shutil.rmtree(draft)
+    assert find_draft(draft) is None
