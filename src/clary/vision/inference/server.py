@@ -14,6 +14,7 @@ from typing import Any, Literal
 import uvicorn
 
 from clary.errors import UsageError
+from clary.vision.inference.connections import Connection
 
 __all__ = ["PORT_VARIABLE", "address", "bind", "run", "run_within"]
 
@@ -67,6 +68,7 @@ def run_within(
     """As ``run``, for an app that is opened on the event loop first and closed there afterwards."""
     config = uvicorn.Config(
         None,  # type: ignore[arg-type]  # known once it is open
+        http=Connection,
         # The gateway and `clary serve` print lines of their own.
         log_level="warning",
         access_log=False,
