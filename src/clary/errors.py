@@ -13,6 +13,7 @@
     │       ├── UnsupportedMediaTypeError    HTTP 415
     │       ├── NotAcceptableError           HTTP 406
     │       ├── TooLargeError                HTTP 413
+    │       ├── ArrivalError                 HTTP 408
     │       └── BusyError                    HTTP 503
     ├── AlgorithmError               the run cannot go on, and no setting is plainly at fault
     │   └── DivergedError            loss is no longer a finite number
@@ -27,6 +28,7 @@ import errno
 
 __all__ = [
     "AlgorithmError",
+    "ArrivalError",
     "ArtifactError",
     "BusyError",
     "ClaryError",
@@ -147,9 +149,21 @@ class TooLargeError(RequestError):
 
 
 class BusyError(RequestError):
-    """The endpoint has as many requests waiting as it will hold; the same request will do a little later."""
+    """More requests wait than are held, or will be answered in time; the same request will do in ``retry_after``
+    seconds."""
 
     status = 503
+
+    def __init__(self, what: str, *, retry_after: int = 1) -> None:
+        seconds = "a second" if retry_after == 1 else f"{retry_after} seconds"
+        super().__init__(what, hint=f"try again in {seconds}")
+        self.retry_after = retry_after
+
+
+class ArrivalError(RequestError):
+    """The body of a request did not come in time."""
+
+    status = 408
 
 
 class AlgorithmError(ClaryError):

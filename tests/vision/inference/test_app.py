@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import re
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -18,6 +20,8 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from clary.vision.base.recordio import read_records
+from clary.vision.inference import app as app_module
+from clary.vision.inference.admission import Admission
 from clary.vision.inference.app import ATTRIBUTES, create_app
 from clary.vision.inference.callers import HostNames
 from clary.vision.inference.page import page
@@ -293,12 +297,152 @@ class TestHealth:
         client.post("/invocations", content=b"no picture", headers=JPEG)
         assert client.get("/ping").status_code == 200
 
+
+class TestManyCallers:
     def test_a_full_house_says_when_to_come_back(self, model, jpeg):
-        with TestClient(create_app(model, ServerSettings(), limit=0)) as client:
+        with TestClient(create_app(model, ServerSettings(), admission=Admission(0))) as client:
             answer = client.post("/invocations", content=jpeg(), headers=JPEG)
         assert answer.status_code == 503
         assert answer.headers["retry-after"] == "1"
         assert answer.text == "too many requests are waiting; try again in a second"
+
+    def test_two_hundred_at_once_are_all_answered(self, model, jpeg):
+        async def scene(app: Any) -> None:
+            calls = [Call(app, jpeg(seed=number)) for number in range(200)]
+            await asyncio.gather(*(call.run() for call in calls))
+            assert [call.status for call in calls] == [200] * 200
+
+        play(model, scene)
+
+    def test_seventy_who_never_end_their_bodies_keep_nobody_out(self, model, jpeg):
+        async def scene(app: Any) -> None:
+            slow = [Call(app, jpeg()[:-1], whole=False) for _ in range(70)]
+            begun = [asyncio.create_task(call.run()) for call in slow]
+            await until(lambda: all(call.asked for call in slow))
+            call = Call(app, jpeg())
+            await call.run()
+            assert call.status == 200
+            for one in slow:
+                one.gone.set()
+            await asyncio.gather(*begun)
+
+        play(model, scene)
+
+    def test_who_goes_leaves_the_queue(self, model, jpeg, engine_at_a_gate):
+        async def scene(app: Any) -> None:
+            calls = [Call(app, jpeg(seed=number)) for number in range(3)]
+            running = [asyncio.create_task(calls[0].run())]
+            await until(lambda: engine_at_a_gate.sizes)
+            running += [asyncio.create_task(call.run()) for call in calls[1:]]
+            await until(lambda: all(call.asked > 1 for call in calls))
+            calls[1].gone.set()
+            await running[1]
+            engine_at_a_gate.gate.set()
+            await asyncio.gather(*running)
+            assert [call.status for call in calls] == [200, 400, 200]
+            assert sum(engine_at_a_gate.sizes) == 2, "a picture nobody waits for is not computed"
+
+        play(model, scene)
+
+    def test_a_turn_that_does_not_come(self, model, jpeg, engine_at_a_gate):
+        async def scene(app: Any) -> None:
+            call = Call(app, jpeg())
+            await call.run()
+            assert (call.status, call.headers[b"retry-after"]) == (503, b"1")
+            assert call.body == b"its turn did not come within 0.01 seconds; try again in a second"
+            engine_at_a_gate.gate.set()
+
+        play(model, scene, limit=0.01)
+
+    def test_a_body_that_does_not_come(self, model, jpeg, monkeypatch):
+        monkeypatch.setattr(app_module, "ARRIVAL_LIMIT", 0.01)
+
+        async def scene(app: Any) -> None:
+            call = Call(app, jpeg()[:-1], whole=False)
+            await call.run()
+            assert (call.status, call.body) == (408, b"the body did not come within 0.01 seconds")
+
+        play(model, scene)
+
+    def test_bodies_that_fill_memory(self, model, jpeg):
+        async def scene(app: Any) -> None:
+            slow = Call(app, bytes(1000), whole=False)
+            begun = asyncio.create_task(slow.run())
+            await until(lambda: slow.asked > 1)
+            call = Call(app, jpeg())
+            await call.run()
+            assert (call.status, call.headers[b"retry-after"]) == (503, b"1")
+            slow.gone.set()
+            await begun
+            call = Call(app, jpeg())
+            await call.run()
+            assert call.status == 200
+
+        play(model, scene, admission=Admission(memory=1000))
+
+
+class Call:
+    """One request without a server between. ``whole``: its body ends. ``asked`` counts how often it was asked for."""
+
+    def __init__(self, app: Any, body: bytes, *, whole: bool = True) -> None:
+        self._app, self._sent, self._whole = app, body, whole
+        self.asked, self.gone = 0, asyncio.Event()
+        self.status, self.headers, self.body = 0, dict[bytes, bytes](), b""
+
+    async def run(self) -> None:
+        headers = [(b"content-type", b"image/jpeg")]
+        scope = {"type": "http", "method": "POST", "path": "/invocations", "query_string": b"", "headers": headers}
+        await self._app(scope, self._receive, self._send)
+
+    async def _receive(self) -> dict[str, Any]:
+        self.asked += 1
+        if self.asked == 1:
+            return {"type": "http.request", "body": self._sent, "more_body": not self._whole}
+        await self.gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def _send(self, message: Any) -> None:
+        self.status = message.get("status", self.status)
+        self.headers |= dict(message.get("headers", ()))
+        self.body += message.get("body", b"")
+
+
+class GatedEngine:
+    """An engine that holds pictures at a gate; ``sizes`` are those of the batches it was given, once it was warm."""
+
+    streams = 1
+
+    def __init__(self, engine: Any) -> None:
+        self._engine, self.gate, self.sizes = engine, threading.Event(), list[int]()
+        self._warm = False
+
+    def __call__(self, images: np.ndarray) -> Any:
+        if self._warm:
+            self.sizes.append(len(images))
+            assert self.gate.wait(20)
+        self._warm = True
+        return self._engine(images)
+
+
+@pytest.fixture
+def engine_at_a_gate(model, monkeypatch) -> GatedEngine:
+    engine = GatedEngine(model.engine)
+    monkeypatch.setattr(model, "engine", engine)
+    return engine
+
+
+def play(model: Model, scene: Callable[[Any], Coroutine[Any, Any, None]], **options: Any) -> None:
+    async def main() -> None:
+        app = create_app(model, ServerSettings(), **options)
+        async with asyncio.timeout(30), app.router.lifespan_context(app):
+            await scene(app)
+
+    asyncio.run(main())
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    while not condition():
+        await asyncio.sleep(0.001)
 
 
 class TestParameters:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clary.errors import AlgorithmError, BusyError, ImageError, TooLargeError
+from clary.errors import AlgorithmError, ImageError, TooLargeError
 from clary.vision.inference import batching
 from clary.vision.inference.batching import Batcher
 
@@ -140,7 +140,7 @@ class TestAnswers:
                 else:
                     assert answer == 2 * number
 
-        engine = play(scene, streams=streams, largest=largest, limit=1000)
+        engine = play(scene, streams=streams, largest=largest)
         assert max(map(len, engine.batches), default=1) <= largest
         assert engine.most <= streams
 
@@ -149,7 +149,7 @@ class TestAnswers:
             answers = await asyncio.gather(*(batcher(number) for number in range(100, 200)))
             assert answers == [2 * number for number in range(100, 200)]
 
-        play(scene, limit=100)
+        play(scene)
 
 
 @pytest.fixture
@@ -187,7 +187,7 @@ class TestBatches:
 
     def test_who_is_arriving_is_waited_for(self, patient):
         async def scene(batcher, engine):
-            with batcher.admit() as submit:
+            with batcher.expect() as submit:
                 first = asyncio.create_task(batcher(1))
                 await until(lambda: len(batcher._waiting) == 1)
                 assert await submit(2) == 4
@@ -197,7 +197,7 @@ class TestBatches:
 
     def test_who_never_arrives_is_waited_for_no_more(self, patient):
         async def scene(batcher, engine):
-            with batcher.admit():
+            with batcher.expect():
                 first = asyncio.create_task(batcher(1))
                 await until(lambda: len(batcher._waiting) == 1)
             assert await first == 2
@@ -206,7 +206,7 @@ class TestBatches:
 
     def test_who_is_slow_is_waited_for_a_moment_only(self):
         async def scene(batcher, engine):
-            with batcher.admit() as submit:
+            with batcher.expect() as submit:
                 assert await batcher(1) == 2
                 assert await submit(2) == 4
 
@@ -272,34 +272,6 @@ class TestFailures:
                 await batcher(BAD_IMAGE)
 
         assert play(scene).batches == []
-
-
-class TestLimit:
-    def test_one_too_many_is_refused_at_once(self):
-        async def scene(batcher, engine):
-            tasks = await one_runs(batcher, engine, [1, 2])
-            with pytest.raises(BusyError) as caught:
-                await batcher(4)
-            assert caught.value.status == 503
-            tasks[2].cancel()
-            await asyncio.gather(tasks[2], return_exceptions=True)
-            tasks.append(asyncio.create_task(batcher(5)))
-            engine.gate.set()
-            answers: list[Any] = await asyncio.gather(*tasks, return_exceptions=True)
-            assert isinstance(answers[2], asyncio.CancelledError)
-            assert [answers[i] for i in (0, 1, 3)] == [0, 2, 10]
-            await batcher(6)
-
-        play(scene, limit=3)
-
-    @pytest.mark.parametrize("number", [1, POISON, BAD_IMAGE])
-    def test_every_end_gives_the_place_back(self, number):
-        async def scene(batcher, engine):
-            for _ in range(5):
-                await asyncio.gather(batcher(number), return_exceptions=True)
-            assert await batcher(2) == 4
-
-        play(scene, limit=1)
 
 
 def test_closing_cancels_those_who_would_be_tried_again():

@@ -320,9 +320,7 @@ class TestOddClients:
     def test_chunks(self):
         async def scene(world: World) -> None:
             chunks = b"3\r\nabc\r\n4;a=b\r\ndefg\r\n0\r\n\r\n"
-            reader, _ = await world.client(
-                b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks
-            )
+            reader, _ = await world.client(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks)
             assert (await reader.readuntil(b"\r\n\r\n7")).startswith(b"HTTP/1.1 200 ")
 
         play(scene)

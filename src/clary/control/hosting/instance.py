@@ -19,6 +19,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from clary.control.hosting.failure import StartFailed
 from clary.control.hosting.process import Reply, Worker, WorkerDied
+from clary.vision.inference.admission import Admission
 
 __all__ = ["Instance", "NotServing"]
 
@@ -40,10 +41,19 @@ class NotServing(Exception):
 class Instance:
     """``start`` gives a worker that has made its first prediction, or raises StartFailed. Used in one event loop.
 
-    ``idle_after`` is in seconds; 0 or less: never put to sleep. ``note`` takes lines for the log.
+    ``idle_after`` is in seconds; 0 or less: never put to sleep. ``note`` takes lines for the log. ``admission`` is its
+    own: no other variant's calls take places from this one's.
     """
 
-    def __init__(self, start: Start, *, idle_after: float, note: Callable[[str], object]) -> None:
+    def __init__(
+        self,
+        start: Start,
+        *,
+        idle_after: float,
+        note: Callable[[str], object],
+        admission: Admission | None = None,
+    ) -> None:
+        self._admission = admission or Admission()
         self._start = start
         self._idle_after = idle_after
         self._note = note
@@ -83,12 +93,20 @@ class Instance:
         self.wake()
         await self._settled.wait()
 
-    async def call(self, body: bytes, headers: Mapping[str, str]) -> Reply:
-        """The worker's answer to POST /invocations. Raises NotServing. Takes as long as it takes."""
+    async def call(self, body: bytes, headers: Mapping[str, str], limit: float | None = None) -> Reply:
+        """The worker's answer to POST /invocations.
+
+        Raises NotServing, BusyError when too many wait or it would take longer than ``limit`` seconds before it is this
+        call's turn, TimeoutError when it does.
+        """
         self._calls += 1
         self._empty.clear()
         try:
-            return await self._answer(body, headers)
+            with self._admission.visit() as visit:
+                visit.hold(len(body))
+                visit.enter(limit)
+                async with asyncio.timeout(limit):
+                    return await self._answer(body, headers)
         finally:
             self._last_call = asyncio.get_running_loop().time()
             self._calls -= 1

@@ -11,7 +11,7 @@ from clary.control.hosting.log import group
 from clary.control.settings import Settings
 from clary.control.wire.errors import ServiceError
 
-__all__ = ["HEADERS", "RETURNED", "Invocation", "model_error", "validation_error"]
+__all__ = ["HEADERS", "RETURNED", "Invocation", "model_error", "unavailable", "validation_error"]
 
 # Members of a request, and the header that carries each to the container; nothing else of a client's reaches it.
 HEADERS = {
@@ -38,6 +38,11 @@ class Invocation:
 def validation_error(message: str) -> ServiceError:
     """A request that no worker sees."""
     return ServiceError("ValidationError", message, status=400)
+
+
+def unavailable(message: str, retry_after: int) -> ServiceError:
+    """As many calls wait as are held; clients of AWS try this code again by themselves."""
+    return ServiceError("ServiceUnavailable", message, status=503, retry_after=retry_after)
 
 
 def model_error(settings: Settings, endpoint: str, status: int, message: str, *, region: str = "") -> ServiceError:

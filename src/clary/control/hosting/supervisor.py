@@ -28,7 +28,14 @@ from clary.control.hosting.asynchronous import AsyncCall, AsyncInvocations
 from clary.control.hosting.deployment import Deployment, HostingContext, Plan
 from clary.control.hosting.failure import StartFailed
 from clary.control.hosting.instance import NotServing
-from clary.control.hosting.invocation import HEADERS, RETURNED, Invocation, model_error, validation_error
+from clary.control.hosting.invocation import (
+    HEADERS,
+    RETURNED,
+    Invocation,
+    model_error,
+    unavailable,
+    validation_error,
+)
 from clary.control.hosting.meter import CallMeter
 from clary.control.hosting.variants import Variant, resolve
 from clary.control.hosting.warm_worker import WarmWorker
@@ -36,11 +43,12 @@ from clary.control.logs.streams import LogStore
 from clary.control.objects.base import ObjectStore
 from clary.control.settings import Settings
 from clary.control.store.records import Record, Store
+from clary.errors import BusyError
 from clary.vision.base.files import private_folder
+from clary.vision.inference.admission import CALL_LIMIT
 
-__all__ = ["CALL_LIMIT", "Hosting"]
+__all__ = ["Hosting"]
 
-CALL_LIMIT = 60.0  # seconds until a call must be answered
 _REASON_LIMIT = 1024  # characters of a FailureReason
 # sun_path has 108 bytes with its NUL; a name such as /worker-0123456789ab.sock takes 26.
 _SOCKET_PATH = 107 - 26  # bytes of a folder that sockets fit in (unix(7))
@@ -149,7 +157,8 @@ class Hosting:
         """Call an endpoint: ``variant``, or one by weight. The answer may have any status.
 
         Of ``headers`` those in HEADERS are sent. Raises ServiceError: ValidationError when there is nothing to
-        call, ModelError when no worker answers within ``limit`` seconds (CALL_LIMIT unless given).
+        call, ServiceUnavailable when it cannot be answered within ``limit`` seconds (CALL_LIMIT unless given) since
+        too many others wait, ModelError when it was not. Cancelled, it takes the call back from the worker.
         """
         began = time.perf_counter()
         live = self._called(name)
@@ -157,8 +166,10 @@ class Hosting:
         given = {one.lower(): value for one, value in headers.items()}
         sent = {one: given[one.lower()] for one in HEADERS.values() if one.lower() in given}
         try:
-            async with asyncio.timeout(CALL_LIMIT if limit is None else limit):
-                reply = await live.instances()[chosen].call(body, sent)
+            reply = await live.instances()[chosen].call(body, sent, CALL_LIMIT if limit is None else limit)
+        except BusyError as error:
+            self._meter.add(name, chosen, status=503, model=0.0, overhead=time.perf_counter() - began)
+            raise unavailable(str(error), error.retry_after) from None
         except TimeoutError:
             # A model that takes long for one picture is no reason to kill it under the calls of others; one that does
             # not even answer a ping is.

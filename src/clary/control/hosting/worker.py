@@ -96,7 +96,8 @@ def _serve(model: Path, listener: socket.socket) -> None:
     settings = ServerSettings.from_environment()
     with load(model, streams=cores()) as loaded:
         log.info("%d classes, %s in %s", len(loaded.labels), loaded.engine.name, loaded.engine.precision)
-        server.run(create_app(loaded, settings), listener)
+        # How long a call may take its caller says, to the gateway (InvokeEndpointAsync: up to an hour).
+        server.run(create_app(loaded, settings, limit=None), listener)
 
 
 def _read_line(file: int) -> bytes:

@@ -6,10 +6,10 @@ import uuid
 from typing import Any
 
 from clary.control.hosting.asynchronous import AsyncCall
-from clary.control.hosting.invocation import HEADERS, Invocation, model_error, validation_error
+from clary.control.hosting.invocation import HEADERS, Invocation, model_error, unavailable, validation_error
 from clary.control.objects.base import S3Uri
 from clary.control.platform import Platform
-from clary.control.wire.errors import ServiceError, ValidationException
+from clary.control.wire.errors import ValidationException
 from clary.control.wire.operation import Answer, Request, call, operation
 
 __all__: list[str] = []
@@ -22,9 +22,9 @@ _ASYNC_LIMIT = 900.0  # seconds an asynchronous call may take, unless it says ot
 async def invoke_endpoint(platform: Platform, request: Request) -> Answer:
     name = request["EndpointName"]
     headers = {header: request[member] for member, header in HEADERS.items() if request.get(member)}
-    invocation = await platform.hosting.invoke(
-        name, request.get("Body") or b"", headers, variant=request.get("TargetVariant")
-    )
+    calling = platform.hosting.invoke(name, request.get("Body") or b"", headers, variant=request.get("TargetVariant"))
+    # Who has gone gives up the place in the queue.
+    invocation = await call().unless_gone(calling)
     _check(platform, name, invocation)
     return {
         "Body": invocation.body,
@@ -88,6 +88,5 @@ def _check(platform: Platform, name: str, invocation: Invocation) -> None:
         return
     message = invocation.body.decode(errors="replace")
     if invocation.status == 503:
-        # The worker has all the requests it will hold. Clients of AWS try this code again by themselves.
-        raise ServiceError("ServiceUnavailable", message, status=503)
+        raise unavailable(message, 1)
     raise model_error(platform.settings, name, invocation.status, message, region=call().region)

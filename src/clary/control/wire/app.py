@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
 import re
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 
 from clary.control.wire import refusals
@@ -35,9 +36,11 @@ from clary.control.wire.services import Operation, describe
 from clary.control.wire.signature import digest_mismatch, known, verify, verify_body
 from clary.control.wire.sigv4_header import Refused, SigV4Header, read_header
 from clary.control.wire.validation import Validator, validation_code
-from clary.errors import CustomerError, out_of_space
+from clary.errors import BusyError, CustomerError, out_of_space
 from clary.version import __version__
+from clary.vision.inference.admission import ARRIVAL_LIMIT, Admission
 from clary.vision.inference.callers import HostNames, refusal
+from clary.vision.inference.disconnection import ClientGone
 
 __all__ = ["BODY_LIMIT", "create_app"]
 
@@ -82,6 +85,9 @@ class _App:
     credentials: Mapping[str, str] | None
     front_page: Callable[[Head], Response] | None
     names: HostNames
+    # What calls hold that arrive or are answered; of it the calls that wait for one variant of an endpoint may fill a
+    # part only.
+    bodies: Admission = field(default_factory=lambda: Admission(memory=1 << 30))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -145,15 +151,25 @@ class _App:
         try:
             if self.credentials is not None:
                 known(auth, self.credentials)  # a stranger's body is not even read
-            body = await read_body(receive, BODY_LIMIT)
-            if self.credentials is not None and body is not None:  # one too large reaches no operation
-                verify_body(head, auth, body, self.credentials)
-            response = await self._answer(head, auth, body, request_id)
+            with self.bodies.visit() as visit:
+                async with asyncio.timeout(ARRIVAL_LIMIT):
+                    body = await read_body(receive, BODY_LIMIT, head.headers.get("content-length", ""), visit.hold)
+                if self.credentials is not None and body is not None:  # one too large reaches no operation
+                    verify_body(head, auth, body, self.credentials)
+                response = await self._answer(head, auth, body, request_id, receive)
         except Refused as refused:
             await self._refuse(head, refused, request_id, send, s3=False)
+        except BusyError as busy:
+            error = ServiceError("ServiceUnavailable", str(busy), status=503, retry_after=busy.retry_after)
+            await answer(
+                send, _identified(_with_pause(refusals.plain_error(head, error, request_id), error), request_id)
+            )
+        except TimeoutError:
+            error = ServiceError("RequestTimeout", "the body did not come in time", status=408)
+            await answer(send, _identified(refusals.plain_error(head, error, request_id), request_id))
         except ServiceError as error:
             await answer(send, _identified(refusals.plain_error(head, error, request_id), request_id))
-        except Disconnected:
+        except (Disconnected, ClientGone):
             return
         else:
             await answer(send, response)
@@ -172,13 +188,17 @@ class _App:
             response.headers.append((b"connection", b"close"))
         await answer(send, _identified(response, request_id))
 
-    async def _answer(self, head: Head, auth: SigV4Header | None, body: bytes | None, request_id: str) -> Response:
+    async def _answer(
+        self, head: Head, auth: SigV4Header | None, body: bytes | None, request_id: str, receive: Receive
+    ) -> Response:
         """Raises ServiceError where no service can be made out; every other error is answered in its protocol."""
         matched = route(head, auth, body or b"")
         try:
-            response = await self._perform(matched, head, auth, body, request_id)
+            response = await self._perform(matched, head, auth, body, request_id, receive)
+        except ClientGone:
+            raise
         except ServiceError as error:
-            response = matched.protocol.error(error, request_id)
+            response = _with_pause(matched.protocol.error(error, request_id), error)
         except CustomerError as error:
             response = matched.protocol.error(_refusal(error, matched), request_id)
         # Shapes that contain themselves (Search's expressions) are read and walked by functions that call themselves.
@@ -196,7 +216,13 @@ class _App:
         return _identified(response, request_id)
 
     async def _perform(
-        self, matched: Route, head: Head, auth: SigV4Header | None, body: bytes | None, request_id: str
+        self,
+        matched: Route,
+        head: Head,
+        auth: SigV4Header | None,
+        body: bytes | None,
+        request_id: str,
+        receive: Receive,
     ) -> Response:
         operation, handler = _handler(matched)
         if head.method != operation.method and not _READS.match(operation.name):
@@ -211,7 +237,7 @@ class _App:
         request = matched.protocol.read(operation, head, body, matched.labels)
         _validator(matched.service).check(operation, request)
         region = auth.region if auth else ""
-        with calling(Call(matched.service, operation.name, region or self.region, request_id, head.headers)):
+        with calling(Call(matched.service, operation.name, region or self.region, request_id, head.headers, receive)):
             result = handler(self.context, request)
             if inspect.isawaitable(result):
                 result = await result
@@ -261,6 +287,13 @@ def _identified(response: Response, request_id: str) -> Response:
     identity = request_id.encode()
     headers = [*response.headers, (b"x-amzn-requestid", identity), (b"x-amz-request-id", identity)]
     return Response(response.status, headers, response.body)
+
+
+def _with_pause(response: Response, error: ServiceError) -> Response:
+    """The response, which says when to try again where the error does."""
+    if error.retry_after is None:
+        return response
+    return Response(response.status, [*response.headers, (b"retry-after", b"%d" % error.retry_after)], response.body)
 
 
 def _check_caller(head: Head, names: HostNames, *, page: bool) -> None:

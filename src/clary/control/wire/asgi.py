@@ -78,8 +78,15 @@ class Response:
     body: bytes = b""
 
 
-async def read_body(receive: Receive, limit: int) -> bytes | None:
-    """The whole body; None when it is longer than ``limit`` bytes. Raises Disconnected."""
+async def read_body(
+    receive: Receive, limit: int, length: str = "", hold: Callable[[int], object] = lambda size: None
+) -> bytes | None:
+    """The whole body; None when it is longer than ``limit`` bytes, unread where its ``length`` says so.
+
+    ``hold`` is told of bytes as they come, and may raise. Raises Disconnected.
+    """
+    if length.isdigit() and int(length) > limit:
+        return None
     chunks: list[bytes] = []
     size = 0
     while True:
@@ -91,6 +98,7 @@ async def read_body(receive: Receive, limit: int) -> bytes | None:
         # None, not an error: only the operation can say in its own words that a body is too large.
         if size > limit:
             return None
+        hold(len(chunk))
         chunks.append(chunk)
         if not message.get("more_body", False):
             return chunks[0] if len(chunks) == 1 else b"".join(chunks)

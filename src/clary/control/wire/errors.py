@@ -15,10 +15,20 @@ class ServiceError(ClaryError):
 
     ``status`` is the HTTP status, ``members`` further members of the modelled error (OriginalStatusCode, say); those
     of S3's that are text become elements of its document, ``headers`` is a dict of headers for its answer.
+    ``retry_after`` is the number of seconds after which the same request will do.
     """
 
-    def __init__(self, code: str, message: str, *, status: int = 400, members: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        status: int = 400,
+        members: Mapping[str, Any] | None = None,
+        retry_after: int | None = None,
+    ) -> None:
         super().__init__(message)
+        self.retry_after = retry_after
         self.code = code
         self.message = message
         self.status = status

@@ -6,11 +6,14 @@ def describe_model(platform: Platform, request: Request) -> Answer: ...
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
+
+from clary.control.wire.asgi import Receive
+from clary.vision.inference.disconnection import unless_gone
 
 __all__ = ["OPERATIONS", "Answer", "Call", "Handler", "Request", "call", "calling", "operation"]
 
@@ -24,6 +27,7 @@ Handler = Callable[[Any, Request], Answer | Awaitable[Answer]]
 OPERATIONS: dict[tuple[str, str], Handler] = {}
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 
 
 def operation(service: str, name: str) -> Callable[[F], F]:
@@ -47,6 +51,11 @@ class Call:
     region: str
     request_id: str
     headers: dict[str, str] = field(default_factory=dict)
+    receive: Receive | None = None
+
+    async def unless_gone(self, work: Coroutine[Any, Any, T]) -> T:
+        """What the work gives; cancelled when the client goes away. Raises ClientGone, and what the work raises."""
+        return await (work if self.receive is None else unless_gone(self.receive, work))
 
 
 # A variable of the context, not an argument: most operations need none of it, and it follows into asyncio.to_thread.

@@ -5,14 +5,16 @@
     GET  /execution-parameters   what a batch transform job may ask at a time
     GET  /                       a page to drop a picture on
 
-Errors are short plain text: 400 not a picture, 406, 413, 415, 500 the engine failed, 503 full (with Retry-After).
+Errors are short plain text: 400 not a picture, 406, 408 the body took too long, 413, 415, 500 the engine failed, 503
+with Retry-After where more requests wait than can be answered within a minute.
 Source: SageMaker developer guide, "Use your own inference code with hosting services".
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -26,11 +28,13 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from clary.errors import AlgorithmError, ImageError, RequestError, TooLargeError
+from clary.errors import AlgorithmError, ArrivalError, BusyError, ImageError, RequestError, TooLargeError
 from clary.vision.inference import content_types
+from clary.vision.inference.admission import ARRIVAL_LIMIT, CALL_LIMIT, Admission, Visit
 from clary.vision.inference.batching import Batcher
 from clary.vision.inference.callers import HostNames, refusal
 from clary.vision.inference.content_types import ResponseType
+from clary.vision.inference.disconnection import ClientGone, unless_gone
 from clary.vision.inference.page import page
 from clary.vision.inference.predictor import Model
 from clary.vision.inference.server_settings import ServerSettings
@@ -39,6 +43,8 @@ __all__ = ["create_app"]
 
 # The one header of the client's that comes back (developer guide, "Use your own inference code").
 ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
+
+USUAL_BODY = 25 << 20  # bytes that an endpoint takes; where more is let in, it may take longer than ARRIVAL_LIMIT
 
 GRAY = 64  # pixels of the picture tried where the network takes any size: quick, and above any network's stride
 
@@ -49,17 +55,19 @@ def create_app(
     model: Model,
     settings: ServerSettings | None = None,
     *,
-    limit: int = 64,
+    limit: float | None = CALL_LIMIT,
+    admission: Admission | None = None,
     names: HostNames | None = None,
     ready: Callable[[], None] = lambda: None,
 ) -> Starlette:
     """The app for a loaded model, whose ``engine.streams`` calls run side by side.
 
-    At most ``limit`` requests are inside at a time. ``names`` are those it may be called by, on a port that browsers
-    reach; None: whoever reaches it may ask, by any name. ``ready`` is called once the app is warm. The model stays
-    open; whoever opened it closes it.
+    A request whose body is whole is answered within ``limit`` seconds (None: whenever its turn comes), or refused by
+    ``admission``. ``names`` are those it may be called by, on a port that browsers reach; None: whoever reaches it may
+    ask, by any name. ``ready`` is called once the app is warm. The model stays open; whoever opened it closes it.
     """
-    endpoint = _Endpoint(model, settings or ServerSettings.from_environment(), limit, ready)
+    settings = settings or ServerSettings.from_environment()
+    endpoint = _Endpoint(model, settings, limit, admission or Admission(), ready)
     return Starlette(
         lifespan=endpoint.lifespan,
         middleware=[Middleware(_Doorkeeper, names=names)],
@@ -104,9 +112,17 @@ class _Doorkeeper:
 
 
 class _Endpoint:
-    def __init__(self, model: Model, settings: ServerSettings, limit: int, ready: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        model: Model,
+        settings: ServerSettings,
+        limit: float | None,
+        admission: Admission,
+        ready: Callable[[], None],
+    ) -> None:
         self._model = model
         self._limit = limit
+        self._admission = admission
         self._settings = settings
         self._ready = ready
         self._batcher: Batcher[_ImageRequest, _ImageRequest, bytes]
@@ -114,7 +130,7 @@ class _Endpoint:
     @asynccontextmanager
     async def lifespan(self, app: Starlette) -> AsyncIterator[None]:
         streams = self._model.engine.streams
-        self._batcher = Batcher(self._prepare, self._answers, key=self._key, streams=streams, limit=self._limit)
+        self._batcher = Batcher(self._prepare, self._answers, key=self._key, streams=streams)
         try:
             # The first picture of a size takes twice its time (engines.openvino): nobody is to wait for it.
             await self._try_engine()
@@ -146,11 +162,21 @@ class _Endpoint:
     async def _invoke(self, request: Request) -> Response:
         sent = content_types.request_type(request.headers.get("content-type"))
         wanted = content_types.response_type(request.headers.get("accept"), self._model.task.responses)
-        with self._batcher.admit() as submit:
-            body = await _body(request, self._settings.max_payload << 20)
-            # The body is read inside the place taken: slow clients count, or a hundred of them would fill memory.
-            answer = await submit(_ImageRequest(sent.image(body), wanted))
+        with self._batcher.expect() as submit, self._admission.visit() as visit:
+            body = await _body(request, self._settings.max_payload << 20, visit)
+            # Only now: clients that begin to send and do not end would keep others out.
+            visit.enter(self._limit)
+            answer = await unless_gone(
+                request.receive, self._within_limit(submit, _ImageRequest(sent.image(body), wanted))
+            )
         return Response(answer, media_type=wanted.media_type)
+
+    async def _within_limit(self, submit: Callable[[_ImageRequest], Awaitable[bytes]], asked: _ImageRequest) -> bytes:
+        try:
+            async with asyncio.timeout(self._limit):
+                return await submit(asked)
+        except TimeoutError:
+            raise BusyError(f"its turn did not come within {self._limit:g} seconds") from None
 
     # The batcher's three: a key on the event loop, the work in its threads, answers of megabytes too.
 
@@ -194,35 +220,42 @@ async def _answered(invoke: Callable[[Request], Awaitable[Response]], request: R
         return await invoke(request)
     except ImageError as error:
         return _text(f"the body {error.what}", 400)
+    except BusyError as error:
+        return _text(str(error), error.status, {"Retry-After": str(error.retry_after)})
     except RequestError as error:
         return _text(str(error), error.status)
     except AlgorithmError as error:
         log.error("%s", error, exc_info=error.__cause__)
         return _text(str(error), 500)
-    except ClientDisconnect:
+    except (ClientDisconnect, ClientGone):
         # Nobody reads it; the server only wants some answer.
         return _text("the client went away", 400)
 
 
-def _text(message: str, status: int) -> Response:
-    # 64 places at 40 to 160 requests a second (docs/benchmarks.md): in a second there is room.
-    headers = {"Retry-After": "1"} if status == 503 else None
+def _text(message: str, status: int, headers: Mapping[str, str] | None = None) -> Response:
     return Response(message, status, headers, media_type="text/plain")
 
 
-async def _body(request: Request, limit: int) -> bytes:
-    """The whole body. Raises TooLargeError as soon as it is known to exceed ``limit`` bytes (0: none)."""
+async def _body(request: Request, limit: int, visit: Visit) -> bytes:
+    """The whole body, counted as it comes.
+
+    Raises TooLargeError as soon as it is known to exceed ``limit`` bytes (0: none), BusyError where too much is held,
+    ArrivalError.
+    """
     # Refused unread where it is told; a chunked body has none.
     length = request.headers.get("content-length", "")
     if limit and length.isdigit() and int(length) > limit:
         raise _too_large(limit)
     chunks: list[bytes] = []
-    size = 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if limit and size > limit:
-            raise _too_large(limit)
-        chunks.append(chunk)
+    try:
+        async with asyncio.timeout(ARRIVAL_LIMIT if 0 < limit <= USUAL_BODY else None):
+            async for chunk in request.stream():
+                visit.hold(len(chunk))
+                if limit and visit.size > limit:
+                    raise _too_large(limit)
+                chunks.append(chunk)
+    except TimeoutError:
+        raise ArrivalError(f"the body did not come within {ARRIVAL_LIMIT:g} seconds") from None
     return b"".join(chunks)
 
 

@@ -26,7 +26,7 @@ from functools import partial
 from itertools import islice
 from typing import Generic, TypeVar
 
-from clary.errors import AlgorithmError, BusyError, ImageError, RequestError
+from clary.errors import AlgorithmError, ImageError, RequestError
 
 __all__ = ["Batcher"]
 
@@ -61,7 +61,7 @@ class Batcher(Generic[P, T, A]):
 
     ``answers`` gives the answer to each, or the ImageError or RequestError that is its own. Only requests of equal
     ``key`` come together. ``streams`` is how many batches are decoded and run side by side, ``largest`` the most
-    pictures in one, ``limit`` the most requests inside (arriving, waiting or running); one more is refused.
+    pictures in one.
 
     ``healthy`` is whether the last call of the engine worked; False before the first.
     """
@@ -74,7 +74,6 @@ class Batcher(Generic[P, T, A]):
         key: Callable[[P], Hashable] = lambda image: None,
         streams: int = 1,
         largest: int = 8,
-        limit: int = 64,
     ) -> None:
         self.healthy = False
         self._prepare = prepare
@@ -82,7 +81,6 @@ class Batcher(Generic[P, T, A]):
         self._key = key
         self._streams = self._free = streams
         self._largest = largest
-        self._limit = limit
         self._inside = self._arriving = 0
         self._alarm = 0.0
         self._closed = False
@@ -92,21 +90,18 @@ class Batcher(Generic[P, T, A]):
     async def __call__(self, image: P) -> A:
         """The answer to one picture.
 
-        Raises the ImageError or RequestError that is its own, BusyError when ``limit`` requests are inside,
-        AlgorithmError when the engine fails on it. Cancelling the call leaves the others as they are.
+        Raises the ImageError or RequestError that is its own, AlgorithmError when the engine fails on it. Cancelling
+        the call leaves the others as they are.
         """
-        with self.admit() as submit:
+        with self.expect() as submit:
             return await submit(image)
 
     @contextmanager
-    def admit(self) -> Iterator[Callable[[P], Awaitable[A]]]:
-        """A place inside for a request whose body is still to be read, and the function to hand it in with, once.
+    def expect(self) -> Iterator[Callable[[P], Awaitable[A]]]:
+        """A request whose body is still to be read, and the function to hand it in with, once.
 
-        Raises BusyError when ``limit`` requests are inside.
+        Counted before the body is read, so that a stream that is free knows that company is on its way.
         """
-        if self._inside >= self._limit:
-            raise BusyError("too many requests are waiting", hint="try again in a second")
-        # Counted before the body is read: a stream that is free then knows that company is on its way.
         self._inside += 1
         self._arriving += 1
         arrived = False

@@ -50,6 +50,7 @@ class Connection(HttpToolsProtocol):
         super().__init__(*args, **options)
         self.timeout_keep_alive = self.limits.idle  # type: ignore[assignment]  # goes to loop.call_later
         self._looking: asyncio.TimerHandle | None = None
+        self._sends_body = False  # the first byte of it is there
         self._in_request = self._in_body = False  # a request has begun, its head is whole, and its end is not there
         self._requests = 0  # begun
         self._progress = 0  # bytes received since ``_since``
@@ -76,12 +77,23 @@ class Connection(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        self._in_body = True
+        self._in_body, self._sends_body = True, False
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._sends_body = True
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         self._in_request = self._in_body = False
         super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        # A client that holds its body back until it is asked for it will not send it now; its next request would be
+        # taken for that body.
+        if self._in_body and self.expect_100_continue and not self._sends_body:
+            self.transport.close()
 
     def resume_writing(self) -> None:
         # Whether it is paused again at the next look tells nothing: much may have been taken between.
