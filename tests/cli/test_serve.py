@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -122,6 +123,23 @@ def test_a_running_request_is_answered_before_it_stops(serve, jpeg, number):
         connection.sendall(body[100:])
         assert connection.recv(1000).startswith(b"HTTP/1.1 200 OK")
     assert server.stop(signal.SIGTERM) == (0, "")
+
+
+def test_clients_that_send_no_more_hold_no_place(serve, jpeg):
+    server = serve()
+    host, port = server.url.removeprefix("http://").split(":")
+    head = "POST /invocations HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/jpeg\r\nContent-Length: 1000\r\n\r\n"
+    with ExitStack() as stack, ThreadPoolExecutor(100) as pool:
+        for _ in range(70):
+            connection = stack.enter_context(socket.create_connection((host, int(port))))
+            connection.sendall(head.encode() + b"x")
+        client = stack.enter_context(httpx.Client(limits=httpx.Limits(max_connections=100), timeout=60))
+
+        def post(_: int) -> int:
+            return client.post(f"{server.url}/invocations", content=jpeg(), headers=JPEG).status_code
+
+        assert list(pool.map(post, range(200))) == [200] * 200
+    assert server.stop() == (0, "")
 
 
 def test_the_port_of_the_environment(serve):

@@ -579,3 +579,14 @@ def test_a_home_too_deep_for_sockets(make_rig, model_archive, jpeg, tmp_path):
             assert (await rig.call("pets", jpeg())).status == 200
 
     run(work())
+
+
+def test_two_hundred_callers_at_once(rig, jpeg):
+    async def work():
+        async with rig.running():
+            await rig.serve("pets", "one")
+            bodies = [jpeg(seed=number) for number in range(200)]
+            answers = await asyncio.gather(*(rig.call("pets", body) for body in bodies))
+            assert [answer.status for answer in answers] == [200] * 200
+
+    asyncio.run(work())

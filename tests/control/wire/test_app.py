@@ -19,6 +19,7 @@ from botocore.exceptions import ClientError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from clary.control.wire import app as app_module
 from clary.control.wire.app import BODY_LIMIT, create_app
 from clary.control.wire.asgi import Head, Response
 from clary.control.wire.errors import ServiceError
@@ -637,3 +638,101 @@ def test_a_browser_gets_the_front_page_and_s3_clients_their_buckets(serving, mak
     assert fetch(url + "/", Accept="text/html", Origin="http://evil.example")[0] == (
         403 if credentials is None else 200
     )
+
+
+@pytest.mark.parametrize("expect", [b"", b"Expect: 100-continue\r\n"])
+def test_a_body_over_the_limit_is_refused_unread(serving, make_app, expect):
+    place = urlsplit(serving(make_app()))
+    head = b"POST /endpoints/a/invocations HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n" % (BODY_LIMIT + 1)
+    with socket.create_connection((place.hostname or "", place.port or 0), timeout=10) as connection:
+        connection.sendall(head + expect + b"\r\n")
+        answer = connection.recv(4096)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"100 Continue" not in answer
+
+
+def test_who_comes_too_early_is_told_when_to_come_again(operations, serving, make_app, client):
+    def busy(context: object, request: dict[str, Any]) -> None:
+        raise ServiceError("ServiceUnavailable", "too many", status=503, retry_after=7)
+
+    operations["sagemaker-runtime", "InvokeEndpoint"] = busy
+    runtime = client("sagemaker-runtime", serving(make_app()))
+    for _ in range(2):
+        with pytest.raises(ClientError) as caught:
+            runtime.invoke_endpoint(EndpointName="a", Body=b"x")
+        answer = caught.value.response
+        assert answer["Error"]["Code"] == "ServiceUnavailable"
+        assert answer["ResponseMetadata"]["HTTPHeaders"]["retry-after"] == "7"
+
+
+def play(app: Any, *calls: tuple[bytes, bool, bool]) -> list[tuple[int, dict[bytes, bytes]]]:
+    """Status and headers that calls of InvokeEndpoint get, begun one after the other: their bodies, whether these come
+    to an end, and whether the client goes away once it has sent them. A status of 0: nothing was answered."""
+    answers: list[tuple[int, dict[bytes, bytes]]] = [(0, {}) for _ in calls]
+
+    async def one(place: int, body: bytes, whole: bool, leaves: bool, asked: asyncio.Event) -> None:
+        messages = [{"type": "http.request", "body": body, "more_body": not whole}]
+
+        async def receive() -> Any:
+            if messages:
+                return messages.pop()
+            asked.set()
+            await (asyncio.sleep(0) if leaves else asyncio.Event().wait())
+            return {"type": "http.disconnect"}
+
+        async def send(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                answers[place] = message["status"], dict(message["headers"])
+                asked.set()
+
+        path = "/endpoints/a/invocations"
+        scope = {"type": "http", "method": "POST", "path": path, "raw_path": path.encode(), "query_string": b""}
+        await app({**scope, "headers": [(b"host", b"localhost")]}, receive, send)
+
+    async def main() -> None:
+        async with asyncio.timeout(10):
+            tasks = []
+            for place, arguments in enumerate(calls):
+                asked = asyncio.Event()
+                tasks.append(asyncio.create_task(one(place, *arguments, asked)))
+                await asked.wait()
+            await asyncio.wait({tasks[-1]})
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+
+    asyncio.run(main())
+    return answers
+
+
+def test_work_for_a_client_who_has_gone_is_stopped(operations, make_app, caplog):
+    ends: list[str] = []
+
+    async def wait(context: object, request: dict[str, Any]) -> None:
+        async def work() -> None:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                ends.append("stopped")
+
+        await call().unless_gone(work())
+
+    operations["sagemaker-runtime", "InvokeEndpoint"] = wait
+    assert play(make_app(), (b"x", True, True)) == [(0, {})]
+    assert ends == ["stopped"]
+    assert caplog.text == ""
+
+
+def test_bodies_that_fill_memory(operations, make_app, monkeypatch):
+    monkeypatch.setattr(app_module, "BODIES", 1000)
+    operations["sagemaker-runtime", "InvokeEndpoint"] = lambda context, request: {"Body": b"answer"}
+    (_, (status, headers)) = play(make_app(), (bytes(999), False, False), (b"xx", True, False))
+    assert (status, headers[b"retry-after"]) == (503, b"1")
+    ((status, _),) = play(make_app(), (bytes(2000), True, False))
+    assert status == 200
+
+
+def test_a_body_that_does_not_come(operations, make_app, monkeypatch):
+    monkeypatch.setattr(app_module, "ARRIVAL_LIMIT", 0.01)
+    ((status, _),) = play(make_app(), (b"x", False, False))
+    assert status == 408

@@ -48,6 +48,9 @@ logger = logging.getLogger(__name__)
 
 # InvokeEndpoint takes 25 MB; the rest is room for a form or JSON around it.
 BODY_LIMIT = (25 << 20) + (1 << 16)  # bytes of a call that is no S3 request
+# All calls together, while they arrive and are answered. Those that wait for one variant of an endpoint may fill a
+# quarter of it (hosting.instance), so that the rest is left to others.
+BODIES = 1 << 30  # bytes
 HEALTH = "/clary/health"
 # A browser sends a GET for any page's picture. No client in use sends a form so; signed links of old ones
 # (GetCallerIdentity, as tokens) only read.
@@ -85,9 +88,7 @@ class _App:
     credentials: Mapping[str, str] | None
     front_page: Callable[[Head], Response] | None
     names: HostNames
-    # What calls hold that arrive or are answered; of it the calls that wait for one variant of an endpoint may fill a
-    # part only.
-    bodies: Admission = field(default_factory=lambda: Admission(memory=1 << 30))
+    bodies: Admission = field(default_factory=lambda: Admission(memory=BODIES))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
