@@ -24,8 +24,15 @@ def test_another_split_and_engine(cli, colour_run):
     code, out, _ = cli("evaluate", model, images, "--split", "train", "--engine", "onnxruntime")
     assert code == 0
     assert "accuracy 1.0000 on 12 train pictures" in out
-    assert "with onnxruntime" in out
+    assert "with onnxruntime in fp32" in out
     assert "mistakes" not in out
+
+
+def test_the_precision(cli, colour_run):
+    words = ("evaluate", colour_run, colour_run.parent / "pictures", "--precision", "fp32")
+    assert cli(*words)[1].rstrip().endswith(" with openvino in fp32")
+    found = json.loads(cli(*words, "--json")[1])
+    assert (found["engine"], found["precision"]) == ("openvino", "fp32")
 
 
 def test_boxes(cli, box_run):

@@ -16,14 +16,28 @@ def red(tmp_path, colours):
     return colours(tmp_path / "set", {"some": 3}) / "some" / "red" / "0.jpg"
 
 
+def said(err: str) -> list[str]:
+    """Lines besides the one that says what predicted."""
+    *lines, last = err.splitlines()
+    assert last.startswith("predicted with ")
+    return lines
+
+
 def test_a_picture(cli, colour_model, red):
     code, out, err = cli("predict", colour_model, red)
-    assert (code, err) == (0, "")
+    assert (code, said(err)) == (0, [])
     header, *rows = [line.split() for line in out.splitlines() if line.strip()]
     assert header == ["image", "class", "score"]
     assert rows[0][:2] == [str(red), "red"]
     assert [len(row) for row in rows] == [3, 2, 2]
     assert float(rows[0][2]) > 0.9
+
+
+def test_the_precision_is_said_and_may_be_chosen(cli, colour_model, red):
+    assert cli("predict", colour_model, red)[2].startswith("predicted with openvino in ")
+    assert cli("predict", colour_model, red, "--json", "--precision", "fp32")[2] == "predicted with openvino in fp32\n"
+    code, _, err = cli("predict", colour_model, red, "--precision", "int8")
+    assert (code, err) == (2, "clary: unknown precision `int8`; choose auto or fp32\n")
 
 
 def test_top(cli, colour_model, red):
@@ -52,7 +66,7 @@ def scenes(tmp_path, rectangle_image):
 
 def test_boxes(cli, box_model, scenes, rectangle_image):
     code, out, err = cli("predict", box_model, scenes / "b.png")
-    assert (code, err) == (0, "")
+    assert (code, said(err)) == (0, [])
     header, *rows = [line.split() for line in out.splitlines() if line.strip()]
     assert header == ["image", "class", "score", "xmin", "ymin", "xmax", "ymax"]
     true = rectangle_image(1, 200, 160)[1]
@@ -73,7 +87,7 @@ def test_boxes_as_json_above_a_score(cli, box_model, scenes):
 
 def test_drawn_boxes(cli, box_model, scenes, tmp_path):
     code, _, err = cli("predict", box_model, scenes, "--output", tmp_path / "drawn")
-    assert (code, err) == (0, "")
+    assert (code, said(err)) == (0, [])
     assert sorted(path.name for path in (tmp_path / "drawn").iterdir()) == ["a-2.jpg", "a.jpg", "b.jpg", "c.jpg"]
     drawn = np.asarray(Image.open(tmp_path / "drawn" / "b.jpg")).astype(int)
     before = np.asarray(Image.open(scenes / "b.png")).astype(int)
@@ -83,7 +97,7 @@ def test_drawn_boxes(cli, box_model, scenes, tmp_path):
 
 def test_masks(cli, pixel_model, scenes, rectangle_image, tmp_path):
     code, out, err = cli("predict", pixel_model, scenes / "b.png", "-o", tmp_path / "drawn")
-    assert (code, err) == (0, "")
+    assert (code, said(err)) == (0, [])
     header, *rows = [line.split() for line in out.splitlines() if line.strip()]
     assert header == ["image", "class", "share"]
     assert rows[0][1] == "ground"
@@ -114,7 +128,7 @@ def test_folders_are_searched(cli, colour_model, red):
     (red.parent / "notes.txt").write_text("no picture")
     code, out, err = cli("predict", colour_model, red.parents[1], "--json", "--top", 1)
     found = {row["image"]: row["predictions"][0]["label"] for row in json.loads(out)}
-    assert (code, err, len(found)) == (0, "", 9)
+    assert (code, said(err), len(found)) == (0, [], 9)
     assert all(f"/{label}/" in image for image, label in found.items())
 
 
@@ -127,7 +141,7 @@ def test_one_bad_picture_does_not_stop_the_others(cli, colour_model, red):
     assert "damaged" in first["error"]
     assert second["predictions"][0]["label"] == "red"
     assert "No such file" in third["error"]
-    lines = err.splitlines()
+    lines = said(err)
     assert [line.split(": ")[:2] for line in lines] == [["clary", str(bad)], ["clary", str(red.with_name("none.jpg"))]]
 
 

@@ -148,6 +148,7 @@ def test_the_port_of_the_environment(serve):
     server = serve("--engine", "onnxruntime", SAGEMAKER_BIND_TO_PORT=str(port))
     assert server.url == f"http://127.0.0.1:{port}"
     assert "onnxruntime in fp32" in server.lines[0]
+    assert "openvino in fp32" in serve("--port", 0, "--precision", "fp32").lines[0]
 
 
 def test_a_taken_port(cli, model_archive):

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from clary.cli.engine_options import EngineName, PrecisionName
+
 if TYPE_CHECKING:
     from clary.local.evaluate import Evaluation
 
@@ -24,7 +26,8 @@ def evaluate(
         str | None, typer.Option(help="train, validation, test or all.  [default: test, else validation, else train]")
     ] = None,
     labels: Annotated[str | None, typer.Option(help="What to tell apart, as breeds or species.")] = None,
-    engine: Annotated[str, typer.Option(help="openvino, onnxruntime, torch, or auto.")] = "auto",
+    engine: EngineName = "auto",
+    precision: PrecisionName = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON only.")] = False,
 ) -> None:
     """Measure a model: accuracy, mAP or mIOU, numbers by class, and the pictures it does worst on."""
@@ -32,7 +35,7 @@ def evaluate(
     from clary.local.evaluate import choose_split, open_network, pictures_for, samples_of
     from clary.local.evaluate import evaluate as measure
 
-    with open_network(model, engine) as network:
+    with open_network(model, engine, precision) as network:
         pictures = pictures_for(model, network, dataset, labels)
         data = pictures.data
         errors = [problem for problem in data.problems if problem.severity == "error"]
@@ -62,7 +65,7 @@ def print_evaluation(found: Evaluation) -> None:
         note(f"left out: {problem}")
     if found.remark:
         typer.echo(f"pictures: {found.remark}")
-    typer.echo(f"{found.summary()}, {found.seconds:.1f} s with {found.engine}")
+    typer.echo(f"{found.summary()}, {found.seconds:.1f} s with {found.engine} in {found.precision}")
 
 
 def _shown(value: Any) -> Any:

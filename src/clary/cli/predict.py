@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from clary.cli.engine_options import EngineName, PrecisionName
+
 if TYPE_CHECKING:
     from clary.local.predictions import PredictionView
     from clary.vision.inference.predictor import Model
@@ -31,20 +33,21 @@ def predict(
         Path | None, typer.Option("--output", "-o", help="Folder for pictures with their boxes or masks drawn.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON: image, predictions or error.")] = False,
-    engine: Annotated[str, typer.Option(help="openvino, onnxruntime, torch, or auto.")] = "auto",
+    engine: EngineName = "auto",
+    precision: PrecisionName = "auto",
 ) -> None:
     """Predict what is in pictures. One that cannot be used is named, the others go on, and the exit code is 1.
 
     With --output a detector leaves each picture with its boxes drawn, a segmenter NAME.mask.png (class ids) and
     NAME.jpg (the mask drawn over the picture).
     """
-    from clary.cli.output import emit, table
+    from clary.cli.output import emit, note, table
     from clary.local.predictions import view_of
     from clary.vision.inference.predictor import load
 
     paths = [path for image in images for path in _images(image)]
     # After the paths: a folder without pictures is told at once, not after seconds of loading.
-    with load(model, engine) as loaded:
+    with load(model, engine, precision=precision) as loaded:
         view = view_of(loaded.task, top=top, least=least)
         # Before the first picture: a folder that cannot be made would be found out after all the work.
         places = _places(output, paths, view) if output else {}
@@ -62,6 +65,7 @@ def predict(
         emit(rows)
     elif lines:
         table("", ("image", *view.columns), lines)
+    note(f"predicted with {loaded.engine}")
     # At the end: one bad picture costs the others nothing, but a script must see it.
     if any("error" in row for row in rows):
         raise typer.Exit(1)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from clary.cli.engine_options import EngineName, PrecisionName
 from clary.cli.server_options import AllowedHost
 
 
@@ -19,7 +20,8 @@ def serve(
         int, typer.Option(help="Port; 0 takes a free one.", envvar="SAGEMAKER_BIND_TO_PORT", min=0, max=65535)
     ] = 8080,
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
-    engine: Annotated[str, typer.Option(help="openvino, onnxruntime, torch, or auto.")] = "auto",
+    engine: EngineName = "auto",
+    precision: PrecisionName = "auto",
     allowed_host: AllowedHost = None,
 ) -> None:
     """Serve a model over HTTP: GET /ping, POST /invocations, and a page to drop pictures on at /."""
@@ -36,13 +38,12 @@ def serve(
 
     names = HostNames(host, allowed=allowed_host or ())
     # The port first: that it is taken is told at once, not after the model was loaded.
-    with server.bind(host, port) as listener, load(model, engine, streams=cores()) as loaded:
+    with server.bind(host, port) as listener, load(model, engine, streams=cores(), precision=precision) as loaded:
         url = server.address(listener)
-        precision = loaded.engine.precision
 
         # Not before the app is warm: who reads the line may send a request.
         def ready() -> None:
-            typer.echo(f"{model}: {len(loaded.labels)} classes, {loaded.engine.name} in {precision}")
+            typer.echo(f"{model}: {len(loaded.labels)} classes, {loaded.engine}")
             typer.echo(f"serving at {url} (stop with Ctrl-C)")
             typer.echo(f"try: curl -H 'Content-Type: image/jpeg' --data-binary @picture.jpg {url}/invocations")
 

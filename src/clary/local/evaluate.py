@@ -62,11 +62,12 @@ def evaluate(
     split: str | None = None,
     labels: str | None = None,
     engine: str = "auto",
+    precision: str = "auto",
     advance: Advance | None = None,
 ) -> Evaluation:
     """Predict every picture of ``split`` (test, else validation, else train) and compare with what is known of it.
 
-    ``model`` is an archive, a run directory or a loaded model, whose ``engine`` stays as it is. Of a run, or of the
+    ``model`` is an archive, a run directory or a loaded model, whose engine and precision stay. Of a run, or of the
     archive in one, on the very folder it was trained on, the splits are those of its training: what was held out then
     is the validation split. ``split`` "all" takes every picture. ``labels`` is the option of that name of the data
     set's format. Classes are matched by name; the model may know more than the data set has. ``advance`` is called with
@@ -78,14 +79,14 @@ def evaluate(
     if isinstance(model, Model):
         # A loaded model is its owner's: it is not closed here.
         return _evaluate(model, pictures_for(model, model, dataset, labels), split, advance)
-    with open_network(model, engine) as network:
+    with open_network(model, engine, precision) as network:
         return _evaluate(network, pictures_for(model, network, dataset, labels), split, advance)
 
 
-def open_network(model: str | Path | Run, engine: str = "auto") -> Model:
+def open_network(model: str | Path | Run, engine: str = "auto", precision: str = "auto") -> Model:
     """The model of an archive or of a finished run, loaded. Raises what ``predictor.load`` raises."""
     run = model if isinstance(model, Run) else Run(model)
-    return load(run.model if run.is_run() else run.path, engine=engine)
+    return load(run.model if run.is_run() else run.path, engine=engine, precision=precision)
 
 
 def pictures_for(
@@ -150,6 +151,7 @@ def _evaluate(network: Model, pictures: Pictures, split: str | None, advance: Ad
         "seconds": time.perf_counter() - started,
         "skipped": tuple(skipped),
         "engine": network.engine.name,
+        "precision": network.engine.precision,
     }
     return evaluator.evaluation(context)
 

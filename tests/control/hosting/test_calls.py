@@ -35,14 +35,14 @@ class Slow:
             call.set_result(None)
 
 
-def play(scene: Callable[[Slow, Instance], Coroutine[Any, Any, None]], **limits: int) -> None:
+def play(scene: Callable[[Slow, Instance], Coroutine[Any, Any, None]], calls: int = 1000) -> None:
     async def main() -> None:
         worker = Slow()
 
         async def start() -> Worker:
             return cast(Worker, worker)
 
-        instance = Instance(start, idle_after=0, note=lambda line: None, admission=Admission(**limits))
+        instance = Instance(start, idle_after=0, note=lambda line: None, admission=Admission(calls))
         try:
             async with asyncio.timeout(20):
                 await instance.open()

@@ -125,13 +125,15 @@ class TestDeploy:
 
     def test_the_environment_of_the_container_counts(self, rig, model_archive, encoded):
         async def work():
-            rig.model("small", model_archive, Environment={"SAGEMAKER_MAX_PAYLOAD_IN_MB": "1"})
+            variables = {"SAGEMAKER_MAX_PAYLOAD_IN_MB": "1", "SAGEMAKER_MODEL_PRECISION": "fp32"}
+            rig.model("small", model_archive, Environment=variables)
             rig.config("small", "small")
             async with rig.running():
                 await rig.serve("pets", "small")
                 answer = await rig.call("pets", bytes((1 << 20) + 1))
                 assert answer.status == 413
                 assert b"larger than 1 MB" in answer.body
+                assert "3 classes, openvino in fp32" in rig.log("pets")
 
         run(work())
 

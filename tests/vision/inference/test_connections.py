@@ -325,6 +325,22 @@ class TestOddClients:
 
         play(scene)
 
+    @pytest.mark.parametrize("protocol", [b"h2c", b"websocket"])
+    def test_another_protocol_is_offered(self, protocol, caplog):
+        async def scene(world: World) -> None:
+            offer = b"Connection: Upgrade\r\nUpgrade: " + protocol
+            reader, _ = await world.client(b"GET / HTTP/1.1\r\nHost: x\r\n" + offer + b"\r\n\r\n")
+            assert (await reader.readuntil(b"\r\n\r\n0")).startswith(b"HTTP/1.1 200 ")
+            for size in (b"Content-Length: 3\r\n\r\nabc", b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"):
+                reader, _ = await world.client(b"POST / HTTP/1.1\r\nHost: x\r\n" + offer + b"\r\n" + size)
+                answer = await reader.read()
+                assert answer.startswith(b"HTTP/1.1 400 ")
+                assert answer.endswith(b"send the request without Upgrade.")
+            assert world.app.bodies == [0], "none was taken for an empty one"
+
+        play(scene)
+        assert caplog.text == ""
+
     @pytest.mark.parametrize("part", [b"", b"POST / HT", POST % 10 + b"abc"])
     def test_an_end_in_the_middle(self, part):
         async def scene(world: World) -> None:

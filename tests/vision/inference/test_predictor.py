@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 import clary
-from clary.errors import ArtifactError, ImageError, MissingPackageError
+from clary.errors import ArtifactError, ImageError, MissingPackageError, UsageError
+from clary.vision.artifact.agreement import difference
 from clary.vision.base.imaging import prepare
 from clary.vision.base.types import Prediction
 from clary.vision.inference.predictor import Model, load
@@ -91,6 +92,30 @@ class TestBadPictures:
     def test_a_missing_file(self, model):
         with pytest.raises(ImageError, match=r"none\.jpg: cannot be read \(No such file"):
             model.predict("none.jpg")
+
+
+class TestPrecision:
+    @pytest.mark.parametrize("task", ["classification", "detection", "segmentation"])
+    @pytest.mark.parametrize("engine", ["openvino", "onnxruntime", "torch"])
+    def test_fp32_is_what_eager_torch_computes(self, request, engine, task, image):
+        name = {"classification": "model_folder", "detection": "detector_folder", "segmentation": "segmenter_folder"}[
+            task
+        ]
+        path = request.getfixturevalue(name)
+        with clary.load(path, engine, precision="fp32") as model, load(path, "torch") as reference:
+            prepared = np.stack([model.prepare(image(96, 80, seed)).pixels for seed in range(4)])
+            found = difference(task, [reference.engine(prepared)], [model.engine(prepared)])
+            assert str(model.engine) == f"{engine} in fp32"
+            assert found.fault(task, "fp32") == ""
+
+    def test_auto_is_what_it_says(self, model_folder):
+        with load(model_folder) as model:
+            assert str(model.engine) == f"openvino in {model.engine.precision}"
+
+    def test_another(self, model_folder):
+        with pytest.raises(UsageError) as caught:
+            load(model_folder, precision="fp16")
+        assert str(caught.value) == "unknown precision `fp16`; choose auto or fp32"
 
 
 class TestLoading:

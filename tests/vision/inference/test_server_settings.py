@@ -25,6 +25,14 @@ def test_a_batch_transform():
     assert settings.execution_parameters(4) == expected
 
 
+def test_the_precision():
+    assert ServerSettings.from_environment({}).precision == "auto"
+    assert ServerSettings.from_environment({"SAGEMAKER_MODEL_PRECISION": "fp32"}).precision == "fp32"
+    with pytest.raises(UsageError) as caught:
+        ServerSettings.from_environment({"SAGEMAKER_MODEL_PRECISION": "fp16"})
+    assert str(caught.value) == "SAGEMAKER_MODEL_PRECISION: is 'fp16'; set it to auto or fp32, or not at all"
+
+
 def test_os_environ_is_read(monkeypatch):
     monkeypatch.setenv("SAGEMAKER_MAX_PAYLOAD_IN_MB", "7")
     assert ServerSettings.from_environment().max_payload == 7

@@ -94,8 +94,8 @@ def _serve(model: Path, listener: socket.socket) -> None:
     from clary.vision.inference.server_settings import ServerSettings
 
     settings = ServerSettings.from_environment()
-    with load(model, streams=cores()) as loaded:
-        log.info("%d classes, %s in %s", len(loaded.labels), loaded.engine.name, loaded.engine.precision)
+    with load(model, streams=cores(), precision=settings.precision) as loaded:
+        log.info("%d classes, %s", len(loaded.labels), loaded.engine)
         # How long a call may take its caller says, to the gateway (InvokeEndpointAsync: up to an hour).
         server.run(create_app(loaded, settings, limit=None), listener)
 

@@ -38,6 +38,7 @@ class EvaluationContext:
     seconds: float
     skipped: tuple[Problem, ...] = field(repr=False)
     engine: str
+    precision: str
     remark: str = ""
 
 
@@ -81,6 +82,7 @@ class Evaluation(EvaluationContext, ABC):
             "count": self.count,
             "seconds": round(self.seconds, 3),
             "engine": self.engine,
+            "precision": self.precision,
             # JSON has no NaN (allow_nan=False below): what could not be measured is null.
             "metrics": {name: finite(number) for name, number in self.metrics.items()},
             "classes": self.class_rows(),

@@ -77,6 +77,10 @@ class Connection(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
+        if self.parser.should_upgrade() and _has_body(self.headers):
+            # httptools passes such a body over, and the request would be answered as an empty one.
+            self.send_400_response("This server upgrades no connection; send the request without Upgrade.")
+            return
         self._in_body, self._sends_body = True, False
         super().on_headers_complete()
 
@@ -85,6 +89,8 @@ class Connection(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
+        if self.transport.is_closing():
+            return
         self._in_request = self._in_body = False
         super().on_message_complete()
 
@@ -100,10 +106,12 @@ class Connection(HttpToolsProtocol):
         self._seen = (None, 0)
         super().resume_writing()
 
-    def handle_websocket_upgrade(self) -> None:
-        if self._looking is not None:
-            self._looking.cancel()
-        super().handle_websocket_upgrade()
+    def _should_upgrade_to_ws(self) -> bool:
+        # Whatever is installed: no limits would hold any more.
+        return False
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """An offer to speak another protocol is no fault; uvicorn would tell each time what to install for it."""
 
     def _look(self) -> None:
         """Close the connection when its client has taken too long; look again later."""
@@ -146,6 +154,10 @@ class Connection(HttpToolsProtocol):
         if self._in_request and waiting != "rest" and not answering:
             self.transport.write(_TIMED_OUT)
         self.transport.close()
+
+
+def _has_body(headers: list[tuple[bytes, bytes]]) -> bool:
+    return any(name == b"transfer-encoding" or (name == b"content-length" and value != b"0") for name, value in headers)
 
 
 _TEXT = b"the request did not come in time"

@@ -50,6 +50,9 @@ class Engine(ABC):
         self._open(folder, manifest, precision)
         self._try_out(folder)
 
+    def __str__(self) -> str:
+        return f"{self.name} in {self.precision}"
+
     @classmethod
     def installed(cls) -> bool:
         """Whether the package is there; it is not imported."""
