@@ -1,10 +1,12 @@
 """A load of one HTTP request, sent again and again over raw sockets by a few clients of one process.
 
     python benchmarks/_load.py URL REQUEST_FILE --clients 8 --seconds 10
+    python benchmarks/_load.py URL REQUEST_FILE --clients 200 --burst
 
 URL is http://host:port or unix:/path/of/socket. REQUEST_FILE holds the bytes of the request. Prints one JSON object:
 requests, speed (requests/s), p50 and p99 in seconds, used (processor seconds of this process). A server that closes
-the connection is connected to again.
+the connection is connected to again. A burst is one request from every client at the same moment: served (answered
+200), refused (503), failed (anything else), p50 and p99 of those served.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-__all__ = ["load", "request"]
+__all__ = ["burst", "load", "request"]
 
 
 def request(path: str, body: bytes, **headers: str) -> bytes:
@@ -34,9 +36,18 @@ def request(path: str, body: bytes, **headers: str) -> bytes:
 
 def load(url: str, data: bytes, *, clients: int, seconds: float) -> dict[str, float]:
     """Run this module in a process of its own; the numbers it prints."""
+    return _of_its_own(url, data, "--clients", clients, "--seconds", seconds)
+
+
+def burst(url: str, data: bytes, *, clients: int) -> dict[str, float]:
+    """As ``load``: one request from each client, all at once."""
+    return _of_its_own(url, data, "--clients", clients, "--burst")
+
+
+def _of_its_own(url: str, data: bytes, *options: object) -> dict[str, float]:
     with tempfile.NamedTemporaryFile() as file:
         Path(file.name).write_bytes(data)
-        words = [url, file.name, "--clients", clients, "--seconds", seconds]
+        words = [url, file.name, *options]
         output = subprocess.run(
             [sys.executable, __file__, *map(str, words)], check=True, stdout=subprocess.PIPE, text=True
         )
@@ -100,13 +111,42 @@ async def _run(url: str, data: bytes, clients: int, seconds: float) -> tuple[lis
     return latencies, loop.time() - start
 
 
+async def _burst(url: str, data: bytes, clients: int) -> dict[str, Any]:
+    place = urlsplit(url)
+    begin = asyncio.Event()
+
+    async def one() -> tuple[int, float]:
+        reader, writer = await asyncio.open_connection(place.hostname, place.port)
+        await begin.wait()
+        start = asyncio.get_running_loop().time()
+        writer.write(data)
+        line = await reader.readline()
+        seconds = asyncio.get_running_loop().time() - start
+        writer.close()
+        return int(line.split()[1]) if line else 0, seconds
+
+    tasks = [asyncio.create_task(one()) for _ in range(clients)]
+    await asyncio.sleep(1)  # all are connected
+    begin.set()
+    answers = await asyncio.gather(*tasks)
+    served = [seconds for status, seconds in answers if status == 200]
+    refused = sum(status == 503 for status, _ in answers)
+    p50, p99 = np.percentile(served, [50, 99]) if served else (0.0, 0.0)
+    failed = clients - len(served) - refused
+    return {"served": len(served), "refused": refused, "failed": failed, "p50": p50, "p99": p99}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("url")
     parser.add_argument("request", type=Path)
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=10)
+    parser.add_argument("--burst", action="store_true")
     options = parser.parse_args()
+    if options.burst:
+        print(json.dumps(asyncio.run(_burst(options.url, options.request.read_bytes(), options.clients))))
+        return
     latencies, seconds = asyncio.run(_run(options.url, options.request.read_bytes(), options.clients, options.seconds))
     p50, p99 = np.percentile(latencies, [50, 99])
     result: dict[str, Any] = {"requests": len(latencies), "speed": len(latencies) / seconds, "p50": p50, "p99": p99}

@@ -1,6 +1,6 @@
 """The platform's speed, beside moto's server and bare rclone, in one run.
 
-    python benchmarks/platform_speed.py [--jobs 100000] [--seconds 5] [--only up,describe,list,upload,job,invoke]
+    python benchmarks/platform_speed.py [--jobs 100000] [--seconds 5] [--only up,invoke,callers,...]
 
 - up: `clary up` until it answers, and its memory when idle
 - describe: DescribeTrainingJob from eight raw clients, against moto's server
@@ -8,6 +8,7 @@
 - upload: 500 files of 30 kB one after another, as the SDK's upload_data does, against bare rclone and moto
 - job: CreateTrainingJob to the first training batch, cold (first job of a process without the libraries) and warm
 - invoke: what InvokeEndpoint adds to the worker's own time
+- callers: 200 calls of an endpoint, and of `clary serve`, at the same moment
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from typing import Any
 import boto3
 import numpy as np
 from _bench import machine, memory_now, process, ready, table
-from _load import load, request
+from _load import burst, load, request
 from botocore.config import Config
 from PIL import Image
 from sqlalchemy import create_engine, insert
@@ -44,6 +45,7 @@ ROLE = "arn:aws:iam::000000000000:role/Bench"
 IMAGE = "811284229777.dkr.ecr.us-east-1.amazonaws.com/image-classification:1"
 FILES, FILE_BYTES = 500, 30_000
 CLIENTS = 8
+CALLERS = 200
 
 
 def main() -> None:
@@ -247,8 +249,9 @@ def _status(sagemaker: Any, name: str) -> str:
     return str(sagemaker.describe_training_job(TrainingJobName=name)["TrainingJobStatus"])
 
 
-def measure_invoke(scratch: Path, options: argparse.Namespace) -> None:
-    home = scratch / "home"
+@contextmanager
+def endpoint(home: Path) -> Iterator[tuple[str, Path, float]]:
+    """A platform with the endpoint ``bench``: its address, the model's archive, and the seconds of CreateEndpoint."""
     with platform(home) as (_, url, _):
         _images(url)
         sagemaker = client("sagemaker", url)
@@ -268,20 +271,46 @@ def measure_invoke(scratch: Path, options: argparse.Namespace) -> None:
         deployed = time.perf_counter() - start
         if _endpoint(sagemaker) != "InService":
             sys.exit(str(sagemaker.describe_endpoint(EndpointName="bench")))
-        image = _image(0)
-        data = request("/endpoints/bench/invocations", image, Content_Type="image/jpeg")
-        direct = request("/invocations", image, Content_Type="image/jpeg")
+        yield url, home / "s3" / model.removeprefix("s3://"), deployed
+        sagemaker.delete_endpoint(EndpointName="bench")
+
+
+def measure_invoke(scratch: Path, options: argparse.Namespace) -> None:
+    home = scratch / "home"
+    image = _image(0)
+    data = request("/endpoints/bench/invocations", image, Content_Type="image/jpeg")
+    direct = request("/invocations", image, Content_Type="image/jpeg")
+    with endpoint(home) as (url, _, deployed):
         own, through = [], []
         worker = _worker(home, direct)
         for _ in range(5):
             own.append(load(worker, direct, clients=1, seconds=1)["p50"])
             through.append(load(url, data, clients=1, seconds=1)["p50"])
-        sagemaker.delete_endpoint(EndpointName="bench")
     ours, all_ = statistics.median(own), statistics.median(through)
     print(f"\ndeploy: CreateEndpoint to InService {deployed:.2f} s (goal 3)")
     more = (all_ - ours) * 1e3
     print(f"invoke: worker {ours * 1e3:.2f} ms, through the gateway {all_ * 1e3:.2f} ms: {more:.2f} ms more")
     print("goal: under 2 ms more")
+
+
+def measure_callers(scratch: Path, options: argparse.Namespace) -> None:
+    image = _image(0)
+    data = request("/endpoints/bench/invocations", image, Content_Type="image/jpeg")
+    direct = request("/invocations", image, Content_Type="image/jpeg")
+    with endpoint(scratch / "home") as (url, model, _):
+        found = {"InvokeEndpoint": [burst(url, data, clients=CALLERS) for _ in range(3)]}
+        port = _free_port()
+        with process("-m", "clary", "serve", model, "--port", port, stdout=subprocess.DEVNULL):
+            ready(f"http://127.0.0.1:{port}/ping")
+            found["clary serve"] = [burst(f"http://127.0.0.1:{port}", direct, clients=CALLERS) for _ in range(3)]
+    print()
+    rows = []
+    for name, bursts in found.items():
+        middle = {key: statistics.median(one[key] for one in bursts) for key in bursts[0]}
+        counts = [f"{middle[key]:.0f}" for key in ("served", "refused", "failed")]
+        rows.append((name, *counts, *(f"{middle[key] * 1e3:.0f} ms" for key in ("p50", "p99"))))
+    table([f"{CALLERS} callers at once, one call each", "served", "refused", "failed", "p50", "p99"], rows)
+    print("goal: all are served")
 
 
 def _worker(home: Path, data: bytes) -> str:
@@ -405,6 +434,7 @@ PARTS = {
     "upload": measure_upload,
     "job": measure_job,
     "invoke": measure_invoke,
+    "callers": measure_callers,
 }
 
 if __name__ == "__main__":
