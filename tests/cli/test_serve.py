@@ -125,6 +125,21 @@ def test_a_running_request_is_answered_before_it_stops(serve, jpeg, number):
     assert server.stop(signal.SIGTERM) == (0, "")
 
 
+def test_all_that_were_taken_up_are_answered_before_it_stops(serve, jpeg):
+    server = serve()
+    host, port = server.url.removeprefix("http://").split(":")
+    body = jpeg(1600, 1200)
+    head = f"POST /invocations HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/jpeg\r\nContent-Length: {len(body)}\r\n\r\n"
+    with ExitStack() as stack:
+        connections = [stack.enter_context(socket.create_connection((host, int(port)))) for _ in range(100)]
+        for connection in connections:
+            connection.sendall(head.encode() + body)
+        httpx.get(f"{server.url}/ping")  # once this is answered, all have been taken up
+        server.process.send_signal(signal.SIGTERM)
+        assert {connection.recv(15) for connection in connections} == {b"HTTP/1.1 200 OK"}
+    assert server.stop(signal.SIGTERM) == (0, "")
+
+
 def test_clients_that_send_no_more_hold_no_place(serve, jpeg):
     server = serve()
     host, port = server.url.removeprefix("http://").split(":")
