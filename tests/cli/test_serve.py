@@ -129,7 +129,8 @@ def test_all_that_were_taken_up_are_answered_before_it_stops(serve, jpeg):
     server = serve()
     host, port = server.url.removeprefix("http://").split(":")
     body = jpeg(1600, 1200)
-    head = f"POST /invocations HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/jpeg\r\nContent-Length: {len(body)}\r\n\r\n"
+    head = "POST /invocations HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/jpeg\r\n"
+    head += f"Content-Length: {len(body)}\r\n\r\n"
     with ExitStack() as stack:
         connections = [stack.enter_context(socket.create_connection((host, int(port)))) for _ in range(100)]
         for connection in connections:

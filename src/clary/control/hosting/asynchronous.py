@@ -19,7 +19,7 @@ from clary.control.wire.errors import ServiceError
 
 __all__ = ["AsyncCall", "AsyncInvocations"]
 
-_AT_A_TIME = 4  # calls; a worker holds 64, and clients who wait come first
+_AT_A_TIME = 4  # calls: clients who wait come first
 
 
 @dataclass(frozen=True, slots=True)

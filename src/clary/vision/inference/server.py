@@ -13,6 +13,11 @@ from typing import Any, Literal
 
 import uvicorn
 
+try:
+    import resource
+except ModuleNotFoundError:  # not on Windows
+    resource = None  # type: ignore[assignment]
+
 from clary.errors import UsageError
 from clary.vision.inference.connections import Connection
 
@@ -22,6 +27,8 @@ PORT_VARIABLE = "SAGEMAKER_BIND_TO_PORT"
 
 # Seconds that running requests have to end after SIGTERM; SageMaker sends SIGKILL after 30.
 GRACE = 25
+
+MANY_FILES = 1 << 16
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -66,6 +73,7 @@ def run_within(
     lifespan: Literal["on", "off"] = "off",
 ) -> None:
     """As ``run``, for an app that is opened on the event loop first and closed there afterwards."""
+    _allow_many_files()
     config = uvicorn.Config(
         None,  # type: ignore[arg-type]  # known once it is open
         http=Connection,
@@ -89,6 +97,17 @@ def run_within(
             runner.run(serve())
     finally:
         listener.close()
+
+
+def _allow_many_files() -> None:
+    """Let this process have as many connections open as it may: most shells allow 1,024 files, hard limits more."""
+    if resource is None:
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # Not to the end: some programs that jobs run close every number there could be.
+    wanted = MANY_FILES if hard == resource.RLIM_INFINITY else min(hard, MANY_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 @contextmanager
