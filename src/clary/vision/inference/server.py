@@ -7,16 +7,12 @@ import errno
 import os
 import signal
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from typing import Any, Literal
 
 import uvicorn
-
-try:
-    import resource
-except ModuleNotFoundError:  # not on Windows
-    resource = None  # type: ignore[assignment]
 
 from clary.errors import UsageError
 from clary.vision.inference.connections import Connection
@@ -101,8 +97,10 @@ def run_within(
 
 def _allow_many_files() -> None:
     """Let this process have as many connections open as it may: most shells allow 1,024 files, hard limits more."""
-    if resource is None:
+    if sys.platform == "win32":
         return
+    import resource  # of POSIX
+
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     # Not to the end: some programs that jobs run close every number there could be.
     wanted = MANY_FILES if hard == resource.RLIM_INFINITY else min(hard, MANY_FILES)
