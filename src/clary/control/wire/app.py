@@ -38,7 +38,7 @@ from clary.control.wire.sigv4_header import Refused, SigV4Header, read_header
 from clary.control.wire.validation import Validator, validation_code
 from clary.errors import BusyError, CustomerError, out_of_space
 from clary.version import __version__
-from clary.vision.inference.admission import ARRIVAL_LIMIT, Admission
+from clary.vision.inference.admission import ARRIVAL_LIMIT, Admission, Visit
 from clary.vision.inference.callers import HostNames, refusal
 from clary.vision.inference.disconnection import ClientGone
 
@@ -153,23 +153,15 @@ class _App:
             if self.credentials is not None:
                 known(auth, self.credentials)  # a stranger's body is not even read
             with self.bodies.visit() as visit:
-                async with asyncio.timeout(ARRIVAL_LIMIT):
-                    body = await read_body(receive, BODY_LIMIT, head.headers.get("content-length", ""), visit.hold)
+                body = await _body(head, receive, visit)
                 if self.credentials is not None and body is not None:  # one too large reaches no operation
                     verify_body(head, auth, body, self.credentials)
                 response = await self._answer(head, auth, body, request_id, receive)
         except Refused as refused:
             await self._refuse(head, refused, request_id, send, s3=False)
-        except BusyError as busy:
-            error = ServiceError("ServiceUnavailable", str(busy), status=503, retry_after=busy.retry_after)
-            await answer(
-                send, _identified(_with_pause(refusals.plain_error(head, error, request_id), error), request_id)
-            )
-        except TimeoutError:
-            error = ServiceError("RequestTimeout", "the body did not come in time", status=408)
-            await answer(send, _identified(refusals.plain_error(head, error, request_id), request_id))
         except ServiceError as error:
-            await answer(send, _identified(refusals.plain_error(head, error, request_id), request_id))
+            told = _with_pause(refusals.plain_error(head, error, request_id), error)
+            await answer(send, _identified(told, request_id))
         except (Disconnected, ClientGone):
             return
         else:
@@ -243,6 +235,20 @@ class _App:
             if inspect.isawaitable(result):
                 result = await result
         return matched.protocol.write(operation, result, request_id)
+
+
+async def _body(head: Head, receive: Receive, visit: Visit) -> bytes | None:
+    """The whole body of a call, counted as it comes; None when it is too large.
+
+    Raises ServiceError where too much is held or it takes too long, Disconnected.
+    """
+    try:
+        async with asyncio.timeout(ARRIVAL_LIMIT):
+            return await read_body(receive, BODY_LIMIT, head.headers.get("content-length", ""), visit.hold)
+    except BusyError as busy:
+        raise ServiceError("ServiceUnavailable", str(busy), status=503, retry_after=busy.retry_after) from None
+    except TimeoutError:
+        raise ServiceError("RequestTimeout", "the body did not come in time", status=408) from None
 
 
 @cache
