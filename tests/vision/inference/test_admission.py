@@ -126,6 +126,16 @@ class TestDeadline:
         for _ in range(300):
             house.come()
 
+    def test_those_who_went_away_say_nothing(self):
+        house = House()
+        for _ in range(220):
+            house.come()
+        house.answer(10, 1)
+        for _ in range(20):
+            leaving = house.inside.pop()
+            assert not leaving.__exit__(TimeoutError, TimeoutError(), None)
+        assert "its turn would come in 191 seconds" in str(busy(house))
+
 
 class TestMemory:
     def test_bodies_that_wait(self):

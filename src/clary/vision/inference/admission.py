@@ -42,14 +42,15 @@ class Admission:
 
     @contextmanager
     def visit(self) -> Iterator[Visit]:
-        """A call, from its first byte until the block ends."""
+        """A call, from its first byte until the block ends; by an error, it was not answered."""
         visit = Visit(self)
         try:
             yield visit
-        finally:
-            self._held -= visit.size
-            if visit.inside:
-                self._leave()
+        except BaseException:
+            self._leave(visit, answered=False)
+            raise
+        else:
+            self._leave(visit, answered=True)
 
     def hold(self, size: int, before: int = 0) -> None:
         """Count bytes of a call that holds some ``before``. Raises BusyError where they are too many."""
@@ -67,11 +68,13 @@ class Admission:
             raise self._busy(f"its turn would come in {wait:.0f} seconds, later than {limit:g}", wait - limit)
         self._inside += 1
 
-    def _leave(self) -> None:
-        self._inside -= 1
+    def _leave(self, visit: Visit, *, answered: bool) -> None:
+        self._held -= visit.size
+        self._inside -= visit.inside
         if self._inside < _BACKLOG:
             self._ends.clear()
-        else:
+        # Of those who went away, or whose time was up, the server was no faster.
+        elif answered:
             self._ends.append(self._clock())
 
     def _wait(self) -> float:
