@@ -8,6 +8,7 @@
     │   ├── HyperparameterError      SageMaker's wording, all mistakes of a request together
     │   ├── ArtifactError            a model archive that cannot be opened
     │   ├── WeightsError             pretrained weights asked for and not to be had
+    │   │   └── AbsentWeightsError   they could be, but are not on this machine
     │   ├── MissingPackageError      an optional package, and the extra that brings it
     │   └── RequestError             a call to an endpoint
     │       ├── UnsupportedMediaTypeError    HTTP 415
@@ -27,6 +28,7 @@ from __future__ import annotations
 import errno
 
 __all__ = [
+    "AbsentWeightsError",
     "AlgorithmError",
     "ArrivalError",
     "ArtifactError",
@@ -118,6 +120,10 @@ class ArtifactError(CustomerError):
 
 class WeightsError(CustomerError):
     """Pretrained weights were asked for and are not to be had here. Never replaced by random ones."""
+
+
+class AbsentWeightsError(WeightsError):
+    """Nothing is wrong with what was asked for: its weights are not on this machine, and cannot be fetched."""
 
 
 class MissingPackageError(CustomerError):

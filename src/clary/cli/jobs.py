@@ -12,7 +12,7 @@ import typer
 from clary.cli.platform_options import Home, Json, folder
 from clary.wording import clock
 
-COLUMNS = ("name", "status", "algorithm", "created", "duration")
+COLUMNS = ("name", "status", "algorithm", "created", "duration", "remarks")
 
 
 def register(app: typer.Typer) -> None:
@@ -25,7 +25,7 @@ def jobs(
     limit: Annotated[int, typer.Option(help="The newest so many.", min=1)] = 20,
     json: Json = False,
 ) -> None:
-    """List training jobs, the newest first."""
+    """List training jobs, the newest first, with what is to be said of them: why one failed, what was substituted."""
     from clary.cli.output import emit, table
     from clary.client.connection import connect
 
@@ -59,6 +59,8 @@ def moment(epoch: float) -> str:
 
 
 def _record(job: Mapping[str, Any], now: float) -> dict[str, Any]:
+    from clary.control.jobs.kinds.training.status import remarks
+
     algorithm = job.get("AlgorithmSpecification", {})
     began, ended = job.get("TrainingStartTime"), job.get("TrainingEndTime")
     return {
@@ -68,6 +70,7 @@ def _record(job: Mapping[str, Any], now: float) -> dict[str, Any]:
         "created": job["CreationTime"],
         "seconds": round((ended or now) - began, 1) if began else None,
         "reason": job.get("FailureReason", ""),
+        "remarks": remarks(job),
     }
 
 
@@ -78,4 +81,6 @@ def _algorithm(image: str) -> str:
 
 def _row(record: Mapping[str, Any]) -> list[str]:
     lasted = "" if record["seconds"] is None else clock(record["seconds"])
-    return [record["name"], record["status"], record["algorithm"], moment(record["created"]), lasted]
+    # Last, and in full: a failure's reason is a sentence, and what is cut off is what one looks for.
+    said = "; ".join(filter(None, [record["reason"], *record["remarks"]]))
+    return [record["name"], record["status"], record["algorithm"], moment(record["created"]), lasted, said]

@@ -42,6 +42,15 @@ def up(
     warm: Annotated[
         bool, typer.Option("--warm/--no-warm", help="Keep the training libraries loaded, so that jobs start at once.")
     ] = True,
+    substitute_weights: Annotated[
+        bool,
+        typer.Option(
+            "--substitute-weights",
+            help="Jobs whose pretrained weights are not to be had train the packaged network (EfficientNet-Lite0) "
+            "instead; log, manifest and `clary jobs` say so.",
+            envvar="CLARY_SUBSTITUTE_WEIGHTS",
+        ),
+    ] = False,
     detach: Annotated[bool, typer.Option("--detach", help="Go on in the background once it is up.")] = False,
 ) -> None:
     """Start the platform: SageMaker, S3, CloudWatch, STS and IAM on one port, for programs written for AWS."""
@@ -57,6 +66,7 @@ def up(
         verify_signatures=require_signatures,
         allowed_hosts=tuple(allowed_host or ()),
         warm=warm,
+        substitute_weights=substitute_weights,
     )
     if detach:
         _in_background(settings)
@@ -71,6 +81,7 @@ def options(settings: Settings) -> list[str]:
     words += ["--s3-endpoint", settings.s3_endpoint] if settings.s3_endpoint else []
     words += ["--require-signatures"] if settings.verify_signatures else []
     words += [word for name in settings.allowed_hosts for word in ("--allowed-host", name)]
+    words += ["--substitute-weights"] if settings.substitute_weights else []
     return words if settings.warm else [*words, "--no-warm"]
 
 

@@ -47,6 +47,7 @@ class Settings:
     idle_after: float = 900.0  # an endpoint without calls for so long gives its memory back
     warm: bool = True  # keep a process with the training libraries loaded
     max_jobs: int = 0  # jobs that run at a time; 0: as many as the machine bears
+    substitute_weights: bool = False  # jobs whose pretrained weights are not here train the packaged network instead
     stop_grace: float = 120.0  # between SIGTERM and SIGKILL of a job, as on SageMaker
 
     @property

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass, replace
+from typing import Any, Self
 
 from clary.vision.base.hyperparameters import (
     Choice,
@@ -29,12 +31,26 @@ WITHOUT_EFFECT: Mapping[str, str] = {
 }
 
 
+@dataclass(frozen=True)
 class TrainingHyperparameters(Hyperparameters):
-    """What a class of hyperparameters must have for the steps of ``algorithms.recipe``.
+    """What a class of hyperparameters must have for the steps of ``algorithms.recipe``, beside ``backbone``.
 
     Properties, not fields: a dataclass shows the fields of its base first, and the order of a reference page is that
-    of SageMaker's guide.
+    of SageMaker's guide. ``instead_of`` is the network that was asked for, where ``backbone`` is trained in its place
+    (``algorithms.substitution``).
     """
+
+    _: KW_ONLY
+    instead_of: str = ""
+
+    def pretrained_network(self) -> str:
+        """timm's name of the network whose ImageNet weights are asked for; empty where none are."""
+        return ""
+
+    def substituted(self, backbone: str) -> Self:
+        """The same with another backbone, which has weights."""
+        changes: dict[str, Any] = {"backbone": backbone, "instead_of": self.pretrained_network()}
+        return replace(self, **changes)
 
     @property
     @abstractmethod

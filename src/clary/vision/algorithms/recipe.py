@@ -98,6 +98,7 @@ def provenance(hp: TrainingHyperparameters, dataset: Dataset, precision: str = "
         torch=torch.__version__,
         seed=hp.seed,
         precision=precision,
+        instead_of=hp.instead_of,
         dataset=readable(dataset.root.name),
         counts=_counts(dataset),
     )

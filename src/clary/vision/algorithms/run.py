@@ -14,6 +14,7 @@ from clary.errors import AlgorithmError, ClaryError, CustomerError, InterruptedR
 from clary.vision.algorithms.catalog import find, train_function
 from clary.vision.algorithms.hooks import load_hooks
 from clary.vision.algorithms.joblog import JobLog
+from clary.vision.algorithms.substitution import with_weights
 from clary.vision.base.channels import unused
 from clary.vision.base.events import Hook
 from clary.vision.base.files import reserve
@@ -44,6 +45,7 @@ def run_job(
         _log_channels(spec, job, log)
         hp = spec.parse(job.hyperparameters)
         train = train_function(spec)
+        hp = with_weights(hp, job, log)
         # Only now: a Ctrl-C during the seconds in which libraries are imported ends the process at once.
         with on_signals(stop):
             train(job, hp, log, [*hooks, *load_hooks(job, log)], stop)

@@ -63,7 +63,8 @@ class Input:
 @dataclass(frozen=True, slots=True)
 class Provenance:
     """Where the artifact comes from. ``created`` is UTC, ISO 8601; ``precision`` is the training's arithmetic,
-    with which, and ``seed``, the run is repeated exactly; ``counts`` are samples of each split."""
+    with which, and ``seed``, the run is repeated exactly; ``counts`` are samples of each split; ``instead_of`` is the
+    network that was asked for, where another was trained for want of its weights."""
 
     clary: str
     created: str
@@ -73,6 +74,7 @@ class Provenance:
     counts: Mapping[str, int] = field(default_factory=dict)
     parent: str = ""
     precision: str = ""
+    instead_of: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,6 +299,7 @@ def _provenance_from_json(fields: Fields) -> Provenance:
         counts=fields.named_integers("counts"),
         parent=fields.text("parent", default=""),
         precision=fields.text("precision", default=""),
+        instead_of=fields.text("instead_of", default=""),
     )
 
 

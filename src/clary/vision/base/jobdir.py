@@ -27,7 +27,7 @@ from clary.vision.base.files import write_json, write_reserved
 if TYPE_CHECKING:
     from clary.vision.base.types import Dataset
 
-__all__ = ["DATASET_CONTENT_TYPE", "Channel", "JobDir", "canonical", "media_type"]
+__all__ = ["DATASET_CONTENT_TYPE", "SUBSTITUTE_WEIGHTS", "Channel", "JobDir", "canonical", "media_type"]
 
 # Content type of our own channel: a data set in any format `clary.vision.formats` reads, with its reading options
 # as parameters: "application/x-clary-dataset; labels=species".
@@ -43,6 +43,9 @@ _SPELLINGS = {
     "image/heic-sequence": "image/heic",
     "image/x-ms-bmp": "image/bmp",
 }
+# Set to 1: a job whose pretrained weights are not to be had trains the packaged network instead.
+SUBSTITUTE_WEIGHTS = "CLARY_SUBSTITUTE_WEIGHTS"
+
 FAILURE_LIMIT = 1024  # characters of FailureReason
 
 
@@ -93,6 +96,7 @@ class JobDir:
         self.failure = self.output / "failure"
         self.metrics = self.root / "metrics.jsonl"
         self.room = self.output / "failure.room"  # while a job runs: for the note, on a full disk
+        self.substitution = self.root / "substitution.json"
         self.dataset: Dataset | None = None
         self.may_grow = False
 
@@ -148,6 +152,19 @@ class JobDir:
         if self.output.is_symlink():
             return
         write_reserved(self.failure, self.room, reason[:FAILURE_LIMIT])
+
+    def substitute(self, asked: str, trained: str) -> None:
+        """Note that ``trained`` takes the place of the network ``asked`` for, whose weights are not to be had."""
+        write_json(self.substitution, {"asked": asked, "trained": trained})
+
+    def substituted(self) -> tuple[str, str] | None:
+        """What ``substitute`` noted, None where it did not."""
+        try:
+            noted = json.loads(self.substitution.read_text())
+            return str(noted["asked"]), str(noted["trained"])
+        # A user's own program may write there what it likes.
+        except (OSError, ValueError, TypeError, LookupError, RecursionError):
+            return None
 
     def _channel(self, name: str, config: Mapping[str, str]) -> Channel:
         return Channel(

@@ -33,12 +33,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from clary.errors import WeightsError
+from clary.errors import AbsentWeightsError, WeightsError
 from clary.vision.base.files import write_bytes
 from clary.vision.models.head import head_names
 from clary.vision.models.normalization import IMAGENET_MEAN, IMAGENET_STD
 
-__all__ = ["PACKAGED", "Pretrained", "Source", "add", "folder", "load", "sources"]
+__all__ = ["PACKAGED", "SUBSTITUTE", "Pretrained", "Source", "add", "folder", "load", "sources"]
 
 State = Mapping[str, Tensor]
 
@@ -91,6 +91,10 @@ PACKAGED = (
         IMAGENET_STD,
     ),
 )
+
+
+# What takes the place of weights that are not to be had, where that is allowed (algorithms.substitution).
+SUBSTITUTE = PACKAGED[0].architecture
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +163,8 @@ def sources() -> list[Source]:
 
 
 def load(architecture: str) -> Pretrained:
-    """Weights for a timm architecture. Raises WeightsError naming every way to get them."""
+    """Weights for a timm architecture. Raises WeightsError naming every way to get them: AbsentWeightsError where
+    nothing but their absence is in the way."""
     for source in sources():
         # Before timm is asked: what lies here needs no network, and the user's own file goes first.
         if source.architecture == architecture:
@@ -290,17 +295,19 @@ def _hub_answers() -> bool:
     # Behind a proxy a direct connection fails where the hub's client would get through.
     if any(os.environ.get(name) for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY")):
         return True
+    hub = urlparse(ENDPOINT)
     try:
-        socket.create_connection((urlparse(ENDPOINT).hostname, 443), timeout=3).close()
+        socket.create_connection((hub.hostname, hub.port or (80 if hub.scheme == "http" else 443)), timeout=3).close()
     except OSError:
         return False
     return True
 
 
-def _not_to_be_had(architecture: str, why: str) -> WeightsError:
+def _not_to_be_had(architecture: str, why: str) -> AbsentWeightsError:
     have = ", ".join(dict.fromkeys(source.architecture for source in sources())) or "none"
-    return WeightsError(
+    return AbsentWeightsError(
         f"pretrained weights of `{architecture}` are not on this machine ({why})",
         hint=f"`clary weights add {architecture} FILE`, or `backbone` = one that is here ({have}), "
+        f"or `clary up --substitute-weights` (CLARY_SUBSTITUTE_WEIGHTS=1) to train `{SUBSTITUTE}` in its place, "
         "or `use_pretrained_model=0` for random weights",
     )

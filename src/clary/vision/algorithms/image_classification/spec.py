@@ -140,6 +140,9 @@ class ClassificationHyperparameters(shared.TrainingHyperparameters):
     def network_name(self) -> str:
         return self.backbone or f"resnet{self.num_layers}"
 
+    def pretrained_network(self) -> str:
+        return self.network_name() if self.use_pretrained_model else ""
+
 
 CHANNELS = (
     ChannelSpec("train", (RECORDS, *IMAGES), True, (RECORDS,), "records, or a tree of pictures"),

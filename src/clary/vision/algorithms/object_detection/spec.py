@@ -29,7 +29,9 @@ from clary.vision.base.spec import Metric, Spec
 if TYPE_CHECKING:
     from clary.vision.base.types import Dataset
 
-__all__ = ["SPEC", "DetectionHyperparameters"]
+__all__ = ["BASES", "SPEC", "DetectionHyperparameters"]
+
+BASES = {"vgg-16": "vgg16", "resnet-50": "resnet50"}  # timm's names
 
 RECORDS = "application/x-recordio"
 IMAGES = ("image/jpeg", "image/png", "application/x-image")
@@ -129,6 +131,9 @@ class DetectionHyperparameters(shared.TrainingHyperparameters):
 
     def network_name(self) -> str:
         return self.backbone or self.base_network
+
+    def pretrained_network(self) -> str:
+        return (self.backbone or BASES[self.base_network]) if self.use_pretrained_model else ""
 
 
 CHANNELS = (

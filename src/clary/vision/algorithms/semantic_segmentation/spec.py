@@ -29,7 +29,9 @@ from clary.vision.base.spec import Metric, Spec
 if TYPE_CHECKING:
     from clary.vision.base.types import Dataset
 
-__all__ = ["SPEC", "SegmentationHyperparameters"]
+__all__ = ["BACKBONES", "SPEC", "SegmentationHyperparameters"]
+
+BACKBONES = {"resnet-50": "resnet50", "resnet-101": "resnet101"}  # timm's names
 
 IMAGES = ("image/jpeg", "application/x-image")
 RECORDS = "application/x-recordio"
@@ -117,6 +119,9 @@ class SegmentationHyperparameters(shared.TrainingHyperparameters):
 
     def network_name(self) -> str:
         return self.backbone
+
+    def pretrained_network(self) -> str:
+        return BACKBONES.get(self.backbone, self.backbone) if self.use_pretrained_model else ""
 
 
 CHANNELS = (

@@ -13,7 +13,7 @@ from clary.vision.algorithms.earlier_model import check_agreement, earlier_model
 from clary.vision.algorithms.joblog import JobLog, log_worker
 from clary.vision.algorithms.semantic_segmentation import data
 from clary.vision.algorithms.semantic_segmentation.log import SegmentationLog
-from clary.vision.algorithms.semantic_segmentation.spec import SegmentationHyperparameters
+from clary.vision.algorithms.semantic_segmentation.spec import BACKBONES, SegmentationHyperparameters
 from clary.vision.algorithms.telemetry import Telemetry
 from clary.vision.artifact.manifest import Input, Manifest, Output
 from clary.vision.base.events import Hook
@@ -34,7 +34,6 @@ from clary.vision.training.stopping import StopRequest
 __all__ = ["train"]
 
 CONTENT_TYPES = ("application/json", "image/jpeg", "image/png")  # of label maps, pictures and masks
-BACKBONES = {"resnet-50": "resnet50", "resnet-101": "resnet101"}
 BEST, LAST = "model_best.params", "model_algo-1"  # the original's names; the bytes are safetensors, not Gluon's format
 
 

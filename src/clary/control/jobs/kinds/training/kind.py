@@ -12,13 +12,14 @@ from clary.control.jobs.job import Job
 from clary.control.jobs.kind import CreationContext, JobKind
 from clary.control.jobs.kinds.training import outputs, preparation
 from clary.control.jobs.kinds.training.request import new_body
-from clary.control.jobs.kinds.training.status import TrainingStatus
+from clary.control.jobs.kinds.training.status import TrainingStatus, with_substitution
 from clary.control.jobs.launch import Launch
 from clary.control.jobs.metrics import MetricScanner, final_metrics
 from clary.control.jobs.status import JobStatus
 from clary.control.logs.streams import LogWriter
-from clary.control.store.records import StoreError
+from clary.control.store.records import Record, StoreError
 from clary.errors import ClaryError
+from clary.vision.base.jobdir import JobDir
 
 __all__ = ["KIND", "TrainingJobs"]
 
@@ -61,9 +62,11 @@ class TrainingJobs(JobKind):
         ]
         checkpoints = _checkpoints(job)
         last = time.monotonic()
+        said = False
 
         def observe() -> None:
-            nonlocal last
+            nonlocal last, said
+            said = said or _tell_substitution(job)
             for meter in meters:
                 try:
                     meter.scan()
@@ -92,6 +95,28 @@ class TrainingJobs(JobKind):
     def final(self, job: Job) -> dict[str, Any]:
         metrics = final_metrics(job.body, job.context.store)
         return {"FinalMetricDataList": metrics} if metrics else {}
+
+
+def _tell_substitution(job: Job) -> bool:
+    """Put into the transition's message what network is trained in place of which; whether there was anything to say.
+
+    SDK v2 prints the message, and DescribeTrainingJob has no other place for words of ours.
+    """
+    noted = JobDir(job.host_folder(folders.FIRST_HOST) / "opt_ml").substituted()
+    if noted is None:
+        return False
+
+    def change(found: Record) -> tuple[dict[str, Any], str] | None:
+        if found.created != job.record.created:
+            return None
+        return with_substitution(found.body, *noted), found.status
+
+    try:
+        job.context.store.edit(KIND.name, job.name, change)
+    except StoreError as error:  # the next look says it
+        _log.warning("the store refuses a change to %s: %s", job.name, error)
+        return False
+    return True
 
 
 def _checkpoints(job: Job) -> outputs.CheckpointUpload | None:

@@ -24,7 +24,7 @@ from clary.control.settings import Settings
 from clary.errors import CustomerError
 from clary.vision.algorithms.joblog import JobLog
 from clary.vision.base.files import private_folder, write_json
-from clary.vision.base.jobdir import JobDir
+from clary.vision.base.jobdir import SUBSTITUTE_WEIGHTS, JobDir
 
 __all__ = ["checkpoint_folder", "environment", "prepare", "resource_config"]
 
@@ -103,6 +103,8 @@ def environment(body: Body, settings: Settings) -> dict[str, str]:
         # SDK v3's drivers do not start without it.
         "TRAINING_JOB_NAME": body["TrainingJobName"],
         "TRAINING_JOB_ARN": body["TrainingJobArn"],
+        # Said either way: the gateway's own variable is not handed on.
+        SUBSTITUTE_WEIGHTS: str(int(settings.substitute_weights)),
     }
     region = body["TrainingJobArn"].split(":")[3]
     return platform_environment(settings, region, own=own)

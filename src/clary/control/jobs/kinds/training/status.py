@@ -15,7 +15,7 @@ from typing import Any
 
 from clary.control.jobs.status import JobStatus, Stage
 
-__all__ = ["ENDED", "MESSAGES", "PRIMARY", "TrainingStatus", "advance", "ended"]
+__all__ = ["ENDED", "MESSAGES", "PRIMARY", "TrainingStatus", "advance", "ended", "remarks", "with_substitution"]
 
 Body = dict[str, Any]
 
@@ -98,6 +98,23 @@ def advance(body: Mapping[str, Any], secondary: str, message: str = "", now: flo
     if primary in ENDED:
         changed |= _times(changed, now)
     return changed
+
+
+def with_substitution(body: Mapping[str, Any], asked: str, trained: str) -> Body:
+    """``body`` whose newest transition also says that ``trained`` takes the place of ``asked``, unless one does."""
+    note = f"{trained} is trained in place of {asked}, whose pretrained weights are not here."
+    transitions = [dict(one) for one in body.get("SecondaryStatusTransitions", ())]
+    if transitions and not any(note in one.get("StatusMessage", "") for one in transitions):
+        said = transitions[-1]["StatusMessage"].removesuffix(".")
+        transitions[-1]["StatusMessage"] = f"{said}. {note}"
+    return {**body, "SecondaryStatusTransitions": transitions}
+
+
+def remarks(body: Mapping[str, Any]) -> list[str]:
+    """What the transitions say beyond the words that every job's say."""
+    transitions = body.get("SecondaryStatusTransitions", ())
+    said = [(MESSAGES.get(one["Status"], ""), one.get("StatusMessage", "")) for one in transitions]
+    return [text.removeprefix(usual.removesuffix(".")).lstrip(". ") for usual, text in said if text != usual]
 
 
 def _appended(transitions: Any, secondary: str, message: str, now: float) -> list[Body]:
