@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 import boto3
+from botocore.exceptions import WaiterError
 
 REGISTRIES = {"us-east-1": "811284229777", "us-west-2": "433757028032", "eu-west-1": "685385470294"}
 MAGIC = 0xCED7230A  # begins every part of a record
@@ -108,7 +109,11 @@ sagemaker.create_training_job(
     },
 )
 waiter = sagemaker.get_waiter("training_job_completed_or_stopped")
-waiter.wait(TrainingJobName=name, WaiterConfig={"Delay": 5, "MaxAttempts": 720})
+try:
+    waiter.wait(TrainingJobName=name, WaiterConfig={"Delay": 5, "MaxAttempts": 720})
+except WaiterError:
+    # Says only that the job failed; why is in its description.
+    sys.exit(f"{name} failed: {sagemaker.describe_training_job(TrainingJobName=name)['FailureReason']}")
 described = sagemaker.describe_training_job(TrainingJobName=name)
 model_data = described["ModelArtifacts"]["S3ModelArtifacts"]
 for metric in described["FinalMetricDataList"]:
@@ -130,6 +135,8 @@ try:
         for class_id, _, *box in json.loads(answer["Body"].read())["prediction"][:1]:
             right += any(one[0] == class_id and overlap(box, one[1:]) > 0.5 for one in objects)
     print(f"{right} of {len(validation)} pictures right")
+except WaiterError:
+    sys.exit(f"{name} failed: {sagemaker.describe_endpoint(EndpointName=name)['FailureReason']}")
 finally:
     sagemaker.delete_endpoint(EndpointName=name)
     sagemaker.delete_endpoint_config(EndpointConfigName=name)

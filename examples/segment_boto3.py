@@ -15,6 +15,7 @@ from pathlib import Path
 
 import boto3
 import numpy as np
+from botocore.exceptions import WaiterError
 from PIL import Image
 
 REGISTRIES = {"us-east-1": "811284229777", "us-west-2": "433757028032", "eu-west-1": "685385470294"}
@@ -81,7 +82,11 @@ sagemaker.create_training_job(
     },
 )
 waiter = sagemaker.get_waiter("training_job_completed_or_stopped")
-waiter.wait(TrainingJobName=name, WaiterConfig={"Delay": 5, "MaxAttempts": 720})
+try:
+    waiter.wait(TrainingJobName=name, WaiterConfig={"Delay": 5, "MaxAttempts": 720})
+except WaiterError:
+    # Says only that the job failed; why is in its description.
+    sys.exit(f"{name} failed: {sagemaker.describe_training_job(TrainingJobName=name)['FailureReason']}")
 described = sagemaker.describe_training_job(TrainingJobName=name)
 model_data = described["ModelArtifacts"]["S3ModelArtifacts"]
 for metric in described["FinalMetricDataList"]:
@@ -108,6 +113,8 @@ try:
     shared, covered = counts.diagonal(), counts.sum(0) + counts.sum(1) - counts.diagonal()
     iou = shared / np.maximum(covered, 1)
     print(f"mean IoU {iou.mean():.4f} over {len(validation)} pictures; of the classes {iou.round(4).tolist()}")
+except WaiterError:
+    sys.exit(f"{name} failed: {sagemaker.describe_endpoint(EndpointName=name)['FailureReason']}")
 finally:
     sagemaker.delete_endpoint(EndpointName=name)
     sagemaker.delete_endpoint_config(EndpointConfigName=name)

@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
+from clary.cli import jobs
 from clary.cli.logs import _milliseconds
+from clary.control.jobs.kinds.training.status import advance, with_substitution
 from clary.errors import UsageError
 
 IMAGE = "811284229777.dkr.ecr.us-east-1.amazonaws.com/image-classification:1"
@@ -105,7 +107,10 @@ def test_a_failed_job_says_why(create, cli, platform_home):
     assert f"{name} failed: " in err
     assert "learning_rate" in err
     assert set(listed(cli, platform_home, "--status", "Failed")) == {name}
-    assert "learning_rate" in listed(cli, platform_home)[name]["reason"]
+    reason = listed(cli, platform_home)[name]["reason"]
+    assert "learning_rate" in reason
+    [row] = [line for line in cli("jobs", "--home", platform_home)[1].splitlines() if line.startswith(name)]
+    assert row.endswith(reason)
 
 
 def test_a_job_is_stopped(create, cli, platform_home):
@@ -140,7 +145,7 @@ def test_a_status_that_there_is_none(cli, platform_home):
 
 
 def test_endpoints(aws, cli, platform_home, colour_model):
-    assert cli("endpoints", "--home", platform_home)[1].split() == ["name", "status", "models", "created"]
+    assert cli("endpoints", "--home", platform_home)[1].split() == ["name", "status", "models", "created", "remarks"]
     aws("s3").create_bucket(Bucket="models")
     aws("s3").upload_file(str(colour_model), "models", "model.tar.gz")
     sagemaker = aws("sagemaker")
@@ -158,8 +163,22 @@ def test_endpoints(aws, cli, platform_home, colour_model):
     until(lambda: status() == "InService")
     assert re.search(r"^asked +InService +colours +\d{4}-", cli("endpoints", "--home", platform_home)[1], re.M)
     assert json.loads(cli("status", "--home", platform_home, "--json")[1])["endpoints"] == {"InService": 1}
+    # SDK v2 deletes the configuration first.
+    sagemaker.delete_endpoint_config(EndpointConfigName="config")
+    assert re.search(r"^asked +InService +\d{4}-", cli("endpoints", "--home", platform_home)[1], re.M)
     sagemaker.delete_endpoint(EndpointName="asked")
     until(lambda: json.loads(cli("endpoints", "--home", platform_home, "--json")[1]) == [])
+
+
+def test_a_substituted_network_is_a_remark():
+    body: dict[str, Any] = {"TrainingJobName": "job", "TrainingJobStatus": "InProgress", "CreationTime": 0.0}
+    body |= {"SecondaryStatus": "Training"}
+    body = with_substitution(advance(body, "Training", now=1.0), "resnet50", "tf_efficientnet_lite0")
+    said = "tf_efficientnet_lite0 is trained in place of resnet50, whose pretrained weights are not here."
+    record = jobs._record(body, 5.0)
+    assert (record["remarks"], jobs._row(record)[-1]) == ([said], said)
+    failed = jobs._record({**body, "FailureReason": "why"}, 5.0)
+    assert jobs._row(failed)[-1] == f"why; {said}"
 
 
 @pytest.mark.parametrize(

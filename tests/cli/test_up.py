@@ -117,6 +117,23 @@ def test_the_home_may_come_from_the_environment(tmp_path, cli, monkeypatch):
     assert f"{tmp_path}/.clary: no platform runs" in cli("status")[2]
 
 
+@pytest.mark.parametrize(("words", "variable"), [(["--substitute-weights"], None), ([], "1"), ([], None)])
+def test_the_switch_for_weights_reaches_the_platform(words, variable, cli, tmp_path, monkeypatch):
+    started: list[list[str]] = []
+
+    def start(home, options):
+        started.append(options)
+        return Server("http://127.0.0.1:1", 1, "", str(home), 0.0, "us-east-1")
+
+    monkeypatch.setattr(gateway, "start", start)
+    monkeypatch.delenv("CLARY_SUBSTITUTE_WEIGHTS", raising=False)
+    if variable:
+        monkeypatch.setenv("CLARY_SUBSTITUTE_WEIGHTS", variable)
+    code, _, err = cli("up", "--detach", "--home", tmp_path, *words)
+    assert (code, err) == (0, "")
+    assert ("--substitute-weights" in started[0]) == bool(words or variable)
+
+
 def test_help_loads_nothing_of_the_platform():
     program = """
 import sys

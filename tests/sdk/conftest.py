@@ -52,6 +52,8 @@ SMALL_MASKS = (
     "head_rate_factor=1",
 )
 
+FAILING = ("learning_rate=much",)
+
 # The weights that come with Clary, for real pictures: 0.96 on the pets after one epoch.
 PRETRAINED = (
     "use_pretrained_model=1",
@@ -237,6 +239,9 @@ PROGRAMS: dict[str, tuple[str, tuple[str, ...]]] = {
     "test_boto3_segments": ("main", ("python", "examples/segment_boto3.py", "MASKS", *SMALL_MASKS)),
     "test_cli_segments": ("cli", ("sh", "examples/segment_cli.sh", "MASKS", *SMALL_MASKS)),
     "test_v2_segments_on_real_pets": ("v2", ("python", "examples/segment_v2.py", "PETS_MASKS", *PRETRAINED_MASKS)),
+    "test_boto3_says_why_a_job_failed": ("main", ("python", "examples/classify_boto3.py", "CHANNELS", *FAILING)),
+    "test_boto3_says_why_detection_failed": ("main", ("python", "examples/detect_boto3.py", "RECORDS", *FAILING)),
+    "test_boto3_says_why_segmentation_failed": ("main", ("python", "examples/segment_boto3.py", "MASKS", *FAILING)),
     "test_v2_says_why_a_job_failed": ("v2", ("python", "tests/sdk/programs/v2_failure.py", "CHANNELS")),
 }
 

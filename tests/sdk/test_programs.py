@@ -6,6 +6,7 @@ import json
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -89,6 +90,28 @@ def test_notebook(finished):
     assert "validation:accuracy" in finished.output
     assert right(finished.output) >= 11
     nothing_left_this_machine(finished.output)
+
+
+def says_why(finished: Any) -> None:
+    """In one line, and no traceback of a waiter that knows nothing."""
+    assert finished.code == 1
+    last = finished.output.splitlines()[-1]
+    assert re.match(
+        r"\S+ failed: ClientError: The value 'much' is not valid for the 'learning_rate' hyperparameter", last
+    )
+    assert "Traceback" not in finished.output
+
+
+def test_boto3_says_why_a_job_failed(finished):
+    says_why(finished)
+
+
+def test_boto3_says_why_detection_failed(finished):
+    says_why(finished)
+
+
+def test_boto3_says_why_segmentation_failed(finished):
+    says_why(finished)
 
 
 def test_v2_says_why_a_job_failed(finished):

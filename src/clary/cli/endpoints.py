@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from clary.cli.platform_options import Home, Json, folder
+from clary.errors import UsageError
 
 if TYPE_CHECKING:
     from clary.client.connection import Connection
 
-COLUMNS = ("name", "status", "models", "created")
+COLUMNS = ("name", "status", "models", "created", "remarks")
 
 
 def register(app: typer.Typer) -> None:
@@ -32,18 +33,27 @@ def endpoints(home: Home = None, json: Json = False) -> None:
     if json:
         emit(records)
     else:
-        rows = [[r["name"], r["status"], ", ".join(r["models"]), moment(r["created"])] for r in records]
+        rows = [[r["name"], r["status"], ", ".join(r["models"]), moment(r["created"]), r["reason"]] for r in records]
         table("", COLUMNS, rows)
 
 
 def _record(summary: Mapping[str, Any], connection: Connection) -> dict[str, Any]:
     endpoint = connection.call("sagemaker", "DescribeEndpoint", EndpointName=summary["EndpointName"])
-    name = endpoint["EndpointConfigName"]
-    config = connection.call("sagemaker", "DescribeEndpointConfig", EndpointConfigName=name)
     return {
         "name": endpoint["EndpointName"],
         "status": endpoint["EndpointStatus"],
-        "models": [variant["ModelName"] for variant in config["ProductionVariants"] if variant.get("ModelName")],
+        "models": _models(endpoint["EndpointConfigName"], connection),
         "created": endpoint["CreationTime"],
         "reason": endpoint.get("FailureReason", ""),
     }
+
+
+def _models(config: str, connection: Connection) -> list[str]:
+    """The models of the configuration; none once it is deleted, which the endpoint outlives."""
+    try:
+        described = connection.call("sagemaker", "DescribeEndpointConfig", EndpointConfigName=config)
+    except UsageError as error:
+        if "Could not find" not in error.what:
+            raise
+        return []
+    return [variant["ModelName"] for variant in described["ProductionVariants"] if variant.get("ModelName")]

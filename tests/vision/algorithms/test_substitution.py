@@ -59,8 +59,9 @@ def test_the_refusal_names_the_switch(
     assert job.substituted() is None
 
 
+# One of each task: the others differ in the name that is asked for.
 @pytest.mark.slow
-@pytest.mark.parametrize(("algorithm", "make", "settings", "asked"), ASKED, ids=NAMES)
+@pytest.mark.parametrize(("algorithm", "make", "settings", "asked"), [ASKED[0], ASKED[3], ASKED[6]])
 def test_the_packaged_network_is_trained_and_log_and_manifest_say_so(
     algorithm: str,
     make: Callable[..., JobDir],

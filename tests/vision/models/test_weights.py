@@ -7,9 +7,12 @@ import os
 import pickle
 import subprocess
 import sys
+import threading
 import zipfile
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -17,7 +20,7 @@ import timm
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save, save_file
 
 from clary.errors import UsageError, WeightsError
 from clary.vision.base import imaging
@@ -312,6 +315,53 @@ def test_hub_is_not_asked_where_it_does_not_answer(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(timm, "create_model", lambda *_, **__: pytest.fail("the hub was asked"))
     with pytest.raises(WeightsError, match=r"127\.0\.0\.1 cannot be reached"):
         weights.load("resnet18")
+
+
+class Hub(BaseHTTPRequestHandler):
+    """A hub of one file, which counts how often it is fetched."""
+
+    file = b""
+    fetched: ClassVar[list[str]] = []
+
+    def do_HEAD(self) -> None:
+        self._answer(b"")
+
+    def do_GET(self) -> None:
+        self.fetched.append(self.path)
+        self._answer(self.file)
+
+    def _answer(self, body: bytes) -> None:
+        there = self.path.endswith("/model.safetensors")
+        self.send_response(200 if there else 404)
+        for name, value in {"ETag": '"1"', "X-Repo-Commit": "a" * 40, "Content-Length": str(len(self.file))}.items():
+            self.send_header(name, value if there else "0")
+        self.end_headers()
+        self.wfile.write(body if there else b"")
+
+    def log_message(self, *_: object) -> None:
+        """Not to the terminal."""
+
+
+@pytest.mark.slow
+def test_with_a_network_weights_are_fetched_once(tmp_path: Path) -> None:
+    """In a process of its own, for the hub's client reads its address when it is imported."""
+    Hub.file = save({name: value.contiguous() for name, value in timm.create_model(NETWORK).state_dict().items()})
+    Hub.fetched.clear()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Hub) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        environment = {name: value for name, value in os.environ.items() if "PROXY" not in name.upper()}
+        environment |= {"HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}", "HF_HUB_OFFLINE": "0"}
+        environment |= {"HF_HOME": str(tmp_path / "hub"), "CLARY_WEIGHTS": str(tmp_path / "weights")}
+        load = f"weights.load('{NETWORK}')"
+        program = f"from clary.vision.models import weights; print({load}.origin, {load}.origin, sep='\\n')"
+        command = [sys.executable, "-c", program]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+        server.shutdown()
+        thread.join()
+    name = f"timm/{NETWORK}.r160_in1k"
+    assert done.stdout.splitlines() == [f"hub {name}"] * 2
+    assert [path for path in Hub.fetched if "safetensors" in path] == [f"/{name}/resolve/main/model.safetensors"]
 
 
 def test_folder_is_the_users_cache_unless_the_environment_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

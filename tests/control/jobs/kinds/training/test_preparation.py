@@ -207,6 +207,14 @@ class TestEnvironment:
         preparing(make_body(Environment=given), isolated=False)
         assert any("Environment: SAGEMAKER_BASE_DIR stays" in line for line in preparing.lines)
 
+    @pytest.mark.parametrize(("allowed", "said"), [(True, "1"), (False, None)])
+    def test_whether_weights_may_be_substituted_is_the_platforms_word(
+        self, allowed, said, make_body, settings, monkeypatch
+    ):
+        monkeypatch.setenv("CLARY_SUBSTITUTE_WEIGHTS", "1")
+        found = environment(make_body(), replace(settings, substitute_weights=allowed))
+        assert found.get("CLARY_SUBSTITUTE_WEIGHTS") == said
+
     def test_the_gateway_is_reached_past_a_proxy(self, make_body, settings, monkeypatch):
         monkeypatch.setenv("https_proxy", "http://proxy:3128")
         monkeypatch.delenv("no_proxy", raising=False)

@@ -17,6 +17,7 @@ import pytest
 
 from clary.control import home
 from clary.control.jobs import capacity, job_lifecycle
+from clary.control.jobs.kinds.training.status import MESSAGES, remarks
 from clary.control.jobs.launch import Exit
 from clary.control.jobs.launchers.local import lock
 
@@ -50,6 +51,30 @@ def test_a_job_from_its_submission_to_its_end(world):
     left = sorted(path.relative_to(world.folder("one")).as_posix() for path in world.folder("one").rglob("*"))
     assert "opt_ml/input/data" not in left
     assert {"launch.json", "exit.json", "opt_ml/input/config/hyperparameters.json"} <= set(left)
+
+
+def test_a_network_that_takes_anothers_place_is_said_while_the_job_runs(world):
+    """In the message that SDK v2 prints and `clary jobs` shows; once, though gateways come and go."""
+    note = '{"asked": "resnet50", "trained": "tf_efficientnet_lite0"}'
+    world.program = f"echo '{note}' > substitution.json; {WAIT}"
+
+    def said() -> list[str]:
+        return remarks(world.record("one").body)
+
+    async def live() -> None:
+        async with world.gateway():
+            world.submit("one")
+            await world.until(said)
+            assert world.secondary("one") == "Training"
+        async with world.gateway():
+            (world.folder("one") / "opt_ml" / "go").touch()
+            assert await world.ended("one") == ["Completed"]
+
+    asyncio.run(live())
+    assert said() == ["tf_efficientnet_lite0 is trained in place of resnet50, whose pretrained weights are not here."]
+    messages = {one["Status"]: one["StatusMessage"] for one in world.record("one").body["SecondaryStatusTransitions"]}
+    assert messages["Training"] == f"{MESSAGES['Training']} {said()[0]}"
+    assert messages["Completed"] == MESSAGES["Completed"]
 
 
 @pytest.mark.parametrize(

@@ -103,9 +103,7 @@ def environment(body: Body, settings: Settings) -> dict[str, str]:
         # SDK v3's drivers do not start without it.
         "TRAINING_JOB_NAME": body["TrainingJobName"],
         "TRAINING_JOB_ARN": body["TrainingJobArn"],
-        # Said either way: the gateway's own variable is not handed on.
-        SUBSTITUTE_WEIGHTS: str(int(settings.substitute_weights)),
-    }
+    } | ({SUBSTITUTE_WEIGHTS: "1"} if settings.substitute_weights else {})
     region = body["TrainingJobArn"].split(":")[3]
     return platform_environment(settings, region, own=own)
 
