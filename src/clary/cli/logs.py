@@ -70,11 +70,9 @@ class Reader:
                 yield f"{stream.partition('/')[2]}: {message}" if len(streams) > 1 else message
 
     def _streams(self) -> list[str]:
-        prefix = f"{self._job}/"
-        answer = self._connection.call(
-            "logs", "DescribeLogStreams", logGroupName=GROUP, logStreamNamePrefix=prefix, orderBy="LogStreamName"
-        )
-        return [stream["logStreamName"] for stream in answer.get("logStreams", ())]
+        wanted = {"logGroupName": GROUP, "logStreamNamePrefix": f"{self._job}/", "orderBy": "LogStreamName"}
+        streams = self._connection.pages("logs", "DescribeLogStreams", "logStreams", **wanted)
+        return [stream["logStreamName"] for stream in streams]
 
     def _events(self, stream: str) -> Iterator[str]:
         while True:

@@ -62,9 +62,11 @@ class Connection:
         while True:
             answer = self.call(service, operation, **members)
             yield from answer.get(member, ())
-            if not answer.get("NextToken"):
+            # CloudWatch Logs spells it with a small letter.
+            token = next((name for name in ("NextToken", "nextToken") if answer.get(name)), None)
+            if token is None:
                 return
-            members["NextToken"] = answer["NextToken"]
+            members[token] = answer[token]
 
     def _signed(self, service: str, target: str, body: bytes) -> dict[str, str]:
         try:

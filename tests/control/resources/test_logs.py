@@ -249,7 +249,6 @@ class TestDescribeLogStreams:
 
         def names(**request: Any) -> list[str]:
             found = logs.describe_log_streams(logGroupName=GROUP, **request)
-            assert "nextToken" not in found
             return [stream["logStreamName"] for stream in found["logStreams"]]
 
         assert names() == ["a", "b", "b/c", "c"]
@@ -258,19 +257,51 @@ class TestDescribeLogStreams:
         assert names(orderBy="LastEventTime", descending=True, limit=1) == ["b"]
         assert names(logStreamNamePrefix="b") == ["b", "b/c"]
         assert names(logStreamNamePrefix="z") == []
-        assert names(nextToken="whatever") == []
+        wrong = ("InvalidParameterException", "The specified nextToken is invalid.")
+        assert refusal(logs.describe_log_streams, logGroupName=GROUP, nextToken="whatever") == wrong
+        token = logs.describe_log_streams(logGroupName=GROUP, limit=1)["nextToken"]
+        assert refusal(logs.describe_log_streams, logGroupName=GROUP, descending=True, nextToken=token) == wrong
         both = {"orderBy": "LastEventTime", "logStreamNamePrefix": "b"}
         assert refusal(logs.describe_log_streams, logGroupName=GROUP, **both)[0] == "InvalidParameterException"
 
-    def test_never_a_token(self, logs: Any, put: Put) -> None:
+    @pytest.mark.parametrize("order", [{}, {"descending": True}, {"orderBy": "LastEventTime"}])
+    @pytest.mark.parametrize("limit", [None, 7])
+    def test_pages_give_every_stream_once(self, order: Any, limit: int | None, logs: Any, put: Put) -> None:
         for number in range(60):
-            put((number, "x"), stream=f"job/algo-{number:02d}")
-        whole = logs.describe_log_streams(logGroupName=GROUP, logStreamNamePrefix="job/")
-        assert len(whole["logStreams"]) == 60
-        some = logs.describe_log_streams(logGroupName=GROUP, logStreamNamePrefix="job/", limit=50)
-        assert len(some["logStreams"]) == 50
-        assert "nextToken" not in whole
-        assert "nextToken" not in some
+            put((1 + number // 3, "x"), stream=f"job/algo-{number:02d}")
+        wanted = {"logGroupName": GROUP, **order, **({"logStreamNamePrefix": "job/"} if "orderBy" not in order else {})}
+        pages = list(
+            logs.get_paginator("describe_log_streams").paginate(**wanted, PaginationConfig={"PageSize": limit})
+        )
+        names = [stream["logStreamName"] for page in pages for stream in page["logStreams"]]
+        assert names == sorted((f"job/algo-{n:02d}" for n in range(60)), reverse=bool(order.get("descending")))
+        assert [len(page["logStreams"]) for page in pages] == ([50, 10] if limit is None else [7] * 8 + [4])
+
+    def test_streams_that_come_between_two_pages(self, logs: Any, put: Put) -> None:
+        for name in "bdf":
+            put((1, "x"), stream=name)
+        first = logs.describe_log_streams(logGroupName=GROUP, limit=2)
+        for name in "ce":
+            put((1, "x"), stream=name)
+        second = logs.describe_log_streams(logGroupName=GROUP, limit=2, nextToken=first["nextToken"])
+        assert [[one["logStreamName"] for one in page["logStreams"]] for page in (first, second)] == [
+            ["b", "d"],
+            ["e", "f"],
+        ]
+        assert "nextToken" not in second
+
+    def test_version_2_of_the_sdk_gets_no_token(self, logs: Any, put: Put) -> None:
+        """It would ask for ever: it looks for a token and does not send it."""
+        for number in range(3):
+            put((number, "x"), stream=f"job/algo-{number}")
+        asked = {"logGroupName": GROUP, "logStreamNamePrefix": "job/", "orderBy": "LogStreamName", "limit": 1}
+        found = logs.describe_log_streams(**asked)
+        assert [one["logStreamName"] for one in found["logStreams"]] == ["job/algo-0"]
+        assert "nextToken" not in found
+        # Who asks in any other way gets one.
+        for other in ({"logStreamNamePrefix": "job"}, {"orderBy": None}):
+            members = {name: value for name, value in {**asked, **other}.items() if value is not None}
+            assert "nextToken" in logs.describe_log_streams(**members)
 
     def test_missing(self, logs: Any, refusal: Refusal) -> None:
         assert refusal(logs.describe_log_streams, logGroupName=GROUP)[0] == "ResourceNotFoundException"

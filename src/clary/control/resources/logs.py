@@ -21,7 +21,8 @@ from zlib import crc32
 from clary.control.logs.patterns import compile_pattern
 from clary.control.logs.streams import Event, LogStore, Stream, milliseconds
 from clary.control.platform import Platform
-from clary.control.wire.errors import ServiceError
+from clary.control.wire import paging
+from clary.control.wire.errors import ServiceError, ValidationException
 from clary.control.wire.operation import Answer, Request, call, operation
 
 __all__: list[str] = []
@@ -31,6 +32,7 @@ PAGE_EVENTS = 10_000
 PAGE_BYTES = 1_048_576  # of the messages of a page, and of a batch that is put
 EVENT_BYTES = 26  # each event counts so many bytes more
 GROUPS = 50  # a page of DescribeLogGroups
+STREAMS = 50  # and of DescribeLogStreams
 SCANNED = 100_000  # events FilterLogEvents looks at before it answers with what it has
 OLDEST, NEWEST = -14 * 86_400_000, 2 * 3_600_000  # milliseconds from now that an event put may have
 
@@ -88,10 +90,7 @@ async def describe_log_groups(platform: Platform, request: Request) -> Answer:
 
 @operation("logs", "DescribeLogStreams")
 async def describe_log_streams(platform: Platform, request: Request) -> Answer:
-    """Never a token: SDK v2 would ask for ever, for it looks for one and does not send it back.
-
-    Without ``limit`` all streams are given; with it, the first so many.
-    """
+    """A page of streams. A token is the place of the last one, so that new streams neither repeat nor hide others."""
     return await asyncio.to_thread(_streams, platform, _group(request), request)
 
 
@@ -144,12 +143,42 @@ def _streams(platform: Platform, group: str, request: Request) -> Answer:
     by_time = request.get("orderBy") == "LastEventTime"
     if by_time and prefix:
         raise _invalid("Cannot order by LastEventTime with a logStreamNamePrefix.")
-    streams = platform.logs.streams(group, prefix)
-    streams.sort(key=lambda s: (s.last, s.name) if by_time else (0, s.name), reverse=request.get("descending", False))
-    # No page of this had a token, so what is sent comes from a program that makes one up: there is no second page.
+    descending = request.get("descending", False)
+
+    def place(stream: Stream) -> list[Any]:
+        return [stream.last if by_time else 0, stream.name]
+
+    streams = sorted(platform.logs.streams(group, prefix), key=place, reverse=descending)
+    listing = f"streams {group} {prefix} {by_time} {descending}"
     if "nextToken" in request:
-        streams = []
-    return {"logStreams": [_stream(platform, group, one) for one in streams[: request.get("limit")]]}
+        last = _stream_place(listing, request["nextToken"])
+        streams = [one for one in streams if (place(one) < last if descending else place(one) > last)]
+    page = streams[: request.get("limit", STREAMS)]
+    answer: dict[str, Any] = {"logStreams": [_stream(platform, group, one) for one in page]}
+    if len(page) == len(streams) or _is_of_version_2(group, request):
+        return answer
+    return answer | {"nextToken": paging.encode(listing, place(page[-1]))}
+
+
+def _stream_place(listing: str, token: str) -> list[Any]:
+    try:
+        place = paging.decode(listing, token)
+    except ValidationException as error:
+        raise _invalid("The specified nextToken is invalid.") from error
+    if not (isinstance(place, list) and [type(one) for one in place] == [int, str]):
+        raise _invalid("The specified nextToken is invalid.")
+    return place
+
+
+def _is_of_version_2(group: str, request: Request) -> bool:
+    """Whether SDK v2 looks for the streams of a job: a token would have it ask for ever.
+
+    It asks for as many streams as the job has hosts, and while there is a token it asks again without sending it
+    (sagemaker/session.py, _flush_log_streams). A job that was deleted and made again under its name has more.
+    """
+    prefix = request.get("logStreamNamePrefix", "")
+    job = prefix.endswith("/") and prefix.count("/") == 1 and group.startswith("/aws/sagemaker/")
+    return job and request.get("orderBy") == "LogStreamName" and "limit" in request and "nextToken" not in request
 
 
 def _stream(platform: Platform, group: str, stream: Stream) -> dict[str, Any]:
