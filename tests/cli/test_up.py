@@ -123,7 +123,7 @@ def test_the_switch_for_weights_reaches_the_platform(words, variable, cli, tmp_p
 
     def start(home, options):
         started.append(options)
-        return Server("http://127.0.0.1:1", 1, "", str(home), 0.0, "us-east-1")
+        return Server("http://127.0.0.1:1", 1, "", str(home), "us-east-1", 0.0)
 
     monkeypatch.setattr(gateway, "start", start)
     monkeypatch.delenv("CLARY_SUBSTITUTE_WEIGHTS", raising=False)

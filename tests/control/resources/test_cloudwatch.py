@@ -127,7 +127,15 @@ class TestGetMetricStatistics:
         assert (got, bool(message)) == (code, True)
 
     def test_a_range_that_is_none(self, cloudwatch: Any, hour: datetime, refusal: Refusal) -> None:
-        assert refusal(lambda **_: _statistics(cloudwatch, hour, hour))[0] == "InvalidParameterCombination"
+        """As long as the times are told apart, though the start would be rounded down to before the end."""
+        refused = ("InvalidParameterValue", "The parameter StartTime must be less than the parameter EndTime.")
+        for later in (timedelta(0), timedelta(seconds=1), timedelta(milliseconds=900), 90 * MINUTE):
+            start = hour + timedelta(seconds=30)
+            assert refusal(lambda start=start, later=later: _statistics(cloudwatch, start + later, start)) == refused
+        stat = {"Metric": {"Namespace": "n", "MetricName": "m"}, "Period": 60, "Stat": "Average"}
+        query = [{"Id": "a", "MetricStat": stat}]
+        both = {"StartTime": hour, "EndTime": hour}
+        assert refusal(cloudwatch.get_metric_data, MetricDataQueries=query, **both) == refused
 
 
 class TestPutMetricData:

@@ -115,3 +115,44 @@ def test_listing(sagemaker: Any, create: Create) -> None:
     found = sagemaker.list_endpoint_configs(SortBy="Name", NameContains="a")["EndpointConfigs"]
     assert [set(one) for one in found] == [{"EndpointConfigName", "EndpointConfigArn", "CreationTime"}]
     assert found[0]["EndpointConfigArn"] == ARN + "a"
+
+
+def _serverless(**more: Any) -> dict[str, Any]:
+    return {
+        "VariantName": "A",
+        "ModelName": "cat",
+        "ServerlessConfig": {"MemorySizeInMB": 2048, "MaxConcurrency": 5} | more,
+    }
+
+
+@pytest.mark.parametrize("memory", [1024, 2048, 3072, 4096, 5120, 6144])
+def test_memory_sizes_of_aws(create: Create, memory: int) -> None:
+    assert create(_serverless(MemorySizeInMB=memory))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"MemorySizeInMB": 1500},
+            "1 validation error detected: Value '1500' at 'productionVariants.1.member.serverlessConfig.memorySizeInMB'"
+            " failed to satisfy constraint: Member must satisfy enum value set: [1024, 2048, 3072, 4096, 5120, 6144]",
+        ),
+        ({"MemorySizeInMB": 512}, "'productionVariants.1.member.serverlessConfig.memorySizeInMB' failed to satisfy"),
+        ({"MemorySizeInMB": 7168}, "Member must have value less than or equal to 6144"),
+        ({"MaxConcurrency": 0}, "Member must have value greater than or equal to 1"),
+        ({"MaxConcurrency": 201}, "Member must have value less than or equal to 200"),
+        ({"ProvisionedConcurrency": 6}, 'ProvisionedConcurrency of the variant "A" must not be above'),
+    ],
+)
+def test_serverless_settings_that_aws_refuses(
+    create: Create, refusal: Refusal, change: dict[str, Any], message: str
+) -> None:
+    code, said = refusal(lambda: create(_serverless(**change)))
+    assert code == "ValidationException"
+    assert message in said
+
+
+def test_a_variant_is_serverless_or_has_an_instance(create: Create, refusal: Refusal) -> None:
+    code, said = refusal(lambda: create(_serverless() | {"InstanceType": "ml.m5.large"}))
+    assert (code, "has both a ServerlessConfig and an InstanceType" in said) == ("ValidationException", True)

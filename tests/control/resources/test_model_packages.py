@@ -13,6 +13,7 @@ INFERENCE = {
     "SupportedContentTypes": ["image/jpeg"],
     "SupportedResponseMIMETypes": ["application/json"],
 }
+STAGE = {"Stage": "Development", "StageStatus": "begun", "StageDescription": "as before"}
 
 
 @pytest.fixture
@@ -97,6 +98,46 @@ def test_update(sagemaker, group):
     assert described["InferenceSpecification"] == INFERENCE
 
 
+def test_new_content_of_a_card_leaves_its_status_and_the_approval(sagemaker, group):
+    card = {"ModelCardContent": "{}", "ModelCardStatus": "PendingReview"}
+    arn = _version(sagemaker, ModelCard=card, ModelApprovalStatus="Approved", ModelLifeCycle=STAGE)
+    sagemaker.update_model_package(ModelPackageArn=arn, ModelCard={"ModelCardContent": '{"a": 1}'})
+    sagemaker.update_model_package(ModelPackageArn=arn, ModelLifeCycle={"Stage": "Development", "StageStatus": "done"})
+    described = sagemaker.describe_model_package(ModelPackageName=arn)
+    assert described["ModelCard"] == {"ModelCardContent": '{"a": 1}', "ModelCardStatus": "PendingReview"}
+    assert described["ModelLifeCycle"] == {**STAGE, "StageStatus": "done", "StageDescription": "as before"}
+    assert described["ModelApprovalStatus"] == "Approved"
+    sagemaker.update_model_package(ModelPackageArn=arn, ModelCard={"ModelCardStatus": "Approved"})
+    described = sagemaker.describe_model_package(ModelPackageName=arn)
+    assert described["ModelCard"] == {"ModelCardContent": '{"a": 1}', "ModelCardStatus": "Approved"}
+
+
+def test_a_source_gives_its_inference_specification(sagemaker, group, put_object):
+    source = _version(sagemaker)
+    copy = sagemaker.create_model_package(ModelPackageName="copy", SourceUri=source)["ModelPackageArn"]
+    described = sagemaker.describe_model_package(ModelPackageName=copy)
+    assert (described["InferenceSpecification"], described["SourceUri"]) == (INFERENCE, source)
+    # What the request brings itself counts.
+    own = {"Containers": [{"Image": "object-detection:1"}]}
+    named = {"ModelPackageName": "own", "SourceUri": source, "InferenceSpecification": own}
+    arn = sagemaker.create_model_package(**named)["ModelPackageArn"]
+    assert sagemaker.describe_model_package(ModelPackageName=arn)["InferenceSpecification"] == own
+    # A model is registered by its ARN; any other address is only kept.
+    container = {"Image": "image-classification:1", "ModelDataUrl": put_object("m.tar.gz"), "Environment": {"A": "b"}}
+    role = "arn:aws:iam::000000000000:role/any"
+    model = sagemaker.create_model(ModelName="cat", PrimaryContainer=container, ExecutionRoleArn=role)["ModelArn"]
+    registered = sagemaker.create_model_package(ModelPackageGroupName="Pets", SourceUri=model)["ModelPackageArn"]
+    described = sagemaker.describe_model_package(ModelPackageName=registered)
+    assert described["InferenceSpecification"]["Containers"] == [container]
+    kept = sagemaker.create_model_package(ModelPackageName="kept", SourceUri="s3://bucket/x")["ModelPackageArn"]
+    assert "InferenceSpecification" not in sagemaker.describe_model_package(ModelPackageName=kept)
+
+
+def test_nothing_is_in_a_group_that_is_not_there(sagemaker, group):
+    for name in ("Birds", f"{ARN}model-package-group/birds"):
+        assert sagemaker.list_model_packages(ModelPackageGroupName=name)["ModelPackageSummaryList"] == []
+
+
 def test_lists(sagemaker, group):
     for status in ("Approved", "Rejected", "Approved"):
         _version(sagemaker, ModelApprovalStatus=status)
@@ -128,8 +169,22 @@ def test_packages_by_themselves(sagemaker, refusal):
 
 def test_wrong_requests_are_refused_by_name(sagemaker, group, refusal):
     cases: list[tuple[Any, dict[str, Any], str]] = [
-        (sagemaker.create_model_package, {}, "Give either"),
-        (sagemaker.create_model_package, {"ModelPackageName": "a", "ModelPackageGroupName": "Pets"}, "Give either"),
+        (sagemaker.create_model_package, {}, "Missing ARN."),
+        (
+            sagemaker.create_model_package,
+            {"ModelPackageName": "a", "ModelPackageGroupName": "Pets"},
+            "Both ModelPackageName and ModelPackageGroupName are provided in the input.",
+        ),
+        (
+            sagemaker.create_model_package,
+            {"ModelPackageName": "a", "SourceUri": f"{ARN}model-package/none/1"},
+            "model-package/none/1 does not exist",
+        ),
+        (
+            sagemaker.create_model_package,
+            {"ModelPackageName": "a", "SourceUri": f"{ARN}model/none"},
+            f'Could not find model "{ARN}model/none"',
+        ),
         (
             sagemaker.create_model_package,
             {"ModelPackageGroupName": "Birds"},
@@ -144,7 +199,6 @@ def test_wrong_requests_are_refused_by_name(sagemaker, group, refusal):
         (sagemaker.describe_model_package, {"ModelPackageName": group}, "pets does not exist"),
         (sagemaker.update_model_package, {"ModelPackageArn": f"{ARN}model-package/x/1"}, "x/1 does not exist"),
         (sagemaker.delete_model_package, {"ModelPackageName": "nothing"}, "model-package/nothing does not exist"),
-        (sagemaker.list_model_packages, {"ModelPackageGroupName": "Birds"}, "birds does not exist"),
         (sagemaker.list_model_packages, {"NextToken": "nonsense"}, "oken"),
     ]
     for call, request, words in cases:

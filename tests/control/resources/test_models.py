@@ -48,6 +48,15 @@ class TestCreate:
         }
         assert sagemaker.list_tags(ResourceArn=ARN + "cat-1")["Tags"] == [{"Key": "k", "Value": "v"}]
 
+    @pytest.mark.parametrize("host", ["bucket.s3.amazonaws.com", "s3-eu-west-1.amazonaws.com/bucket"])
+    def test_data_by_its_address(
+        self, sagemaker: Any, create: Create, put_object: Callable[[str], str], host: str
+    ) -> None:
+        put_object("a b/model.tar.gz")
+        container = {"Image": IMAGE, "ModelDataUrl": f"https://{host}/a%20b/model.tar.gz"}
+        create("addressed", PrimaryContainer=container)
+        assert sagemaker.describe_model(ModelName="addressed")["PrimaryContainer"] == container
+
     def test_several_containers(self, sagemaker: Any, create: Create, put_object: Callable[[str], str]) -> None:
         containers = [{"Image": IMAGE, "ModelDataUrl": put_object("b.tar.gz")}, {"Image": IMAGE}]
         create("pipe", Containers=containers, PrimaryContainer={})

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
+from urllib.parse import unquote
 
 from clary.control.wire.errors import ServiceError, ValidationException
 
 __all__ = ["NoSuchBucket", "NoSuchKey", "Object", "ObjectStore", "S3Uri"]
+
+
+# The bucket in front or in the path; with a region after a dot or, formerly, a dash; dual-stack; China's own domain.
+_S3_HOST = re.compile(
+    r"(?:(?P<bucket>[^/]+?)\.)?s3(?:-fips)?(?:\.dualstack)?(?:[.-][a-z]{2}(?:-[a-z]+)+-\d+)?\.amazonaws\.com(?:\.cn)?",
+    re.IGNORECASE,
+)
 
 
 class NoSuchBucket(ServiceError):
@@ -37,10 +46,19 @@ class S3Uri:
 
     @classmethod
     def parse(cls, text: str) -> S3Uri:
-        """Raises ValidationException naming ``text`` when it is no s3 URI."""
+        """Of an S3 URI, or an address of S3 (``https://bucket.s3.region.amazonaws.com/key``) in any of its forms.
+
+        Raises ValidationException naming ``text`` when it is neither.
+        """
         scheme, _, rest = text.partition("://")
         bucket, _, key = rest.partition("/")
-        if scheme != "s3" or not bucket:
+        if scheme.lower() == "https" and (host := _S3_HOST.fullmatch(bucket)):
+            # Addresses are quoted, once; URIs are not. What follows a `?` or `#` is no part of the key.
+            path = unquote(re.split(r"[?#]", key, maxsplit=1)[0])
+            bucket, _, key = (host["bucket"], "", path) if host["bucket"] else path.partition("/")
+        elif scheme != "s3":
+            bucket = ""
+        if not bucket:
             raise ValidationException(f'"{text}" is no S3 URI; write s3://bucket/prefix')
         return cls(bucket, key)
 

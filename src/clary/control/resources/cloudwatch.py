@@ -72,10 +72,10 @@ def list_metrics(platform: Platform, request: Request) -> Answer:
 
 def _statistics(platform: Platform, request: Request) -> Answer:
     period, names = request["Period"], _wanted(request)
-    end = request["EndTime"].timestamp()
-    # Only the start is rounded; the end stays where it is, and is not part of the range.
-    start = _rounded(request["StartTime"].timestamp(), period)
+    start, end = request["StartTime"].timestamp(), request["EndTime"].timestamp()
     _check_range(start, end, period)
+    # Only the start is rounded; the end stays where it is, and is not part of the range.
+    start = _rounded(start, period)
     if (end - start) / period > DATAPOINTS:
         raise ServiceError(
             "InvalidParameterCombination",
@@ -181,10 +181,9 @@ def _check_number(value: float, where: str, *, above: float = -math.inf) -> None
 
 
 def _check_range(start: float, end: float, period: int) -> None:
-    if start >= end:
-        raise ServiceError(
-            "InvalidParameterCombination", "The parameter StartTime must be less than the parameter EndTime."
-        )
+    # As CloudWatch counts: in whole seconds.
+    if int(start) >= int(end):
+        raise _wrong("The parameter StartTime must be less than the parameter EndTime.")
     if period not in SHORT_PERIODS and (period < 60 or period % 60):
         raise _wrong(f"The parameter Period must be 1, 5, 10, 20, 30 or a multiple of 60; {period} is none of these.")
 

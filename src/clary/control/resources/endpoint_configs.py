@@ -16,6 +16,7 @@ from clary.control.wire.operation import Answer, Request, call, operation
 __all__ = ["existing_endpoint_config"]
 
 KIND = "endpoint-config"
+SERVERLESS_MEMORY = tuple(range(1024, 6144 + 1, 1024))  # MB; API reference, ProductionVariantServerlessConfig
 
 
 def existing_endpoint_config(platform: Platform, name: str) -> Record:
@@ -38,9 +39,13 @@ def create_endpoint_config(platform: Platform, request: Request) -> Answer:
     # SDK v2 looks for "Cannot create already existing", and then goes on with the one that is there.
     taken = ValidationException(f'Cannot create already existing endpoint configuration "{arn}".')
     with unique(platform.store, KIND, name, arn, refusal=taken):
-        body = {**request, "ProductionVariants": _variants(platform, request["ProductionVariants"])}
+        body = {
+            **request,
+            "ProductionVariants": _variants(platform, request["ProductionVariants"], "productionVariants"),
+        }
         if "ShadowProductionVariants" in body:
-            body["ShadowProductionVariants"] = _variants(platform, body["ShadowProductionVariants"])
+            shadows = _variants(platform, body["ShadowProductionVariants"], "shadowProductionVariants")
+            body["ShadowProductionVariants"] = shadows
         # Kept by the ARN; ListTags answers them.
         body.pop("Tags", None)
         platform.store.create(KIND, name, arn=arn, body=body, tags=tags_of(request))
@@ -75,14 +80,15 @@ def _arn(platform: Platform, name: str) -> str:
     return platform.settings.arn(f"endpoint-config/{name.lower()}", region=call().region)
 
 
-def _variants(platform: Platform, variants: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _variants(platform: Platform, variants: list[dict[str, Any]], where: str) -> list[dict[str, Any]]:
     """Checked, with the weight AWS gives where none is named."""
     names = [variant["VariantName"] for variant in variants]
     for name in names:
         if names.count(name) > 1:
             raise ValidationException(f'Variant names must be unique within an endpoint config: "{name}" is not')
-    for variant in variants:
+    for number, variant in enumerate(variants, 1):
         _check_variant(platform, variant)
+        _check_serverless(variant, f"{where}.{number}.member.serverlessConfig")
     # The default of AWS; the member is there in the answer of Describe, where SDK v2 copies variants from.
     weighted = [{"InitialVariantWeight": 1.0, **variant} for variant in variants]
     if variants and not any(variant["InitialVariantWeight"] > 0 for variant in weighted):
@@ -97,3 +103,24 @@ def _check_variant(platform: Platform, variant: dict[str, Any]) -> None:
     existing_model(platform, variant["ModelName"])
     if not (variant.get("ServerlessConfig") or variant.get("InstanceType") or variant.get("InstancePools")):
         raise ValidationException(f'The variant "{name}" needs an InstanceType, or a ServerlessConfig')
+
+
+def _check_serverless(variant: dict[str, Any], where: str) -> None:
+    """What the description of the service does not say of a ServerlessConfig; ``where`` is its place in a message."""
+    config = variant.get("ServerlessConfig")
+    if not config:
+        return
+    name = variant["VariantName"]
+    if variant.get("InstanceType"):
+        raise ValidationException(f'The variant "{name}" has both a ServerlessConfig and an InstanceType; give one')
+    memory = config["MemorySizeInMB"]
+    if memory not in SERVERLESS_MEMORY:
+        sizes = ", ".join(map(str, SERVERLESS_MEMORY))
+        raise ValidationException(
+            f"1 validation error detected: Value '{memory}' at '{where}.memorySizeInMB' failed to satisfy constraint: "
+            f"Member must satisfy enum value set: [{sizes}]"
+        )
+    if config.get("ProvisionedConcurrency", 0) > config["MaxConcurrency"]:
+        raise ValidationException(
+            f'ProvisionedConcurrency of the variant "{name}" must not be above its MaxConcurrency'
+        )

@@ -8,6 +8,7 @@ from clary.control.platform import Platform
 from clary.control.resources.listing import listing
 from clary.control.resources.model_package_groups import KIND as GROUP
 from clary.control.resources.model_package_groups import existing_group
+from clary.control.resources.models import containers_of
 from clary.control.resources.tags import tags_of
 from clary.control.store.records import Record
 from clary.control.store.unique import unique
@@ -39,9 +40,14 @@ def existing_package(platform: Platform, name: str) -> Record:
 def create_model_package(platform: Platform, request: Request) -> Answer:
     """Nothing is validated by running it, so a package is complete at once; a version waits for approval."""
     group_name, name = request.get("ModelPackageGroupName"), request.get("ModelPackageName")
-    if (group_name is None) == (name is None):
-        raise ValidationException("Give either ModelPackageGroupName, for a version, or ModelPackageName, not both")
-    body = {key: value for key, value in request.items() if key not in NOT_KEPT}
+    if group_name is None and name is None:
+        raise ValidationException("Missing ARN. Give ModelPackageGroupName, for a version, or ModelPackageName.")
+    if group_name is not None and name is not None:
+        raise ValidationException(
+            "Both ModelPackageName and ModelPackageGroupName are provided in the input. Cannot determine which one to "
+            "use."
+        )
+    body = {**_copied(platform, request), **{key: value for key, value in request.items() if key not in NOT_KEPT}}
     if name is not None:
         return _create(platform, name, body, request)
     group = existing_group(platform, group_name or "")
@@ -81,7 +87,10 @@ def update_model_package(platform: Platform, request: Request) -> Answer:
 def list_model_packages(platform: Platform, request: Request) -> Answer:
     """Without a group and a type: packages by themselves only. A page may then hold fewer than were asked for."""
     group = request.get("ModelPackageGroupName")
-    prefix = f"{existing_group(platform, group).name}/" if group else ""
+    try:
+        prefix = f"{existing_group(platform, group).name}/" if group else ""
+    except ValidationException:  # nothing is in a group that is not there
+        return {"ModelPackageSummaryList": []}
     answer = listing(
         platform,
         KIND,
@@ -116,6 +125,26 @@ def _create(platform: Platform, name: str, body: dict[str, Any], request: Reques
     return {"ModelPackageArn": arn}
 
 
+def _copied(platform: Platform, request: Request) -> dict[str, Any]:
+    """The inference specification of the package or the model whose ARN is SourceUri, where the request has none.
+
+    A source that is no ARN of this service is only kept, as on AWS. Raises ValidationException for one that is absent.
+    """
+    source = request.get("SourceUri", "")
+    kind = source.rpartition(":")[2].partition("/")[0]
+    if not source.startswith("arn:") or kind not in (KIND, "model") or "InferenceSpecification" in request:
+        return {}
+    if kind == KIND:
+        found = existing_package(platform, source).body
+        return {name: found[name] for name in ("InferenceSpecification",) if name in found}
+    record = platform.store.by_arn(source)
+    if record is None:
+        raise ValidationException(f'Could not find model "{source}".')
+    wanted = ("ContainerHostname", "Image", "ModelDataUrl", "ModelDataSource", "Environment")
+    containers = [{member: one[member] for member in wanted if member in one} for one in containers_of(record.body)]
+    return {"InferenceSpecification": {"Containers": containers}}
+
+
 def _claim_version(platform: Platform, group: Record, token: str) -> int:
     """The number of the next version, given out once; the same number again for the same client token."""
 
@@ -137,6 +166,10 @@ def _claim_version(platform: Platform, group: Record, token: str) -> int:
 
 def _updated(body: dict[str, Any], request: Request) -> dict[str, Any]:
     new = {**body, **{member: request[member] for member in UPDATED if member in request}}
+    # Of a card and a life cycle the members that are not sent stay: new content leaves the status as it is.
+    for member in ("ModelCard", "ModelLifeCycle"):
+        if member in request:
+            new[member] = {**body.get(member, {}), **request[member]}
     properties = {**body.get("CustomerMetadataProperties", {}), **request.get("CustomerMetadataProperties", {})}
     for key in request.get("CustomerMetadataPropertiesToRemove", ()):
         properties.pop(key, None)
