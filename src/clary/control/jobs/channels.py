@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from clary.control.jobs.manifests import read_manifest
+from clary.control.objects.aws_buckets import remark
 from clary.control.objects.base import NoSuchKey, Object, ObjectStore, S3Uri
 from clary.control.objects.key_names import file_path
 from clary.control.wire.errors import ValidationException
@@ -91,11 +92,13 @@ def check(channel: Request, mode: str, objects: ObjectStore, *, role: str = "", 
     source = source_of(channel)
     # The URI of a manifest is that of one object.
     whole = source["S3DataType"] != "S3Prefix"
-    if not objects.bucket_exists(uri.bucket) or not _is_there(uri, objects, whole):
+    there = objects.bucket_exists(uri.bucket)
+    if not there or not _is_there(uri, objects, whole):
         raise ValidationException(
             f'No S3 objects found under S3 URL "{source["S3Uri"]}" given in input data source. Please ensure '
             f"that the bucket exists in the selected region ({region}), that objects exist under that S3 prefix, and "
-            f'that the role "{role}" has "s3:ListBucket" permissions on bucket "{uri.bucket}".'
+            f'that the role "{role}" has "s3:ListBucket" permissions on bucket "{uri.bucket}"'
+            f"{'' if there else remark(uri.bucket)}."
         )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 from urllib.parse import unquote
 
+from clary.control.objects import aws_buckets
 from clary.control.wire.errors import ServiceError, ValidationException
 
 __all__ = ["NoSuchBucket", "NoSuchKey", "Object", "ObjectStore", "S3Uri"]
@@ -25,7 +26,7 @@ class NoSuchBucket(ServiceError):
     """The bucket does not exist."""
 
     def __init__(self, bucket: str) -> None:
-        text = f"The specified bucket does not exist: {bucket}"
+        text = f"The specified bucket does not exist: {bucket}{aws_buckets.remark(bucket)}"
         super().__init__("NoSuchBucket", text, status=404, members={"BucketName": bucket})
 
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator
 from typing import Any
 
+from clary.control.objects.aws_buckets import remark
 from clary.control.objects.base import NoSuchBucket, ObjectStore, S3Uri
 from clary.control.platform import Platform
 from clary.control.resources.listing import listing
@@ -109,6 +110,7 @@ def _check_data(objects: ObjectStore, uri: S3Uri, whole: bool) -> None:
     try:
         first = next(iter(objects.list(uri.bucket, uri.key)), None)
     except NoSuchBucket as error:
-        raise ValidationException(f"Could not find model data at {uri}: there is no bucket {uri.bucket}") from error
+        text = f"Could not find model data at {uri}: there is no bucket {uri.bucket}{remark(uri.bucket)}"
+        raise ValidationException(text) from error
     if first is None or (whole and first.key != uri.key):
         raise ValidationException(f"Could not find model data at {uri}.")

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 
-from clary.control.wire import refusals
+from clary.control.wire import alternatives, refusals
 from clary.control.wire.asgi import (
     CHUNK_SIGNATURES,
     ASGIApp,
@@ -262,8 +262,11 @@ def _handler(matched: Route) -> tuple[Operation, Handler]:
     # The description knows some 400 operations; those nobody wrote a function for are refused by name.
     if matched.operation is None or handler is None:
         # Not a code of the 5xx: SDKs would ask again and again for what will never be there.
-        code = "InvalidAction" if "query" in describe(matched.service).protocols[:1] else "UnknownOperationException"
-        raise ServiceError(code, f"Clary does not answer {matched.asked or 'this operation'} of {matched.service}")
+        description = describe(matched.service)
+        code = "InvalidAction" if "query" in description.protocols[:1] else "UnknownOperationException"
+        instead = alternatives.of_operation(description, matched.asked)
+        asked = matched.asked or "this operation"
+        raise ServiceError(code, f"Clary does not answer {asked} of {matched.service}; {instead}")
     return matched.operation, handler
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Protocol
 
+from clary.control.wire import alternatives
 from clary.control.wire.asgi import Head, Response
 from clary.control.wire.errors import ServiceError
 from clary.control.wire.json import JsonProtocol
@@ -25,6 +26,9 @@ from clary.control.wire.services import (
 from clary.control.wire.sigv4_header import SigV4Header
 
 __all__ = ["FORM", "Route", "WireProtocol", "is_browser", "is_s3", "route", "speaking"]
+
+# Services of which any operation is answered.
+ANSWERED = frozenset({*TARGETS.values(), *VERSIONS.values(), *UNSIGNED, "s3"})
 
 FORM = "application/x-www-form-urlencoded"
 # Programs that may ask for text/html all the same: SDKs, and Java's HttpURLConnection, which does so by default.
@@ -100,10 +104,11 @@ def route(head: Head, auth: SigV4Header | None, body: bytes) -> Route:
     services = of_signing_name(auth.service) if auth else ()
     # Before the path: JSON services all live at "/".
     target = head.headers.get("x-amz-target", "")
+    if auth and not ANSWERED.intersection(services):
+        text = f"Clary does not answer calls to {auth.service}; {alternatives.of_service(auth.service)}"
+        raise ServiceError("UnknownOperationException", text)
     if target:
         return _by_target(target, services)
-    if auth and not services:
-        raise ServiceError("UnknownOperationException", f"Clary does not answer calls to {auth.service}")
     if head.path == "/" and (head.content_type == FORM or "Action=" in head.query):
         return _by_action(form(head, body), services)
     if head.path.startswith("/service/"):

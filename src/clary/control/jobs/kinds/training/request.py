@@ -10,6 +10,7 @@ from typing import Any
 
 from clary.control.jobs import channels, metric_search
 from clary.control.jobs.kinds.training import preparation, programs, status
+from clary.control.objects.aws_buckets import remark
 from clary.control.objects.base import NoSuchBucket, ObjectStore, S3Uri
 from clary.control.wire.errors import ServiceError, ValidationException
 from clary.errors import CustomerError
@@ -151,7 +152,7 @@ def _check_outputs(objects: ObjectStore, request: Request, region: str) -> None:
         except NoSuchBucket as error:
             raise ValidationException(
                 f'The bucket of the S3 URL "{said}" does not exist. Please ensure that it exists in the selected '
-                f"region ({region})."
+                f"region ({region}){remark(target.bucket)}."
             ) from error
         except ServiceError as error:
             if error.status >= 500:

@@ -1,0 +1,37 @@
+"""Buckets that programs name and AWS has: what to say of one that is not here."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["remark"]
+
+_REGION = r"[a-z]{2}(-[a-z]+)+-\d"
+# Those that AWS's own examples, notebooks and SDKs read.
+_SAMPLES = re.compile(
+    rf"jumpstart-(cache|private)-.*|sagemaker-(sample|example|servicecatalog|solutions|hosted|workshop|built-in).*"
+    rf"|sagemaker-{_REGION}(-prod.*)?|aws-ml-blog.*|aws-sagemaker.*|aws-samples.*|amazon-(reviews|sagemaker).*"
+    # The registry of open data, as far as it is pictures.
+    r"|fast-ai-(imageclas|coco|imagelocal)|multimedia-commons|open-images-dataset|spacenet-dataset|landsat-pds"
+    r"|sentinel-(s2|inventory|cogs).*"
+)
+_DEFAULT = re.compile(rf"sagemaker-(?P<region>{_REGION})-(?P<account>\d{{12}})")
+
+
+def remark(bucket: str) -> str:
+    """How a bucket of AWS's, or another account's, is had here; empty for any other name.
+
+    Buckets of the samples are mapped by name: who has their files puts them into a bucket called so.
+    """
+    if own := _DEFAULT.fullmatch(bucket):
+        return (
+            f"; it is the default bucket of the account {own['account']}: take that of the account here, which "
+            "`Session().default_bucket()` gives"
+        )
+    if not _SAMPLES.fullmatch(bucket):
+        return ""
+    return (
+        f"; it is AWS's own: fetch its files where AWS can be reached (`aws s3 sync s3://{bucket}/PREFIX FOLDER`) and "
+        f"put them under the same name here (`clary run aws s3 mb s3://{bucket}`, "
+        f"`clary run aws s3 sync FOLDER s3://{bucket}/PREFIX`)"
+    )
