@@ -364,6 +364,26 @@ class TestOwnLogs:
         assert group["arn"] == f"{ARN}/aws/g3:*"
         assert abs(group["creationTime"] - time.time() * 1000) < 60_000
         assert len(logs.describe_log_groups(logGroupNamePattern="the")["logGroups"]) == 1
+        identifiers = ["other", f"{ARN}/aws/g1", "absent"]
+        found = logs.describe_log_groups(logGroupIdentifiers=identifiers)["logGroups"]
+        assert [group["logGroupName"] for group in found] == ["/aws/g1", "other"]
+
+    def test_groups_that_are_asked_for_wrongly(self, logs: Any, refusal: Refusal) -> None:
+        for name in "ab":
+            logs.create_log_group(logGroupName=name)
+        token = logs.describe_log_groups(limit=1)["nextToken"]
+        wrong = ("InvalidParameterException", "The specified nextToken is invalid.")
+        assert refusal(logs.describe_log_groups, nextToken="a") == wrong
+        assert refusal(logs.describe_log_groups, nextToken=token, logGroupNamePrefix="a") == wrong
+        both = {"logGroupNamePrefix": "a", "logGroupNamePattern": "a"}
+        assert refusal(logs.describe_log_groups, **both)[0] == "InvalidParameterException"
+
+    def test_what_is_missing_is_named(self, logs: Any, refusal: Refusal) -> None:
+        logs.create_log_group(logGroupName="mine")
+        group = refusal(logs.get_log_events, logGroupName="absent", logStreamName="s")
+        assert group == ("ResourceNotFoundException", "The specified log group does not exist: absent")
+        stream = refusal(logs.get_log_events, logGroupName="mine", logStreamName="s")
+        assert stream == ("ResourceNotFoundException", "The specified log stream does not exist: s")
 
 
 class TestFilterLogEvents:

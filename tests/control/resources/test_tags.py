@@ -37,6 +37,11 @@ def test_all_come_at_once(sagemaker: Any, arn: str) -> None:
     assert "NextToken" not in found
 
 
+def test_there_is_no_second_page(sagemaker: Any, arn: str, refusal: Refusal) -> None:
+    code, message = refusal(sagemaker.list_tags, ResourceArn=arn, NextToken="x")
+    assert (code, message) == ("ValidationException", "Invalid NextToken: all tags were in the answer before")
+
+
 def test_no_tags(sagemaker: Any, platform: Platform) -> None:
     platform.store.create("model", "cat", arn=ARN, body={})
     assert sagemaker.list_tags(ResourceArn=ARN)["Tags"] == []

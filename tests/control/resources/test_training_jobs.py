@@ -126,6 +126,9 @@ def changed(*path: str, value: Any = None) -> dict[str, Any]:
     return made
 
 
+PLAN = "arn:aws:sagemaker:us-east-1:000000000000:training-plan/p"
+
+
 class TestCreate:
     def test_it_is_kept_and_handed_to_the_runner(self, service):
         answer = service("CreateTrainingJob", **request(Tags=[{"Key": "team", "Value": "vision"}]))
@@ -316,6 +319,12 @@ class TestList:
 
     def test_none(self, service):
         assert service("ListTrainingJobs") == {"TrainingJobSummaries": []}
+
+    @pytest.mark.parametrize("wanted", [{"WarmPoolStatusEquals": "Available"}, {"TrainingPlanArnEquals": PLAN}])
+    def test_no_job_has_what_this_machine_has_not(self, service, wanted):
+        service("CreateTrainingJob", **request())
+        assert service("ListTrainingJobs", **wanted)["TrainingJobSummaries"] == []
+        assert len(service("ListTrainingJobs")["TrainingJobSummaries"]) == 1
 
 
 class TestStop:

@@ -199,6 +199,7 @@ class LogStore:
     def _existing(self, group: str, stream: str) -> Path:
         path = self.path(group, stream)
         if not path.is_file():
+            self._existing_group(group)
             raise _missing("stream", stream)
         return path
 

@@ -84,7 +84,7 @@ def put_log_events(platform: Platform, request: Request) -> Answer:
 
 @operation("logs", "DescribeLogGroups")
 async def describe_log_groups(platform: Platform, request: Request) -> Answer:
-    """The token is the name of the last group of a page."""
+    """A page of groups in the order of their names."""
     return await asyncio.to_thread(_groups, platform, request)
 
 
@@ -115,14 +115,28 @@ def _group(request: Request) -> str:
     given = [request[member] for member in ("logGroupName", "logGroupIdentifier") if member in request]
     if len(given) != 1:
         raise _invalid("Give either logGroupName or logGroupIdentifier")
-    found = _ARN.fullmatch(given[0])
-    return found[1] if found else str(given[0])
+    return _name(str(given[0]))
+
+
+def _name(identifier: str) -> str:
+    """The name of a group given by it or by its ARN."""
+    found = _ARN.fullmatch(identifier)
+    return found[1] if found else identifier
 
 
 def _groups(platform: Platform, request: Request) -> Answer:
-    after, prefix = request.get("nextToken", ""), request.get("logGroupNamePrefix", "")
-    part = request.get("logGroupNamePattern", "")
-    found = [g for g in platform.logs.groups() if g.name > after and g.name.startswith(prefix) and part in g.name]
+    prefix, part = request.get("logGroupNamePrefix", ""), request.get("logGroupNamePattern", "")
+    if prefix and part:
+        raise _invalid("Give either logGroupNamePrefix or logGroupNamePattern")
+    named = {_name(identifier) for identifier in request.get("logGroupIdentifiers") or ()}
+    listing = f"groups {prefix} {part} {sorted(named)}"
+    after = _groups_place(listing, request["nextToken"]) if "nextToken" in request else ""
+    found = [
+        group
+        for group in platform.logs.groups()
+        if group.name > after and group.name.startswith(prefix) and part in group.name
+        if not named or group.name in named
+    ]
     page = found[: request.get("limit", GROUPS)]
     groups = [
         {
@@ -135,7 +149,9 @@ def _groups(platform: Platform, request: Request) -> Answer:
         }
         for group in page
     ]
-    return {"logGroups": groups} | ({"nextToken": page[-1].name} if len(found) > len(page) else {})
+    return {"logGroups": groups} | (
+        {"nextToken": paging.encode(listing, page[-1].name)} if len(found) > len(page) else {}
+    )
 
 
 def _streams(platform: Platform, group: str, request: Request) -> Answer:
@@ -161,13 +177,24 @@ def _streams(platform: Platform, group: str, request: Request) -> Answer:
 
 
 def _stream_place(listing: str, token: str) -> list[Any]:
-    try:
-        place = paging.decode(listing, token)
-    except ValidationException as error:
-        raise _invalid("The specified nextToken is invalid.") from error
+    place = _decoded(listing, token)
     if not (isinstance(place, list) and [type(one) for one in place] == [int, str]):
         raise _invalid("The specified nextToken is invalid.")
     return place
+
+
+def _groups_place(listing: str, token: str) -> str:
+    place = _decoded(listing, token)
+    if not isinstance(place, str):
+        raise _invalid("The specified nextToken is invalid.")
+    return place
+
+
+def _decoded(listing: str, token: str) -> Any:
+    try:
+        return paging.decode(listing, token)
+    except ValidationException as error:
+        raise _invalid("The specified nextToken is invalid.") from error
 
 
 def _is_of_version_2(group: str, request: Request) -> bool:

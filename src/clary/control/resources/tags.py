@@ -42,6 +42,8 @@ def add_tags(platform: Platform, request: Request) -> Answer:
 def list_tags(platform: Platform, request: Request) -> Answer:
     """All tags at once: SDK v2 looks for a token under another name, so it would never see a second page."""
     arn = request["ResourceArn"]
+    if request.get("NextToken"):
+        raise ValidationException("Invalid NextToken: all tags were in the answer before")
     answer = _answer(platform, arn)
     if not answer["Tags"] and platform.store.by_arn(arn) is None:
         raise _missing(arn)

@@ -25,8 +25,8 @@ _SAGEMAKER = {
     "HyperParameterTuningJob": "call CreateTrainingJob for each choice of hyperparameters and compare the "
     "FinalMetricDataList of DescribeTrainingJob",
     "Pipeline": STEPS,
-    "Label|Work(team|force)|HumanTask|FlowDefinition|HumanLoop|UiTemplate": "label with a tool that writes COCO, VOC, YOLO or an "
-    "augmented manifest, all of which are read here (`clary data layouts`)",
+    "Label|Work(team|force)|HumanTask|FlowDefinition|HumanLoop|UiTemplate": "label with a tool that writes "
+    "COCO, VOC, YOLO or an augmented manifest, all of which are read here (`clary data layouts`)",
     "AutoML": "call CreateTrainingJob with one of the images image-classification, object-detection and "
     "semantic-segmentation, or run `clary train TASK FOLDER`",
     "CompilationJob|Edge|Device": "deploy the model as it is: it is compiled for this machine when it is loaded",
