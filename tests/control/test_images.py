@@ -146,6 +146,20 @@ def test_not_to_be_had_here(image, kind):
     assert program_of(FRAMEWORKS + image, kind) == Unavailable(f"the image {FRAMEWORKS}{image} is not known here", hint)
 
 
+@pytest.mark.parametrize(
+    ("image", "meant"),
+    [
+        ("image-clasification:1", "image-classification:1"),
+        ("objectdetection:1", "object-detection:1"),
+        ("semantic_segmentation:latest", "semantic-segmentation:1"),
+    ],
+)
+def test_a_misspelt_image_is_told_the_nearest(image, meant):
+    found = program_of(f"r/{image}", "training")
+    assert isinstance(found, Unavailable)
+    assert found.hint.startswith(f"is {meant} meant? use the image of a built-in algorithm: ")
+
+
 def test_a_tag_that_does_not_exist():
     reason = "the image r/image-classification:7 has the tag `7`, which does not exist"
     expected = Unavailable(reason, "use image-classification:1")

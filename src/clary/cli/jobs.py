@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import difflib
 import time
 from collections.abc import Mapping
 from itertools import islice
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from clary.cli.platform_options import Home, Json, folder
+from clary.errors import UsageError
 from clary.wording import clock
+
+if TYPE_CHECKING:
+    from clary.client.connection import Connection
 
 COLUMNS = ("name", "status", "algorithm", "created", "duration", "remarks")
 
@@ -44,6 +49,21 @@ def jobs(
         emit(records)
     else:
         table("", COLUMNS, [_row(record) for record in records])
+
+
+def known(connection: Connection, operation: str, job: str) -> dict[str, Any]:
+    """The answer of ``operation`` for a training job. Raises UsageError naming the nearest where there is none of it."""
+    try:
+        return connection.call("sagemaker", operation, TrainingJobName=job)
+    except UsageError as error:
+        if "not found" not in error.what:
+            raise
+        # The newest 100: who mistypes has seen the name lately.
+        wanted = {"SortBy": "CreationTime", "SortOrder": "Descending", "MaxResults": 100}
+        summaries = connection.call("sagemaker", "ListTrainingJobs", **wanted)["TrainingJobSummaries"]
+        close = difflib.get_close_matches(job, [one["TrainingJobName"] for one in summaries], 3)
+        hint = f"near it: {', '.join(close)}" if close else "`clary jobs` lists them"
+        raise UsageError(f"no training job is called `{job}`", hint=hint) from error
 
 
 def state(job: Mapping[str, Any]) -> str:

@@ -35,6 +35,7 @@ def logs(
     ] = None,
 ) -> None:
     """Print the log of a training job; why it failed goes to standard error."""
+    from clary.cli.jobs import known
     from clary.cli.output import note
     from clary.client.connection import connect
 
@@ -43,7 +44,7 @@ def logs(
         reader = Reader(connection, job, start)
         while True:
             # The status before the lines: all is logged by the time a job is said to have ended, so nothing is missed.
-            described = connection.call("sagemaker", "DescribeTrainingJob", TrainingJobName=job)
+            described = known(connection, "DescribeTrainingJob", job)
             for message in reader.fresh():
                 print(message)
             if described["TrainingJobStatus"] in _ENDED or not follow:

@@ -18,9 +18,10 @@ def stop(
     home: Home = None,
 ) -> None:
     """Stop a training job; it has two minutes to save its best model, which is kept."""
+    from clary.cli.jobs import known
     from clary.cli.output import note
     from clary.client.connection import connect
 
     with connect(folder(home)) as connection:
-        connection.call("sagemaker", "StopTrainingJob", TrainingJobName=job)
+        known(connection, "StopTrainingJob", job)
     note(f"{job} is stopping; `clary jobs` shows when it has")

@@ -10,6 +10,7 @@ Source: sagemaker SDK 2.257, image_uri_config/*.json; SageMaker API, AlgorithmSp
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -120,7 +121,9 @@ def program_of(image: str, kind: Kind, *, entrypoint: Sequence[str] = (), argume
         return ImageCommand(tuple(entrypoint), tuple(arguments))
     spec = next((spec for spec in SPECS if name == spec.name or name in spec.aliases), None)
     if spec is None:
-        return Unavailable(f"the image {image} is not known here", f"use {built_in_images()}")
+        close = difflib.get_close_matches(name, [spec.name for spec in SPECS], 1, cutoff=0.92)
+        meant = f"is {close[0]}:1 meant? " if close else ""
+        return Unavailable(f"the image {image} is not known here", f"{meant}use {built_in_images()}")
     if tag not in _TAGS:
         return Unavailable(f"the image {image} has the tag `{tag}`, which does not exist", f"use {name}:1")
     return Builtin(spec)

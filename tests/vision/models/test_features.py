@@ -155,6 +155,7 @@ def test_more_stages_than_there_are() -> None:
     ("architecture", "strides", "output_stride", "sentence"),
     [
         ("no_such_network", (16, 32), 32, "no network is called `no_such_network`"),
+        ("resnet_50", (16, 32), 32, "no network is called `resnet_50`; near it: resnet50"),
         ("vit_tiny_patch16_224", (16, 32), 32, "`vit_tiny_patch16_224` gives no maps of features at stride 32"),
         ("resnet50", (64,), 32, "`resnet50` gives no maps of features at stride 32 (no map of stride 64)"),
         ("vgg11", (16, 32), 8, "`vgg11` gives no maps of features at stride 8"),

@@ -306,6 +306,11 @@ def test_network_with_two_last_layers_is_refused(tmp_path: Path, network: torch.
         weights.add("deit_tiny_distilled_patch16_224", tmp_path / "mine.pth")
 
 
+def test_a_network_that_there_is_not_is_told_the_nearest() -> None:
+    with pytest.raises(WeightsError, match=r"for `resnet5O`; set use_pretrained_model=0, or name .*near it: resnet50"):
+        weights.load("resnet5O")
+
+
 def test_hub_is_not_asked_where_it_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """Left to itself its client retries for most of a minute. Port 9 of this machine answers nobody."""
     monkeypatch.setattr(weights, "HF_HUB_OFFLINE", False)

@@ -6,7 +6,6 @@ The description is ``{"architecture": "timm:resnet18", "num_classes": 3, "multi_
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 from clary.errors import UsageError
 from clary.vision.models.freezing import freeze
 from clary.vision.models.head import find_head
+from clary.vision.models.names import nearest
 from clary.vision.models.normalization import IMAGENET_MEAN, IMAGENET_STD, InputNormalization
 from clary.vision.models.resnet_small import ResNetSmall
 
@@ -116,6 +116,4 @@ def _backbone(architecture: str, classes: int, channels: int) -> nn.Module:
             return network
     except (ValueError, RuntimeError) as error:  # a depth that is none, a tag of weights that timm does not know
         raise UsageError(f"there is no network `{architecture}` ({error})") from error
-    close = difflib.get_close_matches(name, timm.list_models(), 3)
-    advice = f"near it: {', '.join(close)}" if close else "`timm.list_models()` shows the names"
-    raise UsageError(f"no network is called `{architecture}`", hint=advice)
+    raise UsageError(f"no network is called `{architecture}`", hint=nearest(name))

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from clary.errors import UsageError
 from clary.vision.models.freezing import freeze
+from clary.vision.models.names import nearest
 from clary.vision.models.normalization import InputNormalization
 
 __all__ = ["FeatureMaps"]
@@ -62,7 +63,7 @@ class FeatureMaps(nn.Module):
 
 def _body(architecture: str, strides: Sequence[int], output_stride: int) -> tuple[nn.Module, list[int]]:
     if not timm.is_model(architecture):
-        raise UsageError(f"no network is called `{architecture}`", hint="`timm.list_models()` shows the names")
+        raise UsageError(f"no network is called `{architecture}`", hint=nearest(architecture))
     # Left out at 32: not every network of timm takes the word.
     dilated = {} if output_stride == 32 else {"output_stride": output_stride}
     try:

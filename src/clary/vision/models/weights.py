@@ -10,7 +10,6 @@ A name is a timm architecture (``tf_efficientnet_lite0``). The first place that 
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import importlib.util
 import os
@@ -36,6 +35,7 @@ from torch import Tensor, nn
 from clary.errors import AbsentWeightsError, WeightsError
 from clary.vision.base.files import write_bytes
 from clary.vision.models.head import head_names
+from clary.vision.models.names import nearest
 from clary.vision.models.normalization import IMAGENET_MEAN, IMAGENET_STD
 
 __all__ = ["PACKAGED", "SUBSTITUTE", "Pretrained", "Source", "add", "folder", "load", "sources"]
@@ -170,7 +170,8 @@ def load(architecture: str) -> Pretrained:
         if source.architecture == architecture:
             return source.read()
     if not timm.is_model(architecture):
-        raise WeightsError(f"there are no pretrained weights for `{architecture}`", hint="set use_pretrained_model=0")
+        hint = f"set use_pretrained_model=0, or name another network ({nearest(architecture)})"
+        raise WeightsError(f"there are no pretrained weights for `{architecture}`", hint=hint)
     return _from_hub(architecture)
 
 
@@ -180,10 +181,7 @@ def add(architecture: str, file: Path) -> Path:
     Tensors are matched by name, else in order when every shape agrees. Returns where it lies now.
     """
     if not timm.is_model(architecture):
-        close = difflib.get_close_matches(architecture, timm.list_models(), 3)
-        raise WeightsError(
-            f"timm has no network `{architecture}`", hint=f"near it: {', '.join(close)}" if close else ""
-        )
+        raise WeightsError(f"timm has no network `{architecture}`", hint=nearest(architecture))
     fitted = _fit(_read_tensors(file), architecture, str(file))
     target = folder() / f"{architecture}.safetensors"
     # As safetensors, whatever came: it is read without a pickle ever after.
