@@ -137,9 +137,10 @@ def _operations() -> str:
         by_service.setdefault(service, []).append(name)
     lines = [f"## {service}\n\n{', '.join(f'`{name}`' for name in names)}\n" for service, names in by_service.items()]
     intro = (
-        "Every other operation is answered by an error that names it. Requests are checked against the services' own\n"
+        "Every other operation, and every other service, is answered by an error that names it and says what to do\n"
+        "instead. Requests are checked against the services' own descriptions. S3 is answered as\n"
+        "[the guide](../guides/platform.md) says.\n"
     )
-    intro += "descriptions. S3 is answered as [the guide](../guides/platform.md) says.\n"
     return NOTICE + "# Operations\n\n" + intro + "\n" + "\n".join(lines)
 
 

@@ -52,7 +52,7 @@ def jobs(
 
 
 def known(connection: Connection, operation: str, job: str) -> dict[str, Any]:
-    """The answer of ``operation`` for a training job. Raises UsageError naming the nearest where there is none of it."""
+    """The answer of ``operation`` for a training job. Raises UsageError naming the nearest to one there is not."""
     try:
         return connection.call("sagemaker", operation, TrainingJobName=job)
     except UsageError as error:
