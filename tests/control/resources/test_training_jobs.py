@@ -227,6 +227,27 @@ class TestCreate:
             service("CreateTrainingJob", **changed(*path, value=value))
         assert service.runner.submitted == []
 
+    def test_places_by_the_addresses_of_s3(self, service):
+        """Wherever an S3 URI stands; described as they were sent."""
+        channels = [channel(n, f"https://bucket.s3.us-east-1.amazonaws.com/{n}/") for n in ("train", "validation")]
+        channels[0]["ContentType"] = "application/x-image"
+        output, checkpoints = "https://s3.amazonaws.com/bucket/out", "https://s3-eu-west-1.amazonaws.com/bucket/steps"
+        sent = request(InputDataConfig=channels, OutputDataConfig={"S3OutputPath": output})
+        service("CreateTrainingJob", **sent, CheckpointConfig={"S3Uri": checkpoints})
+        described = service("DescribeTrainingJob", TrainingJobName="Pets-1")
+        assert described["InputDataConfig"] == channels
+        assert described["OutputDataConfig"]["S3OutputPath"] == output
+        elsewhere = {"S3OutputPath": "https://none.s3.amazonaws.com/x"}
+        with pytest.raises(ValidationException, match=r'"https://none\.s3\.amazonaws\.com/x" does not exist'):
+            service("CreateTrainingJob", **request("Other", OutputDataConfig=elsewhere))
+
+    @pytest.mark.parametrize("bucket", ["sagemaker-sample-files", "jumpstart-cache-prod-us-east-1"])
+    def test_a_bucket_of_awss_samples_says_so(self, service, bucket):
+        with pytest.raises(ValidationException, match=f"`clary run aws s3 mb s3://{bucket}`"):
+            service("CreateTrainingJob", **request(InputDataConfig=[channel("train", f"s3://{bucket}/a")]))
+        with pytest.raises(ValidationException, match=f"`clary run aws s3 mb s3://{bucket}`"):
+            service("CreateTrainingJob", **changed("OutputDataConfig", "S3OutputPath", value=f"s3://{bucket}/a"))
+
     def test_a_wrong_hyperparameter_is_the_jobs_own_failure(self, service):
         service("CreateTrainingJob", **request(HyperParameters={"num_classes": "many"}))
         assert service.runner.submitted == ["Pets-1"]
