@@ -11,6 +11,7 @@ import pytest
 from botocore.config import Config
 
 from clary.control.platform import Platform
+from clary.control.wire import alternatives
 from clary.control.wire.alternatives import of_operation
 from clary.control.wire.operation import OPERATIONS
 from clary.control.wire.services import describe
@@ -58,6 +59,12 @@ def test_nearly_all_of_sagemaker_has_its_own_way_around() -> None:
     general = [name for name in absent if "operations.md" in of_operation(description, name)]
     assert len(absent) > 300
     assert len(general) < 12, general
+
+
+def test_no_advice_is_left_of_what_is_answered_by_now() -> None:
+    absent = [name for name in describe("sagemaker").operations if ("sagemaker", name) not in OPERATIONS]
+    stale = [pattern for pattern in alternatives._SAGEMAKER if not any(re.search(pattern, name) for name in absent)]
+    assert stale == []
 
 
 def test_a_name_that_there_is_not_is_told_the_nearest() -> None:
