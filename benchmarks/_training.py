@@ -161,8 +161,9 @@ def measure_limit(contest: Contest, root: Path, epochs: int) -> Result:
 
     with tempfile.TemporaryDirectory() as scratch, keep_large_blocks():
         run = contest.training(root, epochs, Path(scratch))
-        progress = Progress(precision=_choose_precision(run).precision)
-        nobody, batch = Listeners(()), _to_device(next(iter(run.train.epoch(0))), run.device)
+        nobody = Listeners(())
+        progress = Progress(precision=_choose_precision(run, nobody).precision)
+        batch = _to_device(next(iter(run.train.epoch(0))), run.device)
         for _ in range(2):
             _step(run, nobody, progress, *batch)
         steps = len(run.train) * epochs

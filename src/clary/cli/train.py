@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clary.errors import UsageError
+from clary.errors import CustomerError, UsageError
 
 if TYPE_CHECKING:
+    from clary.local.evaluate import Evaluation
     from clary.local.run import Run
 
 
@@ -64,7 +65,7 @@ def train(
     for name, value in (("epochs", epochs), ("seed", seed)):
         if value is not None and settings.setdefault(name, str(value)) != str(value):
             raise UsageError(f"`{name}` is given twice", hint="give it once, as an option or with --set")
-    with progress() as (hooks, echo):
+    with progress() as hooks:
         run = run_training(
             algorithm,
             dataset,
@@ -74,7 +75,7 @@ def train(
             model=model,
             resume=resume,
             hooks=hooks,
-            echo=echo,
+            progress=False,
             settings=settings,
         )
     print_run(run)
@@ -88,12 +89,16 @@ def print_run(run: Run) -> None:
     name = main_metric([key.removeprefix("validation:") for key in numbers])
     reached = f"validation {name} {numbers[f'validation:{name}']:.4f}" if name else "trained on all pictures"
     typer.echo(f"{reached} (epoch {numbers['best_epoch'] + 1} of {numbers['epochs']}), {numbers['seconds']:.1f} s")
+    tested = _test(run)
+    if tested:
+        typer.echo(f"test:   {tested.summary()}")
     typer.echo(f"model:  {run.model}")
     # The extra `report`; a trained model is none the worse.
     if find_spec("matplotlib") and find_spec("jinja2"):
         from clary.local.report import write
 
-        typer.echo(f"report: {write(run)}")
+        # With what was measured just now: the report would measure it again.
+        typer.echo(f"report: {write(run, evaluation=tested)}")
     typer.echo(f"next:   clary predict {run.path} PICTURE...   clary serve {run.path}")
 
 
@@ -101,8 +106,8 @@ def _go_on(folder: Path, epochs: int | None) -> Run:
     from clary.cli.training_progress import progress
     from clary.local.resume import resume
 
-    with progress() as (hooks, echo):
-        return resume(folder, epochs=epochs, hooks=hooks, echo=echo)
+    with progress() as hooks:
+        return resume(folder, epochs=epochs, progress=False, hooks=hooks)
 
 
 def _only_run(word: str | None, out: Path | None, given: Sequence[object]) -> Path:
@@ -113,6 +118,24 @@ def _only_run(word: str | None, out: Path | None, given: Sequence[object]) -> Pa
         what = "a run goes on with the settings it was started with"
         raise UsageError(what, hint="give --epochs alone, or start anew without --resume")
     return Path(word) if word is not None else out or Path()
+
+
+def _test(run: Run) -> Evaluation | None:
+    """What `clary evaluate` gives on the test split; None where there is none, or nothing says how to measure it."""
+    from clary.cli.output import note, progress
+    from clary.local import provenance
+    from clary.local.evaluate import evaluate
+
+    try:
+        data = provenance.dataset(run)
+        if not data.splits.get("test"):
+            return None
+        with progress("testing", len(data.splits["test"])) as advance:
+            return evaluate(run, data, split="test", advance=advance)
+    # The model is there, whatever became of the pictures since.
+    except CustomerError as error:
+        note(f"not tested: {error}")
+        return None
 
 
 def _pair(text: str) -> tuple[str, str]:

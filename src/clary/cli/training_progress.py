@@ -1,78 +1,91 @@
-"""Showing a training run as it goes: a bar on a terminal, log lines elsewhere."""
+"""Showing a training run as it goes: a bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
-from clary.vision.base.events import BatchEnd, EpochEnd, Hook, RunStart
+from clary.local.progress._base import epoch_said, pictures_per_second, precision_said, start_said
+from clary.vision.base.events import BatchEnd, EpochEnd, Hook, Preparation, RunEnd, RunStart, ValidationBatchEnd
+from clary.vision.base.other_programs import OtherPrograms
 
 __all__ = ["bar", "lines", "progress"]
 
-Showing = tuple[Sequence[Hook], Callable[[str], None] | None]
 
-
-def progress() -> AbstractContextManager[Showing]:
-    """A progress bar on a terminal, the job's own log lines elsewhere."""
+def progress() -> AbstractContextManager[Sequence[Hook]]:
+    """What listens to a training and shows it."""
     return bar() if sys.stderr.isatty() else lines()
 
 
 @contextmanager
-def bar() -> Iterator[Showing]:
-    """One bar for the whole run on standard error, a line for each finished epoch above it."""
+def bar() -> Iterator[Sequence[Hook]]:
+    """One bar on standard error for whatever is done at a time; what a run begins with and each finished epoch stay
+    above it."""
     columns = (
         TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[speed]}"),
-        TimeRemainingColumn(),
+        BarColumn(bar_width=24),
+        TextColumn("{task.fields[counted]}"),
+        TextColumn("{task.fields[remark]}", style="dim"),
+        TimeRemainingColumn(elapsed_when_finished=True),
     )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        yield [_Bar(progress)], None
+    # Transient: of what is done its line says more.
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        yield [_Bar(progress)]
 
 
 @contextmanager
-def lines() -> Iterator[Showing]:
-    """Each log line on standard error as it comes."""
-    yield [], lambda line: print(line, file=sys.stderr, flush=True)
+def lines() -> Iterator[Sequence[Hook]]:
+    """A line a phase and an epoch on standard error."""
+    from clary.local.progress.lines import Lines
+
+    yield [Lines()]
 
 
 class _Bar(Hook):
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
-        self._task = progress.add_task("reading pictures", total=None, speed="")
+        self._others = OtherPrograms()
+        self._task = progress.add_task("starting", total=None, counted="", remark="")
+        self._steps = self._epochs = 0
+
+    def on_preparation(self, event: Preparation) -> None:
+        self._show(event.what, event.done, event.total)
 
     def on_start(self, event: RunStart) -> None:
-        self._epochs = event.epochs
-        total = event.epochs * event.steps_per_epoch
-        self._progress.update(self._task, total=total, completed=event.first_step, description="training")
+        self._epochs, self._steps = event.epochs, event.epochs * event.steps_per_epoch
+        print_line = self._progress.console.print
+        print_line(Text(" · ".join(start_said(event)), style="bold"))
+        if why := precision_said(event):
+            print_line(Text(why, style="dim"))
+        if sharing := self._others.sharing():
+            print_line(Text(str(sharing), style="yellow"))
+        self._show("training", event.first_step, self._steps)
 
     def on_batch(self, event: BatchEnd) -> None:
-        # A clock that does not move between two events divides by zero.
-        speed = event.samples / max(event.seconds, 1e-9)
-        self._progress.update(
-            self._task,
-            completed=event.global_step,
-            description=f"epoch {event.epoch + 1}/{self._epochs}",
-            speed=f"{speed:.0f} pictures/s  loss {event.loss:.3f}",
-        )
+        remark = f"{pictures_per_second(event.samples, event.seconds)}  loss {event.loss:.3f}"
+        self._show(f"epoch {event.epoch + 1}/{self._epochs}", event.global_step, self._steps, remark)
+
+    def on_validation_batch(self, event: ValidationBatchEnd) -> None:
+        self._progress.update(self._task, description=f"epoch {event.epoch + 1}/{self._epochs} validation")
 
     def on_epoch(self, event: EpochEnd) -> None:
-        shown = [f"train {_said(event.train)}"]
+        number, *measured, took = epoch_said(event, self._epochs)
+        line = Text.assemble((number, "bold"), "   ", "   ".join(measured))
         if event.validation:
-            shown.append(f"validation {_said(event.validation)}{'  best' if event.best else ''}")
-        self._progress.console.print(f"epoch {event.epoch + 1:3d}  {'  '.join(shown)}  {event.seconds:.1f} s")
+            # As wide without it: what follows stays in its column.
+            line.append(f"  {'best' if event.best else '':4}", "green")
+        self._progress.console.print(line.append(f"   {took}", "dim"))
 
+    def on_end(self, event: RunEnd) -> None:
+        self._show("writing the model", 0, None)
 
-def _said(metrics: Mapping[str, float]) -> str:
-    """The number the task is judged by; where it is not measured (boxes while training), the loss."""
-    # Brings numpy, and every verb's module is loaded for every command.
-    from clary.vision.tasks import main_metric
-
-    name = main_metric(metrics) or "loss"
-    number = f"{metrics[name]:.4f}"
-    return number if name == "accuracy" else f"{name} {number}"
+    def _show(self, description: str, done: int, total: int | None, remark: str = "") -> None:
+        counted = f"{done:,}/{total:,}" if total else f"{done:,}" if done else ""
+        self._progress.update(
+            self._task, description=description, completed=done, total=total, counted=counted, remark=remark
+        )

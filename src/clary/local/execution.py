@@ -7,12 +7,14 @@ import traceback
 from collections.abc import Sequence
 
 from clary.errors import AlgorithmError, ClaryError, InterruptedRun
+from clary.local.progress import View
 from clary.local.run import Run
 from clary.vision.algorithms.joblog import JobLog, Sink
 from clary.vision.base.events import Hook
 from clary.vision.base.files import write_text
 from clary.vision.base.jobdir import JobDir
 from clary.vision.base.spec import AnySpec
+from clary.vision.training.listeners import tell
 
 __all__ = ["execute"]
 
@@ -24,6 +26,7 @@ def execute(spec: AnySpec, job: JobDir, hooks: Sequence[Hook], echo: Sink | None
     none of ours, whose traceback is kept in ``output/traceback.txt``; else what the algorithm raises.
     """
     run = Run(job.root)
+    tell(hooks, "loading PyTorch")
     try:
         # The tensor library is loaded only now: asking for a wrong setting costs nothing.
         from clary.vision.algorithms.run import run_job
@@ -48,6 +51,9 @@ def execute(spec: AnySpec, job: JobDir, hooks: Sequence[Hook], echo: Sink | None
         raise AlgorithmError(f"{what}{notes}", where=job.root, hint=f"the traceback is in {path}") from error
     # Only now: pack leaves the whole archive or none, and until then these are the only weights.
     shutil.rmtree(job.model)
+    for hook in hooks:
+        if isinstance(hook, View):
+            hook.on_model(run)
     return run
 
 

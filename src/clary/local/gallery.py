@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 
 import numpy as np
 
 from clary.errors import ImageError
+from clary.local import predictions
 from clary.vision.base import imaging
 from clary.vision.base.types import Dataset, Sample
+from clary.vision.inference.predictor import Model
 from clary.vision.plots.sample_views import view_of
 from clary.vision.plots.thumbnails import data_uri, thumbnail
 from clary.vision.tasks import TASKS
 
-__all__ = ["Shown", "samples", "shown", "title"]
+__all__ = ["Shown", "predicted", "samples", "shown", "title"]
 
 THUMBNAIL = 224  # pixels of the longer side
 DRAWN = 280  # pixels of the height of pictures with boxes or masks, which stand in rows
@@ -41,6 +44,21 @@ def samples(dataset: Dataset, count: int) -> list[Shown]:
     every time."""
     found = (_sample(dataset, sample) for sample in _in_turn(dataset.splits["train"]))
     return list(islice((one for one in found if one), count))
+
+
+def predicted(network: Model, dataset: Dataset, found: Sequence[Sample]) -> list[Shown]:
+    """Pictures with what the model says of them; a label that is not the picture's is named ``wrong``."""
+    view, task = predictions.view_of(network.task, top=1, least=0.3), TASKS.get(dataset.task)
+    pictures = []
+    for sample, prediction in zip(found, network.predict_each(s.image.read() for s in found), strict=True):
+        # Named by the evaluation already.
+        if isinstance(prediction, ImageError):
+            continue
+        truth = "" if task.localises else task.caption(sample, dataset.class_names)
+        wrong = f"is {truth}" if truth and truth != getattr(prediction, "label", truth) else ""
+        draw = partial(view.drawn, prediction) if view.draws else None
+        pictures.append(shown(sample, view.caption(prediction), wrong, draw))
+    return [one for one in pictures if one]
 
 
 def shown(sample: Sample, caption: str, wrong: str = "", draw: Draw | None = None) -> Shown | None:

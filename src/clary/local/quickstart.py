@@ -28,7 +28,7 @@ IMAGES_SHOWN = 3
 # in two, on 2 cores. Photographs need what `clary train` does, so other data sets get that.
 DRAWN_EPOCHS: Mapping[TaskName, int] = {"detection": 5, "segmentation": 14}
 
-Showing: TypeAlias = tuple[Sequence[Hook], Callable[[str], None] | None]
+Showing: TypeAlias = Callable[[], AbstractContextManager[Sequence[Hook]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ def quickstart(
     epochs: int | None = None,
     seed: int = 0,
     settings: Mapping[str, object] | None = None,
-    showing: Callable[[], AbstractContextManager[Showing]] = lambda: nullcontext(((), None)),
+    showing: Showing = lambda: nullcontext(()),
     tell: Callable[[TaskName, StageResult], None] = lambda task, stage: None,
 ) -> list[Summary]:
     """Run every stage of each task and return what came of them; ``tell`` hears of each stage as it is done.
@@ -138,13 +138,11 @@ def _checked(folder: Path, task: TaskName) -> Dataset:
     return result.dataset
 
 
-def _train(
-    summary: Summary, settings: Mapping[str, object], showing: Callable[[], AbstractContextManager[Showing]]
-) -> None:
+def _train(summary: Summary, settings: Mapping[str, object], showing: Showing) -> None:
     from clary.local.train import train
 
-    with showing() as (hooks, echo):
-        train(summary.task, summary.dataset, out=summary.run.path, hooks=hooks, echo=echo, settings=settings)
+    with showing() as hooks:
+        train(summary.task, summary.dataset, out=summary.run.path, hooks=hooks, progress=False, settings=settings)
 
 
 def _judge(summary: Summary, clock: _Clock) -> None:
@@ -173,8 +171,7 @@ def _predict(summary: Summary, found: Evaluation) -> str:
     with load(summary.run.model) as model:
         view = view_of(model.task, top=1, least=0.3)
         for path, prediction in zip(shown, model.predict(shown), strict=True):
-            first = " ".join(map(str, view.lines(prediction)[0][:2]))
-            said.append(f"{path.name}: {first}".strip())
+            said.append(f"{path.name}: {view.caption(prediction)}".strip())
             if view.draws:
                 view.write(prediction, path, summary.run.path / "predictions" / path.stem)
     return ", ".join(said)

@@ -9,6 +9,7 @@ from typing import Any
 from clary.errors import UsageError
 from clary.local.config import RunConfig
 from clary.local.execution import execute
+from clary.local.progress import showing
 from clary.local.run import Run
 from clary.local.run_lock import held
 from clary.vision.algorithms.catalog import find
@@ -29,6 +30,7 @@ def resume(
     epochs: int | None = None,
     asked: Mapping[str, Any] | None = None,
     settings: Mapping[str, str] | None = None,
+    progress: bool = True,
     hooks: Sequence[Hook] = (),
     echo: Sink | None = None,
 ) -> Run:
@@ -65,7 +67,8 @@ def resume(
         if config["hyperparameters"].get("epochs") != wanted:
             lock.replace({**config, "hyperparameters": {**config["hyperparameters"], "epochs": wanted}})
         job.may_grow = True
-        return execute(spec, job, hooks, echo)
+        with showing(progress) as shown:
+            return execute(spec, job, [*hooks, *shown], echo)
 
 
 def _wanted_epochs(run: Run, before: int, epochs: int | None) -> int:

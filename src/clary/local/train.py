@@ -15,6 +15,7 @@ from pathlib import Path
 from clary.errors import UsageError
 from clary.local.config import DatasetConfig, RunConfig
 from clary.local.execution import execute
+from clary.local.progress import showing
 from clary.local.resume import resume as run_on
 from clary.local.run import Run
 from clary.local.run_lock import held, is_held
@@ -31,6 +32,7 @@ from clary.vision.base.types import Dataset
 from clary.vision.datasets.check import CheckResult, examine
 from clary.vision.datasets.left_out import count_left_out, summed_up
 from clary.vision.datasets.reading import ReadingOptions, read
+from clary.vision.training.listeners import tell
 
 __all__ = ["train"]
 
@@ -50,6 +52,7 @@ def train(
     validation: float | None = None,
     model: str | Path | None = None,
     resume: bool = False,
+    progress: bool = True,
     hooks: Sequence[Hook] = (),
     echo: Sink | None = None,
     settings: Mapping[str, object] | None = None,
@@ -62,9 +65,10 @@ def train(
     pictures held out where there is no validation split: by default a fifth, or none where there is a test split
     to judge by, since of a few hundred pictures each one counts. ``model`` (a run or a model.tar.gz) is what to go
     on from: of one for another number of classes, what depends on that number starts afresh. Further keywords, and
-    what is in ``settings``, are hyperparameters by their SageMaker names. ``echo`` receives each log line. ``resume``
-    goes on from the checkpoint of ``out`` with the settings it was started with, as ``clary.resume`` does, and refuses
-    others; more ``epochs`` are no other setting.
+    what is in ``settings``, are hyperparameters by their SageMaker names. ``progress`` shows how it goes: a display in
+    a notebook, plain lines on standard error elsewhere. ``echo`` receives each line of the log that SageMaker would
+    print. ``resume`` goes on from the checkpoint of ``out`` with the settings it was started with, as ``clary.resume``
+    does, and refuses others; more ``epochs`` are no other setting.
 
     Raises CustomerError for data or settings that cannot be used, DivergedError when the loss is no number,
     InterruptedRun after Ctrl-C, with a checkpoint saved.
@@ -78,8 +82,28 @@ def train(
     start = {"model": str(_archive(model))} if model is not None else {}
     if resume:
         asked = {"path": str(source.resolve()), "labels": labels, "validation": validation, "algorithm": spec.name}
-        return _resume(spec, out, {**asked, **start}, given, hooks, echo)
+        if out is None:
+            raise UsageError("a run to resume is not named", hint="give its folder with --out")
+        more = spec["epochs"].parse(given.pop("epochs")) if "epochs" in given else None
+        about = {**asked, **start}
+        return run_on(out, epochs=more, asked=about, settings=given, progress=progress, hooks=hooks, echo=echo)
     options = ReadingOptions(labels, validation, _seed(spec, given))
+    with showing(progress) as shown:
+        return _start(spec, source, out, options, given, start, [*hooks, *shown], echo)
+
+
+def _start(
+    spec: AnySpec,
+    source: Path,
+    out: str | Path | None,
+    options: ReadingOptions,
+    given: Mapping[str, str],
+    start: Mapping[str, str],
+    hooks: Sequence[Hook],
+    echo: Sink | None,
+) -> Run:
+    """Read the pictures, write the run's folder and train."""
+    tell(hooks, "reading pictures")
     data = read(source, options, task=spec.task)
     CheckResult(data, data.problems).refuse(job=False)
     # With the share that was really held out: a resumed run, and a report, must split as this one does.
@@ -99,20 +123,6 @@ def train(
     write_json(job.root / "config.json", {**_config(spec, source, data, options, checked), **start})
     with held(job.root / "config.json"):
         return execute(spec, job, hooks, echo)
-
-
-def _resume(
-    spec: AnySpec,
-    out: str | Path | None,
-    asked: Mapping[str, object],
-    given: dict[str, str],
-    hooks: Sequence[Hook],
-    echo: Sink | None,
-) -> Run:
-    if out is None:
-        raise UsageError("a run to resume is not named", hint="give its folder with --out")
-    more = spec["epochs"].parse(given.pop("epochs")) if "epochs" in given else None
-    return run_on(out, epochs=more, asked=asked, settings=given, hooks=hooks, echo=echo)
 
 
 def _archive(model: str | Path) -> Path:

@@ -1,4 +1,4 @@
-"""How ``clary predict`` shows what a task predicts: lines of a table, JSON, drawn pictures."""
+"""How ``clary predict`` and the display of a notebook show what a task predicts: lines, JSON, drawings."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 from PIL import Image
 
 from clary.vision.base.files import atomic
@@ -35,6 +36,14 @@ class PredictionView:
     def lines(self, prediction: Any) -> list[tuple[Any, ...]]:
         """Rows of the table, in the order of ``columns``."""
         return [tuple(json.dumps(value) for value in self.as_json(prediction).values())]
+
+    def caption(self, prediction: Any) -> str:
+        """The first of ``lines`` in a few words."""
+        return " ".join(map(str, self.lines(prediction)[0][:2])).strip()
+
+    def drawn(self, prediction: Any, pixels: np.ndarray) -> np.ndarray:
+        """The picture, uint8 RGB, with what is predicted drawn on; as it is where there is nothing to draw."""
+        return pixels
 
     def as_json(self, prediction: Any) -> dict[str, Any]:
         """What stands beside the picture's path."""

@@ -37,11 +37,14 @@ class BoxPredictions(PredictionView):
         ]
         return {"width": prediction.width, "height": prediction.height, "boxes": boxes}
 
-    def write(self, prediction: Detections, image: Path, place: Path) -> None:
+    def drawn(self, prediction: Detections, pixels: np.ndarray) -> np.ndarray:
         found = prediction.above(self.least)
         words = [f"{label} {score:.2f}" for label, score in zip(found.labels, found.scores, strict=True)]
         size = (prediction.width, prediction.height)
-        drawn = draw_boxes(imaging.load(image), found.as_boxes(), found.class_names, size, captions=words)
+        return draw_boxes(pixels, found.as_boxes(), found.class_names, size, captions=words)
+
+    def write(self, prediction: Detections, image: Path, place: Path) -> None:
+        drawn = self.drawn(prediction, imaging.load(image))
         # JPEG, since what is drawn on is a photograph; a mask's values must stay, and go into a PNG.
         save(Image.fromarray(drawn), Path(f"{place}.jpg"), "JPEG", quality=90)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from clary.local.predictions._base import PredictionView, save
@@ -31,11 +32,14 @@ class MaskPredictions(PredictionView):
         shares = [{"label": label, "share": share} for label, share in prediction.shares()]
         return {"width": width, "height": height, "shares": shares}
 
+    def drawn(self, prediction: Segmentation, pixels: np.ndarray) -> np.ndarray:
+        return draw_mask(pixels, prediction.classes, prediction.class_names)
+
     def write(self, prediction: Segmentation, image: Path, place: Path) -> None:
         mask = Image.fromarray(prediction.classes)
         mask.putpalette(MASK_PALETTE)
         save(mask, Path(f"{place}.mask.png"), "PNG")
-        drawn = draw_mask(imaging.load(image), prediction.classes, prediction.class_names)
+        drawn = self.drawn(prediction, imaging.load(image))
         save(Image.fromarray(drawn), Path(f"{place}.jpg"), "JPEG", quality=90)
 
 

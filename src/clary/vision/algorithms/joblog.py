@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
 
-from clary.vision.base.events import RunStart
+from clary.vision.base.events import Hook, RunStart
 from clary.vision.base.files import append_text
+from clary.vision.base.other_programs import OtherPrograms
 
-__all__ = ["JobLog", "log_run_start", "log_worker", "print_line"]
+__all__ = ["JobLog", "SharedMachineLog", "log_run_start", "log_worker", "print_line"]
 
 Sink = Callable[[str], None]
 
@@ -68,3 +69,16 @@ def log_run_start(log: JobLog, event: RunStart) -> None:
     log.info(f"precision: {event.precision}{why}")
     if event.first_step:
         log.info(f"Resuming from the checkpoint at step {event.first_step}")
+
+
+class SharedMachineLog(Hook):
+    """A line of ours before the first step where other programs take a share of the cores, measured since this was
+    made."""
+
+    def __init__(self, log: JobLog) -> None:
+        self._log = log
+        self._others = OtherPrograms()
+
+    def on_start(self, event: RunStart) -> None:
+        if sharing := self._others.sharing():
+            self._log.info(str(sharing))

@@ -133,6 +133,8 @@ def assemble(
         checkpoints=Checkpoints(job.checkpoints, fingerprint(hp, dataset), may_grow=job.may_grow),
         precision=precision(hp),
         architecture=architecture,
+        dataset=dataset,
+        network_name=hp.network_name(),
         early_stopping=early_stopping(hp),
         hooks=hooks,
         stop=stop,

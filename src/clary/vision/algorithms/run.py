@@ -13,7 +13,7 @@ from contextlib import nullcontext, suppress
 from clary.errors import AlgorithmError, ClaryError, CustomerError, InterruptedRun, UsageError, out_of_space
 from clary.vision.algorithms.catalog import find, train_function
 from clary.vision.algorithms.hooks import load_hooks
-from clary.vision.algorithms.joblog import JobLog
+from clary.vision.algorithms.joblog import JobLog, SharedMachineLog
 from clary.vision.algorithms.substitution import with_weights
 from clary.vision.base.channels import unused
 from clary.vision.base.events import Hook
@@ -35,6 +35,8 @@ def run_job(
     ``hooks`` are told first, then those of other distributions (``algorithms.hooks``).
     """
     stop = stop or StopRequest()
+    # Measures from here on: what is read and loaded first gives it the time.
+    sharing = SharedMachineLog(log)
     # Of an earlier try: who watches the job would take it for this one's.
     job.failure.unlink(missing_ok=True)
     with suppress(UsageError):  # the disk is full already: whatever is written first will say it
@@ -48,7 +50,7 @@ def run_job(
         hp = with_weights(hp, job, log)
         # Only now: a Ctrl-C during the seconds in which libraries are imported ends the process at once.
         with on_signals(stop):
-            train(job, hp, log, [*hooks, *load_hooks(job, log)], stop)
+            train(job, hp, log, [*hooks, sharing, *load_hooks(job, log)], stop)
     except InterruptedRun as stopped:
         log.info(str(stopped))
         raise

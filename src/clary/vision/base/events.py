@@ -17,6 +17,7 @@ __all__ = [
     "Mode",
     "Phase",
     "PhaseName",
+    "Preparation",
     "RunEnd",
     "RunStart",
     "Step",
@@ -25,6 +26,18 @@ __all__ = [
 
 Mode = Literal["train", "validation"]
 PhaseName = Literal["data", "forward", "backward", "optimizer", "validation", "checkpoint"]
+
+
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """What is done before the first step, in the words of a progress line ("reading pictures"), and how far it is.
+
+    ``total`` is None where nobody can know it beforehand.
+    """
+
+    what: str
+    done: int = 0
+    total: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +50,9 @@ class RunStart:
     ``network`` (a torch Module on its device), ``optimizer`` and ``objective`` (its ``loss(outputs, targets)`` is
     minimised) are those of the run: listeners may register hooks of the tensor library on them, and take them off in
     ``on_close``. Numbers are of whole epochs; ``validation_samples`` is 0 without a validation split.
+
+    ``dataset`` (a Dataset) is what is trained on, ``network_name`` what its network is called in a run's configuration,
+    ``device`` what computes, for people ("CPU with 2 threads"); None and empty where nobody said.
     """
 
     network: Any
@@ -52,6 +68,9 @@ class RunStart:
     validation_steps: int = 0
     validation_samples: int = 0
     precision_reason: str = ""
+    dataset: Any = field(default=None, repr=False)
+    network_name: str = ""
+    device: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +171,7 @@ class Hook:
 
     A run tells, in this order::
 
+        on_preparation                                                              before the first step, many times
         on_start
             on_step_start  on_forward  on_loss  on_backward  on_batch               every step of training
             on_step_start  on_forward  on_loss  on_validation_batch                 every step of a validation
@@ -162,6 +182,8 @@ class Hook:
     and around each part of a step ``on_phase_start`` and ``on_phase_end``. Tensors are those of the run: what is to be
     kept is copied, what is changed changes the training.
     """
+
+    def on_preparation(self, event: Preparation) -> None: ...
 
     def on_start(self, event: RunStart) -> None: ...
 

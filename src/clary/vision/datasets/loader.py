@@ -6,7 +6,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any
@@ -25,6 +25,7 @@ Transform = Callable[[np.ndarray, Any, np.random.Generator], tuple[np.ndarray, A
 
 # Batches made ahead of the one in use; chosen. One of large photographs is caught up, and the price is their memory.
 PREFETCH = 3
+TURN = 0.2  # seconds between two looks at how far the first batch is
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,8 @@ def random_of(*keys: int) -> np.random.Generator:
 class ImageCache:
     """Decoded pictures of a data set, shorter side at most ``resize``, kept while they fit into ``budget`` bytes.
 
-    What is kept depends on the order of first use only; what is returned does not. Thread-safe.
+    What is kept depends on the order of first use only; what is returned does not. Thread-safe. ``decoded`` counts what
+    was decoded until now.
     """
 
     def __init__(self, samples: Sequence[Sample], resize: int | None, at_least: int, budget: int) -> None:
@@ -58,6 +60,7 @@ class ImageCache:
         self._kept: list[np.ndarray | None] = [None] * len(samples)
         self._room = budget
         self._lock = Lock()
+        self.decoded = 0
 
     def __len__(self) -> int:
         return len(self._samples)
@@ -70,6 +73,7 @@ class ImageCache:
         # Outside the lock, so that threads decode at once; that two may decode the same picture costs once only.
         pixels = self._decode(self._samples[index])
         with self._lock:
+            self.decoded += 1
             # Kept until the room is full, none thrown out: with a new order each epoch what was used longest ago is as
             # likely to be next as any.
             if self._kept[index] is None and pixels.nbytes <= self._room:
@@ -140,6 +144,7 @@ class Loader:
         self._seed = seed
         self._shuffle = shuffle
         self._workers = workers
+        self._begun = False
         self.batch_size = batch_size
 
     @property
@@ -153,8 +158,14 @@ class Loader:
         # schedules go by. A validation counts each picture once.
         return whole if self._shuffle else whole + (rest > 0)
 
-    def epoch(self, epoch: int = 0, first: int = 0) -> Iterator[Batch]:
-        """The batches of ``epoch`` from number ``first`` on."""
+    def epoch(
+        self, epoch: int = 0, first: int = 0, waiting: Callable[[int, int], object] | None = None
+    ) -> Iterator[Batch]:
+        """The batches of ``epoch`` from number ``first`` on.
+
+        ``waiting`` is told, on the caller's thread, how many pictures are decoded of how many while the very first
+        batch of this loader is made: for large photographs that takes seconds.
+        """
         order = self.order(epoch)
         numbers = iter(range(first, len(self)))
         # Threads, not processes: decoding and resizing leave Python's lock, and the cache is one (docs/benchmarks.md,
@@ -167,12 +178,22 @@ class Loader:
                     pending.append(threads.submit(self._batch, epoch, indices))
                     # In order of submission: which thread is done first must not change an epoch.
                     if len(pending) > PREFETCH:
-                        yield pending.popleft().result()
+                        yield self._result(pending.popleft(), waiting)
                 while pending:
-                    yield pending.popleft().result()
+                    yield self._result(pending.popleft(), waiting)
             finally:
                 for future in pending:
                     future.cancel()
+
+    def _result(self, batch: Future[Batch], waiting: Callable[[int, int], object] | None) -> Batch:
+        """The batch; the first of all is waited for in turns, each of them told."""
+        if waiting and not self._begun:
+            waiting(min(self._images.decoded, self.batch_size), self.batch_size)
+            while not wait([batch], timeout=TURN).done:
+                waiting(min(self._images.decoded, self.batch_size), self.batch_size)
+            waiting(self.batch_size, self.batch_size)
+        self._begun = True
+        return batch.result()
 
     def order(self, epoch: int) -> np.ndarray:
         """Sample indices in the order of ``epoch``."""

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Any
 
-from clary.vision.base.events import Hook, Mode, Phase, PhaseName
+from clary.vision.base.events import Hook, Mode, Phase, PhaseName, Preparation
 
-__all__ = ["Dispatcher", "Listeners"]
+__all__ = ["Dispatcher", "Listeners", "tell"]
 
 # One for all: a step has four phases, and as a rule nobody listens.
 SILENCE = nullcontext()
@@ -45,6 +45,7 @@ class Listeners:
     """The dispatchers of a run: ``on_batch(event)`` tells those hooks that override ``on_batch``, and so on."""
 
     def __init__(self, hooks: Sequence[Hook]) -> None:
+        self.on_preparation = Dispatcher(hooks, "on_preparation")
         self.on_start = Dispatcher(hooks, "on_start")
         self.on_step_start = Dispatcher(hooks, "on_step_start")
         self.on_forward = Dispatcher(hooks, "on_forward")
@@ -73,6 +74,11 @@ class Listeners:
         begin = time.perf_counter()  # anew: what hooks took is not the phase's
         yield
         self._phase_end(phase, time.perf_counter() - begin)
+
+
+def tell(hooks: Sequence[Hook], what: str, done: int = 0, total: int | None = None) -> None:
+    """Tell ``hooks`` what is done before the run's first step (``Preparation``), where there is no loop yet."""
+    Dispatcher(hooks, "on_preparation")(Preparation(what, done, total))
 
 
 def _call(method: Callable[..., None], *event: Any) -> None:

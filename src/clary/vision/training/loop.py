@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any, Literal
 
 import torch
@@ -18,13 +19,24 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from clary.errors import DivergedError, InterruptedRun
-from clary.vision.base.events import BatchEnd, EpochEnd, Hook, Mode, RunEnd, RunStart, Step, ValidationBatchEnd
+from clary.vision.base.events import (
+    BatchEnd,
+    EpochEnd,
+    Hook,
+    Mode,
+    Preparation,
+    RunEnd,
+    RunStart,
+    Step,
+    ValidationBatchEnd,
+)
+from clary.vision.base.types import Dataset
 from clary.vision.datasets.loader import Batch, Loader
 from clary.vision.training.checkpoint import Checkpoints, Progress
 from clary.vision.training.listeners import Listeners
 from clary.vision.training.objectives.base import Objective
 from clary.vision.training.optim import rescale_momentum, set_rate
-from clary.vision.training.precision import autocast
+from clary.vision.training.precision import autocast, device_name
 from clary.vision.training.precision_cache import Choice, PrecisionCache
 from clary.vision.training.precision_choice import choose, trial_size
 from clary.vision.training.schedules import Schedule
@@ -37,7 +49,8 @@ __all__ = ["Training", "fit"]
 class Training:
     """All that a run is made of. ``validation`` may be None: then the last epoch's weights are the result.
 
-    ``architecture`` names the backbone as manifests do (``timm:resnet18``); precision is known of some.
+    ``architecture`` names the backbone as manifests do (``timm:resnet18``); precision is known of some. ``dataset`` and
+    ``network_name`` are for listeners.
     """
 
     network: nn.Module
@@ -52,6 +65,8 @@ class Training:
     checkpoints: Checkpoints
     precision: str = "auto"
     architecture: str = ""
+    dataset: Dataset | None = None
+    network_name: str = ""
     early_stopping: EarlyStopping | None = None
     hooks: Sequence[Hook] = ()
     stop: StopRequest = field(default_factory=StopRequest)
@@ -79,7 +94,7 @@ def _fit(run: Training, listeners: Listeners) -> Progress:
         raise InterruptedRun("stopped before the first step")
     started = time.perf_counter() - progress.seconds  # the trial of precisions counts as training
     if not progress.precision:
-        progress.precision, progress.precision_reason = _choose_precision(run)
+        progress.precision, progress.precision_reason = _choose_precision(run, listeners)
     # Only now: the trial is no part of the run, and its passes would be told to what hooks put on the network.
     listeners.on_start(_run_start(run, progress))
     while progress.epoch < run.epochs and not _should_stop(run, progress):
@@ -107,6 +122,9 @@ def _run_start(run: Training, progress: Progress) -> RunStart:
         train_samples=run.train.samples,
         validation_steps=len(run.validation) if run.validation else 0,
         validation_samples=run.validation.samples if run.validation else 0,
+        dataset=run.dataset,
+        network_name=run.network_name,
+        device=device_name(run.device),
     )
 
 
@@ -142,7 +160,7 @@ def _batches(run: Training, listeners: Listeners, progress: Progress, mode: Mode
     first = progress.step if mode == "train" else 0
     epoch, before = progress.epoch, progress.global_step
     # A resumed epoch goes on at its step: the order is the same, so those before are simply not made.
-    batches = loader.epoch(epoch, first) if mode == "train" else loader.epoch()
+    batches = loader.epoch(epoch, first, _decoding(listeners)) if mode == "train" else loader.epoch()
     for step in range(first, len(loader)):
         done = before + step - first if mode == "train" else before
         with listeners.phase("data", mode, epoch, step, done):
@@ -150,6 +168,13 @@ def _batches(run: Training, listeners: Listeners, progress: Progress, mode: Mode
             images, targets = _to_device(batch, run.device)
         yield images, targets
     next(batches, None)  # there is none, but the loader ends its threads
+
+
+def _decoding(listeners: Listeners) -> Callable[[int, int], None] | None:
+    """What tells how far the first batch is decoded; None where nobody listens."""
+    if not listeners.on_preparation:
+        return None
+    return lambda done, total: listeners.on_preparation(Preparation("decoding pictures", done, total))
 
 
 def _step(
@@ -263,14 +288,17 @@ def _check_finite(loss: float, where: str) -> None:
         raise DivergedError(f"the loss is {loss}", where=where, hint="lower `learning_rate`")
 
 
-def _choose_precision(run: Training) -> Choice:
+def _choose_precision(run: Training, listeners: Listeners) -> Choice:
     if run.precision != "auto":
         return Choice(run.precision, "asked for")
-    images, targets = _to_device(next(iter(run.train.epoch(0))), run.device)
+    images, targets = _to_device(next(iter(run.train.epoch(0, waiting=_decoding(listeners)))), run.device)
     few = trial_size(len(images), run.device)
     images, targets = images[:few], targets[:few]
 
+    tried = count()
+
     def step(network: nn.Module, precision: str) -> None:
+        listeners.on_preparation(Preparation("trying bf16 and fp32", next(tried)))
         network.train()
         _forward(run, network, images, targets, precision)[1].backward()
 

@@ -15,7 +15,9 @@ from typing import Any, Literal, TypeAlias
 import torch
 from torch.overrides import TorchFunctionMode
 
-__all__ = ["Processor", "autocast", "keep_large_blocks", "pick_device", "processor"]
+from clary.wording import plural
+
+__all__ = ["Processor", "autocast", "device_name", "keep_large_blocks", "pick_device", "processor"]
 
 Processor: TypeAlias = Literal["amx", "avx512_bf16", "cuda"]
 
@@ -26,6 +28,13 @@ DEFAULT_THRESHOLD = 32 << 20  # bytes; what glibc's own adjustment stops at
 def pick_device() -> torch.device:
     """A CUDA device when there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def device_name(device: torch.device) -> str:
+    """What computes, for people: ``CPU with 2 threads``, or the name of the GPU."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"CPU with {plural(torch.get_num_threads(), 'thread')}"
 
 
 def processor(device: torch.device) -> Processor | None:

@@ -23,6 +23,7 @@ from clary.vision.base.types import Dataset
 from clary.vision.models.classifier import Scores, build, describe
 from clary.vision.models.normalization import IMAGENET_MEAN, IMAGENET_STD, gray_statistics
 from clary.vision.models.weights import load
+from clary.vision.training.listeners import tell
 from clary.vision.training.loop import Training
 from clary.vision.training.memory import check_memory
 from clary.vision.training.objectives.classification import ClassificationObjective, positive_weights
@@ -66,6 +67,7 @@ def train(
     if data.serving_transform(hp) != data.validation_transform(hp):
         log.info(OTHER_PICTURES)
 
+    tell(hooks, "loading the network")
     network, description = _make_network(job, hp, log)
     weights = recipe.BestWeights(
         network,

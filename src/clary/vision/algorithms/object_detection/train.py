@@ -37,6 +37,7 @@ from clary.vision.models.normalization import IMAGENET_MEAN, IMAGENET_STD
 from clary.vision.models.original_names import freeze_matching
 from clary.vision.models.weights import Pretrained, load
 from clary.vision.tasks.detection import TASK
+from clary.vision.training.listeners import tell
 from clary.vision.training.loop import Training
 from clary.vision.training.memory import check_memory
 from clary.vision.training.objectives.detection import DetectionObjective
@@ -63,6 +64,7 @@ def train(job: JobDir, hp: DetectionHyperparameters, log: JobLog, hooks: Sequenc
     )
     dataset = data.load_dataset(job, hp, log)
     log_start(log, hp, _content_type(job), torch.cuda.device_count())
+    tell(hooks, "loading the network")
     network, description = _make_network(job, hp, dataset, log)
     best = job.model / BEST
     weights = recipe.BestWeights(

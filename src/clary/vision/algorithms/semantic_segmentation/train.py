@@ -22,6 +22,7 @@ from clary.vision.base.types import Dataset
 from clary.vision.models.normalization import IMAGENET_MEAN, IMAGENET_STD
 from clary.vision.models.segmenter import PixelScores, build_segmenter, describe_segmenter
 from clary.vision.models.weights import load
+from clary.vision.training.listeners import tell
 from clary.vision.training.loop import Training
 from clary.vision.training.memory import check_memory
 from clary.vision.training.objectives.segmentation import SegmentationObjective
@@ -48,6 +49,7 @@ def train(job: JobDir, hp: SegmentationHyperparameters, log: JobLog, hooks: Sequ
         lambda: _untrained(hp), hp.mini_batch_size, (side, side), optimizer=hp.optimizer, precision=recipe.precision(hp)
     )
     dataset = data.load_dataset(job, hp, log)
+    tell(hooks, "loading the network")
     network, description = _make_network(job, hp, log)
     weights = recipe.BestWeights(
         network,

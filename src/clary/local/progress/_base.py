@@ -1,0 +1,76 @@
+"""What shows a run, and the words that all of them use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from clary.vision.base.events import EpochEnd, Hook, RunEnd, RunStart
+from clary.wording import duration, plural
+
+if TYPE_CHECKING:
+    from clary.local.run import Run
+
+__all__ = ["View", "end_said", "epoch_said", "measured", "pictures_per_second", "precision_said", "start_said"]
+
+ASKED = "asked for"
+USES = {"train": "to train on", "validation": "for validation", "test": "to test"}
+
+
+class View(Hook):
+    """A listener that is also told when the model is written."""
+
+    def on_model(self, run: Run) -> None:
+        """``run`` has finished."""
+
+
+def start_said(event: RunStart) -> list[str]:
+    """Pictures, classes, network, device and, last, precision: what a run begins with."""
+    said = []
+    if event.dataset is not None:
+        sizes = {split: len(samples) for split, samples in event.dataset.splits.items() if samples}
+        first, *others = [f"{count:,} {USES.get(split, split)}" for split, count in sizes.items()]
+        said += [", ".join([first.replace(" ", " pictures ", 1), *others])]
+        names = event.dataset.class_names
+        said += [plural(len(names), "class", ",")] if names else []
+    resumed = f"resumed at step {event.first_step + 1}" if event.first_step else ""
+    return [part for part in (*said, event.network_name, event.device, resumed, event.precision) if part]
+
+
+def precision_said(event: RunStart) -> str:
+    """The precision and why it was chosen; empty for one that was asked for."""
+    why = event.precision_reason
+    return f"{event.precision} ({why})" if why and why != ASKED else ""
+
+
+def epoch_said(event: EpochEnd, epochs: int) -> list[str]:
+    """Which epoch, what was measured in training and in validation, and what it took."""
+    said = [f"epoch {event.epoch + 1:{len(str(epochs))}}/{epochs}", f"train {measured(event.train)}"]
+    if event.validation:
+        said.append(f"validation {measured(event.validation)}")
+    seconds = event.seconds + event.validation_seconds
+    return [*said, duration(seconds)]
+
+
+def end_said(event: RunEnd) -> str:
+    """Which epoch was best and what all of them took."""
+    why = " (stopped early: no gain any more)" if event.reason == "early_stopping" else ""
+    return f"best epoch {event.best_epoch + 1} of {event.epochs}{why}, {duration(event.seconds)}"
+
+
+def measured(metrics: Mapping[str, float]) -> str:
+    """``accuracy 0.9062 loss 0.312``: what the task is judged by, where that is measured, and the loss."""
+    # Brings numpy, and every verb's module is loaded for every command.
+    from clary.vision.tasks import main_metric
+
+    main = main_metric(metrics)
+    said = [f"{main} {metrics[main]:.4f}"] if main else []
+    said += [f"loss {metrics['loss']:.3f}"] if "loss" in metrics else []
+    return " ".join(said or [f"{name} {value:.4f}" for name, value in metrics.items()])
+
+
+def pictures_per_second(samples: int, seconds: float) -> str:
+    """``33 pictures/s``."""
+    # A clock that does not move between two events divides by zero.
+    speed = samples / max(seconds, 1e-9)
+    return f"{speed:.0f} pictures/s" if speed >= 10 else f"{speed:.1f} pictures/s"
