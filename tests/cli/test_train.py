@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import io
 import os
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from rich.console import Console
 
 import clary
+from clary.cli import training_progress
 from clary.cli.training_progress import bar, lines
-from clary.vision.base.events import BatchEnd, EpochEnd, RunStart
+from clary.local import evaluate as local_evaluate
+from clary.local.evaluate import Evaluation
+from clary.vision.base.events import BatchEnd, EpochEnd, Preparation, RunEnd, RunStart, ValidationBatchEnd
+from clary.vision.base.other_programs import OtherPrograms, Sharing
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -33,13 +41,18 @@ QUICK = [
 Cli = Callable[..., tuple[int, str, str]]
 
 
+def mistake(err: str) -> list[str]:
+    """What is said beside the phase that it was found in."""
+    return [line for line in err.splitlines() if line != "reading pictures"]
+
+
 @pytest.fixture
 def images(tmp_path: Path, colours: Callable[..., Path]) -> Path:
     return colours(tmp_path / "colours", {"train": 5})
 
 
 def test_folder_becomes_a_model(cli: Cli, images: Path, tmp_path: Path) -> None:
-    code, out, err = cli("train", "classification", images, "--out", tmp_path / "run", "--epochs", 2, *QUICK)
+    code, out, _ = cli("train", "classification", images, "--out", tmp_path / "run", "--epochs", 2, *QUICK)
     assert code == 0
     first, *rest = out.splitlines()
     assert first.startswith("validation accuracy ")
@@ -48,8 +61,7 @@ def test_folder_becomes_a_model(cli: Cli, images: Path, tmp_path: Path) -> None:
     assert rest[1] == f"report: {tmp_path / 'run' / 'report.html'}"
     assert (tmp_path / "run" / "report.html").is_file()
     assert f"clary predict {tmp_path / 'run'} PICTURE..." in rest[2]
-    assert "Epoch[1] Validation-accuracy=" in err
-    assert err.splitlines() == clary.Run(tmp_path / "run").log.splitlines()
+    assert "Epoch[1] Validation-accuracy=" in clary.Run(tmp_path / "run").log
 
 
 def test_options_are_settings(cli: Cli, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,9 +110,9 @@ def test_mistake_is_one_line_and_exit_code_2(
 ) -> None:
     code, out, err = cli("train", "classification", images, "--out", tmp_path / "run", *words)
     assert (code, out) == (2, "")
-    assert err.startswith("clary: ")
-    assert sentence in err
-    assert len(err.splitlines()) == 1
+    (line,) = mistake(err)
+    assert line.startswith("clary: ")
+    assert sentence in line
     assert not (tmp_path / "run").exists()
 
 
@@ -119,8 +131,8 @@ def test_what_is_not_there_or_is_already(
     monkeypatch.chdir(tmp_path)
     code, out, err = cli("train", *words)
     assert (code, out) == (2, "")
-    assert sentence in err
-    assert len(err.splitlines()) == 1
+    (line,) = mistake(err)
+    assert sentence in line
     assert not Path("runs").exists()
 
 
@@ -147,7 +159,7 @@ def test_interrupted_run_saves_says_how_to_go_on_and_goes_on(
     with start(images, out, "--epochs", "60", *QUICK) as process:
         assert process.stderr is not None
         for line in process.stderr:
-            if "Epoch[1] Train-accuracy" in line:
+            if line.startswith("epoch  2/60: "):
                 process.send_signal(number)
                 break
         rest = process.stderr.read()
@@ -160,7 +172,7 @@ def test_interrupted_run_saves_says_how_to_go_on_and_goes_on(
     with start(images, out, "--resume") as process:
         _, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
-    assert "Resuming from the checkpoint at step " in err
+    assert "; resumed at step " in err
     assert clary.Run(out).metrics["epochs"] == 60
     assert clary.Run(out).model.is_file()
 
@@ -215,36 +227,46 @@ def test_ctrl_c_at_once_is_one_line(seconds: float, images: Path, tmp_path: Path
 # What is shown
 
 
-def test_lines_go_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
-    with lines() as (hooks, echo):
-        assert hooks == []
-        assert echo is not None
-        echo("one line")
-    assert capsys.readouterr() == ("", "one line\n")
-
-
-def test_bar_tells_each_epoch(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine with nothing else to do, and a terminal of 120 columns."""
+    monkeypatch.setattr(OtherPrograms, "sharing", lambda self: None)
     monkeypatch.setenv("COLUMNS", "120")
-    with bar() as ((hook,), echo):
-        assert echo is None
-        hook.on_start(RunStart(None, None, 2, 3, 0, "fp32"))
+
+
+def test_lines_go_to_standard_error(alone: None, capsys: pytest.CaptureFixture[str]) -> None:
+    with lines() as (listener,):
+        listener.on_preparation(Preparation("checking pictures", 0, 240))
+        listener.on_start(RunStart(None, None, 2, 3, 0, "fp32"))
+    assert capsys.readouterr() == ("", "checking pictures (240)\nstart: fp32\n")
+
+
+def test_bar_tells_each_epoch(alone: None, capsys: pytest.CaptureFixture[str]) -> None:
+    with bar() as (hook,):
+        hook.on_start(RunStart(None, None, 2, 3, 0, "bf16", precision_reason="known", network_name="resnet18"))
         for step in range(3):
             hook.on_batch(BatchEnd(0, step, step + 1, 0.5, 0.1, 8 * (step + 1), 1.0, {"accuracy": 0.5}))
-        hook.on_epoch(EpochEnd(0, {"accuracy": 0.5}, {"accuracy": 0.625}, 1.25, 0.1, True))
-        hook.on_epoch(EpochEnd(1, {"accuracy": 0.75}, {}, 1.25, 0.1, True))
+        hook.on_epoch(EpochEnd(0, {"accuracy": 0.5, "loss": 1.5}, {"accuracy": 0.625}, 1.25, 0.1, True))
+        hook.on_epoch(EpochEnd(1, {"accuracy": 0.75, "loss": 0.5}, {"accuracy": 0.5}, 1.25, 0.1, False))
     out, err = capsys.readouterr()
     assert out == ""
-    assert "epoch   1  train 0.5000  validation 0.6250  best  1.2 s" in err
-    assert "epoch   2  train 0.7500  1.2 s" in err
-    assert "24 pictures/s  loss 0.500" in err
-    assert "3/6" in err
+    said = [line.rstrip() for line in err.splitlines()]
+    assert "resnet18 · bf16" in said
+    assert "bf16 (known)" in said
+    # Each below the other, whether best or not.
+    assert "epoch 1/2   train accuracy 0.5000 loss 1.500   validation accuracy 0.6250  best   1.2 s" in said
+    assert "epoch 2/2   train accuracy 0.7500 loss 0.500   validation accuracy 0.5000         1.2 s" in said
 
 
 @pytest.mark.parametrize(
     ("train", "validation", "line"),
     [
-        ({"loss": 1.5, "cross_entropy": 1.0}, {"loss": 1.25, "mAP": 0.5}, "train loss 1.5000  validation mAP 0.5000"),
-        ({"loss": 1.5}, {"loss": 1.25, "mIOU": 0.5}, "train loss 1.5000  validation mIOU 0.5000"),
+        (
+            {"loss": 1.5, "cross_entropy": 1.0},
+            {"loss": 1.25, "mAP": 0.5},
+            "train loss 1.500   validation mAP 0.5000 loss 1.250",
+        ),
+        ({"loss": 1.5}, {"loss": 1.25, "mIOU": 0.5}, "train loss 1.500   validation mIOU 0.5000 loss 1.250"),
     ],
     ids=["detection", "segmentation"],
 )
@@ -252,14 +274,98 @@ def test_bar_tells_what_the_task_is_judged_by(
     train: dict[str, float],
     validation: dict[str, float],
     line: str,
+    alone: None,
     capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "120")
-    with bar() as ((hook,), _):
+    with bar() as (hook,):
         hook.on_start(RunStart(None, None, 1, 3, 0, "fp32"))
         hook.on_epoch(EpochEnd(0, train, validation, 1.25, 0.1, False))
-    assert f"epoch   1  {line}  1.2 s" in capsys.readouterr().err
+    assert f"epoch 1/1   {line}         1.2 s" in capsys.readouterr().err
+
+
+def test_bar_shows_how_far_each_phase_is(alone: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr(
+        training_progress, "Console", lambda stderr: Console(file=stream, force_terminal=True, width=100)
+    )
+
+    def shown() -> str:
+        assert isinstance(hook, training_progress._Bar)
+        hook._progress.refresh()
+        text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", stream.getvalue())
+        stream.truncate(stream.seek(0))
+        return " ".join(text.split())
+
+    with bar() as (hook,):
+        for event, text in (
+            (Preparation("reading pictures"), "reading pictures"),
+            (Preparation("checking pictures", 120, 2400), "120/2,400"),
+            (Preparation("trying bf16 and fp32", 5), "trying bf16 and fp32"),
+        ):
+            hook.on_preparation(event)
+            found = shown()
+            assert event.what in found
+            assert text in found
+        monkeypatch.setattr(OtherPrograms, "sharing", lambda self: Sharing(2, 1.8, 2))
+        hook.on_start(RunStart(None, None, 4, 9, 0, "fp32"))
+        assert "2 other programs are busy on this machine (1.8 of 2 cores)" in shown()
+        hook.on_batch(BatchEnd(1, 2, 12, 0.5, 0.1, 24, 1.0))
+        found = shown()
+        assert "epoch 2/4" in found
+        assert "12/36 24 pictures/s loss 0.500" in found
+        hook.on_validation_batch(ValidationBatchEnd(1, 0, 8, 1.0))
+        assert "epoch 2/4 validation" in shown()
+        hook.on_end(RunEnd("completed", 4, 3, 1.0))
+        assert "writing the model" in shown()
+    # Nothing of the bar stays.
+    assert "writing" not in stream.getvalue().splitlines()[-1]
+
+
+def test_what_the_test_split_says_is_told_as_evaluate_gives_it(
+    cli: Cli, colours: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, run = colours(tmp_path / "colours", {"train": 4, "test": 2}), tmp_path / "run"
+    measured: list[Evaluation] = []
+    monkeypatch.setattr("clary.local.evaluate._evaluate", kept(local_evaluate._evaluate, measured))
+    code, out, err = cli("train", "classification", data, "--out", run, "--epochs", 1, *QUICK)
+    assert code == 0, err
+    # For the line and for the report.
+    assert len(measured) == 1
+    line = next(line for line in out.splitlines() if line.startswith("test:   "))
+    assert "testing: 6 of 6" in err.splitlines()
+    code, out, _ = cli("evaluate", run, data, "--split", "test")
+    assert code == 0
+    assert out.splitlines()[-1].startswith(line.removeprefix("test:   "))
+
+
+def kept(function: Callable[..., Evaluation], found: list[Evaluation]) -> Callable[..., Evaluation]:
+    def call(*arguments: Any) -> Evaluation:
+        found.append(function(*arguments))
+        return found[-1]
+
+    return call
+
+
+def test_without_a_terminal_there_are_lines_of_ours(cli: Cli, images: Path, tmp_path: Path, alone: None) -> None:
+    code, _, err = cli("train", "classification", images, "--out", tmp_path / "run", "--epochs", 2, *QUICK)
+    assert code == 0
+    shapes = (
+        "reading pictures",
+        "loading PyTorch",
+        "loading the network",
+        r"start: 12 pictures to train on, 3 for validation; 3 classes; test_resnet; CPU with 1 thread; fp32"
+        r" \(asked for\)",
+        r"decoding pictures \(4\)",
+        r"epoch 1/2: train accuracy 0\.\d{4} loss \d+\.\d{3}; validation accuracy 0\.\d{4} loss \S+ best; \S+ s; "
+        r"\S+ pictures/s",
+        r"epoch 2/2: train .*; validation .*",
+        r"end: best epoch \d of 2, \S+ s",
+        "writing the model",
+    )
+    found = [line for line in err.splitlines() if not line.startswith("checking pictures")]
+    assert len(found) == len(shapes)
+    for line, shape in zip(found, shapes, strict=True):
+        assert re.fullmatch(shape, line)
 
 
 def test_going_on_from_a_model(cli: Cli, images: Path, tmp_path: Path) -> None:
@@ -267,6 +373,6 @@ def test_going_on_from_a_model(cli: Cli, images: Path, tmp_path: Path) -> None:
     words = ["--model", tmp_path / "first", "--out", tmp_path / "second", "--epochs", 1]
     code, _, err = cli("train", "classification", images, *words, *QUICK)
     assert code == 0
-    assert "Start training from the model in the model channel." in err
+    assert "Start training from the model in the model channel." in clary.Run(tmp_path / "second").log
     code, _, err = cli("train", "classification", images, "--model", tmp_path / "none", *QUICK)
     assert (code, err) == (2, f"clary: {tmp_path / 'none'}: there is no such model; name a run or a model.tar.gz\n")

@@ -67,12 +67,14 @@ def test_detached_status_down(tmp_path, cli):
         code, out, _ = cli("status", "--home", tmp_path)
         assert server.url in out
         assert "0 running, 0 queued" in out
-        code, _, err = cli("up", "--home", tmp_path, "--port", 0)
-        assert code == 2
-        assert f"another gateway (process {server.pid}) uses this home" in err
-        code, _, err = cli("up", "--home", tmp_path, "--port", 0, "--detach")
-        assert (code, err.count("\n")) == (2, 1)
-        assert f"another gateway (process {server.pid}) uses this home" in err
+        for mode in ([], ["--detach"]):
+            code, out, err = cli("up", "--home", tmp_path, "--port", 0, *mode)
+            assert (code, err) == (0, "")
+            assert f"the platform is up already at {server.url};" in out
+            code, out, err = cli("up", "--home", tmp_path, "--port", 1, *mode)
+            assert (code, err) == (0, f"options take effect after clary down --home {tmp_path}\n")
+            assert f"up already at {server.url};" in out
+        assert gateway.running(tmp_path) == server
     finally:
         code, _, err = cli("down", "--home", tmp_path)
     assert code == 0

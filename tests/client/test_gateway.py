@@ -119,3 +119,32 @@ except KeyboardInterrupt:
     assert done.stdout == "interrupted\n", done.stderr
     with pytest.raises(NotRunningError, match="no platform runs"):
         gateway.running(tmp_path)
+
+
+def test_of_two_that_begin_at_once_both_have_the_home(hold, tmp_path, monkeypatch):
+    """The one that comes second finds the home free, and taken when its own gateway begins."""
+
+    def start(folder, options):
+        hold()
+        raise UsageError("another gateway (process 1) uses this home", where=folder)
+
+    monkeypatch.setattr(gateway, "start", start)
+    monkeypatch.setattr(gateway, "health", lambda server: {})
+    server, started = gateway.running_or_started(tmp_path)
+    assert (server, started) == (gateway.running(tmp_path), False)
+
+
+def test_one_that_is_starting_is_waited_for(hold, tmp_path, monkeypatch):
+    assert gateway.present(tmp_path) is None
+    hold(how="starting")
+    with pytest.raises(NotRunningError, match="another gateway is starting or stopping; try again in a moment"):
+        gateway.present(tmp_path, timeout=0.0)
+
+
+def test_what_keeps_one_from_starting_is_said(tmp_path, monkeypatch):
+    def start(folder, options):
+        raise UsageError("the port is taken")
+
+    monkeypatch.setattr(gateway, "start", start)
+    with pytest.raises(UsageError, match="the port is taken"):
+        gateway.running_or_started(tmp_path)

@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
 
 import typer
 
 from clary.cli.platform_options import Home, folder
 from clary.cli.server_options import AllowedHost
 from clary.control.settings import DEFAULT_PORT, Settings, default_home
+
+if TYPE_CHECKING:
+    from clary.control.home import Server
 
 
 def register(app: typer.Typer) -> None:
@@ -54,6 +58,8 @@ def up(
     detach: Annotated[bool, typer.Option("--detach", help="Go on in the background once it is up.")] = False,
 ) -> None:
     """Start the platform: SageMaker, S3, CloudWatch, STS and IAM on one port, for programs written for AWS."""
+    from clary.client import gateway
+
     # In a connected shell an S3 of AWS must stay what it is.
     os.environ.pop("CLARY_ENDPOINT", None)
     settings = Settings(
@@ -70,6 +76,8 @@ def up(
     )
     if detach:
         _in_background(settings)
+    elif (server := gateway.present(settings.home)) is not None:
+        _tell_of_another(server, settings)
     else:
         _here(settings)
 
@@ -98,12 +106,22 @@ def _here(settings: Settings) -> None:
 def _in_background(settings: Settings) -> None:
     from clary.client import gateway
 
-    server = gateway.start(settings.home, options(settings))
-    _tell(server.url, settings.home, _verb("down", settings.home))
+    server, started = gateway.running_or_started(settings.home, options(settings))
+    if started:
+        _tell(server.url, settings.home, _verb("down", settings.home))
+    else:
+        _tell_of_another(server, settings)
 
 
-def _tell(url: str, home: Path, stop: str) -> None:
-    typer.echo(f"the platform is up at {url}; its files are in {home} (stop with {stop})")
+def _tell_of_another(server: Server, settings: Settings) -> None:
+    """A script that starts the platform each time goes on; what was asked for in vain is said."""
+    _tell(server.url, settings.home, _verb("down", settings.home), "is up already")
+    if settings.port not in (0, DEFAULT_PORT, urlsplit(server.url).port):
+        typer.echo(f"options take effect after {_verb('down', settings.home)}", err=True)
+
+
+def _tell(url: str, home: Path, stop: str, state: str = "is up") -> None:
+    typer.echo(f"the platform {state} at {url}; its files are in {home} (stop with {stop})")
     typer.echo("programs written for SageMaker, boto3 or the AWS CLI run here unchanged:")
     typer.echo(f"  {_verb('run', home)} python program.py")
     typer.echo(f'  eval "$({_verb("env", home)})"; python program.py')

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,7 +22,7 @@ from clary.vision.base import processes
 from clary.vision.base.file_lock import writer
 from clary.vision.base.files import PRIVATE
 
-__all__ = ["NotRunningError", "health", "log_file", "running", "start", "stop"]
+__all__ = ["NotRunningError", "health", "log_file", "present", "running", "running_or_started", "start", "stop"]
 
 # A name that no bucket may have (decisions/0004): the same port answers S3.
 HEALTH = "/clary/health"
@@ -43,6 +44,32 @@ def running(folder: Path) -> Server:
     if home.held(folder):
         raise NotRunningError("the platform is starting or stopping", where=folder, hint="try again in a moment")
     raise NotRunningError("no platform runs on this home", where=folder, hint="start it with `clary up`")
+
+
+def present(folder: Path, *, timeout: float = STARTUP) -> Server | None:
+    """The gateway that uses the home ``folder``; None where the home is free.
+
+    One that is just starting is waited for. Raises NotRunningError where it has not come up within ``timeout`` seconds,
+    or does not answer.
+    """
+    found: list[Server] = []
+
+    def settled() -> bool:
+        with suppress(NotRunningError):
+            found.append(running(folder))
+        return bool(found) or not home.held(folder)
+
+    if not _until(settled, time.monotonic() + timeout):
+        raise NotRunningError("another gateway is starting or stopping", where=folder, hint="try again in a moment")
+    if not found:
+        return None
+    try:
+        health(found[0])
+    except NotRunningError as error:
+        what = f"another gateway (process {found[0].pid}) uses this home and does not answer"
+        hint = "stop it with `clary down`, or choose another with --home"
+        raise NotRunningError(what, where=folder, hint=hint) from error
+    return found[0]
 
 
 def health(server: Server, timeout: float = 5.0) -> dict[str, Any]:
@@ -102,6 +129,19 @@ def start(folder: Path, options: Sequence[str] = (), *, timeout: float = STARTUP
         raise
     process.returncode = 0  # it lives on; Popen would warn that nobody waits for it
     return server
+
+
+def running_or_started(folder: Path, options: Sequence[str] = ()) -> tuple[Server, bool]:
+    """The gateway that uses the home, and whether it was started now, with ``options``; raises as ``start`` does."""
+    if (server := present(folder)) is not None:
+        return server, False
+    try:
+        return start(folder, options), True
+    except UsageError:
+        # Of two that begin at once one gets the home, and the other has what it wanted.
+        if server := present(folder):
+            return server, False
+        raise
 
 
 def stop(folder: Path, *, timeout: float = SHUTDOWN) -> int:

@@ -34,12 +34,13 @@ def run(command: Sequence[str], folder: Path, *, tell: Callable[[str], None] = l
 
 @contextmanager
 def _platform(folder: Path, tell: Callable[[str], None]) -> Iterator[Server]:
-    if home.held(folder):
-        yield gateway.running(folder)
-        return
-    tell("no platform runs; starting one for the time of this command")
+    if not home.held(folder):
+        tell("no platform runs; starting one for the time of this command")
     # A free port: the usual one may be another home's.
-    server = gateway.start(folder, ["--port", "0"])
+    server, started = gateway.running_or_started(folder, ["--port", "0"])
+    if not started:
+        yield server
+        return
     try:
         yield server
     finally:

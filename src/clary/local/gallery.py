@@ -57,7 +57,8 @@ def predicted(network: Model, dataset: Dataset, found: Sequence[Sample]) -> list
         truth = "" if task.localises else task.caption(sample, dataset.class_names)
         wrong = f"is {truth}" if truth and truth != getattr(prediction, "label", truth) else ""
         draw = partial(view.drawn, prediction) if view.draws else None
-        pictures.append(shown(sample, view.caption(prediction), wrong, draw))
+        # What is drawn has its names in the picture.
+        pictures.append(shown(sample, "" if draw else view.caption(prediction), wrong, draw))
     return [one for one in pictures if one]
 
 

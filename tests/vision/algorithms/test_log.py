@@ -13,8 +13,9 @@ import pytest
 from clary.errors import UsageError
 from clary.vision.algorithms.image_classification.log import ClassificationLog, log_parameters
 from clary.vision.algorithms.image_classification.spec import SPEC
-from clary.vision.algorithms.joblog import JobLog
+from clary.vision.algorithms.joblog import JobLog, SharedMachineLog
 from clary.vision.base.events import BatchEnd, EpochEnd, RunEnd, RunStart
+from clary.vision.base.other_programs import OtherPrograms, Sharing
 
 PREFIX = re.compile(r"\[\d\d/\d\d/\d{4} \d\d:\d\d:\d\d (INFO|WARNING|ERROR) \d{15}\] ")
 
@@ -213,6 +214,17 @@ def test_start_tells_of_precision_and_resume(log: JobLog, lines: list[str]) -> N
     listener.on_start(RunStart(None, None, 3, 10, 0, "bf16", precision_reason="known"))
     listener.on_start(RunStart(None, None, 3, 10, 17, "fp32", 1))
     assert messages(lines) == ["precision: bf16 (known)", "precision: fp32", "Resuming from the checkpoint at step 17"]
+
+
+def test_a_shared_machine_is_said_once_before_the_first_step(
+    log: JobLog, lines: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = [Sharing(2, 1.8, 2), None]
+    monkeypatch.setattr(OtherPrograms, "sharing", lambda self: found.pop(0))
+    for _ in range(2):
+        SharedMachineLog(log).on_start(RunStart(None, None, 3, 10, 0, "fp32"))
+    line = "2 other programs are busy on this machine (1.8 of 2 cores): training takes up to twice as long"
+    assert messages(lines) == [line]
 
 
 def test_end_tells_of_early_stopping_only(log: JobLog, lines: list[str]) -> None:

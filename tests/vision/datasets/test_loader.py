@@ -23,6 +23,8 @@ SIDE = 12
 class Plain:
     """Pictures in memory in place of the cache; each is filled with its number."""
 
+    decoded = 0
+
     def __init__(self, count: int) -> None:
         self._count = count
 
@@ -395,3 +397,31 @@ def test_targets_are_made_by_the_threads_of_the_loader_once_in_all_epochs(sample
         found = np.concatenate([batch.targets for batch in loader.epoch(epoch)])
         assert found[:, 0].tolist() == [sample.image.path.stat().st_size for sample in images]
     assert sorted(cache.made) == [f"{n}.png" for n in range(5)]
+
+
+def test_the_first_batch_is_waited_for_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("clary.vision.datasets.loader.TURN", 0.001)
+    pictures, go = Plain(8), threading.Event()
+    pictures.decoded = 0
+
+    def transform(pixels: np.ndarray, target: int, random: np.random.Generator) -> tuple[np.ndarray, int]:
+        pictures.decoded += 1
+        if pictures.decoded == 3:
+            assert go.wait(30)
+        return pixels, target
+
+    told: list[tuple[int, int]] = []
+
+    def waiting(done: int, total: int) -> None:
+        told.append((done, total))
+        if done == 3:
+            go.set()
+
+    images: Any = pictures
+    loader = Loader(images, np.arange(8), transform, batch_size=4, seed=0, shuffle=True, workers=1)
+    assert len(list(loader.epoch(0, waiting=waiting))) == 2
+    assert (3, 4) in told
+    assert told[-1] == (4, 4)
+    before = len(told)
+    assert len(list(loader.epoch(1, waiting=waiting))) == 2
+    assert len(told) == before

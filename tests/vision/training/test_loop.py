@@ -23,7 +23,17 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from clary.errors import DivergedError, InterruptedRun, UsageError
-from clary.vision.base.events import BatchEnd, EpochEnd, Hook, Phase, RunEnd, RunStart, Step, ValidationBatchEnd
+from clary.vision.base.events import (
+    BatchEnd,
+    EpochEnd,
+    Hook,
+    Phase,
+    Preparation,
+    RunEnd,
+    RunStart,
+    Step,
+    ValidationBatchEnd,
+)
 from clary.vision.datasets.loader import Loader
 from clary.vision.models.classifier import Classifier
 from clary.vision.training.checkpoint import Checkpoints, Progress
@@ -35,6 +45,7 @@ from clary.vision.training.precision_cache import Choice
 from clary.vision.training.records import MetricsFile
 from clary.vision.training.schedules import Schedule, cosine, factor
 from clary.vision.training.stopping import EarlyStopping, StopRequest
+from clary.wording import plural
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -195,6 +206,8 @@ class Setting:
 
 class Images:
     """Pictures in memory, in place of the cache: noise, brighter the higher the class."""
+
+    decoded = 0
 
     def __init__(self, count: int, size: int, seed: int) -> None:
         noise = np.random.default_rng(seed).integers(0, 120, (count, size, size, 3))
@@ -858,3 +871,47 @@ def _run_and_be_killed(name: str, folder: Path) -> int:
 
 if __name__ == "__main__":
     print(_run_and_be_killed(sys.argv[1], Path(sys.argv[2]) / "killed"))
+
+
+# What is told before the first step
+
+
+class Preparations(Hook):
+    def __init__(self) -> None:
+        self.told: list[Preparation] = []
+        self.start: RunStart | None = None
+
+    def on_preparation(self, event: Preparation) -> None:
+        self.told.append(event)
+
+    def on_start(self, event: RunStart) -> None:
+        self.start = event
+
+
+@pytest.mark.parametrize("precision", ["fp32", "auto"])
+def test_pictures_of_the_first_batch_and_tried_steps_are_counted(
+    precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def choose(network: nn.Module, step: Callable[[nn.Module, str], Any], *rest: Any, **options: Any) -> Choice:
+        for name in ("bf16", "fp32"):
+            step(network, name)
+        return Choice("fp32", "tried")
+
+    monkeypatch.setattr("clary.vision.training.loop.choose", choose)
+    listener = Preparations()
+    fit(Setting(precision=precision).make(tmp_path, [listener]))
+    decoding = [Preparation("decoding pictures", 0, BATCH), Preparation("decoding pictures", BATCH, BATCH)]
+    trying = [Preparation("trying bf16 and fp32", 0), Preparation("trying bf16 and fp32", 1)]
+    told = [event for event in listener.told if event.done in (0, 1, BATCH)]
+    # Once a run, though each epoch has a first batch.
+    assert told == decoding + (trying if precision == "auto" else [])
+
+
+def test_what_a_run_begins_with_is_told(tmp_path: Path) -> None:
+    listener = Preparations()
+    run = Setting().make(tmp_path, [listener])
+    run.network_name = "tiny"
+    fit(run)
+    assert listener.start is not None
+    assert (listener.start.network_name, listener.start.dataset) == ("tiny", None)
+    assert listener.start.device == f"CPU with {plural(torch.get_num_threads(), 'thread')}"

@@ -39,7 +39,7 @@ STYLE = """
 .clary-run .wrong {color: var(--jp-error-color1, #c62828)}
 .clary-run svg {width: 300px; height: auto}
 .clary-run progress {width: 240px; vertical-align: middle}
-.clary-run table {border-collapse: collapse; margin: 4px 0}
+.clary-run table {border-collapse: collapse; margin: 4px 0; font-size: inherit}
 .clary-run td {text-align: left; padding: 0 18px 0 0; border: 0; background: none}
 .clary-run .row {display: flex; flex-wrap: wrap; gap: 10px; align-items: flex-end}
 .clary-run figure {margin: 0; max-width: 300px}
@@ -169,7 +169,9 @@ def _load_quietly() -> None:
 
 
 def _curves(task: TaskName, history: Sequence[EpochEnd]) -> str:
-    """How metrics went, as the report draws it; empty where nothing can draw."""
+    """How metrics went, as the report draws it; empty where nothing can draw, or nobody said what is trained."""
+    if not task:
+        return ""
     try:
         from clary.local.sections import section_of
         from clary.vision.plots.render import svg

@@ -45,8 +45,8 @@ class Sharing:
 class OtherPrograms:
     """Measures from when it is made until it is asked, so that nothing waits for it.
 
-    By ``/proc/stat`` and the ``stat`` of each process (proc(5)), so on Linux alone. What cannot be seen from here, of another
-    container or over by then, counts as one program. This process and those that it started are no others.
+    By ``/proc/stat`` and the ``stat`` of each process (proc(5)), so on Linux alone. What cannot be seen from here, of
+    another container or over by then, counts as one program. This process and those that it started are no others.
     """
 
     def __init__(self, proc: Path = Path("/proc"), process: int | None = None) -> None:
@@ -61,7 +61,9 @@ class OtherPrograms:
         if self._before is None or now is None or seconds < SHORTEST:
             return None
         ticks = seconds * os.sysconf("SC_CLK_TCK")
-        took = {pid: (spent - self._before[1].get(pid, (0, 0))[0]) / ticks for pid, (spent, _) in now[1].items()}
+        before = {pid: spent for pid, (spent, _) in self._before[1].items()}
+        # At least nothing: the number of a process that ended may be another's now.
+        took = {pid: max(0, spent - before.get(pid, 0)) / ticks for pid, (spent, _) in now[1].items()}
         own = set(_family(self._process, {pid: parent for pid, (_, parent) in now[1].items()}))
         others = [share for pid, share in took.items() if pid not in own and share >= BUSY]
         all_of_it = (now[0] - self._before[0]) / ticks

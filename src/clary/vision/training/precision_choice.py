@@ -20,6 +20,7 @@ from torch import nn
 
 from clary.vision.training.precision import Processor, processor
 from clary.vision.training.precision_cache import Choice, PrecisionCache
+from clary.wording import plural
 
 __all__ = ["KNOWN", "TRIED_WITH", "choose", "trial_size"]
 
@@ -90,7 +91,7 @@ def _try(run: Callable[[str], Any]) -> tuple[Choice, bool]:
         ratios.append(seconds["fp32"] / seconds["bf16"])
         lead += 1 if ratios[-1] > 1 else -1
     median = statistics.median(ratios) if ratios else 1.0
-    tried = f"in {len(ratios)} pairs of steps"
+    tried = f"in {plural(len(ratios), 'pair')} of steps"
     if lead >= LEAD:
         return Choice("bf16", f"{median:.2f} times as fast as fp32 {tried}"), True
     # The fastest of each as well: other programs only add, and may have hit one precision five times.
