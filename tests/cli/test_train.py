@@ -353,8 +353,7 @@ def test_without_a_terminal_there_are_lines_of_ours(cli: Cli, images: Path, tmp_
         "reading pictures",
         "loading PyTorch",
         "loading the network",
-        r"start: 12 pictures to train on, 3 for validation; 3 classes; test_resnet; CPU with 1 thread; fp32"
-        r" \(asked for\)",
+        r"start: pictures: 12 train, 3 validation; 3 classes; test_resnet; CPU, 1 thread; fp32 \(asked for\)",
         r"decoding pictures \(4\)",
         r"epoch 1/2: train accuracy 0\.\d{4} loss \d+\.\d{3}; validation accuracy 0\.\d{4} loss \S+ best; \S+ s; "
         r"\S+ pictures/s",

@@ -87,9 +87,9 @@ def print_run(run: Run) -> None:
 
     numbers = run.metrics
     name = main_metric([key.removeprefix("validation:") for key in numbers])
+    tested = _test(run)
     reached = f"validation {name} {numbers[f'validation:{name}']:.4f}" if name else "trained on all pictures"
     typer.echo(f"{reached} (epoch {numbers['best_epoch'] + 1} of {numbers['epochs']}), {numbers['seconds']:.1f} s")
-    tested = _test(run)
     if tested:
         typer.echo(f"test:   {tested.summary()}")
     typer.echo(f"model:  {run.model}")

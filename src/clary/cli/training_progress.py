@@ -7,12 +7,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from clary.local.progress._base import epoch_said, pictures_per_second, precision_said, start_said
 from clary.vision.base.events import BatchEnd, EpochEnd, Hook, Preparation, RunEnd, RunStart, ValidationBatchEnd
 from clary.vision.base.other_programs import OtherPrograms
+from clary.wording import clock
 
 __all__ = ["bar", "lines", "progress"]
 
@@ -31,7 +32,7 @@ def bar() -> Iterator[Sequence[Hook]]:
         BarColumn(bar_width=24),
         TextColumn("{task.fields[counted]}"),
         TextColumn("{task.fields[remark]}", style="dim"),
-        TimeRemainingColumn(elapsed_when_finished=True),
+        _Time(),
     )
     # Transient: of what is done its line says more.
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
@@ -46,14 +47,23 @@ def lines() -> Iterator[Sequence[Hook]]:
     yield [Lines()]
 
 
+class _Time(TimeRemainingColumn):
+    """What is left, or, where nobody knows how much there is, what has passed."""
+
+    def render(self, task: Task) -> Text:
+        return super().render(task) if task.total else Text(clock(task.elapsed or 0.0), style="dim")
+
+
 class _Bar(Hook):
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
         self._others = OtherPrograms()
-        self._task = progress.add_task("starting", total=None, counted="", remark="")
+        self._phase = ""
         self._steps = self._epochs = 0
+        self._begin("starting")
 
     def on_preparation(self, event: Preparation) -> None:
+        self._begin(event.what)
         self._show(event.what, event.done, event.total)
 
     def on_start(self, event: RunStart) -> None:
@@ -64,6 +74,7 @@ class _Bar(Hook):
             print_line(Text(why, style="dim"))
         if sharing := self._others.sharing():
             print_line(Text(str(sharing), style="yellow"))
+        self._begin("training")
         self._show("training", event.first_step, self._steps)
 
     def on_batch(self, event: BatchEnd) -> None:
@@ -82,7 +93,16 @@ class _Bar(Hook):
         self._progress.console.print(line.append(f"   {took}", "dim"))
 
     def on_end(self, event: RunEnd) -> None:
-        self._show("writing the model", 0, None)
+        self._begin("writing the model")
+
+    def _begin(self, phase: str) -> None:
+        """A bar of its own for each phase, so that none has the time of another."""
+        if phase == self._phase:
+            return
+        for task in self._progress.task_ids:
+            self._progress.remove_task(task)
+        self._phase = phase
+        self._task = self._progress.add_task(phase, total=None, counted="", remark="")
 
     def _show(self, description: str, done: int, total: int | None, remark: str = "") -> None:
         counted = f"{done:,}/{total:,}" if total else f"{done:,}" if done else ""

@@ -57,9 +57,9 @@ def test_the_start_is_one_line_with_all_of_it(said: tuple[Lines, list[str]], mon
     view, lines = said
     start = RunStart(None, None, 5, 36, 0, "bf16", precision_reason="1.7 times as fast as fp32")
     about = {"dataset": dataset(train=1440, validation=48, test=1), "network_name": "tf_efficientnet_lite0"}
-    view.on_start(replaced(start, device="CPU with 2 threads", **about))
-    first = "start: 1,440 pictures to train on, 48 for validation, 1 to test; 2 classes; tf_efficientnet_lite0; "
-    assert lines == [f"{first}CPU with 2 threads; bf16 (1.7 times as fast as fp32)"]
+    view.on_start(replaced(start, device="CPU, 2 threads", **about))
+    first = "start: pictures: 1,440 train, 48 validation, 1 test; 2 classes; tf_efficientnet_lite0; "
+    assert lines == [f"{first}CPU, 2 threads; bf16 (1.7 times as fast as fp32)"]
     monkeypatch.setattr(OtherPrograms, "sharing", lambda self: Sharing(2, 1.8, 2))
     view.on_start(replaced(start, first_step=17))
     busy = "2 other programs are busy on this machine (1.8 of 2 cores): training takes up to twice as long"
@@ -122,7 +122,7 @@ def test_python_programs_have_lines_and_may_silence_them(
     start = next(place for place, line in enumerate(lines) if line.startswith("start: "))
     assert lines[0] == "reading pictures"
     assert {"loading PyTorch", "loading the network", "decoding pictures (4)"} <= set(lines)
-    expected = "start: 9 pictures to train on, 3 for validation; 3 classes; test_resnet; CPU with 1 thread; fp32"
+    expected = "start: pictures: 9 train, 3 validation; 3 classes; test_resnet; CPU, 1 thread; fp32"
     assert lines[start] == f"{expected} (asked for)"
     after = [line for line in lines[start + 1 :] if line != "decoding pictures (4)"]
     assert [line.split(":")[0] for line in after] == ["epoch 1/2", "epoch 2/2", "end", "writing the model", "model"]

@@ -914,4 +914,4 @@ def test_what_a_run_begins_with_is_told(tmp_path: Path) -> None:
     fit(run)
     assert listener.start is not None
     assert (listener.start.network_name, listener.start.dataset) == ("tiny", None)
-    assert listener.start.device == f"CPU with {plural(torch.get_num_threads(), 'thread')}"
+    assert listener.start.device == f"CPU, {plural(torch.get_num_threads(), 'thread')}"

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 __all__ = ["View", "end_said", "epoch_said", "measured", "pictures_per_second", "precision_said", "start_said"]
 
 ASKED = "asked for"
-USES = {"train": "to train on", "validation": "for validation", "test": "to test"}
 
 
 class View(Hook):
@@ -29,8 +28,8 @@ def start_said(event: RunStart) -> list[str]:
     said = []
     if event.dataset is not None:
         sizes = {split: len(samples) for split, samples in event.dataset.splits.items() if samples}
-        first, *others = [f"{count:,} {USES.get(split, split)}" for split, count in sizes.items()]
-        said += [", ".join([first.replace(" ", " pictures ", 1), *others])]
+        counted = ", ".join(f"{count:,} {split}" for split, count in sizes.items())
+        said += [f"pictures: {counted}"] if counted else []
         names = event.dataset.class_names
         said += [plural(len(names), "class", ",")] if names else []
     resumed = f"resumed at step {event.first_step + 1}" if event.first_step else ""

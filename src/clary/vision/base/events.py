@@ -52,7 +52,7 @@ class RunStart:
     ``on_close``. Numbers are of whole epochs; ``validation_samples`` is 0 without a validation split.
 
     ``dataset`` (a Dataset) is what is trained on, ``network_name`` what its network is called in a run's configuration,
-    ``device`` what computes, for people ("CPU with 2 threads"); None and empty where nobody said.
+    ``device`` what computes, for people ("CPU, 2 threads"); None and empty where nobody said.
     """
 
     network: Any

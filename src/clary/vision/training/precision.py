@@ -31,10 +31,10 @@ def pick_device() -> torch.device:
 
 
 def device_name(device: torch.device) -> str:
-    """What computes, for people: ``CPU with 2 threads``, or the name of the GPU."""
+    """What computes, for people: ``CPU, 2 threads``, or the name of the GPU."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"CPU with {plural(torch.get_num_threads(), 'thread')}"
+    return f"CPU, {plural(torch.get_num_threads(), 'thread')}"
 
 
 def processor(device: torch.device) -> Processor | None:
