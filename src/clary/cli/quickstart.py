@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clary.cli.task_choice import task_option
+from clary.wording import duration
 
 if TYPE_CHECKING:
-    from clary.local.quickstart import Summary
+    from clary.local.quickstart import StageResult, Summary
 
 
 ALL = "all"
@@ -44,6 +45,8 @@ def quickstart(
 
     # All that the sets of pets hold: what else is installed needs pictures of its own.
     tasks = [name for name in TASKS.names() if name in FORMAT.tasks] if task == ALL else [task]
+    # Who trains one thing knows which.
+    several = tasks if len(tasks) > 1 else ()
     summaries = run_quickstart(
         out,
         tasks=tasks,
@@ -52,23 +55,21 @@ def quickstart(
         epochs=epochs,
         seed=seed,
         showing=progress,
-        tell=lambda task, stage: note(f"{task}  {stage.name}: {stage.result}  ({stage.seconds:.1f} s)"),
+        tell=lambda task, stage: note(f"{task + '  ' if task in several else ''}{_stage(stage)}"),
     )
     _print(summaries)
 
 
 def _print(summaries: Sequence[Summary]) -> None:
-    """One task's stages, or a line for each task; what to do next."""
+    """What was reached, a line for each of several tasks; what to do next."""
     from clary.cli.output import note, table
     from clary.vision.tasks import TASKS
 
     total = f"{sum(summary.seconds for summary in summaries):.0f} s in all"
     first = summaries[0]
     if len(summaries) == 1:
-        rows = [[stage.name, stage.result, f"{stage.seconds:.1f} s"] for stage in first.stages]
-        table("Quickstart", ["stage", "result", "time"], rows)
         name = "top-1 accuracy" if first.metric == "accuracy" else first.metric
-        typer.echo(f"\n{name} {first.value:.3f} on {first.images} {first.split} pictures, {total}")
+        typer.echo(f"{name} {first.value:.3f} on {first.images} {first.split} pictures, {total}")
     else:
         columns = ["task", "metric", "value", "pictures", "time", "report"]
         table("Quickstart", columns, [_row(summary) for summary in summaries])
@@ -83,6 +84,10 @@ def _print(summaries: Sequence[Summary]) -> None:
         f"clary train {last.task} FOLDER_OF_PICTURES",
     ):
         typer.echo(f"  {command}")
+
+
+def _stage(stage: StageResult) -> str:
+    return f"{stage.name}: {stage.result}, {duration(stage.seconds)}"
 
 
 def _row(summary: Summary) -> list[str]:

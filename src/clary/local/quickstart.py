@@ -15,6 +15,8 @@ from clary.local.evaluate import Evaluation
 from clary.local.run import Run
 from clary.vision.base.events import Hook
 from clary.vision.base.types import Dataset, TaskName
+from clary.vision.training.listeners import counting
+from clary.vision.training.listeners import tell as listening
 from clary.wording import plural
 
 __all__ = ["StageResult", "Summary", "quickstart"]
@@ -85,13 +87,14 @@ def quickstart(
     InterruptedRun, and what ``clary.train`` raises.
     """
     clock = _Clock(tell)
-    folder = _obtain(out, dataset, source, images, seed)
-    summaries = [Summary(task, Run(_next_place(out, task)), folder) for task in tasks]
-    # All of them first: nobody waits for a training to hear of a bad mask.
-    for summary in summaries:
-        data = _checked(folder, summary.task)
-        held = f"{len(data)} pictures of {len(data.class_names)} classes in {folder}"
-        clock.lap(summary, "data", held)
+    with showing() as hooks:
+        folder = _obtain(out, dataset, source, images, seed, hooks)
+        summaries = [Summary(task, Run(_next_place(out, task)), folder) for task in tasks]
+        # All of them first: nobody waits for a training to hear of a bad mask.
+        for summary in summaries:
+            data = _checked(folder, summary.task, hooks)
+            held = f"{len(data)} pictures of {len(data.class_names)} classes in {folder}"
+            clock.lap(summary, "data", held)
     for summary in summaries:
         passes = epochs or (DRAWN_EPOCHS.get(summary.task) if dataset == DRAWN else None)
         _train(summary, {**(settings or {}), "epochs": passes, "seed": seed}, showing)
@@ -111,27 +114,35 @@ def _is_left_over(run: Run) -> bool:
     return run.came_to_nothing and run.state != "running"
 
 
-def _obtain(out: Path, dataset: str, source: str | None, images: int, seed: int) -> Path:
+def _obtain(out: Path, dataset: str, source: str | None, images: int, seed: int, hooks: Sequence[Hook]) -> Path:
     """The folder of the data set, made or fetched once and kept."""
     if dataset == DRAWN:
         from clary.drawn import draw_pets
 
         folder = out / "pets"
         # draw_pets makes the folder whole or not at all, so one that is there can be used.
-        return folder if folder.exists() else draw_pets(folder, images=images, seed=seed)
+        if folder.exists():
+            return folder
+        return draw_pets(folder, images=images, seed=seed, progress=counting(hooks, "drawing pictures", images))
     if dataset == OXFORD:
         from clary.vision.datasets.download import fetch_oxford_pets
 
         folder = out / OXFORD
-        return folder if folder.exists() else fetch_oxford_pets(folder, source)
+        if folder.exists():
+            return folder
+        return fetch_oxford_pets(
+            folder, source, progress=lambda what, *done: listening(hooks, f"fetching {what}", *done)
+        )
     # A folder of the user's is read where it is, never copied.
     return Path(dataset)
 
 
-def _checked(folder: Path, task: TaskName) -> Dataset:
-    from clary.vision.datasets.check import check
+def _checked(folder: Path, task: TaskName, hooks: Sequence[Hook]) -> Dataset:
+    from clary.vision import formats
+    from clary.vision.datasets.check import examine
 
-    result = check(folder, task=task)
+    found = formats.read(folder, task=task)
+    result = examine(found, progress=counting(hooks, "checking pictures", len(found)))
     if result.errors:
         what = f"{plural(len(result.errors), 'bad record')}, first {result.errors[0]}"
         raise DataError(what, where=folder, hint=f"`clary data check {folder} --task {task}`")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import clary
-from clary.local.progress import Lines, views
+from clary.local.progress import Lines, showing
 from clary.vision.base.events import EpochEnd, Preparation, RunEnd, RunStart
 from clary.vision.base.other_programs import OtherPrograms, Sharing
 from clary.vision.base.types import Blob, Dataset, Sample
@@ -135,5 +135,7 @@ def test_python_programs_have_lines_and_may_silence_them(
 
 
 def test_without_a_kernel_there_are_lines() -> None:
-    assert [type(view) for view in views(True)] == [Lines]
-    assert views(False) == []
+    with showing(True) as views:
+        assert [type(view) for view in views] == [Lines]
+    with showing(False) as views:
+        assert views == []

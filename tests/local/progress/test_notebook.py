@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 import clary
-from clary.local.progress import views
+from clary.errors import DataError
+from clary.local.progress import showing
 from clary.vision.base.events import BatchEnd, EpochEnd, Preparation, RunEnd, RunStart
 from clary.vision.base.other_programs import OtherPrograms, Sharing
 from clary.vision.base.types import Dataset
@@ -139,7 +140,17 @@ def test_pictures_that_moved_away_are_no_failure(shown: Handle, tmp_path: Path) 
 def test_only_a_kernel_has_a_display(kernel: object, kind: str, shown: Handle, monkeypatch: pytest.MonkeyPatch) -> None:
     ipython = SimpleNamespace(get_ipython=lambda: SimpleNamespace(kernel=kernel))
     monkeypatch.setitem(sys.modules, "IPython", ipython)
-    assert [type(view).__name__ for view in views(True)] == [kind]
+    with showing(True) as views:
+        assert [type(view).__name__ for view in views] == [kind]
+
+
+def test_what_fails_before_the_first_step_stands_still(
+    shown: Handle, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("clary.local.progress._in_notebook", lambda: True)
+    with pytest.raises(DataError):
+        clary.train("classification", tmp_path / "nothing")
+    assert shown.pages[-2:] == ["reading pictures", ""]
 
 
 @pytest.mark.slow

@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from itertools import count
 from typing import Any
 
 from clary.vision.base.events import Hook, Mode, Phase, PhaseName, Preparation
 
-__all__ = ["Dispatcher", "Listeners", "tell"]
+__all__ = ["Dispatcher", "Listeners", "counting", "tell"]
 
 # One for all: a step has four phases, and as a rule nobody listens.
 SILENCE = nullcontext()
@@ -79,6 +80,13 @@ class Listeners:
 def tell(hooks: Sequence[Hook], what: str, done: int = 0, total: int | None = None) -> None:
     """Tell ``hooks`` what is done before the run's first step (``Preparation``), where there is no loop yet."""
     Dispatcher(hooks, "on_preparation")(Preparation(what, done, total))
+
+
+def counting(hooks: Sequence[Hook], what: str, total: int) -> Callable[..., None]:
+    """Tell ``hooks`` that ``total`` things are to be done; each call of what it returns tells of one more."""
+    tell(hooks, what, 0, total)
+    done = count(1)
+    return lambda *each: tell(hooks, what, next(done), total)
 
 
 def _call(method: Callable[..., None], *event: Any) -> None:
