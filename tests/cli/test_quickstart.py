@@ -71,11 +71,3 @@ def test_mistakes(words: list[str], sentence: str, cli: Cli, colours: Callable[.
     assert (code, shown) == (2, "")
     assert sentence in err
     assert not (tmp_path / "out").exists()
-
-
-def test_a_folder_in_the_way(cli: Cli, out: Path) -> None:
-    (out / "detection").mkdir()
-    (out / "detection" / "mine.txt").touch()
-    code, shown, err = cli("quickstart", "--task", "all", "--out", out)
-    assert (code, shown) == (2, "")
-    assert err == f"clary: {out / 'detection'}: is there and not a run of an earlier quickstart; give another --out\n"

@@ -119,7 +119,7 @@ def test_mistake_is_one_line_and_exit_code_2(
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["clasification", "colours"], "unknown algorithm `clasification`"),
+        (["recognition", "colours"], "unknown algorithm `recognition`"),
         (["classification", "nowhere"], "nowhere"),
         (["classification", "colours", "--out", "colours"], "colours: already exists; give another --out"),
     ],
@@ -222,6 +222,44 @@ def test_ctrl_c_at_once_is_one_line(seconds: float, images: Path, tmp_path: Path
     assert done.returncode == 130, done.stderr
     assert "Traceback" not in done.stderr
     assert done.stderr.splitlines()[-1].startswith("clary: stopped")
+
+
+# What a newcomer meets
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["clasification", "colours"], "unknown algorithm `clasification`; did you mean `classification`?"),
+        (["objects", "colours"], "unknown algorithm `objects`; choose one of `classification`, "),
+        (["colours"], "what to train comes before the pictures; `clary train classification colours`"),
+        (["colours", "detection"], "what to train comes before the pictures; `clary train detection colours`"),
+        (["classification"], "give what to train and on which pictures; `clary train classification PICTURES`, or "),
+        (["classification", "colours", "--epoch", "2"], "no such option: --epoch; did you mean --epochs?"),
+        (["classification", "colours", "--foo"], "no such option: --foo; `clary train --help` says what there is"),
+    ],
+    ids=["typo", "unknown", "pictures alone", "order", "no pictures", "option", "unknown option"],
+)
+def test_slip_is_one_line_with_what_was_meant(
+    words: list[str], line: str, cli: Cli, images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(images.parent)
+    code, out, err = cli("train", *words)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith(f"clary: {line}")
+
+
+@pytest.mark.parametrize("out", [["--out", "/proc/none/run"], []], ids=["out", "runs"])
+def test_folder_that_cannot_be_made(
+    out: list[str], cli: Cli, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "runs").write_text("a file")
+    monkeypatch.chdir(tmp_path)
+    code, _, err = cli("train", "classification", images, *out)
+    (line,) = mistake(err)
+    assert code == 2
+    assert line.startswith(f"clary: {out[1] if out else 'runs'}: cannot be made (")
+    assert line.endswith("; choose a folder you may write to with --out")
 
 
 # What is shown

@@ -172,7 +172,7 @@ def test_stopping_says_how_to_go_on(tmp_path: Path) -> None:
 
     @contextmanager
     def showing() -> Iterator[Any]:
-        yield [Stop()], None
+        yield [Stop()]
 
     few_pets(tmp_path / "pets")
     with pytest.raises(InterruptedRun) as stopped:

@@ -9,20 +9,24 @@ import functools
 import importlib
 import io
 import pkgutil
+import re
 import sys
 from typing import Annotated
 
 import typer
 
 import clary.cli
-from clary.errors import ClaryError
+from clary.errors import ClaryError, UsageError
 from clary.version import __version__
 
 STOPPED = 130  # 128 and SIGINT, as a shell reports a program that the signal ended
 
+# Of all that Typer finds wrong with the words of a command: click's class, or the copy of it that Typer has.
+_Mistake: type[Exception] = typer.BadParameter.__mro__[1]
+
 app = typer.Typer(
     name="clary",
-    help="The SageMaker computer-vision workflow on your own machine.",
+    help="The SageMaker computer-vision workflow on your own machine. Begin with `clary quickstart`.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -54,6 +58,19 @@ def load_verbs() -> None:
             register(app)
 
 
+def _in_one_line(mistake: Exception) -> UsageError | None:
+    """What Typer says in four lines of a word that it does not know; None where nothing was asked for."""
+    text = str(mistake.format_message())  # type: ignore[attr-defined]  # of click's own class
+    context = getattr(mistake, "ctx", None)
+    if type(mistake).__name__ == "NoArgsIsHelpError":
+        return None
+    text = re.sub(r" \(Possible options: (.*)\)$", r". Did you mean \1?", text)
+    what, _, near = text.partition(". Did you mean ")
+    path = context.command_path if context else "clary"
+    hint = f"did you mean {near}" if near else f"`{path} --help` says what there is"
+    return UsageError(what[:1].lower() + what[1:].rstrip("."), hint=hint)
+
+
 def main() -> None:
     """Entry point of the ``clary`` program."""
     # Paths are printed as the bytes they are; a name that is no UTF-8 would end the program.
@@ -61,15 +78,21 @@ def main() -> None:
         sys.stdout.reconfigure(errors="surrogateescape")
     load_verbs()
     try:
-        app()
+        code = app(standalone_mode=False)
+        # What Typer makes of Ctrl-C, without a word.
+        if code == STOPPED:
+            print("clary: stopped", file=sys.stderr)
+        sys.exit(code)
+    except _Mistake as mistake:
+        error = _in_one_line(mistake)
+        if error is None:
+            print(mistake.ctx.get_help())  # type: ignore[attr-defined]  # of click's own class
+            sys.exit(UsageError.exit_code)
+        print(f"clary: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
     except ClaryError as error:
         print(f"clary: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except SystemExit as leaving:
-        # What Typer makes of Ctrl-C, without a word.
-        if leaving.code == STOPPED:
-            print("clary: stopped", file=sys.stderr)
-        raise
     except BrokenPipeError:  # `clary data check | head`
         # Nobody reads any more; Python would complain there of what it cannot flush when it ends.
         sys.stderr.close()

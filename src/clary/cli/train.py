@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -57,6 +58,11 @@ def train(
         # The one word is the run's folder, unless that is --out.
         print_run(_go_on(_only_run(algorithm, out, [setting, seed, labels, validation, model]), epochs))
         return
+    # Pictures first, or pictures alone: the commonest slips.
+    if algorithm is not None and Path(algorithm).is_dir():
+        what = dataset if dataset is not None and not dataset.exists() else "classification"
+        hint = f"`clary train {what} {shlex.quote(algorithm)}`"
+        raise UsageError("what to train comes before the pictures", hint=hint)
     if algorithm is None or dataset is None:
         hint = "`clary train classification PICTURES`, or `clary train --resume RUN`"
         raise UsageError("give what to train and on which pictures", hint=hint)

@@ -143,14 +143,20 @@ def _seed(spec: AnySpec, given: Mapping[str, str]) -> int:
 def _claim(out: str | Path | None, source: Path) -> Path:
     """The empty folder of a new run, made now: the next free one where none is named. Raises UsageError."""
     _refuse_taken(out)
-    if out is not None:
-        folder = Path(out)
+    try:
+        return _new_folder(None if out is None else Path(out), source.resolve().name or "run")
+    except OSError as error:
+        what, hint = f"cannot be made ({error.strerror})", "choose a folder you may write to with --out"
+        raise UsageError(what, where=out or "runs", hint=hint) from error
+
+
+def _new_folder(folder: Path | None, name: str) -> Path:
+    if folder is not None:
         # One of ours that came to nothing.
         if folder.is_dir():
             shutil.rmtree(folder)
         folder.mkdir(parents=True)
         return folder
-    name = source.resolve().name or "run"
     Path("runs").mkdir(exist_ok=True)
     for number in range(1, 1_000_000):
         folder = Path("runs") / f"{name}-{number}"

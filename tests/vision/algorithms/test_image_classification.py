@@ -351,7 +351,7 @@ def test_model_channel_without_a_model_is_one_line(
     [
         ([], "0 arguments are given; give one, the name of an algorithm"),
         (["image-classification", "train"], "2 arguments are given"),
-        (["image-clasification"], "unknown algorithm `image-clasification`; choose one of `image-classification`"),
+        (["image-clasification"], "unknown algorithm `image-clasification`; did you mean `image-classification`?"),
     ],
 )
 def test_program_called_wrongly(

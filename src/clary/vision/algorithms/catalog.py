@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, Protocol
@@ -36,8 +37,12 @@ def find(name: str) -> AnySpec:
     for spec in SPECS:
         if name == spec.name or name in spec.aliases:
             return spec
-    known = ", ".join(f"`{spec.name}`" for spec in SPECS)
-    raise UsageError(f"unknown algorithm `{name}`", hint=f"choose one of {known}")
+    # A name each is enough to choose from: the shortest, which is the task's.
+    known = [min((spec.name, *spec.aliases), key=len) for spec in SPECS]
+    every = [one for spec in SPECS for one in (spec.name, *spec.aliases)]
+    near = difflib.get_close_matches(name, every, n=1)
+    hint = f"did you mean `{near[0]}`?" if near else f"choose one of {', '.join(f'`{one}`' for one in known)}"
+    raise UsageError(f"unknown algorithm `{name}`", hint=hint)
 
 
 def train_function(spec: AnySpec) -> Train:
