@@ -236,7 +236,7 @@ def test_ctrl_c_at_once_is_one_line(seconds: float, images: Path, tmp_path: Path
         (["colours", "detection"], "what to train comes before the pictures; `clary train detection colours`"),
         (["classification"], "give what to train and on which pictures; `clary train classification PICTURES`, or "),
         (["classification", "colours", "--epoch", "2"], "no such option: --epoch; did you mean --epochs?"),
-        (["classification", "colours", "--foo"], "no such option: --foo; `clary train --help` says what there is"),
+        (["classification", "colours", "--xyz"], "no such option: --xyz; `clary train --help` says what there is"),
     ],
     ids=["typo", "unknown", "pictures alone", "order", "no pictures", "option", "unknown option"],
 )

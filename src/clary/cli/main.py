@@ -78,7 +78,7 @@ def main() -> None:
         sys.stdout.reconfigure(errors="surrogateescape")
     load_verbs()
     try:
-        code = app(standalone_mode=False)
+        code = app(prog_name="clary", standalone_mode=False)
         # What Typer makes of Ctrl-C, without a word.
         if code == STOPPED:
             print("clary: stopped", file=sys.stderr)

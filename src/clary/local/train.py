@@ -32,7 +32,7 @@ from clary.vision.base.types import Dataset
 from clary.vision.datasets.check import CheckResult, examine
 from clary.vision.datasets.left_out import count_left_out, summed_up
 from clary.vision.datasets.reading import ReadingOptions, read
-from clary.vision.training.listeners import tell
+from clary.vision.training.listeners import counting, tell
 
 __all__ = ["train"]
 
@@ -112,7 +112,7 @@ def _start(
     filled = spec.settings_for(given, data)
     checked = spec.parse(filled)
     # Last, since it opens every picture: a wrong setting is told at once.
-    result = examine(data)
+    result = examine(data, progress=counting(hooks, "checking pictures", len(data)))
     result.refuse(job=False)
     channels = {"dataset": Channel("dataset", source, options.content_type)}
     channels |= {name: Channel(name, Path(path), MODEL_CONTENT_TYPE) for name, path in start.items()}

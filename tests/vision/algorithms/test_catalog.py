@@ -45,11 +45,20 @@ def test_algorithm_is_found_by_its_names(name: str) -> None:
     assert find(name).name == "image-classification"
 
 
-@pytest.mark.parametrize("name", ["", "Classification", "clasification", "image_classification", "../x"])
-def test_unknown_algorithm_is_one_line(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("", "choose one of `classification`"),
+        ("../x", "choose one of `classification`"),
+        ("Classification", "did you mean `classification`?"),
+        ("clasification", "did you mean `classification`?"),
+        ("image_classification", "did you mean `image-classification`?"),
+    ],
+)
+def test_unknown_algorithm_is_one_line(name: str, hint: str) -> None:
     with pytest.raises(UsageError) as caught:
         find(name)
-    assert str(caught.value).startswith(f"unknown algorithm `{name}`; choose one of `image-classification`")
+    assert str(caught.value).startswith(f"unknown algorithm `{name}`; {hint}")
 
 
 def test_what_trains_is_found_by_its_name() -> None:
