@@ -39,10 +39,13 @@ def test_blocks_run(page: str, tmp_path: Path, forking: subprocess.Popen[str]) -
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     blocks = BLOCK.findall((ROOT / page).read_text())
     assert blocks
+    transcripts = transcripts_of((ROOT / page).read_text())
     try:
         for language, text in blocks:
             for command in [["python", "-c", text]] if language == "python" else commands(text):
                 run(tmp_path, command, forking)
+                compare(command, transcripts, (tmp_path / "output").read_text())
+        assert not transcripts, "of commands that the page does not give"
     finally:
         if home.held(tmp_path / "home"):
             gateway.stop(tmp_path / "home")
@@ -54,6 +57,27 @@ def test_excerpts_are_what_the_examples_say() -> None:
     excerpts = [text for page in PAGES for text in re.findall(r"```py\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)]
     assert excerpts
     assert all(any(text in example for example in examples) for text in excerpts)
+
+
+def transcripts_of(text: str) -> dict[tuple[str, ...], list[str]]:
+    """What a page shows of the output of commands: blocks of ``text`` that begin with one behind a ``$``."""
+    blocks = re.findall(r"```text\n\$ (.*?)\n(.*?)```", text, re.DOTALL)
+    return {tuple(shlex.split(command)): output.splitlines() for command, output in blocks}
+
+
+def compare(command: list[str], transcripts: dict[tuple[str, ...], list[str]], output: str) -> None:
+    """Each line of the page's transcript is one that was printed, but for numbers, and none is left out."""
+    if expected := transcripts.pop(tuple(command), None):
+        assert sorted(map(shape, expected)) == sorted(shape(line) for line in output.splitlines() if shape(line))
+
+
+def shape(line: str) -> str:
+    """A line without what another machine, or another moment, prints otherwise; empty for one that may be missing."""
+    if line.startswith("busy: "):
+        return ""
+    line = re.sub(r"; [^;]*; (bf16|fp32) \(.*|\bbest\b(?! epoch)", "", line)
+    line = re.sub(r"\d[\d.,]*", "#", re.sub(r"\d+ min ", "", line))
+    return " ".join(line.split()).replace(" ;", ";")
 
 
 def commands(text: str) -> list[list[str]]:

@@ -26,7 +26,7 @@ _Mistake: type[Exception] = typer.BadParameter.__mro__[1]
 
 app = typer.Typer(
     name="clary",
-    help="The SageMaker computer-vision workflow on your own machine. Begin with `clary quickstart`.",
+    help="The SageMaker computer-vision workflow on your own machine.\n\nBegin with `clary quickstart`.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -58,14 +58,27 @@ def load_verbs() -> None:
             register(app)
 
 
-def _in_one_line(mistake: Exception) -> UsageError | None:
-    """What Typer says in four lines of a word that it does not know; None where nothing was asked for."""
+def _run() -> int:
+    """Do what the command line says; the exit code. Raises UsageError for words that Typer does not know."""
+    try:
+        code = app(prog_name="clary", standalone_mode=False) or 0
+    except _Mistake as mistake:
+        if type(mistake).__name__ != "NoArgsIsHelpError":
+            raise _in_one_line(mistake) from mistake
+        print(mistake.ctx.get_help())  # type: ignore[attr-defined]  # of click's own class
+        return UsageError.exit_code
+    # What Typer makes of Ctrl-C, without a word.
+    if code == STOPPED:
+        print("clary: stopped", file=sys.stderr)
+    return int(code)
+
+
+def _in_one_line(mistake: Exception) -> UsageError:
+    """What Typer says in four lines."""
     text = str(mistake.format_message())  # type: ignore[attr-defined]  # of click's own class
-    context = getattr(mistake, "ctx", None)
-    if type(mistake).__name__ == "NoArgsIsHelpError":
-        return None
     text = re.sub(r" \(Possible options: (.*)\)$", r". Did you mean \1?", text)
     what, _, near = text.partition(". Did you mean ")
+    context = getattr(mistake, "ctx", None)
     path = context.command_path if context else "clary"
     hint = f"did you mean {near}" if near else f"`{path} --help` says what there is"
     return UsageError(what[:1].lower() + what[1:].rstrip("."), hint=hint)
@@ -78,18 +91,7 @@ def main() -> None:
         sys.stdout.reconfigure(errors="surrogateescape")
     load_verbs()
     try:
-        code = app(prog_name="clary", standalone_mode=False)
-        # What Typer makes of Ctrl-C, without a word.
-        if code == STOPPED:
-            print("clary: stopped", file=sys.stderr)
-        sys.exit(code)
-    except _Mistake as mistake:
-        error = _in_one_line(mistake)
-        if error is None:
-            print(mistake.ctx.get_help())  # type: ignore[attr-defined]  # of click's own class
-            sys.exit(UsageError.exit_code)
-        print(f"clary: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        sys.exit(_run())
     except ClaryError as error:
         print(f"clary: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

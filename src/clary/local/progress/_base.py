@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from clary.vision.base.events import EpochEnd, Hook, RunEnd, RunStart
 from clary.wording import duration, plural
@@ -25,10 +25,13 @@ class View(Hook):
 
 def start_said(event: RunStart) -> list[str]:
     """Pictures, classes, network, device and, last, precision: what a run begins with."""
+    # Brings numpy, and every verb's module is loaded for every command.
+    from clary.vision.base.types import SplitName
+
     said = []
     if event.dataset is not None:
-        sizes = {split: len(samples) for split, samples in event.dataset.splits.items() if samples}
-        counted = ", ".join(f"{count:,} {split}" for split, count in sizes.items())
+        splits = event.dataset.splits
+        counted = ", ".join(f"{len(splits[name]):,} {name}" for name in get_args(SplitName) if splits.get(name))
         said += [f"pictures: {counted}"] if counted else []
         names = event.dataset.class_names
         said += [plural(len(names), "class", ",")] if names else []
@@ -59,8 +62,7 @@ def end_said(event: RunEnd) -> str:
 
 def measured(metrics: Mapping[str, float]) -> str:
     """``accuracy 0.9062 loss 0.312``: what the task is judged by, where that is measured, and the loss."""
-    # Brings numpy, and every verb's module is loaded for every command.
-    from clary.vision.tasks import main_metric
+    from clary.vision.tasks import main_metric  # brings numpy too
 
     main = main_metric(metrics)
     said = [f"{main} {metrics[main]:.4f}"] if main else []
