@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import http.client
 import io
 import os
 import threading
@@ -648,3 +649,18 @@ def test_upload_and_download_of_files(s3: Any, tmp_path: Path) -> None:
     stream = io.BytesIO()
     s3.download_fileobj("box", "p/large", stream)
     assert stream.getvalue() == data
+
+
+def test_headers_of_one_name_are_one_with_commas_and_keep_their_bytes(s3: Any, url: str) -> None:
+    host, _, port = url.removeprefix("http://").partition(":")
+    connection = http.client.HTTPConnection(host, int(port), timeout=20)
+    try:
+        connection.putrequest("PUT", "/box/k")
+        for value in ("1", "  2 ", "d\u00e9j\u00e0".encode()):
+            connection.putheader("x-amz-meta-a", value)
+        connection.putheader("Content-Length", "0")
+        connection.endheaders()
+        assert connection.getresponse().status == 200
+    finally:
+        connection.close()
+    assert s3.head_object(Bucket="box", Key="k")["Metadata"] == {"a": "1,2,d\u00e9j\u00e0".encode().decode("latin-1")}

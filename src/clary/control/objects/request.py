@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 from clary.control.objects.checksums import Checksums
 from clary.control.objects.chunked import ChunkedDecoder
 from clary.control.wire.addressing import bucket_of_host
-from clary.control.wire.asgi import CHUNK_SIGNATURES, Disconnected, Message, Receive, Scope
+from clary.control.wire.asgi import CHUNK_SIGNATURES, Disconnected, Head, Message, Receive, Scope
 from clary.control.wire.chunk_signatures import ChunkSignatures
 from clary.control.wire.errors import ServiceError, invalid_argument
 from clary.control.wire.form_signature import SECRETS
@@ -144,7 +144,8 @@ def parse(scope: Scope, receive: Receive) -> S3Request:
     # The decoded path would lose the difference between a/b and a%2Fb; both are keys of S3.
     raw = scope.get("raw_path") or scope["path"].encode()
     path = raw.partition(b"?")[0].removeprefix(b"/")
-    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+    # Read as the signature was: of two headers of one name, both are signed.
+    headers = Head.of(scope).headers
     host = bucket_of_host(headers.get("host", "")).encode()
     bucket, _, key = (host, b"/", path) if host else path.partition(b"/")
     try:
