@@ -191,7 +191,8 @@ class TestUploads:
         keys = ["\x01", "a", "a/1", "a/2", "a+ /1", "b"]
         for key in [*keys, "a"]:
             s3.create_multipart_upload(Bucket="box", Key=key)
-        found, last = [], {}
+        found: list[str] = []
+        last: dict[str, str] = {}
         while True:
             page = s3.list_multipart_uploads(Bucket="box", Delimiter="/", EncodingType="url", MaxUploads=size, **last)
             assert (page["Delimiter"], page["EncodingType"]) == ("/", "url")
