@@ -196,6 +196,6 @@ def _of_body(request: S3Request) -> Mapping[str, str]:
 
 
 def _is_chunked(headers: Mapping[str, str]) -> bool:
-    return "aws-chunked" in headers.get("content-encoding", "") or headers.get("x-amz-content-sha256", "").startswith(
-        "STREAMING-"
-    )
+    """Whether the body is framed; ``aws-chunked`` alone may also be a word that a program gave for a plain body."""
+    named = "aws-chunked" in headers.get("content-encoding", "") and "x-amz-decoded-content-length" in headers
+    return named or headers.get("x-amz-content-sha256", "").startswith("STREAMING-")
