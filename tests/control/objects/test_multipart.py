@@ -205,6 +205,15 @@ class TestUploads:
         within = s3.list_multipart_uploads(Bucket="box", Prefix="a/", Delimiter="/")
         assert [each["Key"] for each in within["Uploads"]] == ["a/1", "a/2"]
 
+    def test_end_with_their_bucket(self, s3: Any, store: LocalStore, upload: dict[str, str], refused: Refused) -> None:
+        s3.create_bucket(Bucket="other")
+        kept = s3.create_multipart_upload(Bucket="other", Key="x")["UploadId"]
+        s3.delete_bucket(Bucket="box")
+        s3.create_bucket(Bucket="box")
+        assert "Uploads" not in s3.list_multipart_uploads(Bucket="box")
+        assert refused(s3.upload_part, **upload, PartNumber=1, Body=b"1") == ("NoSuchUpload", 404)
+        assert [each["UploadId"] for each in s3.list_multipart_uploads(Bucket="other")["Uploads"]] == [kept]
+
     def test_abandoned_ones_are_swept(self, s3: Any, upload: dict[str, str], store: LocalStore) -> None:
         multipart_files.sweep(store)
         assert s3.list_parts(**upload)["UploadId"] == upload["UploadId"]
