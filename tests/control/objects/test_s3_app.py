@@ -351,6 +351,16 @@ class TestWrongBodies:
         assert (answer.status, answer.code) == (400, "IncompleteBody")
         self.check(s3, store)
 
+    @pytest.mark.parametrize("name", ["x_amz_decoded_content_length", "x_amz_if_match_size"])
+    @pytest.mark.parametrize("size", ["9" * 5000, "-1", "+5", "1_0", "\u0665".encode().decode("latin-1"), "x"])
+    def test_sizes_that_are_none(self, s3: Any, store: LocalStore, url: str, raw: Raw, name: str, size: str) -> None:
+        sent = {"x_amz_content_sha256": "STREAMING-UNSIGNED-PAYLOAD-TRAILER", name: size}
+        method, body = ("DELETE", b"") if "match" in name else ("PUT", b"3\r\nabc\r\n0\r\n\r\n")
+        answer = raw(url, method, "/box/x", body, **sent)
+        assert (answer.status, answer.code) == (400, "InvalidArgument")
+        assert len(answer.body) < 1000
+        self.check(s3, store)
+
     def test_chunks_that_end_early(self, s3: Any, store: LocalStore, url: str, raw: Raw) -> None:
         sent = {"content_encoding": "aws-chunked", "x_amz_decoded_content_length": "3"}
         answer = raw(url, "PUT", "/box/x", b"3\r\nabc\r\n", **sent)
@@ -509,6 +519,22 @@ class TestDeletes:
     def test_what_is_no_list_of_keys(self, s3: Any, url: str, raw: Raw, body: bytes) -> None:
         answer = raw(url, "POST", "/box?delete", body)
         assert (answer.status, answer.code) == (400, "MalformedXML")
+
+    @pytest.mark.parametrize(
+        "inside", ["<a/>" * 200_001, "<a>" * 200_001, " ".join(f"a{n}=''" for n in range(100_001))]
+    )
+    def test_no_document_is_larger_than_one_of_ten_thousand_parts(
+        self, s3: Any, url: str, raw: Raw, inside: str
+    ) -> None:
+        # The parser holds the interpreter's lock: 4 MB of empty elements stopped the gateway for seconds.
+        body = f"<Delete {inside}/>" if "=" in inside else f"<Delete>{inside}"
+        answer = raw(url, "POST", "/box?delete", body.encode())
+        assert (answer.status, answer.code) == (400, "MalformedXML")
+        assert b"too many" in answer.body
+        names = {"PartNumber": "1", "ETag": f'"{"0" * 32}"', "ChecksumSHA256": "0" * 44, "ChecksumCRC32": "0" * 8}
+        part = "".join(f"<{name}>{text}</{name}>" for name, text in names.items())
+        xml = f"<CompleteMultipartUpload>{f'<Part>{part}</Part>' * 10_000}</CompleteMultipartUpload>"
+        assert raw(url, "POST", "/box/k?uploadId=x", xml.encode()).code == "NoSuchUpload"
 
     @pytest.mark.parametrize("encoding", ["utf-7", "utf-16", "x-unknown", "idna", "rot13", "undefined", "latin-1", ""])
     def test_other_encodings_are_refused(self, s3: Any, url: str, raw: Raw, encoding: str) -> None:

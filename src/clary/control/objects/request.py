@@ -15,7 +15,7 @@ from clary.control.wire.chunk_signatures import ChunkSignatures
 from clary.control.wire.errors import ServiceError, invalid_argument
 from clary.control.wire.form_signature import SECRETS
 
-__all__ = ["Body", "S3Request", "parse", "without_framing"]
+__all__ = ["Body", "S3Request", "is_size", "parse", "without_framing"]
 
 
 # More is not worth the time: the connection is closed, and the client sees that instead of the answer.
@@ -102,8 +102,8 @@ class Body:
         self._framing = ChunkedDecoder(signatures) if signatures or _is_chunked(headers) else None
         # With aws-chunked framing Content-Length counts the framing too; only this header tells the size of the object.
         length = headers.get("x-amz-decoded-content-length" if self._framing else "content-length")
-        if length is not None and not (length.isascii() and length.isdigit()):
-            raise ServiceError("InvalidArgument", f"{length!r} is no length")
+        if length is not None and not is_size(length):
+            raise ServiceError("InvalidArgument", f"{length[:40]!r} is no length")
         self.length = None if length is None else int(length)
         self.checksums = Checksums(_of_body(request))
 
@@ -176,6 +176,11 @@ def _headers_of_query(query: Mapping[str, str]) -> dict[str, str]:
         if not found[name].isprintable() or not found[name].isascii():
             raise invalid_argument(name, found[name], f"{name} cannot be sent as a header")
     return {name: found[name] for name in found.keys() - _OF_SIGNATURE}
+
+
+def is_size(text: str) -> bool:
+    """Whether a header says a number of bytes; no disk holds one of more digits, and int() refuses thousands."""
+    return text.isascii() and text.isdigit() and len(text) <= 20
 
 
 def without_framing(encoding: str) -> str:
