@@ -173,6 +173,24 @@ def test_a_digest_in_capital_letters_is_one():
     assert re.fullmatch("[0-9a-f]{64}", verify(head, read_header(head), SECRETS).digest)
 
 
+def test_version_2_signs_parameters_that_stand_for_headers():
+    # The store takes them for headers, and over those of the same name.
+    head = head_of(put(HmacV1Auth))
+    for added in ("x-amz-copy-source=b/secret", "X-Amz-Acl=private", "Signature=x&content-type=text/html"):
+        with pytest.raises(Refused, match="does not match"):
+            verify(Head(head.method, head.path, added, head.headers), read_header(head), SECRETS)
+    request = AWSRequest("PUT", "http://127.0.0.1:4747/b/k", headers={"x-amz-copy-source": "b/open"})
+    HmacV1QueryAuth(CREDENTIALS, expires=60).add_auth(request)
+    head = head_of(request)
+    moved = head if "x-amz-copy-source" in head.query else None
+    assert moved is not None
+    verify(moved, read_header(moved), SECRETS)
+    query = moved.query.replace("open", "secret")
+    other = Head(moved.method, moved.path, query, moved.headers | {"x-amz-copy-source": "b/open"})
+    with pytest.raises(Refused, match="does not match"):
+        verify(other, read_header(other), SECRETS)
+
+
 CHANGES = {
     "method": lambda head: Head("DELETE", head.path, head.query, head.headers),
     "path": lambda head: Head(head.method, head.path + "x", head.query, head.headers),

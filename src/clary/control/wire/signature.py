@@ -244,18 +244,21 @@ class _Verification:
             now = self.now.timestamp()
             if end is None or now > end:
                 raise Refused("AccessDenied", EXPIRED, members=expiry({}, end or 0, now))
-            amz = {name.lower(): text for name, text in query.items() if name.lower().startswith("x-amz-")}
         else:
             # Either header may hold either form. With x-amz-date, which is signed as such, the date's own line is empty
             # (S3 developer guide, "Signing and authenticating REST requests").
-            date, amz = headers.get("date", ""), {}
+            date = headers.get("date", "")
             sent = headers.get("x-amz-date", "") or date
             if abs(self.now - _moment(_from_date(sent) or sent)) > SKEW:
                 raise self._skewed(sent)
             date = "" if "x-amz-date" in headers else date
-        amz |= {name: text for name, text in headers.items() if name.startswith("x-amz-")}
-        md5 = query.get("content-md5", headers.get("content-md5", ""))
-        kind = query.get("content-type", headers.get("content-type", ""))
+        # The store takes a parameter for a header, over one of that name (objects.request): what counts must be signed.
+        asked = {name.lower(): text for name, text in query.items() if name.lower().startswith("x-amz-")}
+        if any(headers.get(name, text) != text for name, text in asked.items()):
+            raise _wrong_signature()
+        amz = {name: text for name, text in headers.items() if name.startswith("x-amz-")} | asked
+        described = headers | query if "Signature" in query else headers
+        md5, kind = described.get("content-md5", ""), described.get("content-type", "")
         lines = [self.head.method, md5, kind, date, *(f"{name}:{amz[name]}" for name in sorted(amz))]
         # Version 2 is over the path that also names the bucket, wherever the request names it.
         bucket = bucket_of_host(headers.get("host", ""))
