@@ -23,10 +23,12 @@ _NAMES = re.compile(
     # interpreters, shells and tools
     r"|PYTHON.*|__PYVENV.*|VIRTUAL_ENV|CONDA_.*|PIP_.*|PERL.*|RUBY.*|NODE_.*|JAVA_.*|_JAVA_.*|JDK_.*"
     r"|ENV|BASH.*|SHELL.*|IFS|CDPATH|PS4|PROMPT_COMMAND|EDITOR|VISUAL|PAGER|GIT_.*|SSH_.*"
+    # what other programs or modules a library runs
+    r"|CC|CXX|(C|CXX|CPP|LD)FLAGS|COVERAGE_.*|MPLBACKEND"
     # who and where
     r"|PATH|HOME|USER|LOGNAME|PWD|OLDPWD|TMPDIR|TMP|TEMP|TEMPDIR|XDG_.*"
-    # whom to trust and how to get there
-    r"|OPENSSL_.*|SSL.*|REQUESTS_CA_BUNDLE|CURL_.*|(?i:(http|https|ftp|all|no)_proxy)"
+    # whom to trust, how to get there, where weights come from
+    r"|HF_ENDPOINT|BOTO_CONFIG|OPENSSL_.*|SSL.*|REQUESTS_CA_BUNDLE|CURL_.*|(?i:(http|https|ftp|all|no)_proxy)"
     # torch.load of anything: its pickles are programs
     r"|TORCH_FORCE_.*"
     # the platform's own

@@ -17,6 +17,7 @@ from clary.control.objects.forwarding import S3Forwarder
 from clary.control.objects.local import LocalStore
 from clary.control.objects.remote_endpoint import RemoteEndpoint
 from clary.control.objects.s3_app import S3App
+from clary.control.wire.app import create_app
 
 
 class _Started:
@@ -186,3 +187,39 @@ def test_a_server_that_is_not_there(serving: Callable[..., Any], raw: Callable[.
         assert (answer.status, answer.code) == (503, "SlowDown")
         assert b"http://127.0.0.1:1" in answer.body
         raw(url, "GET", "/close")
+
+
+@pytest.fixture(scope="module")
+def clary(
+    tmp_path_factory: pytest.TempPathFactory, serving: Callable[..., Any], client: Callable[..., Any]
+) -> Iterator[Any]:
+    """A forwarder to a Clary elsewhere that asks for signatures: its address, a client, and what is stored there."""
+
+    far = LocalStore(tmp_path_factory.mktemp("clary") / "s3")
+    store = S3App(far, account="000000000000", region="us-east-1")
+    secrets = {"key": "secret"}
+    app = create_app(None, region="us-east-1", account="000000000000", s3=store, credentials=secrets)
+    with serving(app) as place, serving(_Started(RemoteEndpoint(place, "us-east-1", "key", "secret"))) as url:
+        found = client(url)
+        found.create_bucket(Bucket="box")
+        yield url, found, far
+        found.close()
+        urllib.request.urlopen(f"{url}/close").close()
+
+
+@pytest.mark.parametrize("host", ["box.localhost", "box.s3.localhost:1"])
+def test_the_bucket_before_the_host_is_passed_on(clary: Any, raw: Callable[..., Any], host: str) -> None:
+    url, s3, _ = clary
+    assert raw(url, "PUT", "/dir/k%2B?x-amz-meta-a=b", b"data", host=host).status == 200
+    assert s3.get_object(Bucket="box", Key="dir/k+")["Body"].read() == b"data"
+    assert raw(url, "GET", "/dir/k%2B", host=host).body == b"data"
+    assert b"<Key>dir/k+</Key>" in raw(url, "GET", "/?list-type=2", host=host).body
+
+
+@pytest.mark.parametrize("text", ["é", "中 文", "à"])
+def test_headers_beyond_ascii_pass_byte_for_byte(clary: Any, text: str) -> None:
+    _, s3, far = clary
+    s3.put_object(Bucket="box", Key="k", Body=b"x", ContentDisposition=f"attachment; filename={text}")
+    found = s3.head_object(Bucket="box", Key="k")["ContentDisposition"]
+    stored = far.facts("box", "k")[1].headers["content-disposition"]
+    assert found.encode("latin-1").decode() == stored.encode("latin-1").decode() == f"attachment; filename={text}"

@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
@@ -184,6 +185,34 @@ class TestUploads:
         pages = s3.get_paginator("list_multipart_uploads").paginate(Bucket="box", PaginationConfig={"PageSize": 1})
         found = [(each["Key"], each["UploadId"]) for page in pages for each in page["Uploads"]]
         assert found == [("another", other), ("deep/x", upload["UploadId"])]
+
+    @pytest.mark.parametrize("size", [1, 2, 1000])
+    def test_are_listed_by_folder_and_with_any_key(self, s3: Any, size: int) -> None:
+        keys = ["\x01", "a", "a/1", "a/2", "a+ /1", "b"]
+        for key in [*keys, "a"]:
+            s3.create_multipart_upload(Bucket="box", Key=key)
+        found: list[str] = []
+        last: dict[str, str] = {}
+        while True:
+            page = s3.list_multipart_uploads(Bucket="box", Delimiter="/", EncodingType="url", MaxUploads=size, **last)
+            assert (page["Delimiter"], page["EncodingType"]) == ("/", "url")
+            found += [unquote(each["Key"]) for each in page.get("Uploads", [])]
+            found += [unquote(each["Prefix"]) for each in page.get("CommonPrefixes", [])]
+            if not page["IsTruncated"]:
+                break
+            last = {"KeyMarker": unquote(page["NextKeyMarker"]), "UploadIdMarker": page["NextUploadIdMarker"]}
+        assert sorted(found) == ["\x01", "a", "a", "a+ /", "a/", "b"]
+        within = s3.list_multipart_uploads(Bucket="box", Prefix="a/", Delimiter="/")
+        assert [each["Key"] for each in within["Uploads"]] == ["a/1", "a/2"]
+
+    def test_end_with_their_bucket(self, s3: Any, store: LocalStore, upload: dict[str, str], refused: Refused) -> None:
+        s3.create_bucket(Bucket="other")
+        kept = s3.create_multipart_upload(Bucket="other", Key="x")["UploadId"]
+        s3.delete_bucket(Bucket="box")
+        s3.create_bucket(Bucket="box")
+        assert "Uploads" not in s3.list_multipart_uploads(Bucket="box")
+        assert refused(s3.upload_part, **upload, PartNumber=1, Body=b"1") == ("NoSuchUpload", 404)
+        assert [each["UploadId"] for each in s3.list_multipart_uploads(Bucket="other")["Uploads"]] == [kept]
 
     def test_abandoned_ones_are_swept(self, s3: Any, upload: dict[str, str], store: LocalStore) -> None:
         multipart_files.sweep(store)

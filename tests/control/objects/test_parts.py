@@ -48,6 +48,14 @@ def test_one_by_its_place(s3: Any, parts: list[bytes], refused: Refused, numbers
     assert "PartsCount" not in s3.head_object(**HERE)
 
 
+def test_a_last_one_without_bytes(s3: Any, parts: list[bytes]) -> None:
+    upload(s3, [parts[0], b""])
+    assert s3.get_object(**HERE, PartNumber=1)["Body"].read() == parts[0]
+    answer = s3.get_object(**HERE, PartNumber=2)
+    assert (answer["ContentLength"], answer["Body"].read(), answer["PartsCount"]) == (0, b"", 2)
+    assert s3.head_object(**HERE, PartNumber=2)["ContentLength"] == 0
+
+
 def test_of_an_object_in_one_piece(s3: Any, refused: Refused) -> None:
     s3.put_object(**HERE, Body=b"body")
     answer = s3.get_object(**HERE, PartNumber=1)

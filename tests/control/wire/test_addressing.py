@@ -20,6 +20,7 @@ from clary.control.wire.addressing import bucket_of_host
         ("localhost:4747", ""),
         ("s3.localhost", ""),
         ("console.localhost:4747", ""),
+        ("clary.localhost:4747", ""),
         ("127.0.0.1:4747", ""),
         ("[::1]:4747", ""),
         ("box.example.com", ""),

@@ -310,6 +310,7 @@ def test_unsigned_calls_are_told_apart(operations, serving, make_app):
     status, headers, body = fetch(f"{url}/clary/health")
     assert (status, json.loads(body)["status"]) == (200, "ok")
     assert headers["x-amzn-requestid"]
+    assert fetch(f"{url}/clary/health", Host="box.localhost")[1]["x-path"] == "/clary/health"
     status, headers, _ = fetch(f"{url}/bucket/a%20key%2B", b"12345", Content_Type="image/jpeg")
     assert (headers["x-path"], headers["x-length"]) == ("/bucket/a%20key%2B", "5")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from clary.control.wire.asgi import Head
-from clary.control.wire.routing import is_browser
+from clary.control.wire.routing import is_browser, is_s3
 
 FIREFOX = {
     "host": "127.0.0.1:4747",
@@ -45,3 +45,19 @@ def test_programs(headers):
 
 def test_a_client_that_says_nothing():
     assert not is_browser(Head("GET", "/", "", {"host": "127.0.0.1:4747"}))  # boto3 sends no Accept
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "query", "kind"),
+    [
+        ("GET", "/clary/health", "", ""),
+        ("PUT", "/BatchPutMetrics", "", ""),
+        ("POST", "/", "delete", "application/x-www-form-urlencoded"),
+        ("GET", "/", "prefix=Action=", ""),
+    ],
+)
+def test_behind_the_host_of_a_bucket_every_path_is_a_key(method, path, query, kind):
+    headers = {"host": "box.localhost:4747", "content-type": kind}
+    assert is_s3(Head(method, path, query, headers), None)
+    assert not is_browser(Head("GET", "/", "", FIREFOX | {"host": "box.localhost:4747"}))
+    assert is_browser(Head("GET", "/", "", FIREFOX | {"host": "clary.localhost:4747"}))

@@ -127,6 +127,70 @@ def test_unsigned_payloads_leave_the_body_open():
     assert verify(head, read_header(head), SECRETS) == Promise()
 
 
+@pytest.mark.parametrize("path", ["/bucket/a%21b%2Bc", "/bucket/~%C3%A9%2F"])
+def test_a_path_may_be_sent_with_other_quotes_than_it_was_signed_with(path):
+    # Clients sign the canonical form and let their HTTP library write the address.
+    head = head_of(put(path=path))
+    sent = head.path.replace("%21", "!").replace("%2B", "+").replace("~", "%7e").replace("%C3%A9", "%c3%a9")
+    assert sent != head.path
+    verify(Head(head.method, sent, head.query, head.headers), read_header(head), SECRETS)
+    with pytest.raises(Refused, match="does not match"):
+        verify(Head(head.method, sent.replace("%2F", "/") + "x", head.query, head.headers), read_header(head), SECRETS)
+
+
+@pytest.mark.parametrize("text", ["attachment; filename=\u00e9\u00e0", "\u4e2d  \u6587", "\u0105"])
+def test_headers_beyond_ascii_are_signed_as_their_bytes(text):
+    request = AWSRequest("PUT", "http://127.0.0.1:4747/b/k", data=BODY, headers={"content-disposition": text})
+    S3SigV4Auth(CREDENTIALS, "s3", "us-east-1").add_auth(request)
+    # As botocore sends it, and a server reads it.
+    head = head_of(request, content_disposition=text.encode().decode("latin-1"))
+    verify(head, read_header(head), SECRETS)
+    other = head_of(request, content_disposition=text.encode().decode("latin-1") + "x")
+    with pytest.raises(Refused, match="does not match"):
+        verify(other, read_header(other), SECRETS)
+
+
+@pytest.mark.parametrize(
+    "word", ["foo", "unsigned-payload", "streaming-aws4-hmac-sha256-payload", "STREAMING-OTHER", "0" * 63]
+)
+def test_what_stands_for_a_body_is_a_word_that_s3_knows(word):
+    class Other(S3SigV4Auth):  # type: ignore[misc]
+        def payload(self, request: Any) -> str:
+            return str(word)
+
+    head = head_of(put(Other))
+    with pytest.raises(Refused, match="x-amz-content-sha256") as caught:
+        verify(head, read_header(head), SECRETS)
+    assert (caught.value.code, caught.value.status) == ("InvalidRequest", 400)
+
+
+def test_a_digest_in_capital_letters_is_one():
+    class Capital(S3SigV4Auth):  # type: ignore[misc]
+        def payload(self, request: Any) -> str:
+            return str(super().payload(request)).upper()
+
+    head = head_of(put(Capital))
+    assert re.fullmatch("[0-9a-f]{64}", verify(head, read_header(head), SECRETS).digest)
+
+
+def test_version_2_signs_parameters_that_stand_for_headers():
+    # The store takes them for headers, and over those of the same name.
+    head = head_of(put(HmacV1Auth))
+    for added in ("x-amz-copy-source=b/secret", "X-Amz-Acl=private", "Signature=x&content-type=text/html"):
+        with pytest.raises(Refused, match="does not match"):
+            verify(Head(head.method, head.path, added, head.headers), read_header(head), SECRETS)
+    request = AWSRequest("PUT", "http://127.0.0.1:4747/b/k", headers={"x-amz-copy-source": "b/open"})
+    HmacV1QueryAuth(CREDENTIALS, expires=60).add_auth(request)
+    head = head_of(request)
+    moved = head if "x-amz-copy-source" in head.query else None
+    assert moved is not None
+    verify(moved, read_header(moved), SECRETS)
+    query = moved.query.replace("open", "secret")
+    other = Head(moved.method, moved.path, query, moved.headers | {"x-amz-copy-source": "b/open"})
+    with pytest.raises(Refused, match="does not match"):
+        verify(other, read_header(other), SECRETS)
+
+
 CHANGES = {
     "method": lambda head: Head("DELETE", head.path, head.query, head.headers),
     "path": lambda head: Head(head.method, head.path + "x", head.query, head.headers),

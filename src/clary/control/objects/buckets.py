@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from clary.control.objects import multipart_files
 from clary.control.objects.bucket_settings import OWNERSHIP, change_settings, forget_settings
 from clary.control.objects.key_names import RESERVED, check_bucket_name
 from clary.control.objects.listing import decode_token, encode_token, number
@@ -90,6 +91,10 @@ def head_bucket(store: LocalStore, request: S3Request, region: str) -> S3Respons
 def delete_bucket(store: LocalStore, request: S3Request) -> S3Response:
     store.delete_bucket(request.bucket)
     forget_settings(store, request.bucket)
+    # A bucket made later under this name would have them.
+    for upload in multipart_files.uploads(store):
+        if upload.bucket == request.bucket:
+            multipart_files.remove(upload)
     return S3Response(204)
 
 

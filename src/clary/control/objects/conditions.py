@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 
+from clary.control.objects.request import is_size
 from clary.control.objects.responses import http_date
 from clary.control.wire.errors import ServiceError, invalid_argument
 
@@ -50,8 +51,9 @@ def check_delete(conditions: Mapping[str, str], etag: str, modified: float, size
     if at is not None and int(modified) != at:
         raise failed("x-amz-if-match-last-modified-time")
     expected = conditions.get("x-amz-if-match-size")
-    if expected is not None and not (expected.isascii() and expected.isdigit()):
-        raise invalid_argument("x-amz-if-match-size", expected, f"{expected!r} is no size; it is a number of bytes")
+    if expected is not None and not is_size(expected):
+        text = f"{expected[:40]!r} is no size; it is a number of bytes"
+        raise invalid_argument("x-amz-if-match-size", expected[:40], text)
     if expected is not None and int(expected) != size:
         raise failed("x-amz-if-match-size")
 

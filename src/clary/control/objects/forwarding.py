@@ -15,7 +15,8 @@ from clary.control.objects.access import check_access
 from clary.control.objects.remote_endpoint import RemoteEndpoint
 from clary.control.objects.request import S3Request, parse, without_framing
 from clary.control.objects.responses import S3Response, error_response, failed_response, send_response
-from clary.control.wire.asgi import Disconnected, Receive, Scope, Send
+from clary.control.wire.addressing import bucket_of_host
+from clary.control.wire.asgi import Disconnected, Head, Receive, Scope, Send
 from clary.control.wire.errors import ServiceError
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ class S3Forwarder:
         url = self._endpoint.url + _target(scope)
         body = request.body()
         # All others go on, metadata and conditions among them: the endpoint judges them.
-        headers = {name: value for name, value in request.headers.items() if name not in _NOT_SENT}
+        headers = {name: _text(value) for name, value in request.headers.items() if name not in _NOT_SENT}
         _drop_framing(headers)
         if body.length is not None:
             headers["content-length"] = str(body.length)
@@ -145,7 +146,7 @@ async def _pieces(body: AsyncIterator[bytes] | Any, failure: list[BaseException]
 
 
 def _answer(reply: aiohttp.ClientResponse) -> S3Response:
-    headers = {name.lower(): value for name, value in reply.headers.items()}
+    headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in reply.raw_headers}
     headers = {n: v for n, v in headers.items() if n not in _NOT_PASSED and not n.startswith("access-control-")}
     status = reply.status
     if status in (200, 206) and "content-range" in headers:
@@ -155,9 +156,19 @@ def _answer(reply: aiohttp.ClientResponse) -> S3Response:
     return S3Response(status, headers, reply.content.iter_chunked(PIECE))
 
 
+def _text(value: str) -> str:
+    """A header, read as latin-1, as the letters it means: both who signs it and who sends it write UTF-8."""
+    try:
+        return value.encode("latin-1").decode()
+    except UnicodeDecodeError:
+        return value
+
+
 def _target(scope: Scope) -> str:
-    """Path and query byte for byte, without the signature of a presigned address."""
-    path = (scope.get("raw_path") or scope["path"].encode()).partition(b"?")[0].decode("latin-1")
+    """Path and query byte for byte, without the signature of a presigned address; the bucket is in the path."""
+    head = Head.of(scope)
+    bucket = bucket_of_host(head.headers.get("host", ""))
+    path = f"/{bucket}{head.path}" if bucket else head.path
     pairs = scope["query_string"].decode("latin-1").split("&")
     kept = "&".join(pair for pair in pairs if pair and not _is_signature(pair.partition("=")[0]))
     return f"{path}?{kept}" if kept else path

@@ -19,13 +19,16 @@ from clary.control.wire.errors import invalid_argument
 
 __all__ = [
     "PAGE_LIMIT",
+    "common_prefix",
     "decode_token",
     "encode_token",
+    "encoded",
     "integer",
     "list_object_versions",
     "list_objects",
     "list_objects_v2",
     "number",
+    "wants_urls",
 ]
 
 PAGE_LIMIT = 1000
@@ -47,9 +50,9 @@ def list_objects(store: LocalStore, request: S3Request) -> S3Response:
     prefix = query.get("prefix", "").encode()
     page = _page(store, request, prefix, delimiter, _after(marker, prefix, delimiter))
     last = page.entries[-1][0].key.decode() if page.entries else ""
-    head: list[Node] = [("Marker", _encoded(request, query.get("marker", "")))]
+    head: list[Node] = [("Marker", encoded(request, query.get("marker", "")))]
     if page.truncated:
-        head.append(("NextMarker", _encoded(request, last)))
+        head.append(("NextMarker", encoded(request, last)))
     return _answer(request, page, head, owner=True)
 
 
@@ -61,7 +64,7 @@ def list_objects_v2(store: LocalStore, request: S3Request) -> S3Response:
     page = _page(store, request, query.get("prefix", "").encode(), query.get("delimiter", "").encode(), after)
     head: list[Node] = [("KeyCount", str(len(page.entries)))]
     if "start-after" in query:
-        head.append(("StartAfter", _encoded(request, query["start-after"])))
+        head.append(("StartAfter", encoded(request, query["start-after"])))
     if token is not None:
         head.append(("ContinuationToken", token))
     if page.truncated:
@@ -75,11 +78,11 @@ def list_object_versions(store: LocalStore, request: S3Request) -> S3Response:
     marker, delimiter = query.get("key-marker", "").encode(), query.get("delimiter", "").encode()
     prefix = query.get("prefix", "").encode()
     page = _page(store, request, prefix, delimiter, _after(marker, prefix, delimiter))
-    head: list[Node] = [("KeyMarker", _encoded(request, query.get("key-marker", "")))]
+    head: list[Node] = [("KeyMarker", encoded(request, query.get("key-marker", "")))]
     head.append(("VersionIdMarker", query.get("version-id-marker", "")))
     if page.truncated:
         last = page.entries[-1][0].key.decode() if page.entries else ""
-        head += [("NextKeyMarker", _encoded(request, last)), ("NextVersionIdMarker", "null")]
+        head += [("NextKeyMarker", encoded(request, last)), ("NextVersionIdMarker", "null")]
     return _answer(request, page, head, owner=True, versions=True)
 
 
@@ -118,7 +121,7 @@ def _grouped(found: Iterator[ListedObject], prefix: bytes, delimiter: bytes, aft
     """Keys that hold the delimiter behind the prefix, as one common prefix each."""
     last = b""
     for entry in found:
-        common = _common(entry.key, prefix, delimiter) if delimiter else b""
+        common = common_prefix(entry.key, prefix, delimiter) if delimiter else b""
         if not common:
             yield entry
         elif common != last and common + PAST != after:
@@ -129,11 +132,13 @@ def _grouped(found: Iterator[ListedObject], prefix: bytes, delimiter: bytes, aft
 def _after(marker: bytes, prefix: bytes, delimiter: bytes) -> bytes:
     """Behind which key the page after ``marker`` begins."""
     # A marker that is a common prefix stands for all keys below it, else the page after it would begin with it again.
-    is_common = marker and delimiter and marker.startswith(prefix) and marker == _common(marker, prefix, delimiter)
+    is_common = (
+        marker and delimiter and marker.startswith(prefix) and marker == common_prefix(marker, prefix, delimiter)
+    )
     return marker + PAST if is_common else marker
 
 
-def _common(key: bytes, prefix: bytes, delimiter: bytes) -> bytes:
+def common_prefix(key: bytes, prefix: bytes, delimiter: bytes) -> bytes:
     """The key up to its first delimiter behind the prefix; empty where there is none."""
     end = key.find(delimiter, len(prefix))
     return key[: end + len(delimiter)] if end >= 0 else b""
@@ -141,12 +146,12 @@ def _common(key: bytes, prefix: bytes, delimiter: bytes) -> bytes:
 
 def _answer(request: S3Request, page: _Page, head: list[Node], *, owner: bool, versions: bool = False) -> S3Response:
     query = request.query
-    nodes: list[Node] = [("Name", request.bucket), ("Prefix", _encoded(request, query.get("prefix", "")))]
+    nodes: list[Node] = [("Name", request.bucket), ("Prefix", encoded(request, query.get("prefix", "")))]
     nodes += head
     nodes.append(("MaxKeys", str(min(number(request, "max-keys", PAGE_LIMIT), PAGE_LIMIT))))
     if query.get("delimiter"):
-        nodes.append(("Delimiter", _encoded(request, query["delimiter"])))
-    if _urls(request):
+        nodes.append(("Delimiter", encoded(request, query["delimiter"])))
+    if wants_urls(request):
         nodes.append(("EncodingType", "url"))
     nodes.append(("IsTruncated", str(page.truncated).lower()))
     for entry, metadata in page.entries:
@@ -155,7 +160,7 @@ def _answer(request: S3Request, page: _Page, head: list[Node], *, owner: bool, v
             version: list[Node] = [("VersionId", "null"), ("IsLatest", "true")] if versions else []
             nodes.append(("Version" if versions else "Contents", [*version, *contents]))
         else:
-            nodes.append(("CommonPrefixes", [("Prefix", _encoded(request, entry.key.decode()))]))
+            nodes.append(("CommonPrefixes", [("Prefix", encoded(request, entry.key.decode()))]))
     return xml_response("ListVersionsResult" if versions else "ListBucketResult", nodes)
 
 
@@ -163,7 +168,7 @@ def _contents(
     request: S3Request, key: bytes, status: os.stat_result, metadata: ObjectMetadata, *, owner: bool
 ) -> list[Node]:
     nodes: list[Node] = [
-        ("Key", _encoded(request, key.decode())),
+        ("Key", encoded(request, key.decode())),
         ("LastModified", iso_date(status.st_mtime)),
         ("ETag", f'"{metadata.etag}"'),
         *(("ChecksumAlgorithm", name) for name in metadata.checksum),
@@ -176,7 +181,8 @@ def _contents(
     return nodes
 
 
-def _urls(request: S3Request) -> bool:
+def wants_urls(request: S3Request) -> bool:
+    """Whether keys are to be percent-encoded in the answer. Raises ServiceError InvalidArgument."""
     encoding = request.query.get("encoding-type", "")
     # SDKs ask for url by themselves, since keys may hold what XML cannot say.
     if encoding not in ("", "url"):
@@ -184,8 +190,9 @@ def _urls(request: S3Request) -> bool:
     return encoding == "url"
 
 
-def _encoded(request: S3Request, text: str) -> str:
-    return quote(text, safe="/") if _urls(request) else text
+def encoded(request: S3Request, text: str) -> str:
+    """A key, or a part of one, as the request wants it in the answer."""
+    return quote(text, safe="/") if wants_urls(request) else text
 
 
 def encode_token(key: bytes) -> str:

@@ -14,7 +14,7 @@ from clary.control.objects.base import NoSuchBucket, NoSuchKey
 from clary.control.objects.checksums import ALGORITHMS, DEFAULT, Sum, checksum_nodes, checksum_text, encode
 from clary.control.objects.conditions import check_conditions, parse_copy_range
 from clary.control.objects.encryption import encryption_headers
-from clary.control.objects.listing import PAGE_LIMIT, number
+from clary.control.objects.listing import PAGE_LIMIT, common_prefix, encoded, number, wants_urls
 from clary.control.objects.local import LocalStore
 from clary.control.objects.multipart_files import Part, Upload
 from clary.control.objects.object_metadata import ObjectMetadata
@@ -158,22 +158,36 @@ def list_uploads(store: LocalStore, request: S3Request) -> S3Response:
         raise NoSuchBucket(request.bucket)
     limit = min(number(request, "max-uploads", PAGE_LIMIT), PAGE_LIMIT)
     marker = request.query.get("key-marker", ""), request.query.get("upload-id-marker", "")
-    prefix = request.query.get("prefix", "")
+    prefix, delimiter = request.query.get("prefix", ""), request.query.get("delimiter", "")
     everywhere = multipart_files.uploads(store)
     uploads = [one for one in everywhere if one.bucket == request.bucket and one.key.startswith(prefix)]
     uploads.sort(key=lambda each: (each.key.encode(), each.id))
     if marker[0]:
         uploads = [e for e in uploads if (e.key, e.id) > marker and (marker[1] or e.key != marker[0])]
-    nodes: list[Node] = [("Bucket", request.bucket), ("Prefix", prefix), ("MaxUploads", str(limit))]
-    nodes += [("KeyMarker", marker[0]), ("UploadIdMarker", marker[1])]
-    nodes.append(("IsTruncated", str(len(uploads) > limit).lower()))
-    if len(uploads) > limit > 0:
-        last = uploads[limit - 1]
-        nodes += [("NextKeyMarker", last.key), ("NextUploadIdMarker", last.id)]
-    for each in uploads[:limit]:
-        known: list[Node] = [("Key", each.key), ("UploadId", each.id), ("Initiated", iso_date(each.created))]
-        nodes.append(("Upload", [*known, ("StorageClass", "STANDARD"), *_upload_nodes(each)]))
+    # By the text that the next page goes on behind; a common prefix once, and not again on the page behind it.
+    places = [(_common(each.key, prefix, delimiter), each) for each in uploads]
+    found = {(common, "") if common else (e.key, e.id): None if common else e for common, e in places}
+    found.pop((marker[0], ""), None)
+    page = list(found.items())[:limit]
+    nodes: list[Node] = [("Bucket", request.bucket), ("Prefix", encoded(request, prefix)), ("MaxUploads", str(limit))]
+    nodes += [("KeyMarker", encoded(request, marker[0])), ("UploadIdMarker", marker[1])]
+    nodes += members({"Delimiter": encoded(request, delimiter), "EncodingType": "url" if wants_urls(request) else ""})
+    nodes.append(("IsTruncated", str(len(found) > limit > 0).lower()))
+    if page and len(found) > limit:
+        last, id_ = page[-1][0]
+        nodes += [("NextKeyMarker", encoded(request, last)), ("NextUploadIdMarker", id_)]
+    for (text, id_), upload in page:
+        if upload is None:
+            nodes.append(("CommonPrefixes", [("Prefix", encoded(request, text))]))
+            continue
+        known: list[Node] = [("Key", encoded(request, text)), ("UploadId", id_)]
+        known += [("Initiated", iso_date(upload.created)), ("StorageClass", "STANDARD"), *_upload_nodes(upload)]
+        nodes.append(("Upload", known))
     return xml_response("ListMultipartUploadsResult", nodes)
+
+
+def _common(key: str, prefix: str, delimiter: str) -> str:
+    return common_prefix(key.encode(), prefix.encode(), delimiter.encode()).decode() if delimiter else ""
 
 
 def _find(store: LocalStore, request: S3Request) -> Upload:

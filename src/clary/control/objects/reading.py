@@ -107,7 +107,8 @@ def _describe(request: S3Request, found: OpenObject) -> tuple[S3Response, int, i
             headers["x-amz-checksum-type"] = checksum_type(metadata.checksum)
     start, stop = asked or (0, size)
     headers["content-length"] = str(stop - start)
-    if asked:
+    # Of a part without bytes no range can tell.
+    if stop > start and asked:
         headers["content-range"] = f"bytes {start}-{stop - 1}/{size}"
     return S3Response(206 if asked else 200, headers), start, stop
 
@@ -137,7 +138,7 @@ def _part(
         return (0, size) if size else None, metadata.checksum
     headers["x-amz-mp-parts-count"] = str(len(parts))
     part = parts[asked - 1]
-    return (part.start, part.start + part.size) if part.size else None, part_checksum(metadata.checksum, part.digest)
+    return (part.start, part.start + part.size), part_checksum(metadata.checksum, part.digest)
 
 
 def _headers(metadata: ObjectMetadata, status: os.stat_result, request: S3Request) -> dict[str, str]:

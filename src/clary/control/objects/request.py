@@ -10,12 +10,12 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 from clary.control.objects.checksums import Checksums
 from clary.control.objects.chunked import ChunkedDecoder
 from clary.control.wire.addressing import bucket_of_host
-from clary.control.wire.asgi import CHUNK_SIGNATURES, Disconnected, Message, Receive, Scope
+from clary.control.wire.asgi import CHUNK_SIGNATURES, Disconnected, Head, Message, Receive, Scope
 from clary.control.wire.chunk_signatures import ChunkSignatures
 from clary.control.wire.errors import ServiceError, invalid_argument
 from clary.control.wire.form_signature import SECRETS
 
-__all__ = ["Body", "S3Request", "parse", "without_framing"]
+__all__ = ["Body", "S3Request", "is_size", "parse", "without_framing"]
 
 
 # More is not worth the time: the connection is closed, and the client sees that instead of the answer.
@@ -102,8 +102,8 @@ class Body:
         self._framing = ChunkedDecoder(signatures) if signatures or _is_chunked(headers) else None
         # With aws-chunked framing Content-Length counts the framing too; only this header tells the size of the object.
         length = headers.get("x-amz-decoded-content-length" if self._framing else "content-length")
-        if length is not None and not (length.isascii() and length.isdigit()):
-            raise ServiceError("InvalidArgument", f"{length!r} is no length")
+        if length is not None and not is_size(length):
+            raise ServiceError("InvalidArgument", f"{length[:40]!r} is no length")
         self.length = None if length is None else int(length)
         self.checksums = Checksums(_of_body(request))
 
@@ -144,7 +144,8 @@ def parse(scope: Scope, receive: Receive) -> S3Request:
     # The decoded path would lose the difference between a/b and a%2Fb; both are keys of S3.
     raw = scope.get("raw_path") or scope["path"].encode()
     path = raw.partition(b"?")[0].removeprefix(b"/")
-    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+    # Read as the signature was: of two headers of one name, both are signed.
+    headers = Head.of(scope).headers
     host = bucket_of_host(headers.get("host", "")).encode()
     bucket, _, key = (host, b"/", path) if host else path.partition(b"/")
     try:
@@ -177,6 +178,11 @@ def _headers_of_query(query: Mapping[str, str]) -> dict[str, str]:
     return {name: found[name] for name in found.keys() - _OF_SIGNATURE}
 
 
+def is_size(text: str) -> bool:
+    """Whether a header says a number of bytes; no disk holds one of more digits, and int() refuses thousands."""
+    return text.isascii() and text.isdigit() and len(text) <= 20
+
+
 def without_framing(encoding: str) -> str:
     """A Content-Encoding without aws-chunked, which was the framing of the upload; all else byte for byte.
 
@@ -195,6 +201,6 @@ def _of_body(request: S3Request) -> Mapping[str, str]:
 
 
 def _is_chunked(headers: Mapping[str, str]) -> bool:
-    return "aws-chunked" in headers.get("content-encoding", "") or headers.get("x-amz-content-sha256", "").startswith(
-        "STREAMING-"
-    )
+    """Whether the body is framed; ``aws-chunked`` alone may also be a word that a program gave for a plain body."""
+    named = "aws-chunked" in headers.get("content-encoding", "") and "x-amz-decoded-content-length" in headers
+    return named or headers.get("x-amz-content-sha256", "").startswith("STREAMING-")

@@ -9,7 +9,7 @@ __all__ = ["bucket_of_host"]
 # Names below localhost lead to this machine everywhere (RFC 6761, 6.3), so no setting is needed for
 # http://bucket.localhost:4747/key, which SDKs make of http://localhost:4747, nor for http://bucket.s3.localhost:4747.
 _HOST = re.compile(r"([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])\.localhost\.?(:[0-9]*)?", re.IGNORECASE)
-_NO_BUCKETS = ("s3", "console")  # hosts of the platform's own
+_NO_BUCKETS = ("s3", "console", "clary")  # hosts of the platform's own
 
 
 def bucket_of_host(host: str) -> str:

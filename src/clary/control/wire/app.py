@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from clary.control.wire import alternatives, refusals
+from clary.control.wire.addressing import bucket_of_host
 from clary.control.wire.asgi import (
     CHUNK_SIGNATURES,
     ASGIApp,
@@ -114,7 +115,7 @@ class _App:
             await self._refuse(head, refused, request_id, send, s3=_looks_like_s3(head))
             return
         # Before S3: /clary/health would be the key "health" of a bucket.
-        if auth is None and head.path == HEALTH:
+        if auth is None and head.path == HEALTH and not bucket_of_host(head.headers.get("host", "")):
             await answer(send, self._health(request_id))
         elif auth is None and visit and self.front_page is not None:
             await answer(plain, self.front_page(head))  # it brings a policy of its own

@@ -54,8 +54,9 @@ class Head:
     def of(cls, scope: Scope) -> Head:
         headers: dict[str, str] = {}
         for key, value in scope["headers"]:
-            # HTTP headers are bytes; latin-1 loses none of them, so that a signature over them still holds.
-            name, text = key.decode("latin-1"), value.decode("latin-1").strip()
+            # HTTP headers are bytes; latin-1 loses none of them, so that a signature over them still holds. Stripped as
+            # bytes: the last one of a letter in UTF-8 may be a blank of latin-1.
+            name, text = key.decode("latin-1"), value.strip().decode("latin-1")
             headers[name] = f"{headers[name]},{text}" if name in headers else text
         # The signature is over the path as it was sent; scope["path"] is decoded.
         path = scope.get("raw_path") or scope["path"].encode()

@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any, Protocol
 
 from clary.control.wire import alternatives
+from clary.control.wire.addressing import bucket_of_host
 from clary.control.wire.asgi import Head, Response
 from clary.control.wire.errors import ServiceError
 from clary.control.wire.json import JsonProtocol
@@ -80,6 +81,7 @@ def is_browser(head: Head) -> bool:
         head.method == "GET"
         and head.path == "/"
         and not head.query
+        and not bucket_of_host(head.headers.get("host", ""))
         and "text/html" in head.headers.get("accept", "").lower()
         and "authorization" not in head.headers
         and not any(name.startswith(("x-amz-", "amz-sdk-")) for name in head.headers)
@@ -93,6 +95,9 @@ def is_s3(head: Head, auth: SigV4Header | None) -> bool:
         return auth.service == "s3"
     if "x-amz-target" in head.headers:
         return False
+    # Before the host it names a bucket, so that every path is a key: `clary/health`, `BatchPutMetrics`, none at all.
+    if bucket_of_host(head.headers.get("host", "")):
+        return True
     # A form to a bucket would be a browser's upload (POST policy); to "/" only the query protocol sends one.
     if head.path == "/" and ((head.content_type == FORM and head.method == "POST") or "Action=" in head.query):
         return False

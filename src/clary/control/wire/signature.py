@@ -12,12 +12,12 @@ import hashlib
 import hmac
 import posixpath
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
-from urllib.parse import parse_qsl, quote, unquote
+from urllib.parse import parse_qsl, quote, unquote, unquote_to_bytes
 
 from clary.control.wire.addressing import bucket_of_host
 from clary.control.wire.asgi import Head
@@ -29,8 +29,10 @@ __all__ = ["Promise", "digest_mismatch", "known", "signing_key", "verify", "veri
 
 # AWS's own: a recorded request cannot be sent again later, a clock that is a little off still works.
 SKEW = timedelta(minutes=15)
-HEX = re.compile(r"[0-9a-f]{64}")
+HEX = re.compile(r"[0-9a-fA-F]{64}")
+_BLANKS = re.compile("[ \t]+")  # those of HTTP: of the bytes of a letter in UTF-8, one may be a blank of Unicode's
 SIGNED_PAYLOADS = (SIGNED_PAYLOAD, f"{SIGNED_PAYLOAD}-TRAILER")
+UNSIGNED_PAYLOADS = ("UNSIGNED-PAYLOAD", "STREAMING-UNSIGNED-PAYLOAD-TRAILER")
 # The sub-resources that S3's version 2 signs, beside those that begin with response-.
 # Any other parameter of the query is not part of what version 2 signs. Source: S3 developer guide, "Signing and
 # authenticating REST requests".
@@ -100,12 +102,15 @@ class _Verification:
         self._check_signed_headers()
         auth = self.auth
         key = signing_key(self.secrets[auth.key], auth.date, auth.region, auth.service)
-        expected = hmac.digest(key, self._string_to_sign(stamp, declared).encode(), "sha256").hex()
-        # In a time that does not tell how many characters were right; bytes, since of texts only ASCII is compared.
-        if not hmac.compare_digest(expected.encode(), auth.signature.encode()):
+        for path in dict.fromkeys(self._paths()):
+            expected = hmac.digest(key, self._string_to_sign(stamp, declared, path), "sha256").hex()
+            # In a time that does not tell how many characters were right; bytes, since of texts only ASCII is compared.
+            if hmac.compare_digest(expected.encode(), auth.signature.encode()):
+                break
+        else:
             raise _wrong_signature()
-        if not declared.startswith("STREAMING-AWS4-"):
-            return Promise(declared if HEX.fullmatch(declared) else "")
+        if declared not in SIGNED_PAYLOADS:
+            return Promise(declared.lower() if HEX.fullmatch(declared) else "")
         return Promise(
             chunks=ChunkSignatures(key, stamp, self._scope(), expected, trailer=declared.endswith("-TRAILER"))
         )
@@ -154,11 +159,11 @@ class _Verification:
             if self.auth.presigned:
                 query = dict(parse_qsl(self.head.query, keep_blank_values=True))
                 declared = declared or query.get("X-Amz-Content-Sha256", "UNSIGNED-PAYLOAD")
-            if declared.startswith("STREAMING-AWS4-") and declared not in SIGNED_PAYLOADS:
-                raise _unknown_payload(declared)
             if not declared:
                 text = "Missing required header for this request: x-amz-content-sha256"
                 raise Refused("InvalidRequest", text, status=400)
+            if declared not in SIGNED_PAYLOADS + UNSIGNED_PAYLOADS and not HEX.fullmatch(declared):
+                raise _unknown_payload(declared)
             return declared
         if declared and not HEX.fullmatch(declared):
             raise incomplete("x-amz-content-sha256 must be the digest of the body")
@@ -174,7 +179,7 @@ class _Verification:
             text = f"There were headers present in the request which were not signed: {', '.join(sorted(loose))}"
             raise Refused("AccessDenied", text, calls="InvalidSignatureException")
 
-    def _string_to_sign(self, stamp: str, payload: str) -> str:
+    def _string_to_sign(self, stamp: str, payload: str, path: str) -> bytes:
         headers = self.head.headers
         # Some clients sign an empty Content-Length and then send none.
         if "content-length" in self.auth.signed and "content-length" not in headers:
@@ -184,29 +189,36 @@ class _Verification:
         canonical = "\n".join(
             [
                 self.head.method,
-                self._path(),
+                path,
                 self._query(),
-                *(f"{name}:{' '.join(headers.get(name, '').split())}" for name in self.auth.signed),
+                *(f"{name}:{' '.join(_BLANKS.split(headers.get(name, '')))}" for name in self.auth.signed),
                 "",
                 ";".join(self.auth.signed),
                 payload,
             ]
         )
-        return "\n".join([ALGORITHM, stamp, self._scope(), hashlib.sha256(canonical.encode()).hexdigest()])
+        # The bytes as they came (Head reads them as latin-1), whatever letters the client meant by them. Other letters
+        # only a presigned address has, as names of headers that nobody can send.
+        digest = hashlib.sha256(canonical.encode("latin-1", "replace")).hexdigest()
+        return "\n".join([ALGORITHM, stamp, self._scope(), digest]).encode()
 
     def _scope(self) -> str:
         return f"{self.auth.date}/{self.auth.region}/{self.auth.service}/aws4_request"
 
-    def _path(self) -> str:
+    def _paths(self) -> Iterator[str]:
+        """The canonical path; of S3's, which is what their path decodes to, also the one that was sent."""
         path = self.head.path or "/"
         if self.auth.service == "s3":
-            return path
+            # Some clients sign just what they send; some sign the canonical form and send `!` or `+` as it is.
+            yield path
+            yield "/".join(map(_reencoded, path.split("/")))
+            return
         # The specification: services other than S3 have their paths normalised, and each part quoted twice. S3 keys may
         # hold "//" and "..", so theirs stay as they are.
         tidy = posixpath.normpath(path).replace("//", "/")
         if path.endswith("/") and not tidy.endswith("/"):
             tidy += "/"
-        return quote(tidy, safe="/~")
+        yield quote(tidy, safe="/~")
 
     def _query(self) -> str:
         # Decoded and encoded anew: clients differ in what they quote (+, ~, *), the canonical form has one way.
@@ -232,18 +244,21 @@ class _Verification:
             now = self.now.timestamp()
             if end is None or now > end:
                 raise Refused("AccessDenied", EXPIRED, members=expiry({}, end or 0, now))
-            amz = {name.lower(): text for name, text in query.items() if name.lower().startswith("x-amz-")}
         else:
             # Either header may hold either form. With x-amz-date, which is signed as such, the date's own line is empty
             # (S3 developer guide, "Signing and authenticating REST requests").
-            date, amz = headers.get("date", ""), {}
+            date = headers.get("date", "")
             sent = headers.get("x-amz-date", "") or date
             if abs(self.now - _moment(_from_date(sent) or sent)) > SKEW:
                 raise self._skewed(sent)
             date = "" if "x-amz-date" in headers else date
-        amz |= {name: text for name, text in headers.items() if name.startswith("x-amz-")}
-        md5 = query.get("content-md5", headers.get("content-md5", ""))
-        kind = query.get("content-type", headers.get("content-type", ""))
+        # The store takes a parameter for a header, over one of that name (objects.request): what counts must be signed.
+        asked = {name.lower(): text for name, text in query.items() if name.lower().startswith("x-amz-")}
+        if any(headers.get(name, text) != text for name, text in asked.items()):
+            raise _wrong_signature()
+        amz = {name: text for name, text in headers.items() if name.startswith("x-amz-")} | asked
+        described = headers | query if "Signature" in query else headers
+        md5, kind = described.get("content-md5", ""), described.get("content-type", "")
         lines = [self.head.method, md5, kind, date, *(f"{name}:{amz[name]}" for name in sorted(amz))]
         # Version 2 is over the path that also names the bucket, wherever the request names it.
         bucket = bucket_of_host(headers.get("host", ""))
@@ -281,7 +296,7 @@ def signing_key(secret: str, date: str, region: str, service: str) -> bytes:
 
 
 def _reencoded(text: str) -> str:
-    return quote(unquote(text), safe="-_.~")
+    return quote(unquote_to_bytes(text), safe="-_.~")
 
 
 def _moment(stamp: str) -> datetime:
