@@ -21,9 +21,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from clary.wording import duration
 from tests.storm import full_disk, hostile_files, hostile_requests, kills
+from tests.storm.child import REPOSITORY
 from tests.storm.weather import Tally, Weather
+
+from clary.wording import duration
 
 WEATHERS: tuple[Weather, ...] = (hostile_requests.WEATHER, hostile_files.WEATHER, kills.WEATHER, full_disk.WEATHER)
 
@@ -108,12 +110,18 @@ def _round(row: Row, seed: int, keep: Path | None) -> None:
         live.join()
         row.rounds += 1
         row.seconds += time.monotonic() - start
-        again = f"{shlex.quote(Path(sys.executable).name)} -m tests.storm --only {row.weather.name} --seed {seed} --rounds 1"
-        row.findings += [f"{row.weather.name}: {what}  [{again}]" for what in row.tally.found[before:]]
-        for finding in row.findings[len(row.findings) - (len(row.tally.found) - before) :]:
-            print(finding, flush=True)
+        again = f"{_python()} -m tests.storm --only {row.weather.name} --seed {seed} --rounds 1"
+        new = [f"{row.weather.name}: {what}  [{again}]" for what in row.tally.found[before:]]
+        row.findings += new
+        print("".join(f"{finding}\n" for finding in new), end="", flush=True)
         if keep is None:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _python() -> str:
+    """This interpreter as it can be typed in the repository."""
+    program = Path(sys.executable)
+    return shlex.quote(str(program.relative_to(REPOSITORY) if program.is_relative_to(REPOSITORY) else program))
 
 
 def _show(row: Row, seed: int, over: threading.Event) -> None:

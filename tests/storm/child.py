@@ -31,7 +31,9 @@ def run(module: str, words: list[str], tally: Tally, *, errors: Path, silence: f
     # A session of its own: Ctrl-C is ours to pass on, and whoever hangs is killed with its children.
     with (
         errors.open("wb") as log,
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, cwd=REPOSITORY, start_new_session=True) as process,
+        subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=log, cwd=REPOSITORY, start_new_session=True
+        ) as process,
     ):
         try:
             doing = _follow(process, tally, silence)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import sys
 import time
@@ -16,16 +17,15 @@ from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import ClientError
-
-from clary.client import gateway
-from clary.control import home as homes
-from clary.control.jobs.launchers.local import mounts, namespace
-from clary.errors import ClaryError
 from tests.control import test_kill
 from tests.storm import child, material
 from tests.storm.kills import create_counting
 from tests.storm.server import ENDED, Server
 from tests.storm.weather import Tally
+
+from clary.control import home as homes
+from clary.control.jobs.launchers.local import mounts, namespace
+from clary.errors import ClaryError
 
 SIZE = 48 << 20  # bytes of the file system
 FLOODS = 5  # a round
@@ -60,7 +60,7 @@ def main(seed: int, folder: Path) -> None:
     mounts.enter()
     mounts._mount("tmpfs", str(disk), "tmpfs", mounts.MS_NOSUID | mounts.MS_NODEV, f"mode=755,size={SIZE}")
     told = Told()
-    with Server(disk / "home", told, ["--no-warm"]) as server:
+    with Server(disk / "home", told, ["--no-warm"], logs=folder) as server:
         programs = Programs(server, random.Random(seed))
         programs.set_up()
         for flood in range(FLOODS):
@@ -74,6 +74,7 @@ def main(seed: int, folder: Path) -> None:
             programs.all("with room again", full=False)
             programs.check()
         programs.check_jobs()
+        shutil.copytree(server.home / "jobs", folder / "jobs", symlinks=True)  # for who keeps the folder of a round
 
 
 class Told(Tally):

@@ -17,14 +17,16 @@ import tarfile
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from clary.errors import ClaryError
 from tests.storm import child, material
 from tests.storm.mutations import mutate, worsen
 from tests.storm.weather import Tally, tracebacks
+
+from clary.errors import ClaryError
+from clary.vision.base.types import TaskName
 
 THINGS = 120  # a round
 SECONDS = 20.0  # of processor time for one thing; few take one
@@ -68,7 +70,7 @@ def main(seed: int, folder: Path) -> None:
 class _Things:
     """Makes one thing each, and hands it to what reads it."""
 
-    def __init__(self, dice: random.Random, folder: Path, sets: dict[tuple[str, str], Path]) -> None:
+    def __init__(self, dice: random.Random, folder: Path, sets: Mapping[tuple[str, TaskName], Path]) -> None:
         self._dice, self._sets, self._model = dice, sets, folder / "colours.tar.gz"
         self._loaded: Any = None
 
@@ -96,7 +98,9 @@ class _Things:
 
         kind = self._dice.choice(["JPEG", "JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "AVIF"])
         options: dict[str, Any] = {"progressive": True} if kind == "JPEG" and self._dice.random() < 0.3 else {}
-        data = mutate(self._dice, material.picture(kind, *self._dice.choice([(64, 48), (7, 200), (300, 300)]), **options))
+        data = mutate(
+            self._dice, material.picture(kind, *self._dice.choice([(64, 48), (7, 200), (300, 300)]), **options)
+        )
         how = self._dice.choice([Preprocess(32, 32, resize=36), Preprocess(48, 64, crop="squash"), Preprocess.whole()])
         uses: list[Callable[[], object]] = [
             lambda: imaging.inspect(data),

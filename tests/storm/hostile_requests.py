@@ -1,4 +1,4 @@
-"""Requests that nobody sends by chance, from many connections at once, beside programs whose answers must stay right."""
+"""Requests that nobody sends by chance, over many connections, beside programs whose answers must stay right."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from typing import Any
 from botocore.auth import S3SigV4Auth, SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
-
-from clary.client import gateway
-from clary.control import home as homes
-from clary.control.resources import load
 from tests.control.wire.hostile import Answer, HostileRequest, hostile
 from tests.control.wire.test_hostile import faults
 from tests.storm.server import Server
 from tests.storm.weather import Tally
+
+from clary.client import gateway
+from clary.control import home as homes
+from clary.control.resources import load
 
 REQUESTS = 4000  # a round
 SENDERS = 8

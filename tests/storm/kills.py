@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
-
-from clary.control import home as homes
-from clary.control.jobs.launchers.local.lock import is_held
 from tests.control import test_kill
 from tests.storm import material
 from tests.storm.server import ENDED, Server
 from tests.storm.weather import Tally
+
+from clary.control import home as homes
+from clary.control.jobs.launchers.local.lock import is_held
 
 KILLS = 8  # a round
 MOST_JOBS = 10  # a round
@@ -33,6 +33,7 @@ COLOURS = ("blue", "green", "red")
 GROUP, STREAM = "/storm", "log"
 STEPS = 40  # of a counting job, unless it is told otherwise
 PATIENCE = 180.0  # seconds for everything to end; it takes some ten
+
 
 class Kills:
     name = "kills"
@@ -154,7 +155,9 @@ class Uploads(Program):
                 possible.append(body)
                 upload = self._s3.create_multipart_upload(**here)["UploadId"]
                 numbered = [(1, body[: 5 << 20]), (2, body[5 << 20 :])]
-                etags = [self._s3.upload_part(**here, UploadId=upload, PartNumber=n, Body=b)["ETag"] for n, b in numbered]
+                etags = [
+                    self._s3.upload_part(**here, UploadId=upload, PartNumber=n, Body=b)["ETag"] for n, b in numbered
+                ]
                 parts = [{"PartNumber": number, "ETag": etag} for number, etag in enumerate(etags, 1)]
                 self._s3.complete_multipart_upload(**here, UploadId=upload, MultipartUpload={"Parts": parts})
             case "copy":
@@ -173,7 +176,9 @@ class Uploads(Program):
         for key, possible in self._possible.items():
             found = self._s3.get_object(Bucket="kill", Key=key)["Body"].read() if key in listed else None
             if found not in possible:
-                self.tally.find(f"an acknowledged object is {'torn or another' if found is not None else 'lost'}: {key[:40]}")
+                self.tally.find(
+                    f"an acknowledged object is {'torn or another' if found is not None else 'lost'}: {key[:40]}"
+                )
         if unknown := listed - set(self._possible):
             self.tally.find(f"objects that nobody put: {sorted(unknown)}")
 
@@ -190,7 +195,10 @@ class Logs(Program):
 
     def turn(self) -> None:
         if not self._made:
-            for make, name in ((self._logs.create_log_group, {}), (self._logs.create_log_stream, {"logStreamName": STREAM})):
+            for make, name in (
+                (self._logs.create_log_group, {}),
+                (self._logs.create_log_stream, {"logStreamName": STREAM}),
+            ):
                 try:
                     make(logGroupName=GROUP, **name)
                 except self._logs.exceptions.ResourceAlreadyExistsException:
@@ -203,7 +211,7 @@ class Logs(Program):
         self._acknowledged |= set(lines)
 
     def check(self) -> None:
-        found, token = set[str](), {}
+        found, token = set[str](), dict[str, str]()
         while True:
             page = self._logs.get_log_events(logGroupName=GROUP, logStreamName=STREAM, startFromHead=True, **token)
             found |= {event["message"] for event in page["events"]}
@@ -211,7 +219,9 @@ class Logs(Program):
                 break
             token = {"nextToken": page["nextForwardToken"]}
         if lost := self._acknowledged - found:
-            self.tally.find(f"acknowledged log events are lost: {len(lost)} of {len(self._acknowledged)}, {min(lost)[:40]}")
+            self.tally.find(
+                f"acknowledged log events are lost: {len(lost)} of {len(self._acknowledged)}, {min(lost)[:40]}"
+            )
 
 
 class Calls(Program):
@@ -287,7 +297,9 @@ class Jobs(Program):
         try:
             _until(ended, "jobs never end")
         except AssertionError as error:
-            left = {name: job["SecondaryStatus"] for name, job in states.items() if job["TrainingJobStatus"] not in ENDED}
+            left = {
+                name: job["SecondaryStatus"] for name, job in states.items() if job["TrainingJobStatus"] not in ENDED
+            }
             self.tally.find(f"{error}: {left}")
         for name, job in states.items():
             if job["TrainingJobStatus"] in ENDED and (fault := self._fault(name, job)):
@@ -319,8 +331,10 @@ class Jobs(Program):
         return "" if done == [b"%d" % step for step in range(STEPS)] else f"did not do each step once: {done}"
 
     def _lines(self, name: str) -> list[str]:
-        pages = self.server.client("logs").get_paginator("filter_log_events").paginate(
-            logGroupName="/aws/sagemaker/TrainingJobs", logStreamNamePrefix=f"{name}/"
+        pages = (
+            self.server.client("logs")
+            .get_paginator("filter_log_events")
+            .paginate(logGroupName="/aws/sagemaker/TrainingJobs", logStreamNamePrefix=f"{name}/")
         )
         return [event["message"] for page in pages for event in page["events"]]
 

@@ -7,11 +7,13 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+from typing import get_args
+
+from tests import conftest
 
 from clary.vision import formats
-from clary.vision.base.types import Blob, Box, Dataset, Sample
+from clary.vision.base.types import Blob, Box, Dataset, Sample, TaskName
 from clary.vision.formats._masks import mask_png
-from tests import conftest
 
 __all__ = ["LAYOUTS", "add_counts", "colour_jpeg", "colour_model", "make_set", "picture"]
 
@@ -23,7 +25,7 @@ picture = conftest._encoded
 LAYOUTS = [
     (format.name, task)
     for format in formats.FORMATS
-    for task in ("classification", "detection", "segmentation")
+    for task in get_args(TaskName)
     if task in format.written_for and (format.name != "oxford" or task == "classification")
 ]
 
@@ -45,7 +47,7 @@ def add_counts(folder: Path) -> None:
     os.environ["PYTHONPATH"] = str(folder)
 
 
-def make_set(folder: Path, layout: str, task: str) -> Path:
+def make_set(folder: Path, layout: str, task: TaskName) -> Path:
     """A data set of six pictures and two classes in ``folder``."""
     import numpy as np
 
@@ -65,5 +67,5 @@ def make_set(folder: Path, layout: str, task: str) -> Path:
             }[task]
         )
     splits = {"train": tuple(samples[:4]), "test" if layout == "oxford" else "validation": tuple(samples[4:])}
-    formats.FORMATS.get(layout).write(Dataset(source, layout, ("cat", "dog"), splits, task), folder)  # type: ignore[arg-type]
+    formats.FORMATS.get(layout).write(Dataset(source, layout, ("cat", "dog"), splits, task), folder)
     return folder

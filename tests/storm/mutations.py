@@ -37,7 +37,9 @@ def worsen(dice: random.Random, path: Path) -> str:
             path.chmod(0)  # root reads it all the same
             return f"{path.name} may not be read"
         case "name":
-            name = dice.choice([b"\xff", "e\u0301".encode(), b"a\nb", b" ", b"-", b"x" * 200]) + os.fsencode(path.suffix)
+            name = dice.choice([b"\xff", "e\u0301".encode(), b"a\nb", b" ", b"-", b"x" * 200]) + os.fsencode(
+                path.suffix
+            )
             os.rename(path, os.path.join(os.fsencode(path.parent), name))
             return f"{path.name} is called {name!r}"
     path.unlink()
@@ -112,7 +114,9 @@ def _instead(dice: random.Random, data: bytes) -> bytes:
     """Something else altogether."""
     deep = dice.choice([b"[" * 100_000, b'{"a":' * 20_000, b"<a>" * 50_000])
     bomb = zlib.compress(bytes(50 << 20), 9)
-    return dice.choice([b"", deep, bomb, gzip.compress(data), b"\x1f\x8b" + data, dice.randbytes(100), b"\xef\xbb\xbf" + data])
+    return dice.choice(
+        [b"", deep, bomb, gzip.compress(data), b"\x1f\x8b" + data, dice.randbytes(100), b"\xef\xbb\xbf" + data]
+    )
 
 
 def _utf16(dice: random.Random, data: bytes) -> bytes:

@@ -11,12 +11,12 @@ from typing import Any, Self
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from tests.control.test_kill import Platform, children, until
+from tests.storm.weather import Tally, tracebacks
 
 from clary.client import gateway
 from clary.control import home as homes
 from clary.control.jobs.launchers.local.lock import holder, is_held
-from tests.control.test_kill import Platform, children, until
-from tests.storm.weather import Tally, tracebacks
 
 __all__ = ["ENDED", "Server"]
 
@@ -25,10 +25,10 @@ ENDED = {"Completed", "Failed", "Stopped"}
 
 
 class Server(Platform):
-    """Stopped when the block ends, and its jobs with it; what it logged is looked through."""
+    """Stopped when the block ends, and its jobs with it; what it logged is looked through, and copied to ``logs``."""
 
-    def __init__(self, home: Path, tally: Tally, options: Sequence[str] = ()) -> None:
-        self._tally, self._options = tally, list(options)
+    def __init__(self, home: Path, tally: Tally, options: Sequence[str] = (), *, logs: Path | None = None) -> None:
+        self._tally, self._options, self._logs, self._starts = tally, list(options), logs or home.parent, 0
         self.key, self.secret = "x", "y"
         super().__init__(home)
         if "--require-signatures" in self._options:
@@ -57,7 +57,7 @@ class Server(Platform):
 
     @property
     def port(self) -> int:
-        return self._port
+        return int(self._port)
 
     def client(self, service: str, *, attempts: int = 8) -> Any:
         """A client that tries ``attempts`` times: as long as a start takes, unless told otherwise."""
@@ -72,7 +72,12 @@ class Server(Platform):
 
     def look_at_log(self) -> None:
         log = gateway.log_file(self.home)
-        for error in tracebacks(log.read_text(errors="replace")) if log.exists() else []:
+        if not log.exists():
+            return
+        self._starts += 1
+        text = log.read_text(errors="replace")
+        (self._logs / f"gateway-{self._starts}.log").write_text(text)  # for who keeps the folder of a round
+        for error in tracebacks(text):
             self._tally.find(f"the server's log has a traceback: {error}")
 
     def look_at_memory(self) -> None:

@@ -1,4 +1,4 @@
-"""What every kind of hostile weather is: it has rounds, which a seed repeats, and says what it tried and what it found."""
+"""What every kind of hostile weather is: it has rounds, which a seed repeats, and says what it tried and found."""
 
 from __future__ import annotations
 

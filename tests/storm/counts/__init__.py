@@ -1,1 +1,1 @@
-"""An algorithm as another distribution brings one, without a tensor: counts, where whoever kills it can see each step."""
+"""An algorithm as another distribution brings one, without tensors: it counts, so that each step can be seen."""
