@@ -7,12 +7,11 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import get_args
 
 from tests import conftest
 
 from clary.vision import formats
-from clary.vision.base.types import Blob, Box, Dataset, Sample, TaskName
+from clary.vision.base.types import Blob, Box, Dataset, Sample, SplitName, TaskName
 from clary.vision.formats._masks import mask_png
 
 __all__ = ["LAYOUTS", "add_counts", "colour_jpeg", "colour_model", "make_set", "picture"]
@@ -21,11 +20,12 @@ __all__ = ["LAYOUTS", "add_counts", "colour_jpeg", "colour_model", "make_set", "
 colour_jpeg = conftest._colour_jpeg
 picture = conftest._encoded
 
+TASKS: tuple[TaskName, ...] = ("classification", "detection", "segmentation")
 # A name of a layout with a task that it can be written for; Oxford's boxes and masks are of pets alone.
 LAYOUTS = [
     (format.name, task)
     for format in formats.FORMATS
-    for task in get_args(TaskName)
+    for task in TASKS
     if task in format.written_for and (format.name != "oxford" or task == "classification")
 ]
 
@@ -66,6 +66,9 @@ def make_set(folder: Path, layout: str, task: TaskName) -> Path:
                 "segmentation": Sample(Blob(image), mask=Blob(mask)),
             }[task]
         )
-    splits = {"train": tuple(samples[:4]), "test" if layout == "oxford" else "validation": tuple(samples[4:])}
+    splits: dict[SplitName, tuple[Sample, ...]] = {
+        "train": tuple(samples[:4]),
+        "test" if layout == "oxford" else "validation": tuple(samples[4:]),
+    }
     formats.FORMATS.get(layout).write(Dataset(source, layout, ("cat", "dog"), splits, task), folder)
     return folder
