@@ -256,7 +256,9 @@ class Programs:
             said = str(job.get("FailureReason"))
             child.tell(tried=f"jobs that {'were completed' if job['TrainingJobStatus'] == 'Completed' else 'failed'}")
             if job["TrainingJobStatus"] != "Completed" and "space" not in said.lower():
-                child.tell(found=f"a job is {job['TrainingJobStatus']}: {said}", detail=name)
+                lines = (self._server.home / "logs").rglob(f"{name}/*")
+                last = " / ".join(line for path in lines if path.is_file() for line in path.read_text().splitlines()[-4:])
+                child.tell(found=f"a job is {job['TrainingJobStatus']}: {said}", detail=f"{name}: {last}")
 
 
 if __name__ == "__main__":

@@ -71,8 +71,9 @@ def tracebacks(log: str) -> list[str]:
         bare = line.lstrip(" |+-")
         if bare.startswith("Traceback (most recent call last)"):
             inside, place = True, ""
-        elif inside and (file := re.match(r'File "(?:.*/)?((?:clary|site-packages)/.*|[^"/]*)", line (\d+)', bare)):
-            place = f"{file[1]}:{file[2]}"
+        elif inside and (file := re.match(r'File "([^"]*)", line (\d+)', bare)):
+            package = re.search("(?:clary|site-packages)/.*", file[1])
+            place = f"{package[0] if package else Path(file[1]).name}:{file[2]}"
         elif inside and line and not line.startswith((" ", "|", "+")):
             found.append(f"{line} ({place})")
             inside = False
