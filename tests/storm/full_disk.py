@@ -257,7 +257,9 @@ class Programs:
             child.tell(tried=f"jobs that {'were completed' if job['TrainingJobStatus'] == 'Completed' else 'failed'}")
             if job["TrainingJobStatus"] != "Completed" and "space" not in said.lower():
                 lines = (self._server.home / "logs").rglob(f"{name}/*")
-                last = " / ".join(line for path in lines if path.is_file() for line in path.read_text().splitlines()[-4:])
+                last = " / ".join(
+                    line for path in lines if path.is_file() for line in path.read_text().splitlines()[-4:]
+                )
                 child.tell(found=f"a job is {job['TrainingJobStatus']}: {said}", detail=f"{name}: {last}")
 
 
