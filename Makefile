@@ -9,7 +9,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-test clients quickstart test tests check long lint types imports docs bench clean clean-clients
+.PHONY: help install install-test clients quickstart test tests check long storm lint types imports docs bench clean clean-clients
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
@@ -52,6 +52,9 @@ check: $(VENV)/.installed-test ## the same without slow tests, while working
 
 long: $(VENV)/.installed-test ## tests that need longer than CI has; writes docs/long.md
 	$(BIN)/python .ci/long.py
+
+storm: $(VENV)/.installed-test ## hostile requests and files, kills, a full disk: MINUTES=60 SEED=any ONLY=all
+	$(BIN)/python -m tests.storm --minutes $(or $(MINUTES),60) $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY))
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff format --check .

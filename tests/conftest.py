@@ -33,6 +33,7 @@ def pytest_configure() -> None:
 LONGEST_FIRST = (
     "sdk/test_programs.py",
     "docs/test_guides.py",
+    "storm/test_storm.py",
     "control/test_kill.py",
     "control/hosting/test_supervisor.py",
 )

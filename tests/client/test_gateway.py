@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -87,6 +88,14 @@ def test_a_home_that_cannot_be_written(tmp_path):
     (tmp_path / "home").write_text("a file")
     with pytest.raises(UsageError, match="choose another --home"):
         gateway.start(tmp_path / "home")
+
+
+def test_a_gateway_that_has_no_room_for_its_words(tmp_path, monkeypatch):
+    """Found by `make storm`: "ended at once (exit code 1)" was all that was said."""
+    monkeypatch.setattr(sys, "executable", shutil.which("false"))
+    monkeypatch.setattr(gateway, "disk_is_full", lambda folder: True)
+    with pytest.raises(UsageError, match="ended at once: the disk is full; free some space"):
+        gateway.start(tmp_path)
 
 
 def test_calls_are_signed_for_their_service_and_refusals_are_one_line(listening, tmp_path):

@@ -20,7 +20,7 @@ from clary.control.home import Server
 from clary.errors import ClaryError, UsageError
 from clary.vision.base import processes
 from clary.vision.base.file_lock import writer
-from clary.vision.base.files import PRIVATE
+from clary.vision.base.files import PRIVATE, disk_is_full
 
 __all__ = ["NotRunningError", "health", "log_file", "present", "running", "running_or_started", "start", "stop"]
 
@@ -190,6 +190,9 @@ def _started(folder: Path, process: subprocess.Popen[bytes], deadline: float) ->
     words = _last_line(log_file(folder))
     if process.poll() is None:
         raise UsageError("the platform did not come up in time", where=log_file(folder), hint=words)
+    if not words and disk_is_full(folder):  # not even its own words could be written
+        what, hint = "the platform ended at once: the disk is full", "free some space and start it again"
+        raise UsageError(what, where=folder, hint=hint)
     raise UsageError(words.removeprefix("clary: ") or f"the platform ended at once (exit code {process.returncode})")
 
 

@@ -540,7 +540,7 @@ def full_disk(*_: Any, **__: Any) -> Any:
 
 def test_a_program_that_could_not_even_say_that_the_disk_is_full(world, monkeypatch):
     def fails(host: MemoryHost) -> None:
-        monkeypatch.setattr(capacity, "disk_is_full", lambda folder: True)
+        monkeypatch.setattr(job_lifecycle, "disk_is_full", lambda folder: True)
         host.exit(2)
 
     world.launcher.program = fails

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 
@@ -93,3 +94,16 @@ def test_an_exit_of_a_later_version_is_read(tmp_path: Path):
     found = Exit.read(tmp_path, 1)
     assert found is not None
     assert found.code == 0
+
+
+def test_an_exit_that_is_written_while_it_is_looked_for(tmp_path, monkeypatch):
+    """The file was not there when it was opened, and was a moment later: no error, it is read next time."""
+
+    def too_early(path: Path) -> bytes:
+        path.write_text('{"attempt": 1}')
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", too_early)
+        assert Exit.read(tmp_path, 1) is None
+    assert Exit.read(tmp_path, 1) == Exit(1)

@@ -18,7 +18,12 @@ def full(*_: Any, **__: Any) -> Any:
 
 @pytest.mark.parametrize("step", ["the body", "the name", "a bucket", "an upload"])
 def test_full_disk_is_said(
-    step: str, s3: Any, store: LocalStore, refused: Callable[..., tuple[str, int]], monkeypatch: pytest.MonkeyPatch
+    step: str,
+    s3: Any,
+    store: LocalStore,
+    refused: Callable[..., tuple[str, int]],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     s3.create_bucket(Bucket="pets")
     s3.put_object(Bucket="pets", Key="a", Body=b"old")
@@ -32,3 +37,4 @@ def test_full_disk_is_said(
         assert call() == ("StorageFull", 507)
     assert s3.get_object(Bucket="pets", Key="a")["Body"].read() == b"old"
     assert os.listdir(store.staging) == []
+    assert "Traceback" not in caplog.text

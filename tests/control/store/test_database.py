@@ -20,7 +20,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, create_engine, inspect, text
 
-from clary.control.store import schema
+from clary.control.store import database, schema
 from clary.control.store.records import Point, Store
 from clary.errors import UsageError
 
@@ -175,6 +175,13 @@ class TestAddresses:
     def test_a_file_that_is_no_database(self, tmp_path: Path) -> None:
         (tmp_path / "clary.db").write_text("I am a diary.\n" * 100)
         with pytest.raises(UsageError, match="file is not a database"):
+            Store(f"sqlite:///{tmp_path}/clary.db")
+
+    def test_a_disk_without_room(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Found by `make storm`: SQLite calls it an I/O error there, and another address was advised."""
+        (tmp_path / "clary.db").write_text("I am a diary.\n" * 100)
+        monkeypatch.setattr(database, "disk_is_full", lambda folder: folder == tmp_path)
+        with pytest.raises(UsageError, match=r"cannot be opened .*; the disk is full: free some space"):
             Store(f"sqlite:///{tmp_path}/clary.db")
 
     def test_a_folder_that_cannot_be_made(self, tmp_path: Path) -> None:

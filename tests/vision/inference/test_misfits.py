@@ -216,3 +216,18 @@ def outside(tensor: TensorProto, location: str) -> TensorProto:
     external_data_helper.set_external_data(moved, location, offset=0, length=len(moved.raw_data))
     moved.ClearField("raw_data")
     return moved
+
+
+@pytest.mark.parametrize("engine", GRAPHS)
+@pytest.mark.parametrize("name", [b"scores", b"Conv"])
+def test_names_in_a_graph_that_are_no_utf_8(changed, engine, name, tmp_path, capfd):
+    """Found by `make storm`."""
+
+    def rename(_: dict[str, Any]) -> None:
+        path = tmp_path / "model" / "model.onnx"
+        graph = path.read_bytes()
+        assert name in graph
+        path.write_bytes(graph.replace(name, name[:-1] + b"\xff"))
+
+    assert "cannot open the graph" in refusal(changed(rename), engine)
+    assert capfd.readouterr().out == ""

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 from clary.control.settings import Settings
 from clary.vision.base.cores import cores
 
-__all__ = ["cores", "disk_is_full", "has_room", "oom_kills", "slots", "threads"]
+__all__ = ["cores", "has_room", "oom_kills", "slots", "threads"]
 
 CORES_PER_JOB = 2
-LEAST_ROOM = 1 << 20  # bytes of a disk below which it is called full
 JOB_MEMORY = 1536 << 20  # bytes a job is expected to need: tensor library, a ResNet-50 and its batch, the data cache
 
 
@@ -47,11 +45,6 @@ def free_memory() -> int:
     # Cached file pages count as used there, and are given back when needed.
     cached = _group_field("memory.stat", "inactive_file")
     return min(machine or JOB_MEMORY, max(0, int(limit) - int(used) + cached))
-
-
-def disk_is_full(folder: Path) -> bool:
-    """Whether there is less room than a small file takes where ``folder`` is."""
-    return shutil.disk_usage(folder).free < LEAST_ROOM
 
 
 def oom_kills() -> int:

@@ -26,6 +26,7 @@ from clary.control.jobs.launchers.base import Exited, HostState, Lost, NeverStar
 from clary.control.jobs.status import ENDINGS, Stage
 from clary.control.store.records import Record, StoreError
 from clary.errors import ClaryError, UsageError
+from clary.vision.base.files import disk_is_full
 from clary.vision.base.torch_environment import torch_environment
 
 __all__ = ["JobLifecycle", "entered"]
@@ -285,7 +286,7 @@ class JobLifecycle:
         ):
             return Stage.FAILED, reasons.of_error(gone)
         # A program that could not even write down why.
-        if not failure and host and capacity.disk_is_full(self._folders[host]):
+        if not failure and host and disk_is_full(self._folders[host]):
             failure = reasons.DISK_FULL
         reason = reasons.of_exit(
             exit.code, exit.signal, out_of_memory=exit.out_of_memory, failure=failure, error=exit.error

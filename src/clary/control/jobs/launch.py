@@ -175,10 +175,11 @@ def _exit_note(folder: Path) -> dict[str, Any] | None:
         return _read(folder / "exit.json")
     except _NoObjectError:
         return None
-    except UsageError:
-        if (folder / "exit.json").exists():
-            raise
-        return None
+    except UsageError as error:
+        # Not looked for again: it may be there by now, written between the two looks.
+        if isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
+            return None
+        raise
 
 
 def _program(known: dict[str, Any]) -> Program:

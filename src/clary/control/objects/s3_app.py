@@ -81,10 +81,7 @@ class S3App:
                 answer = error_response(error, request)
             # Wherever it is met: a record of an upload, a folder, metadata; and whoever has worded it meanwhile.
             except (OSError, ClaryError) as error:
-                log.exception("%s %s", request.method, request.resource)
-                full = StorageFull() if out_of_space(error) else None
-                text = f"{getattr(error, 'strerror', None) or error}"
-                answer = error_response(full or ServiceError("InternalError", text, status=500), request)
+                answer = error_response(_failure(error, request), request)
             except Disconnected:
                 return
             # The last net, as for calls: an answer that S3 clients can read, under an id that the log has too.
@@ -107,6 +104,15 @@ class S3App:
             raise ServiceError("AccessDenied", "Missing Authentication Token", status=403)
         reply = handler(self, request)
         return await reply if inspect.isawaitable(reply) else reply
+
+
+def _failure(error: OSError | ClaryError, request: S3Request) -> ServiceError:
+    """What a fault of the machine is to a client; a full disk is none of ours, and one line of the log says it."""
+    if out_of_space(error):
+        log.warning("%s %s: no space is left", request.method, request.resource)
+        return StorageFull()
+    log.error("%s %s", request.method, request.resource, exc_info=error)
+    return ServiceError("InternalError", f"{getattr(error, 'strerror', None) or error}", status=500)
 
 
 def _handler(request: S3Request) -> Handler:

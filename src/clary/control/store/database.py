@@ -15,7 +15,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from clary.control.store import schema
 from clary.control.store.errors import StoreError
 from clary.errors import MissingPackageError, UsageError
-from clary.vision.base.files import PRIVATE, private_folder
+from clary.vision.base.files import PRIVATE, disk_is_full, private_folder
 
 __all__ = ["open_database", "refusals"]
 
@@ -44,9 +44,11 @@ def open_database(text: str) -> Engine:
             f"the package {error.name} is not installed", where=shown, hint="pip install 'clary[postgres]'"
         ) from error
     except DBAPIError as error:
-        raise UsageError(
-            f"the store cannot be opened ({error.orig})", where=shown, hint="give another address with --store"
-        ) from error
+        hint = "give another address with --store"
+        # SQLite says "disk I/O error" where the file of its own memory cannot grow.
+        if url.get_backend_name() == "sqlite" and url.database and disk_is_full(Path(url.database).parent):
+            hint = "the disk is full: free some space and start it again"
+        raise UsageError(f"the store cannot be opened ({error.orig})", where=shown, hint=hint) from error
     return engine
 
 

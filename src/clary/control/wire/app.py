@@ -202,9 +202,13 @@ class _App:
         # The last net: a client must get an answer in its protocol, with a request id that the log has too. 500 is
         # tried again by every SDK, so a fault of the moment heals.
         except Exception as error:
-            logger.exception("%s %s failed, request %s", matched.service, matched.asked, request_id)
-            text = f"Clary failed while answering {matched.asked}; its log says why, under request {request_id}"
-            failure = StorageFull() if out_of_space(error) else ServiceError("InternalFailure", text, status=500)
+            failure: ServiceError = StorageFull()
+            if out_of_space(error):  # no fault of ours: nobody has to look into it
+                logger.warning("%s %s: no space is left, request %s", matched.service, matched.asked, request_id)
+            else:
+                logger.exception("%s %s failed, request %s", matched.service, matched.asked, request_id)
+                text = f"Clary failed while answering {matched.asked}; its log says why, under request {request_id}"
+                failure = ServiceError("InternalFailure", text, status=500)
             response = matched.protocol.error(failure, request_id)
         logger.debug("%s %s: %d", matched.service, matched.asked, response.status)
         return _identified(response, request_id)

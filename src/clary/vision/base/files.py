@@ -33,6 +33,7 @@ __all__ = [
     "append_text",
     "atomic",
     "atomic_folder",
+    "disk_is_full",
     "no_file",
     "open_file",
     "private_folder",
@@ -51,6 +52,7 @@ PUBLIC, PUBLIC_FOLDER = 0o666, 0o777  # reports and models are for others, too
 PRIVATE, PRIVATE_FOLDER = 0o600, 0o700  # nobody's but this user's
 _BINARY = getattr(os, "O_BINARY", 0)  # only Windows has it, and needs it
 YOUNG = 60.0  # seconds
+LEAST_ROOM = 1 << 20  # bytes of a disk below which it is called full
 RESERVED = 8 << 10  # bytes: a note of 1024 characters, or how a job ended
 _KINDS = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
 
@@ -254,6 +256,11 @@ def write_text(path: Path, text: str, mode: int = PUBLIC) -> None:
 
 def write_json(path: Path, value: Any, mode: int = PUBLIC) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n", mode)
+
+
+def disk_is_full(folder: Path) -> bool:
+    """Whether there is less room than a small file takes where ``folder`` is."""
+    return shutil.disk_usage(folder).free < LEAST_ROOM
 
 
 def reserve(path: Path) -> None:

@@ -35,11 +35,16 @@ class OnnxRuntime(Engine):
         # Errors.
         options.log_severity_level = 3
         try:
-            self._session = onnxruntime.InferenceSession(graph(folder), options, providers=["CPUExecutionProvider"])
+            self._session = onnxruntime.InferenceSession(
+                graph(folder),
+                options,
+                providers=["CPUExecutionProvider"],
+                enable_fallback=0,  # it would print to standard output and try the same again
+            )
+            self._require_outputs(folder, (output.name for output in self._session.get_outputs()))
         except _refusals(state) as error:
             reason = str(error).strip().splitlines()[-1]
             raise ArtifactError(f"ONNX Runtime cannot open the graph ({reason})", where=folder) from error
-        self._require_outputs(folder, (output.name for output in self._session.get_outputs()))
         self.precision = "fp32"
         self._input = manifest.input.name
 
@@ -50,7 +55,8 @@ class OnnxRuntime(Engine):
 def _refusals(state: Any) -> tuple[type[Exception], ...]:
     """What ONNX Runtime raises for a graph it does not take: exceptions without a common class."""
     names = ("Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NotImplemented", "RuntimeException")
-    return (RuntimeError, *(getattr(state, name) for name in names))
+    # Names that are no UTF-8 fail in its binding.
+    return (RuntimeError, UnicodeDecodeError, *(getattr(state, name) for name in names))
 
 
 ENGINE = OnnxRuntime

@@ -57,7 +57,8 @@ class OpenVino(Engine):
                 self._requests.put(compiled.create_infer_request())
             self._require_outputs(folder, (name for output in compiled.outputs for name in output.names))
             self._outputs = [compiled.output(name) for name in self._names]
-        except RuntimeError as error:
+        # Names that are no UTF-8 fail in its binding, be they in the graph or in what it says of it.
+        except (RuntimeError, UnicodeDecodeError) as error:
             reason = str(error).strip().splitlines()[-1]
             raise ArtifactError(f"OpenVINO cannot open the graph ({reason})", where=folder) from error
         self.precision = "bf16" if "bf" in str(compiled.get_property("INFERENCE_PRECISION_HINT")) else "fp32"

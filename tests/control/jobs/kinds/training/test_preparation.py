@@ -22,6 +22,7 @@ from clary.control.objects.local import LocalStore
 from clary.control.settings import Settings
 from clary.control.wire.errors import ServiceError
 from clary.errors import CustomerError, HyperparameterError
+from clary.vision.base.files import RESERVED
 from clary.vision.base.jobdir import JobDir
 
 SPOKEN = st.characters(exclude_categories=["Cs"])  # half characters are refused when a job is created
@@ -91,6 +92,8 @@ def test_the_tree_and_its_configuration_files(preparing, make_body):
         assert (preparing.opt_ml / folder).is_dir()
     assert (preparing.opt_ml / "input/data/train/cat/1.jpg").read_bytes() == b"cat"
     assert (preparing.opt_ml / "output/failure").exists() is False
+    # For a last word on a disk that is full by the time the program begins.
+    assert (preparing.opt_ml / "output/failure.room").stat().st_size == RESERVED
 
 
 def test_what_a_monitor_is_told(preparing, make_body, settings):
@@ -298,6 +301,7 @@ class TestStartingOver:
         found = {p.relative_to(preparing.opt_ml).as_posix() for p in preparing.opt_ml.rglob("*") if p.is_file()}
         assert {name for name in found if not name.startswith("input/config")} == {
             "checkpoints/last",
+            "output/failure.room",
             "input/data/train/cat/1.jpg",
             "input/data/train/dog/1.jpg",
         }

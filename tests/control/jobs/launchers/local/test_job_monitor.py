@@ -14,7 +14,7 @@ import pytest
 
 from clary.control.jobs import capacity
 from clary.control.jobs.launch import MAX_RUNTIME_EXCEEDED, STOPPED, Command, Exit
-from clary.control.jobs.launchers.local import job_monitor, lock, orphans
+from clary.control.jobs.launchers.local import job_monitor, lock, namespace, orphans
 from clary.vision.base import files, processes
 
 LINGER = "trap 'exit 0' TERM; echo up; while :; do sleep 0.05; done"  # ends when asked to
@@ -232,6 +232,18 @@ def test_a_tree_that_an_attempt_before_bent_is_refused_before_the_program(monito
     assert note.error.startswith(f"AlgorithmError: /opt/ml/{name}: is a symbolic link")
     assert monitors.lines(launch) == [note.error]
     assert list((tmp_path / "home").iterdir()) == []
+
+
+@pytest.mark.skipif(not namespace.available(), reason="the kernel gives this user no mount namespace")
+def test_a_view_that_cannot_be_written_is_the_reason(monitors):
+    """Found by `make storm` on a full disk: the job failed with an empty reason, as if its program had."""
+    launch = replace(monitors.prepare("sh", "-c", "echo ran"), namespace=True, hosts=("algo-1",))
+    launch.write()
+    (launch.folder / "hosts" / "in the way").mkdir(parents=True)
+    monitors.start(launch)
+    note = monitors.end(launch)
+    assert note.error.startswith(f"the view of /opt/ml cannot be made: {launch.folder}/hosts: cannot be written")
+    assert monitors.lines(launch) == [note.error]
 
 
 def test_an_orphan_that_threw_its_environment_away_is_found_by_its_session_and_score(monitors, wait_for):

@@ -23,7 +23,7 @@ from clary.control.request_environment import for_our_program, withheld_line
 from clary.control.settings import Settings
 from clary.errors import CustomerError
 from clary.vision.algorithms.joblog import JobLog
-from clary.vision.base.files import private_folder, write_json
+from clary.vision.base.files import private_folder, reserve, write_json
 from clary.vision.base.jobdir import SUBSTITUTE_WEIGHTS, JobDir
 
 __all__ = ["checkpoint_folder", "environment", "prepare", "resource_config"]
@@ -73,6 +73,10 @@ def prepare(
     inputs = _fetch_channels(body, job, objects, share, linked=isolated or isinstance(program, Builtin))
     pipes = _plan_pipes(body, folder / "pipes", objects, share)
     _write_configuration(body, job, list(hosts), host)
+    if isinstance(program, Builtin):
+        # Now, not when it runs: on a disk that is full by then it could not say why it ends, and a disk that is full
+        # here is said in its place.
+        reserve(job.room)
     _say(body, program, isolated, log)
     return Launch(
         job=body["TrainingJobName"],

@@ -15,6 +15,7 @@ from clary.control.jobs.environment import platform_variables, program_variables
 from clary.control.jobs.launch import Algorithm, Command, Launch
 from clary.control.jobs.launchers.local import forked, namespace
 from clary.control.jobs.launchers.local.orphans import MARK, OOM_SCORE
+from clary.errors import UsageError
 from clary.vision.base.cores import cores
 
 __all__ = ["start"]
@@ -57,10 +58,12 @@ def _become(launch: Launch, output: int, report: int, monitor: int) -> NoReturn:
                 signal.signal(ignored, signal.SIG_DFL)
             os.execvpe(launch.program.argv[0], launch.program.argv, _variables(launch))
         os.close(report)
+        report = -1  # its number may be another file's soon
         code = _run_algorithm(launch.program)
-    except OSError as refused:
-        with suppress(OSError):  # the report is closed once the program runs
-            os.write(report, _explain(launch, refused).encode())
+    except (OSError, UsageError) as refused:  # UsageError: a file of the view that cannot be written
+        if report < 0:
+            raise
+        os.write(report, _explain(launch, refused).encode())
     except SystemExit as leaving:
         code = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
     finally:
@@ -135,7 +138,9 @@ def _forget_what_was_inherited() -> None:
         sys.modules["torch"].set_num_threads(int(wanted) if wanted.isdigit() and int(wanted) else cores())
 
 
-def _explain(launch: Launch, refused: OSError) -> str:
+def _explain(launch: Launch, refused: OSError | UsageError) -> str:
+    if isinstance(refused, UsageError):
+        return f"the view of /opt/ml cannot be made: {refused}"
     argv = launch.program.argv if isinstance(launch.program, Command) else ()
     if argv and os.fsdecode(refused.filename or "").endswith(argv[0]):
         return f"ClientError: the program `{argv[0]}` cannot be started: {refused.strerror}"
