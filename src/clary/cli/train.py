@@ -58,14 +58,7 @@ def train(
         # The one word is the run's folder, unless that is --out.
         print_run(_go_on(_only_run(algorithm, out, [setting, seed, labels, validation, model]), epochs))
         return
-    # Pictures first, or pictures alone: the commonest slips.
-    if algorithm is not None and Path(algorithm).is_dir():
-        what = dataset if dataset is not None and not dataset.exists() else "classification"
-        hint = f"`clary train {what} {shlex.quote(algorithm)}`"
-        raise UsageError("what to train comes before the pictures", hint=hint)
-    if algorithm is None or dataset is None:
-        hint = "`clary train classification PICTURES`, or `clary train --resume RUN`"
-        raise UsageError("give what to train and on which pictures", hint=hint)
+    task, pictures = _what_and_on_which(algorithm, dataset)
     settings = dict(_pair(text) for text in setting or [])
     # Given twice and alike is fine: a script may add an option to what it has in --set.
     for name, value in (("epochs", epochs), ("seed", seed)):
@@ -73,8 +66,8 @@ def train(
             raise UsageError(f"`{name}` is given twice", hint="give it once, as an option or with --set")
     with progress() as hooks:
         run = run_training(
-            algorithm,
-            dataset,
+            task,
+            pictures,
             out=out,
             labels=labels,
             validation=validation,
@@ -85,6 +78,18 @@ def train(
             settings=settings,
         )
     print_run(run)
+
+
+def _what_and_on_which(algorithm: str | None, dataset: Path | None) -> tuple[str, Path]:
+    # Pictures first, or pictures alone: the commonest slips.
+    if algorithm is not None and Path(algorithm).is_dir():
+        what = dataset if dataset is not None and not dataset.exists() else "classification"
+        hint = f"`clary train {what} {shlex.quote(algorithm)}`"
+        raise UsageError("what to train comes before the pictures", hint=hint)
+    if algorithm is None or dataset is None:
+        hint = "`clary train classification PICTURES`, or `clary train --resume RUN`"
+        raise UsageError("give what to train and on which pictures", hint=hint)
+    return algorithm, dataset
 
 
 def print_run(run: Run) -> None:
