@@ -19,7 +19,7 @@ import clary
 from clary.errors import AlgorithmError, CustomerError, InterruptedRun, UsageError
 from clary.local.run_lock import held, is_held
 from clary.vision.artifact.archive import pack
-from clary.vision.base.events import BatchEnd, Hook
+from clary.vision.base.events import BatchEnd, EpochEnd, Hook
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -190,6 +190,19 @@ def test_more_epochs_are_taken(make_data: Callable[[str], Path], tmp_path: Path)
     assert [path.name for path in out.glob(".*")] == []
 
 
+def test_of_a_run_that_is_given_more_epochs_the_earlier_model_is_there_meanwhile(
+    colour_run: Path, colour_jpeg: Callable[..., bytes], tmp_path: Path
+) -> None:
+    """Killed before a better epoch it had none, and said that no epoch had ended."""
+    earlier = colour_run / "model.2-epochs.tar.gz"
+    (colour_run / "model.tar.gz").rename(earlier)
+    (colour_run / "model.1-epochs.tar.gz").touch()
+    assert clary.Run(colour_run).model == earlier
+    (tmp_path / "red.jpg").write_bytes(colour_jpeg("red"))
+    with clary.load(colour_run) as model:
+        assert model.predict([tmp_path / "red.jpg"])[0].label == "red"
+
+
 def test_fewer_epochs_are_refused(make_data: Callable[[str], Path], tmp_path: Path) -> None:
     interrupted("classification", make_data("classification"), tmp_path / "run", 3)
     with pytest.raises(UsageError, match="was started for 2 epochs, 1 are asked for; ask for as many or more"):
@@ -337,3 +350,23 @@ def test_a_hook_that_raises_is_one_line(make_data: Callable[[str], Path], tmp_pa
     assert str(caught.value).startswith(f"{out}: RuntimeError: no such plot (the hook ")
     assert str(caught.value).endswith(f"; the traceback is in {out / 'output' / 'traceback.txt'}")
     assert 'raise RuntimeError("no such' in (out / "output" / "traceback.txt").read_text()
+
+
+def test_predicting_while_it_trains_leaves_its_folder_alone(
+    make_data: Callable[[str], Path], tmp_path: Path
+) -> None:
+    data, out = make_data("classification"), tmp_path / "run"
+    picture = next(path for path in sorted(data.rglob("*.*")) if path.suffix in (".png", ".jpg"))
+
+    class Look(Hook):
+        def on_epoch(self, event: EpochEnd) -> None:
+            found = sorted(path.name for path in (out / "model").iterdir())
+            with clary.load(out) as model:
+                assert len(model.predict([picture])) == 1
+            assert sorted(path.name for path in (out / "model").iterdir()) == found
+            assert [name for name in found if name.endswith(".params")]
+
+    run = clary.train("classification", data, out=out, settings=SETTINGS["classification"], hooks=[Look()])
+    assert run.finished
+    with clary.load(run.model) as model:
+        assert len(model.predict([picture])) == 1

@@ -519,6 +519,28 @@ def test_set_that_has_changed_since_is_refused(images: Path, tmp_path: Path) -> 
         clary.train("classification", images, out=tmp_path / "run", resume=True)
 
 
+@pytest.mark.parametrize("change", ["renamed", "exchanged"])
+def test_set_of_as_many_other_pictures_is_refused(change: str, images: Path, tmp_path: Path) -> None:
+    """Only numbers were compared, and it went on to other weights without a word."""
+    stopped(images, tmp_path / "run")
+    red = images / "train" / "red"
+    if change == "renamed":
+        (red / "0.jpg").rename(red / "zebra.jpg")
+    else:
+        (red / "0.jpg").write_bytes((red / "1.jpg").read_bytes() + b"\0")
+    with pytest.raises(UsageError, match=r"belongs to a run with other settings \(pictures of train: \w+ then, \w+ now"):
+        clary.resume(tmp_path / "run")
+
+
+def test_set_that_is_gone_is_named(images: Path, tmp_path: Path) -> None:
+    stopped(images, tmp_path / "run")
+    images.rename(tmp_path / "elsewhere")
+    with pytest.raises(UsageError, match=f"^{images}: the data set is gone; put it back, or a link to where it is now"):
+        clary.resume(tmp_path / "run")
+    images.symlink_to(tmp_path / "elsewhere")
+    assert clary.resume(tmp_path / "run").finished
+
+
 def test_only_an_unfinished_run_can_be_resumed(images: Path, finished: clary.Run, tmp_path: Path) -> None:
     with pytest.raises(
         UsageError, match=r"this run has finished already; give it more with `clary train --resume .* --epochs 3`"

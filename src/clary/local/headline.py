@@ -40,7 +40,8 @@ def tiles(
         yield Tile("Training speed", f"{speed:,.0f}/s" if speed >= 10 else f"{speed:.1f}/s", "pictures a second")
     engine = f"judged with {evaluation.engine} in {evaluation.precision}" if evaluation else ""
     precision = config.get("precision") or numbers.get("precision", "")
-    remarks = [f"trained in {precision}" if precision else "", engine]
+    why = f" ({numbers['precision_reason']})" if numbers.get("precision_reason") else ""
+    remarks = [f"trained in {precision}{why}" if precision else "", engine]
     yield Tile("Network", str(config.get("network", NONE)), ", ".join(filter(None, remarks)))
 
 

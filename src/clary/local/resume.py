@@ -53,6 +53,7 @@ def resume(
         config = found.config
         spec, job = find(str(config["algorithm"])), JobDir(found.path)
         _refuse_differing(spec, job, config, settings or {}, asked or {})
+        _refuse_gone(config)
         before = int(spec.parse(job.hyperparameters)["epochs"])
         wanted = _wanted_epochs(found, before, epochs)
         # In the two last all is ours.
@@ -69,6 +70,13 @@ def resume(
         job.may_grow = True
         with showing(progress) as shown:
             return execute(spec, job, [*hooks, *shown], echo)
+
+
+def _refuse_gone(config: RunConfig) -> None:
+    """Raises UsageError where the data set is no longer where it was."""
+    source = config["dataset"].get("path")
+    if source and not Path(source).exists():
+        raise UsageError("the data set is gone", where=source, hint="put it back, or a link to where it is now")
 
 
 def _wanted_epochs(run: Run, before: int, epochs: int | None) -> int:

@@ -12,9 +12,10 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from clary.errors import ArtifactError
-from clary.vision.artifact.archive import UnfinishedError, open_model
+from clary.vision.artifact.archive import UnfinishedError, open_model, open_unfinished
 from clary.vision.artifact.draft import Draft, find_draft
 from clary.vision.artifact.manifest import Manifest
+from clary.vision.artifact.writer import sole_writer
 from clary.vision.inference.finishing import finish, main, open_finished
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -69,3 +70,31 @@ def test_what_is_no_draft(
     assert main() == 3
     shutil.rmtree(draft)
     assert find_draft(draft) is None
+
+
+def test_the_folder_of_a_training_that_goes_on_is_left_alone(draft: Path) -> None:
+    """It was finished in its place: the training's newest weights went, and its model had the checksums of another."""
+    before = {path.name: path.read_bytes() for path in draft.iterdir()}
+    with sole_writer(draft) as alone, open_finished(draft) as model:
+        assert alone
+        assert model.manifest.labels == ("cat", "dog", "fox")
+        assert model.folder != draft
+        assert {path.name: path.read_bytes() for path in draft.iterdir()} == before
+    assert not model.folder.exists()
+
+
+def test_a_folder_that_cannot_be_written_to_is_finished_elsewhere(draft: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    with open_finished(draft) as model:
+        assert model.folder != draft
+    assert [path.name for path in draft.iterdir()] == ["best.params"]
+
+
+def test_of_two_who_finish_it_the_second_finds_a_model(draft: Path) -> None:
+    def late(folder: Path) -> None:
+        raise AssertionError("it is finished")
+
+    with open_finished(draft):
+        pass
+    with open_unfinished(draft, late) as model:
+        assert model.folder == draft

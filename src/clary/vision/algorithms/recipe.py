@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import shutil
 from collections import Counter
@@ -26,12 +27,13 @@ from clary.vision.artifact.draft import Draft
 from clary.vision.artifact.export import write_model
 from clary.vision.artifact.manifest import NAME as MANIFEST
 from clary.vision.artifact.manifest import Manifest, Provenance
+from clary.vision.artifact.writer import sole_writer
 from clary.vision.base import imaging
 from clary.vision.base.events import EpochEnd, Hook, RunStart
 from clary.vision.base.files import write_bytes
 from clary.vision.base.imaging import Preprocess
 from clary.vision.base.jobdir import JobDir
-from clary.vision.base.types import Blob, Dataset
+from clary.vision.base.types import Blob, Dataset, Sample
 from clary.vision.datasets.check import examine
 from clary.vision.datasets.left_out import by_reason, count_left_out, say_left_out
 from clary.vision.datasets.loader import Loader
@@ -66,6 +68,7 @@ __all__ = [
 CACHE_BYTES = 1 << 30  # decoded pictures kept in memory, both splits together
 # Lines of one kind that a log names one by one: a set of scans has a note for each of its gray pictures.
 ERRORS_ALIKE, NOTES_ALIKE = 100, 3
+FINISHING = 60.0  # seconds for somebody who finishes what the run left before; ResNet-101's export takes 20
 EXAMPLES = 4  # pictures on which the engines are compared with eager torch
 
 Made = TypeVar("Made")
@@ -87,7 +90,36 @@ def fingerprint(hp: TrainingHyperparameters, dataset: Dataset) -> dict[str, Any]
     """What a resumed run must share with the one it goes on from."""
     # Every hyperparameter: with any other the steps already made would not be those of this job (decisions/0002).
     # Apart from what else is in it: a hyperparameter may have any name.
-    return {"hyperparameters": dict(hp), "class_names": dataset.class_names, "pictures": _counts(dataset)}
+    return {
+        "hyperparameters": dict(hp),
+        "class_names": dataset.class_names,
+        "pictures": _counts(dataset),
+        # Numbers alone would not tell a picture that was renamed, exchanged or put into another class.
+        **{f"pictures of {name}": _digest(samples) for name, samples in dataset.splits.items()},
+    }
+
+
+def _digest(samples: Sequence[Sample]) -> str:
+    """What tells whether samples are those of before, without a picture being read."""
+    blobs = [[blob for blob in (sample.image, sample.mask) if blob] for sample in samples]
+    # From the folder that holds all: by which name it is reached may be another each time.
+    whole = [os.path.dirname(blob.path) for both in blobs for blob in both if blob.length is None]
+    root = os.path.commonpath(whole) if whole else ""
+    digest = hashlib.sha256()
+    for sample, both in zip(samples, blobs, strict=True):
+        boxes = [(box.class_id, box.xmin, box.ymin, box.xmax, box.ymax) for box in sample.boxes]
+        digest.update(repr(([_told(blob, root) for blob in both], sample.classes, boxes)).encode())
+    return digest.hexdigest()[:12]
+
+
+def _told(blob: Blob, root: str) -> tuple[object, ...]:
+    """Name and size; of a part of a file its place: what came through a pipe is kept under another name each time."""
+    place = os.path.relpath(blob.path, root) if blob.length is None else blob.offset
+    try:
+        return (place, blob.size)
+    # The loader will say it, naming the file.
+    except OSError:
+        return (place,)
 
 
 def provenance(hp: TrainingHyperparameters, dataset: Dataset, precision: str = "") -> Provenance:
@@ -201,13 +233,17 @@ def train_and_export(
     it, and what ``fit`` and ``write_model`` raise.
     """
     _check_room(run, job)
-    try:
-        with keep_large_blocks():
-            fit(run)
-    except InterruptedRun:
-        _leave_best(run, job, log, weights, drafts)
-        raise
-    _export(run, job, weights, drafts)
+    # Of a finished run that is given more epochs it is gone.
+    job.model.mkdir(parents=True, exist_ok=True)
+    # Who looks at the model meanwhile finishes a copy (``archive.open_unfinished``); who does it already is waited for.
+    with sole_writer(job.model, FINISHING):
+        try:
+            with keep_large_blocks():
+                fit(run)
+        except InterruptedRun:
+            _leave_best(run, job, log, weights, drafts)
+            raise
+        _export(run, job, weights, drafts)
 
 
 def _check_room(run: Training, job: JobDir) -> None:

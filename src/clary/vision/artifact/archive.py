@@ -7,6 +7,7 @@ Reading is ``base.tarsafe``'s: no link, device, path escape or bomb comes out of
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 import tempfile
 import weakref
@@ -18,6 +19,7 @@ from clary.errors import ArtifactError, UsageError
 from clary.vision.artifact.draft import find_draft
 from clary.vision.artifact.manifest import NAME as MANIFEST
 from clary.vision.artifact.manifest import FileEntry, Manifest
+from clary.vision.artifact.writer import sole_writer
 from clary.vision.base import tarsafe
 from clary.vision.base.tarpack import pack
 from clary.vision.base.temporary_folder import TemporaryFolder, temporary_folder
@@ -37,6 +39,7 @@ __all__ = [
 
 ARCHIVE = "model.tar.gz"
 FOLDER = "model"  # of a run that has not finished
+EARLIER = re.compile(r"model\.([0-9]+)-epochs\.tar\.gz")  # of one that was finished and goes on
 
 LIMITS = tarsafe.Limits(members=10_000, file_bytes=8 << 30, total_bytes=16 << 30)
 
@@ -104,7 +107,11 @@ def model_within(path: Path) -> Path:
     if (path / ARCHIVE).is_file():
         return path / ARCHIVE
     inner = path / FOLDER
-    return inner if (inner / MANIFEST).exists() or find_draft(inner) else path
+    if (inner / MANIFEST).exists() or find_draft(inner):
+        return inner
+    # Of a run that was given more epochs and has not been better since.
+    earlier = {int(found[1]): one for one in path.iterdir() if (found := EARLIER.fullmatch(one.name))}
+    return earlier[max(earlier)] if earlier else path
 
 
 def open_model(path: Path | str) -> Artifact:
@@ -122,19 +129,43 @@ def open_model(path: Path | str) -> Artifact:
 
 
 def open_unfinished(path: Path, finish: Callable[[Path], None]) -> Artifact:
-    """Open what a stopped run left, once ``finish`` has made the folder a model: its own, or that of an archive."""
+    """Open what a stopped run left, once ``finish`` has made the folder a model: its own, or that of an archive.
+
+    Of a folder that a training writes at this moment, or that cannot be written to, a copy is finished.
+    """
     if not path.is_dir():
         return _open_archive(path, finish)
-    finish(path)
-    return Artifact(path, _verified(path, path))
+    with sole_writer(path) as alone:
+        if alone:
+            # Somebody else may have finished it since it was looked at.
+            if not (path / MANIFEST).is_file():
+                finish(path)
+            return Artifact(path, _verified(path, path))
+    return _open_temporary(path, _copy_draft, finish)
 
 
 def _open_archive(path: Path, finish: Callable[[Path], None]) -> Artifact:
+    return _open_temporary(path, unpack, finish)
+
+
+def _copy_draft(path: Path, folder: Path) -> Path:
+    draft = find_draft(path)
+    if draft is None:
+        raise ArtifactError("holds no weights any more: its training went on", where=path, hint="try it again")
+    folder.mkdir()
+    try:
+        shutil.copyfile(draft.path, folder / draft.path.name)
+    except OSError as error:
+        raise UsageError(f"cannot be copied ({error.strerror})", where=draft.path) from error
+    return folder
+
+
+def _open_temporary(path: Path, fill: Callable[[Path, Path], Path], finish: Callable[[Path], None]) -> Artifact:
     folder = temporary_folder("clary-model-")
     artifact = None
     try:
         # Within it: unpack puts a new folder in the place of the one it is given, and the lock is on that.
-        inner = unpack(path, folder.path / FOLDER)
+        inner = fill(path, folder.path / FOLDER)
         finish(inner)
         artifact = Artifact(inner, _verified(inner, path), temporary=folder)
     finally:
@@ -155,6 +186,9 @@ def _verified(folder: Path, shown: Path) -> Manifest:
     if not (folder / MANIFEST).is_file():
         if find_draft(folder):
             raise UnfinishedError(shown)
+        if not any(folder.iterdir()):
+            what = "is empty: its training was stopped before the first epoch ended"
+            raise ArtifactError(what, where=shown, hint="train it again, or go on with it")
         raise ArtifactError(f"holds no {MANIFEST}", where=shown, hint="name a model that `clary train` wrote")
     manifest = Manifest.read(folder / MANIFEST)
     for name, expected in manifest.files.items():

@@ -198,7 +198,7 @@ def _tolerated(data: bytes) -> bool:
 
 def _reason(error: ImageError) -> str:
     """What is wrong with a picture in words that others share: without what its decoder said, and without numbers."""
-    words = re.sub(r"\s*\(.*\)|^(is|has) |\b[0-9][0-9.,]*( x [0-9]+)?", "", error.what)
+    words = re.sub(r"\s*\(.*\)|, .*|^(is|has) |\b[0-9][0-9.,]*( x [0-9]+)?", "", error.what)
     return " ".join(words.split())
 
 

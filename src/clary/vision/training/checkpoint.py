@@ -123,6 +123,8 @@ class Checkpoints:
             raise UsageError(f"has version {note['version']}, not {VERSION}", where=self.path, hint="start anew")
         now = _flat(self._fingerprint)
         then = _flat(note["fingerprint"]) if note["version"] == VERSION else _of_first(note["fingerprint"], now)
+        # What was not in it yet cannot differ.
+        now = {place: value for place, value in now.items() if place[0] in {one[0] for one in then}}
         epochs = ("hyperparameters", "epochs")
         if self._may_grow and then.get(epochs, 0) <= now.get(epochs, 0):
             then[epochs] = now.get(epochs)
