@@ -269,7 +269,14 @@ def _colour_run(folder: Path, images: Path, model: Path | None, **config: Any) -
     ]
     if model:
         shutil.copy(model, folder / "model.tar.gz")
-        end = {"reason": "completed", "epochs": 3, "best_epoch": 1, "seconds": 6.5, "precision": "bf16"}
+        end = {
+            "reason": "completed",
+            "epochs": 3,
+            "best_epoch": 1,
+            "seconds": 6.5,
+            "precision": "bf16",
+            "precision_reason": "asked for",
+        }
         lines.append({"kind": "run", "global_step": 12, **end})
     (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     (folder / "log.txt").write_text("Epoch[0] Train-accuracy=0.550000\n")

@@ -80,7 +80,7 @@ def test_it_says_what_was_reached(page):
     assert "Pictures 27 12 train, 6 validation, 9 test" in page.text
     assert "Training time 6.5 s best epoch 2 of 3" in page.text
     assert "Training speed 6.0/s pictures a second" in page.text
-    assert "trained in bf16, judged with openvino in " in page.text
+    assert "trained in bf16 (asked for), judged with openvino in " in page.text
     assert "green taken for red (1), red taken for blue (1)" in page.text
 
 

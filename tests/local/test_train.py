@@ -528,7 +528,9 @@ def test_set_of_as_many_other_pictures_is_refused(change: str, images: Path, tmp
         (red / "0.jpg").rename(red / "zebra.jpg")
     else:
         (red / "0.jpg").write_bytes((red / "1.jpg").read_bytes() + b"\0")
-    with pytest.raises(UsageError, match=r"belongs to a run with other settings \(pictures of train: \w+ then, \w+ now"):
+    with pytest.raises(
+        UsageError, match=r"belongs to a run with other settings \(pictures of train: \w+ then, \w+ now"
+    ):
         clary.resume(tmp_path / "run")
 
 

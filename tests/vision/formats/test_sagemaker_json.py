@@ -11,6 +11,8 @@ from clary.errors import CustomerError
 from clary.vision import formats
 from clary.vision.base.jobdir import Channel
 from clary.vision.base.types import Box, Dataset
+from clary.vision.datasets.left_out import count_left_out
+from clary.vision.formats._wording import FAULTY
 from clary.vision.formats.sagemaker_json import SageMakerJson
 
 
@@ -34,6 +36,19 @@ def write(root: Path, name: str, **changes: Any) -> None:
     }
     (root / name).parent.mkdir(parents=True, exist_ok=True)
     (root / name).write_text(json.dumps(value | changes))
+
+
+@pytest.mark.parametrize(("text", "pictures"), [("{", 1), ("[]", 1), ("null", 1), ("{}", 1), (None, 0)])
+def test_a_picture_left_out_for_its_annotation_is_counted(root: Path, text: str | None, pictures: int) -> None:
+    """They were named, and in no count; of an annotation with one bad box the picture stays."""
+    if text is None:
+        bad = {"class_id": 1, "left": 500, "top": 9, "width": 23, "height": 29}
+        write(root, "train_annotation/2.json", annotations=[bad])
+    else:
+        (root / "train_annotation/2.json").write_text(text)
+    dataset = formats.read(root, task="detection")
+    assert len(dataset.splits["train"]) == 2 - pictures
+    assert count_left_out(dataset.problems) == ({FAULTY: 1} if pictures else {})
 
 
 def told(dataset: Dataset, severity: str = "error") -> list[str]:

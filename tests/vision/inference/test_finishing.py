@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import shutil
 from dataclasses import replace
@@ -9,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from clary.errors import ArtifactError
@@ -55,6 +59,42 @@ def test_weights_of_another_network_are_one_line(draft: Path) -> None:
     with pytest.raises(ArtifactError, match="the weights do not fit the network"):
         finish(draft)
     assert not (draft / "manifest.json").exists()
+
+
+def renoted(path: Path, **changes: object) -> None:
+    """Write the draft anew with another note."""
+    state = {name: value.clone() for name, value in load_file(path).items()}
+    with safe_open(path, framework="pt") as file:
+        note = json.loads(file.metadata()["clary.draft"])
+    save_file(state, path, {"clary.draft": json.dumps(note | changes)})
+
+
+def as_text(width: int, height: int) -> str:
+    stream = io.BytesIO()
+    Image.new("1", (width, height)).save(stream, "PNG")
+    return base64.b64encode(stream.getvalue()).decode()
+
+
+@pytest.mark.parametrize(
+    ("pictures", "what"),
+    [
+        ([], "need at least one array"),
+        (["AAAA"], "is not a picture"),
+        ([as_text(8, 8), as_text(9, 9)], "must have the same shape"),
+        ([as_text(30_000, 30_000)], "above the limit of"),
+    ],
+    ids=["none", "no picture", "sizes", "bomb"],
+)
+def test_pictures_of_a_stranger_are_one_line(pictures: list[str], what: str, draft: Path) -> None:
+    renoted(draft / "best.params", pictures=pictures)
+    with pytest.raises(ArtifactError, match=rf"best\.params: the pictures in it cannot be used \(.*({what})"):
+        open_finished(draft)
+
+
+def test_a_draft_of_a_newer_release_is_refused(draft: Path) -> None:
+    renoted(draft / "best.params", version=2)
+    with pytest.raises(ArtifactError, match="has version 2, this clary reads up to 1; update clary"):
+        open_finished(draft)
 
 
 @pytest.mark.parametrize("note", [None, "{", json.dumps({"part": "x"}), json.dumps([1])])

@@ -384,6 +384,16 @@ def test_process_killed_at_random_instants_ends_as_unbroken_run(name: str, tmp_p
     assert_same(found, expected)
 
 
+@pytest.mark.parametrize(("kind", "said"), [("amx", ""), (None, ", though this processor has none in hardware")])
+def test_bf16_that_is_asked_for_is_taken_and_said_where_it_is_slow(
+    kind: str | None, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("clary.vision.training.loop.processor", lambda device: kind)
+    starts = Starts()
+    fit(Setting(precision="bf16").make(tmp_path, [starts]))
+    assert [(one.precision, one.precision_reason) for one in starts.seen] == [("bf16", f"asked for{said}")]
+
+
 def test_precision_of_auto_is_chosen_once_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     choices = iter([Choice("bf16", "faster"), Choice("fp32", "faster")])
     monkeypatch.setattr("clary.vision.training.loop.choose", lambda *_, **__: next(choices))

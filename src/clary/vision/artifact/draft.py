@@ -20,7 +20,9 @@ import numpy as np
 from PIL import Image
 from safetensors import SafetensorError, safe_open
 
+from clary.errors import ArtifactError, ImageError
 from clary.vision.artifact.manifest import Manifest
+from clary.vision.base import imaging
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["SUFFIX", "Draft", "find_draft"]
 
 SUFFIX = ".params"  # the original's, of the files in which it keeps weights
+VERSION = 1
 _NOTE = "clary.draft"
 
 
@@ -46,9 +49,13 @@ class Draft:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
 
     def examples(self) -> np.ndarray:
-        """A batch of pictures, uint8 (N, H, W, 3). Raises OSError and ValueError for what are none."""
-        found = [Image.open(io.BytesIO(base64.b64decode(text)), formats=["PNG"]) for text in self.pictures]
-        return np.stack([np.asarray(one.convert("RGB")) for one in found])
+        """A batch of pictures, uint8 (N, H, W, 3). Raises ArtifactError for what are none."""
+        try:
+            return np.stack([imaging.decode(base64.b64decode(text)) for text in self.pictures])
+        # Of a stranger: no picture, one that is too large, none at all, or of several sizes.
+        except (ImageError, ValueError) as error:
+            what = f"the pictures in it cannot be used ({error.what if isinstance(error, ImageError) else error})"
+            raise ArtifactError(what, where=self.path, hint="train it again") from error
 
     @staticmethod
     def encode(state: Mapping[str, Tensor], part: str, manifest: Manifest, examples: np.ndarray) -> bytes:
@@ -58,12 +65,15 @@ class Draft:
         # Contiguous: safetensors refuses channels-last tensors, which is how networks are trained on processors.
         plain = {name: value.detach().cpu().contiguous() for name, value in state.items()}
         pictures = [_png(one) for one in examples]
-        note = {"version": 1, "part": part, "manifest": manifest.to_json(), "pictures": pictures}
+        note = {"version": VERSION, "part": part, "manifest": manifest.to_json(), "pictures": pictures}
         return save(plain, {_NOTE: json.dumps(note)})
 
 
 def find_draft(folder: Path) -> Draft | None:
-    """The newest draft in ``folder``; None where no file is one. Loads no tensor library."""
+    """The newest draft in ``folder``; None where no file is one. Loads no tensor library.
+
+    Raises ArtifactError for one that a newer release wrote.
+    """
     found = [draft for path in sorted(folder.glob(f"*{SUFFIX}")) if (draft := _read(path))]
     return max(found, key=lambda draft: draft.path.stat().st_mtime_ns, default=None)
 
@@ -73,6 +83,9 @@ def _read(path: Path) -> Draft | None:
     try:
         with safe_open(path, framework="np") as file:
             note = json.loads((file.metadata() or {})[_NOTE])
+        if note["version"] > VERSION:
+            what = f"has version {note['version']}, this clary reads up to {VERSION}"
+            raise ArtifactError(what, where=path, hint="update clary")
         manifest = Manifest.from_json(note["manifest"], where=path)
         return Draft(path, str(note["part"]), manifest, tuple(map(str, note["pictures"])))
     except (SafetensorError, OSError, KeyError, TypeError, ValueError):

@@ -32,7 +32,7 @@ from clary.vision.formats._classes import class_problems, names_up_to, read_clas
 from clary.vision.formats._files import distinct_name, file_name, image_size, place
 from clary.vision.formats._layout import SPLIT_ORDER, SPLITS, entries
 from clary.vision.formats._pairs import pair
-from clary.vision.formats._wording import apart, counted, relative, several, typed
+from clary.vision.formats._wording import FAULTY, apart, counted, relative, several, typed
 
 __all__ = ["FORMAT", "SageMakerJson"]
 
@@ -139,8 +139,11 @@ class _Reader:
         if value is None:
             return None
         boxes, faults = boxes_in(value)
-        self.problems += [Problem(where, fault, "mend the annotation") for fault in faults]
-        if not isinstance(value, dict) or not isinstance(value.get("annotations"), list):
+        usable = isinstance(value, dict) and isinstance(value.get("annotations"), list)
+        # Of one that can be used only the boxes named are left out; of another the picture.
+        told = (0, "") if usable else (1, FAULTY)
+        self.problems += [Problem(where, fault, "mend the annotation", "error", *told) for fault in faults]
+        if not isinstance(value, dict) or not usable:
             return None
         self._take_names(value.get("categories"), where)
         return Sample(Blob(image), classes_of(boxes), boxes, source=where)
@@ -149,18 +152,26 @@ class _Reader:
         hint = "mend the annotation or remove it"
         try:
             if path.stat().st_size > MAX_BYTES:
-                self.problems.append(Problem(where, f"is above {MAX_BYTES >> 20} MiB, no annotation", hint))
+                self.problems.append(
+                    Problem(where, f"is above {MAX_BYTES >> 20} MiB, no annotation", hint, "error", 1, FAULTY)
+                )
                 return None
             found = json.loads(read_file(path))
         except OSError as error:
-            self.problems.append(Problem(where, f"cannot be read ({error.strerror})", "mend its permissions"))
+            self.problems.append(
+                Problem(where, f"cannot be read ({error.strerror})", "mend its permissions", "error", 1, FAULTY)
+            )
         except json.JSONDecodeError as error:
-            self.problems.append(Problem(f"{where}:{error.lineno}:{error.colno}", f"is not JSON ({error.msg})", hint))
+            self.problems.append(
+                Problem(f"{where}:{error.lineno}:{error.colno}", f"is not JSON ({error.msg})", hint, "error", 1, FAULTY)
+            )
         except (ValueError, RecursionError) as error:
-            self.problems.append(Problem(f"{where}:1", f"is not JSON ({type(error).__name__})", hint))
+            self.problems.append(
+                Problem(f"{where}:1", f"is not JSON ({type(error).__name__})", hint, "error", 1, FAULTY)
+            )
         else:
             if found is None:
-                self.problems.append(Problem(where, "is a JSON null, not an object", hint))
+                self.problems.append(Problem(where, "is a JSON null, not an object", hint, "error", 1, FAULTY))
             return found
         return None
 

@@ -36,7 +36,7 @@ from clary.vision.training.checkpoint import Checkpoints, Progress
 from clary.vision.training.listeners import Listeners
 from clary.vision.training.objectives.base import Objective
 from clary.vision.training.optim import rescale_momentum, set_rate
-from clary.vision.training.precision import autocast, device_name
+from clary.vision.training.precision import autocast, device_name, processor
 from clary.vision.training.precision_cache import Choice, PrecisionCache
 from clary.vision.training.precision_choice import choose, trial_size
 from clary.vision.training.schedules import Schedule
@@ -290,7 +290,8 @@ def _check_finite(loss: float, where: str) -> None:
 
 def _choose_precision(run: Training, listeners: Listeners) -> Choice:
     if run.precision != "auto":
-        return Choice(run.precision, "asked for")
+        slow = run.precision == "bf16" and processor(run.device) is None
+        return Choice(run.precision, f"asked for{', though this processor has none in hardware' if slow else ''}")
     images, targets = _to_device(next(iter(run.train.epoch(0, waiting=_decoding(listeners)))), run.device)
     few = trial_size(len(images), run.device)
     images, targets = images[:few], targets[:few]
