@@ -210,6 +210,12 @@ def test_fewer_epochs_are_refused(make_data: Callable[[str], Path], tmp_path: Pa
     assert clary.resume(tmp_path / "run").finished
 
 
+def test_commands_that_are_told_can_be_pasted(make_data: Callable[[str], Path], tmp_path: Path) -> None:
+    said = interrupted("classification", make_data("classification"), tmp_path / "my run", 3)
+    assert f"`clary train --resume '{tmp_path}/my run'`" in said
+    assert f"`clary predict '{tmp_path}/my run' PICTURE...`" in said
+
+
 def test_two_at_once_are_refused_and_nothing_is_changed(make_data: Callable[[str], Path], tmp_path: Path) -> None:
     out = tmp_path / "run"
     interrupted("classification", make_data("classification"), out, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -77,10 +78,11 @@ def _print(summaries: Sequence[Summary]) -> None:
     image = next(iter(sorted((first.dataset / "images").glob("*.jpg"))), Path("PICTURE.jpg"))
     note("next:")
     last = summaries[-1]
+    path = shlex.quote(str(last.run.path))
     drawn = " --output drawn" if TASKS.get(last.task).localises else ""
     for command in (
-        f"clary predict {last.run.path} {image}{drawn}",
-        f"clary serve {last.run.path}",
+        f"clary predict {path} {image}{drawn}",
+        f"clary serve {path}",
         f"clary train {last.task} FOLDER_OF_PICTURES",
     ):
         typer.echo(f"  {command}")

@@ -110,7 +110,8 @@ def print_run(run: Run) -> None:
 
         # With what was measured just now: the report would measure it again.
         typer.echo(f"report: {write(run, evaluation=tested)}")
-    typer.echo(f"next:   clary predict {run.path} PICTURE...   clary serve {run.path}")
+    path = shlex.quote(str(run.path))
+    typer.echo(f"next:   clary predict {path} PICTURE...   clary serve {path}")
 
 
 def _go_on(folder: Path, epochs: int | None) -> Run:

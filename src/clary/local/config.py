@@ -15,9 +15,9 @@ __all__ = ["DatasetConfig", "MachineConfig", "RunConfig"]
 
 
 class DatasetConfig(TypedDict, total=False):
-    """The pictures. ``counts`` are those of each class, by split, as they were trained on; ``validation`` is the share
-    held out; ``left_out`` are files and records that were not used, by reason;
-    ``notes`` are worth knowing of the pictures, a line each."""
+    """The pictures. ``counts`` are those of each class, by split, as they were trained on, ``pictures`` those of the
+    whole split; ``validation`` is the share held out; ``left_out`` are files and records that were not used, by
+    reason; ``notes`` are worth knowing of the pictures, a line each."""
 
     path: str
     labels: str | None
@@ -25,6 +25,7 @@ class DatasetConfig(TypedDict, total=False):
     format: str
     class_names: Sequence[str]
     counts: Mapping[SplitName, Sequence[int]]
+    pictures: Mapping[SplitName, int]
     left_out: Mapping[str, int]
     notes: Sequence[str]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import traceback
 from collections.abc import Sequence
@@ -65,5 +66,5 @@ def _interrupted(run: Run, what: str) -> InterruptedRun:
         return InterruptedRun("stopped before the first step, nothing was trained", hint="start it again")
     hint = f"go on with `{run.resume_command}`"
     if run.has_model:
-        hint += f"; the best epoch so far predicts: `clary predict {run.path} PICTURE...`"
+        hint += f"; the best epoch so far predicts: `clary predict {shlex.quote(str(run.path))} PICTURE...`"
     return InterruptedRun(what, hint=hint)

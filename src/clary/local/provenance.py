@@ -48,11 +48,15 @@ def dataset(run: Run) -> Dataset:
     if not origin.get("path"):
         raise UsageError("does not say where the data set is", where=run.path / "config.json")
     found = read(Path(origin["path"]), _options(run), task=_task(run.config))
-    for name, then in origin.get("counts", {}).items():
-        now = found.counts(name) if name in found.splits else []
-        # Sums only: a picture that moved to another class is not noticed, one that came or went is.
-        if sum(now) != sum(then):
-            what = f"has changed since training: {name} has {sum(now)} pictures now, had {sum(then)}"
+    # A run of an older version knows counts of classes only, which segmentation has none of.
+    known = "pictures" in origin
+    before = origin["pictures"] if known else {name: sum(counts) for name, counts in origin.get("counts", {}).items()}
+    for name, then in before.items():
+        there = name in found.splits
+        now = (len(found.splits[name]) if known else sum(found.counts(name))) if there else 0
+        # Numbers only: a picture that moved to another class is not noticed, one that came or went is.
+        if now != then:
+            what = f"has changed since training: {name} has {now} pictures now, had {then}"
             raise UsageError(what, where=origin["path"])
     return found
 

@@ -193,6 +193,7 @@ def _config(
             format=data.format,
             class_names=list(data.class_names),
             counts={name: data.counts(name) for name in data.splits},
+            pictures={name: len(samples) for name, samples in data.splits.items()},
             left_out=count_left_out(data.problems),
             notes=summed_up(data.problems),
         ),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shlex
 import shutil
 import tempfile
 import weakref
@@ -96,7 +97,7 @@ class UnfinishedError(ArtifactError):
 
     def __init__(self, path: Path) -> None:
         what = "holds the weights of a run that was stopped, and no model yet"
-        super().__init__(what, where=path, hint=f"`clary predict {path} PICTURE` finishes it")
+        super().__init__(what, where=path, hint=f"`clary predict {shlex.quote(str(path))} PICTURE` finishes it")
         self.path = path
 
 
