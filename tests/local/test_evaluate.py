@@ -181,7 +181,7 @@ def test_json_holds_what_was_measured(colour_run):
 
 def test_an_unfinished_run_cannot_be_evaluated(colour_run):
     (colour_run / "model.tar.gz").unlink()
-    with pytest.raises(UsageError, match="has not finished"):
+    with pytest.raises(UsageError, match="has no model yet, no epoch has ended"):
         evaluate(colour_run, colour_run.parent / "pictures")
 
 

@@ -37,6 +37,7 @@ def test_a_finished_run_in_numbers(colour_run):
         "seconds": 6.5,
         "reason": "completed",
         "precision": "bf16",
+        "precision_reason": "asked for",
         "train:accuracy": pytest.approx(0.95),
         "train:loss": pytest.approx(0.1),
         "validation:accuracy": pytest.approx(0.9),

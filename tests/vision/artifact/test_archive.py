@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clary.errors import ArtifactError, UsageError
+from clary.errors import ArtifactError, CustomerError, UsageError
 from clary.vision.artifact.archive import LIMITS, entry, open_model, pack, unpack
 from clary.vision.artifact.manifest import Input, Manifest, Provenance
 from clary.vision.base.imaging import Preprocess
@@ -78,7 +78,7 @@ class TestPacking:
 
     def test_links_are_refused_and_nothing_is_written(self, folder, tmp_path):
         (folder / "link").symlink_to("/etc/passwd")
-        with pytest.raises(UsageError, match="neither a file nor a folder"):
+        with pytest.raises(CustomerError, match="link: is a symbolic link"):
             pack(folder, tmp_path / "out" / "m.tar.gz")
         assert list((tmp_path / "out").iterdir()) == []
 

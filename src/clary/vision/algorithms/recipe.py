@@ -39,7 +39,7 @@ from clary.vision.datasets.left_out import by_reason, count_left_out, say_left_o
 from clary.vision.datasets.loader import Loader
 from clary.vision.formats._classes import readable
 from clary.vision.inference.engines import installed
-from clary.vision.training.checkpoint import Checkpoints
+from clary.vision.training.checkpoint import PICTURES, Checkpoints
 from clary.vision.training.loop import Training, fit
 from clary.vision.training.objectives.base import Objective
 from clary.vision.training.precision import keep_large_blocks
@@ -95,7 +95,7 @@ def fingerprint(hp: TrainingHyperparameters, dataset: Dataset) -> dict[str, Any]
         "class_names": dataset.class_names,
         "pictures": _counts(dataset),
         # Numbers alone would not tell a picture that was renamed, exchanged or put into another class.
-        **{f"pictures of {name}": _digest(samples) for name, samples in dataset.splits.items()},
+        **{f"{PICTURES}{name}": _digest(samples) for name, samples in dataset.splits.items()},
     }
 
 

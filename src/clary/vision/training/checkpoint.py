@@ -23,8 +23,9 @@ from torch.optim import Optimizer
 from clary.errors import UsageError
 from clary.vision.base.files import remove_temporaries, write_bytes
 
-__all__ = ["Checkpoints", "Progress"]
+__all__ = ["PICTURES", "Checkpoints", "Progress"]
 
+PICTURES = "pictures of "  # begins what tells of the samples of a split
 VERSION = 2  # 1 had hyperparameters and what else is compared in one object
 
 
@@ -123,8 +124,9 @@ class Checkpoints:
             raise UsageError(f"has version {note['version']}, not {VERSION}", where=self.path, hint="start anew")
         now = _flat(self._fingerprint)
         then = _flat(note["fingerprint"]) if note["version"] == VERSION else _of_first(note["fingerprint"], now)
-        # What was not in it yet cannot differ.
-        now = {place: value for place, value in now.items() if place[0] in {one[0] for one in then}}
+        # Of a checkpoint of before they were in it they cannot differ.
+        late = [place for place in now if place[0].startswith(PICTURES) and place not in then]
+        now = {place: value for place, value in now.items() if place not in late}
         epochs = ("hyperparameters", "epochs")
         if self._may_grow and then.get(epochs, 0) <= now.get(epochs, 0):
             then[epochs] = now.get(epochs)
