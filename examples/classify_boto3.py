@@ -8,6 +8,7 @@ FOLDER is laid out as prepare.py does it; NAME=VALUE are further hyperparameters
 import json
 import sys
 import time
+import uuid
 from pathlib import Path
 
 import boto3
@@ -28,7 +29,7 @@ identity = boto3.client("sts").get_caller_identity()
 role = boto3.client("iam").get_role(RoleName=identity["Arn"].split("/")[1])["Role"]["Arn"]
 bucket = f"classify-{region}-{identity['Account']}"
 image = f"{REGISTRIES[region]}.dkr.ecr.{region}.amazonaws.com/image-classification:1"
-name = f"classify-boto3-{time.strftime('%Y-%m-%d-%H-%M-%S')}"
+name = f"classify-boto3-{time.strftime('%Y-%m-%d-%H-%M-%S')}-{uuid.uuid4().hex[:6]}"
 print(f"role {role}, bucket {bucket}")
 
 # The four channels.

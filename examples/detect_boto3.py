@@ -13,6 +13,7 @@ import json
 import struct
 import sys
 import time
+import uuid
 from pathlib import Path
 
 import boto3
@@ -67,7 +68,7 @@ identity = boto3.client("sts").get_caller_identity()
 role = boto3.client("iam").get_role(RoleName=identity["Arn"].split("/")[1])["Role"]["Arn"]
 bucket = f"detect-{region}-{identity['Account']}"
 image = f"{REGISTRIES[region]}.dkr.ecr.{region}.amazonaws.com/object-detection:1"
-name = f"detect-boto3-{time.strftime('%Y-%m-%d-%H-%M-%S')}"
+name = f"detect-boto3-{time.strftime('%Y-%m-%d-%H-%M-%S')}-{uuid.uuid4().hex[:6]}"
 print(f"role {role}, bucket {bucket}")
 
 # The two channels, one file of records in each.

@@ -11,6 +11,7 @@ NAME=VALUE are further hyperparameters.
 import io
 import sys
 import time
+import uuid
 from pathlib import Path
 
 import boto3
@@ -40,7 +41,7 @@ identity = boto3.client("sts").get_caller_identity()
 role = boto3.client("iam").get_role(RoleName=identity["Arn"].split("/")[1])["Role"]["Arn"]
 bucket = f"segment-{region}-{identity['Account']}"
 image = f"{REGISTRIES[region]}.dkr.ecr.{region}.amazonaws.com/semantic-segmentation:1"
-name = f"segment-boto3-{time.strftime('%Y-%m-%d-%H-%M-%S')}"
+name = f"segment-boto3-{time.strftime('%Y-%m-%d-%H-%M-%S')}-{uuid.uuid4().hex[:6]}"
 print(f"role {role}, bucket {bucket}")
 
 # The four channels.

@@ -60,9 +60,12 @@ def test_excerpts_are_what_the_examples_say() -> None:
 
 
 def transcripts_of(text: str) -> dict[tuple[str, ...], list[str]]:
-    """What a page shows of the output of commands: blocks of ``text`` that begin with one behind a ``$``."""
+    """What a page shows of the output of commands: blocks of ``text`` with one behind a ``$``.
+
+    Those with several are a talk with a server, which tests of their own hold (tests/cli/test_serve.py, tests/sdk).
+    """
     blocks = re.findall(r"```text\n\$ (.*?)\n(.*?)```", text, re.DOTALL)
-    return {tuple(shlex.split(command)): output.splitlines() for command, output in blocks}
+    return {tuple(shlex.split(command)): output.splitlines() for command, output in blocks if "\n$ " not in output}
 
 
 def compare(command: list[str], transcripts: dict[tuple[str, ...], list[str]], output: str) -> None:

@@ -78,10 +78,10 @@ def _own(folder: Path, files: list[Path], others: str, problems: list[Problem], 
         return files
     own = [path for path in files if not path.is_relative_to(folder / others)]
     if len(own) < len(files):
+        # Not counted as left out: they are used, where they belong.
         what = f"has the {counted(range(len(files) - len(own)), 'file')} of {others} as well, left out"
         hint = "end the S3 URI of this channel with a slash"
-        left_out = len(files) - len(own)
-        problems.append(Problem(relative(folder, root), what, hint, "note", left_out, f"of {others}"))
+        problems.append(Problem(relative(folder, root), what, hint, "note"))
     return own
 
 
