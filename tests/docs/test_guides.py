@@ -65,7 +65,8 @@ def transcripts_of(text: str) -> dict[tuple[str, ...], list[str]]:
     Those with several are a talk with a server, which tests of their own hold (tests/cli/test_serve.py, tests/sdk).
     """
     blocks = re.findall(r"```text\n\$ (.*?)\n(.*?)```", text, re.DOTALL)
-    return {tuple(shlex.split(command)): output.splitlines() for command, output in blocks if "\n$ " not in f"\n{output}"}
+    found = {tuple(shlex.split(command)): output.splitlines() for command, output in blocks}
+    return {command: lines for command, lines in found.items() if not any(line.startswith("$ ") for line in lines)}
 
 
 def compare(command: list[str], transcripts: dict[tuple[str, ...], list[str]], output: str) -> None:
