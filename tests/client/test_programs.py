@@ -7,7 +7,9 @@ import pty
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +35,27 @@ Start = Callable[..., subprocess.Popen[str]]
 
 
 @pytest.fixture
-def start(hold, tmp_path: Path) -> Iterator[Start]:
-    """``clary run`` of a command in its own session; the home is held."""
-    hold()
+def url() -> Iterator[str]:
+    """Where something answers that it is up."""
+
+    class Healthy(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Healthy) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.fixture
+def start(hold, url: str, tmp_path: Path) -> Iterator[Start]:
+    """``clary run`` of a command in its own session; the home is held by a gateway that answers at ``url``."""
+    hold(url)
     started: list[subprocess.Popen[str]] = []
 
     def run(*command: str, **options: Any) -> subprocess.Popen[str]:
@@ -52,12 +72,12 @@ def start(hold, tmp_path: Path) -> Iterator[Start]:
         process.communicate()
 
 
-def test_the_program_gets_the_environment_and_all_its_words(start):
+def test_the_program_gets_the_environment_and_all_its_words(start, url):
     show = "import os, sys; print(os.environ['AWS_ENDPOINT_URL'], os.environ.get('AWS_PROFILE'), sys.argv[1:])"
     words = ["--home", "x", "-h", "--", "a b", ""]
     process = start(sys.executable, "-c", show, *words, env=os.environ | {"AWS_PROFILE": "work"})
     out, err = process.communicate(timeout=30)
-    assert (out, err) == (f"http://127.0.0.1:9 None {words}\n", "")
+    assert (out, err) == (f"{url} None {words}\n", "")
 
 
 @pytest.mark.parametrize("code", [0, 1, 3, 255])
