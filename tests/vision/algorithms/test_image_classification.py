@@ -327,7 +327,7 @@ def test_model_for_another_number_of_classes_gets_a_new_head(earlier: Path, tmp_
     ("content", "sentence"),
     [
         ({"model.tar.gz": b"no archive"}, "model.tar.gz: "),
-        ({}, "model: holds no manifest.json"),
+        ({}, "model: is empty: its training was stopped before the first epoch ended"),
         (None, "there is no such"),
     ],
     ids=["no archive", "empty", "missing"],
