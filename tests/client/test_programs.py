@@ -115,13 +115,14 @@ print(len(heard), "heard", flush=True)
 """
 
 
-def test_a_key_pressed_at_a_terminal_reaches_the_program_once(hold, tmp_path):
+def test_a_key_pressed_at_a_terminal_reaches_the_program_once(hold, url, tmp_path):
     """The terminal signals the whole foreground; handing it on would make it two."""
-    hold()
+    hold(url)
     ours, theirs = pty.openpty()
     words = [sys.executable, "-m", "clary", "run", "--home", str(tmp_path), sys.executable, "-c", COUNTER]
     command = [sys.executable, "-c", AT_TERMINAL, *words]
     with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True) as process:
+        os.close(theirs)  # a program that ends too early ends the reading, by EIO
         told = b""
         while b"ready" not in told:
             told += os.read(ours, 1000)
@@ -130,12 +131,11 @@ def test_a_key_pressed_at_a_terminal_reaches_the_program_once(hold, tmp_path):
             told += os.read(ours, 1000)
         assert b"1 heard" in told
         assert process.wait(30) == 0
-    os.close(theirs)
     os.close(ours)
 
 
-def test_a_program_that_is_not_there(hold, tmp_path):
-    hold()
+def test_a_program_that_is_not_there(hold, url, tmp_path):
+    hold(url)
     with pytest.raises(UsageError, match="no-such-program-here: there is no such program"):
         programs.run(["no-such-program-here"], tmp_path)
     (tmp_path / "text").write_text("")
