@@ -866,7 +866,7 @@ def _run_and_be_killed(name: str, folder: Path) -> int:
     random = np.random.default_rng(0)
     for kills in range(1000):
         # From almost at once to long enough to finish; the later ones are let through more and more.
-        delay = float(random.uniform(0, 0.02 + 0.01 * kills))
+        delay = float(random.uniform(0, 0.01 + 0.004 * kills))
         child = os.fork()
         if child == 0:
             threading.Timer(delay, os.kill, (os.getpid(), signal.SIGKILL)).start()
