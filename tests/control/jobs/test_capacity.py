@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from clary.control.jobs import capacity
+from clary.vision.base import memory
 
 
 @pytest.mark.parametrize(("cores", "asked", "expected"), [(1, 0, 1), (2, 0, 1), (8, 0, 4), (2, 3, 3), (64, 1, 1)])
@@ -33,13 +34,13 @@ def test_threads_are_shared(monkeypatch):
 
 def test_this_machine_can_be_asked():
     assert capacity.cores() >= 1
-    assert capacity.free_memory() > 0
+    assert (capacity.free_memory() or 0) > 0
     assert capacity.oom_kills() >= 0
 
 
 def test_a_control_groups_limit_counts(monkeypatch):
     files = {"memory.max": "1000000\n", "memory.current": "600000\n", "memory.stat": "anon 1\ninactive_file 100000\n"}
-    monkeypatch.setattr(capacity, "_group_file", files.get)
+    monkeypatch.setattr(memory, "_group_file", files.get)
     assert capacity.free_memory() == 500_000
     files["memory.max"] = "max\n"
-    assert capacity.free_memory() > 1_000_000
+    assert (capacity.free_memory() or 0) > 1_000_000
