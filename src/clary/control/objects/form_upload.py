@@ -29,7 +29,7 @@ from clary.control.objects.tags import OBJECT_LIMIT as TAG_LIMIT
 from clary.control.objects.tags import TAGGING, header_of_tags
 from clary.control.objects.writing import parse_xml, put_object
 from clary.control.wire.addressing import bucket_of_host
-from clary.control.wire.asgi import Disconnected, Message
+from clary.control.wire.asgi import Message, pieces
 from clary.control.wire.errors import ServiceError, invalid_argument
 from clary.control.wire.form_signature import missing_field, verify_form
 
@@ -127,15 +127,9 @@ async def _events(request: S3Request) -> _Events:
         raise ServiceError("PreconditionFailed", text, status=412, members=members)
     try:
         parser = PushMultipartParser(options.get("boundary", ""), max_segment_count=PARTS_LIMIT)
-        more = True
-        while more:
-            message = await request.receive()
-            if message["type"] == "http.disconnect":
-                raise Disconnected
-            more = message.get("more_body", False)
-            if body := message.get("body", b""):
-                for event in parser.parse(body):
-                    yield event
+        async for piece in pieces(request.receive):
+            for event in parser.parse(piece):
+                yield event
         parser.close()
     except MultipartError as error:
         text = f"The body of your POST request is not well-formed multipart/form-data: {error}"

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 from clary.control.objects.checksums import Checksums
 from clary.control.objects.chunked import ChunkedDecoder
 from clary.control.wire.addressing import bucket_of_host
-from clary.control.wire.asgi import CHUNK_SIGNATURES, Disconnected, Head, Message, Receive, Scope
+from clary.control.wire.asgi import CHUNK_SIGNATURES, Head, Message, Receive, Scope, pieces
 from clary.control.wire.chunk_signatures import ChunkSignatures
 from clary.control.wire.errors import ServiceError, invalid_argument
 from clary.control.wire.form_signature import SECRETS
@@ -110,15 +110,8 @@ class Body:
     async def __aiter__(self) -> AsyncIterator[bytes]:
         total = 0
         held = b""  # the last piece is given out only when all is found right
-        more = True
-        while more:
-            message = await self._receive()
-            if message["type"] == "http.disconnect":
-                raise Disconnected
-            more = message.get("more_body", False)
-            data = message.get("body", b"")
-            piece = self._framing.feed(data) if self._framing else data
-            if piece:
+        async for data in pieces(self._receive):
+            if piece := self._framing.feed(data) if self._framing else data:
                 total += len(piece)
                 self.checksums.update(piece)
                 if held:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -22,6 +22,7 @@ __all__ = [
     "Send",
     "answer",
     "decoded",
+    "pieces",
     "read_body",
 ]
 
@@ -103,6 +104,18 @@ async def read_body(
         chunks.append(chunk)
         if not message.get("more_body", False):
             return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+async def pieces(receive: Receive) -> AsyncIterator[bytes]:
+    """The body as it comes, for whoever keeps none of it. Raises Disconnected."""
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Disconnected
+        more = message.get("more_body", False)
+        if piece := message.get("body", b""):
+            yield piece
 
 
 def decoded(body: bytes, encoding: str, limit: int) -> bytes | None:
