@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,8 @@ from botocore.exceptions import ClientError
 
 from clary.control.objects.local import LocalStore
 from clary.control.objects.s3_app import S3App
+
+from .s3_calls import Answer
 
 ACCOUNT = "000000000000"
 
@@ -155,32 +156,20 @@ def s3(url: str, _server: tuple[_Switch, str, Any]) -> Any:
     return _server[2]
 
 
-@dataclass(frozen=True)
-class RawAnswer:
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def code(self) -> str:
-        """The code of an S3 error."""
-        return self.body.decode().partition("<Code>")[2].partition("</Code>")[0]
-
-
-def _raw(url: str, method: str, path: str, body: bytes = b"", **headers: str) -> RawAnswer:
+def _raw(url: str, method: str, path: str, body: bytes = b"", **headers: str) -> Answer:
     connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=20)
     try:
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         connection.request(method, path, body=body or None, headers=sent)
         answer = connection.getresponse()
         names = {name.lower(): value for name, value in answer.getheaders()}
-        return RawAnswer(answer.status, names, answer.read())
+        return Answer(answer.status, names, answer.read())
     finally:
         connection.close()
 
 
 @pytest.fixture(scope="session")
-def raw() -> Callable[..., RawAnswer]:
+def raw() -> Callable[..., Answer]:
     """``raw(url, method, path, body, x_amz_acl="private")``: a request nobody signed, and its answer."""
     return _raw
 
