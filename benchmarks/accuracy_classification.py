@@ -94,7 +94,7 @@ def fit_probe(labels: str) -> dict[str, Any]:
     import torch
 
     from clary.vision import formats
-    from clary.vision.base.imaging import Preprocess, prepare
+    from clary.vision.base.preprocessing import Preprocess, prepare
     from clary.vision.models.normalization import InputNormalization
     from clary.vision.models.weights import load
 

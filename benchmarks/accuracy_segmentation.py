@@ -28,9 +28,10 @@ def measure(root: Path) -> Callable[[Any], float]:
     from clary.vision import formats
     from clary.vision.algorithms.semantic_segmentation.data import serving_transform
     from clary.vision.algorithms.semantic_segmentation.spec import SPEC
-    from clary.vision.base.imaging import decode_mask, prepare_sized
+    from clary.vision.base.decoding import decode_mask
     from clary.vision.base.pixels import PixelCounts
     from clary.vision.base.planes import strongest
+    from clary.vision.base.preprocessing import prepare_sized
 
     dataset = formats.read(root, task="segmentation")
     classes = len(dataset.class_names)

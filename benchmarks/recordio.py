@@ -110,7 +110,8 @@ def _write_images(folder: Path, count: int) -> int:
     """Write ``count`` different JPEGs into class folders; their bytes together."""
     import simplejpeg
 
-    from clary.vision.base.imaging import decode, resize_shorter
+    from clary.vision.base.decoding import decode
+    from clary.vision.base.preprocessing import resize_shorter
 
     with tempfile.TemporaryDirectory() as scratch:
         files = _originals(Path(scratch))
@@ -191,7 +192,7 @@ def read_ours(folder: str, decoded: bool) -> Callable[[Path], Result]:
 
     def role(root: Path) -> Result:
         from clary.vision import formats
-        from clary.vision.base import imaging
+        from clary.vision.base import preprocessing
         from clary.vision.base.types import Dataset
         from clary.vision.datasets.loader import ImageCache, Loader
 
@@ -204,7 +205,7 @@ def read_ours(folder: str, decoded: bool) -> Callable[[Path], Result]:
         def view(image: Any, target: int, random: object) -> tuple[np.ndarray, int]:
             if isinstance(image, bytes):
                 return np.array([len(image)]), target
-            return imaging.resize(image, SIDE, SIDE), target
+            return preprocessing.resize(image, SIDE, SIDE), target
 
         def listed() -> Dataset:
             return formats.read(root / folder, task="classification")

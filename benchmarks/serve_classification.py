@@ -29,7 +29,7 @@ def write(folder: Path) -> None:
     import torch
 
     from clary.vision.artifact.manifest import Input, Manifest, Provenance
-    from clary.vision.base.imaging import Preprocess
+    from clary.vision.base.preprocessing import Preprocess
     from clary.vision.models.classifier import build, describe
 
     torch.manual_seed(0)

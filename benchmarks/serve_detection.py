@@ -48,7 +48,7 @@ def write(folder: Path) -> None:
     import torch
 
     from clary.vision.artifact.manifest import Input, Manifest, Provenance
-    from clary.vision.base.imaging import Preprocess, prepare
+    from clary.vision.base.preprocessing import Preprocess, prepare
     from clary.vision.models.anchors import ssd_levels
     from clary.vision.models.detector import build_detector, describe_detector, grids_of
     from clary.vision.tasks import TASKS

@@ -43,7 +43,7 @@ def write(algorithm: str, folder: Path) -> None:
     import torch
 
     from clary.vision.artifact.manifest import Input, Manifest, Provenance
-    from clary.vision.base.imaging import Preprocess
+    from clary.vision.base.preprocessing import Preprocess
     from clary.vision.models.segmenter import build_segmenter, describe_segmenter
     from clary.vision.tasks import TASKS
 

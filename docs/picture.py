@@ -17,7 +17,7 @@ import numpy as np
 
 import clary
 from clary.vision import formats
-from clary.vision.base import imaging
+from clary.vision.base import decoding, preprocessing
 from clary.vision.base.types import Detections, Prediction, Segmentation
 from clary.vision.plots import samples
 from clary.vision.plots.overlay import draw_boxes, draw_mask
@@ -51,14 +51,14 @@ class Said:
     prediction: Any
 
     def shown(self, width: int, height: int) -> Shown:
-        return SHOWS[self.task](imaging.resize(self.image, height, width), self.prediction)
+        return SHOWS[self.task](preprocessing.resize(self.image, height, width), self.prediction)
 
 
 def _said(run: Path, number: int) -> list[Said]:
     """Pictures of the test split, others for each task, with what the model of ``run`` says of them."""
     found = formats.read(run.parent / "pets").splits["test"]
     paths = [one.image.path for breed in range(6) for one in found[breed * len(found) // 6 + 2 * number :][:2]]
-    images = ((path, imaging.load(path)) for path in paths)
+    images = ((path, decoding.load(path)) for path in paths)
     fit = [one for one in images if LANDSCAPE[0] < one[1].shape[1] / one[1].shape[0] < LANDSCAPE[1]]
     chosen = list(islice(fit, ROWS * OF_EACH))
     with clary.load(run) as model:

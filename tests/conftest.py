@@ -178,7 +178,7 @@ def _colour_model(folder: Path, labels: tuple[str, ...] = COLOURS, *, multi_labe
     from clary.vision.artifact.archive import pack
     from clary.vision.artifact.export import write_model
     from clary.vision.artifact.manifest import Input, Manifest, Output, Provenance
-    from clary.vision.base.imaging import Preprocess
+    from clary.vision.base.preprocessing import Preprocess
     from clary.vision.inference.engines import ENGINES
 
     class Strongest(torch.nn.Module):
@@ -304,7 +304,7 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     from clary.vision.artifact.export import write_model
     from clary.vision.artifact.manifest import Input, Manifest, Provenance
-    from clary.vision.base.imaging import Preprocess
+    from clary.vision.base.preprocessing import Preprocess
     from clary.vision.inference.engines import installed
     from clary.vision.models.classifier import build, describe
 
@@ -442,7 +442,7 @@ def _rectangle_model(folder: Path, task: str, labels: tuple[str, ...] | None = N
     from clary.vision.artifact.archive import pack
     from clary.vision.artifact.export import write_model
     from clary.vision.artifact.manifest import Input, Manifest, Provenance
-    from clary.vision.base.imaging import Preprocess
+    from clary.vision.base.preprocessing import Preprocess
     from clary.vision.inference.engines import ENGINES
     from clary.vision.tasks import TASKS
 
@@ -508,7 +508,7 @@ def _random_model(folder: Path, task: str) -> Path:
 
     from clary.vision.artifact.export import write_model
     from clary.vision.artifact.manifest import Input, Manifest, Provenance
-    from clary.vision.base.imaging import Preprocess
+    from clary.vision.base.preprocessing import Preprocess
     from clary.vision.inference.engines import installed
     from clary.vision.models import build
     from clary.vision.models.anchors import ssd_levels

@@ -21,7 +21,7 @@ from clary.drawn.painter import Painter
 from clary.drawn.scene import PLACES
 from clary.errors import UsageError
 from clary.vision import formats
-from clary.vision.base import imaging
+from clary.vision.base import decoding
 
 CATS = ("Ginger_Tabby", "Gray_Shorthair", "Siamese")
 DOGS = ("beagle", "dalmatian", "terrier")
@@ -96,7 +96,7 @@ class TestLayout:
 
     def test_every_picture_has_its_annotations(self, root):
         for path in (root / "images").iterdir():
-            pixels = imaging.load(path)
+            pixels = decoding.load(path)
             with Image.open(root / "annotations/trimaps" / f"{path.stem}.png") as image:
                 assert image.mode == "L"
                 trimap = np.asarray(image)
@@ -119,7 +119,7 @@ class TestLayout:
 
     def test_pictures_are_plain_jpegs_of_many_qualities(self, root):
         data = [path.read_bytes() for path in (root / "images").iterdir()]
-        assert {imaging.inspect(one).format for one in data} == {"JPEG"}
+        assert {decoding.inspect(one).format for one in data} == {"JPEG"}
         assert len({len(one) for one in data}) > 20
 
 

@@ -93,8 +93,8 @@ class _Things:
 
     def picture(self, at: Path) -> None:
         """A picture to everything that decodes one, as an endpoint would and as training does."""
-        from clary.vision.base import imaging
-        from clary.vision.base.imaging import Preprocess
+        from clary.vision.base import decoding, preprocessing
+        from clary.vision.base.preprocessing import Preprocess
 
         kind = self._dice.choice(["JPEG", "JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "AVIF"])
         options: dict[str, Any] = {"progressive": True} if kind == "JPEG" and self._dice.random() < 0.3 else {}
@@ -103,11 +103,11 @@ class _Things:
         )
         how = self._dice.choice([Preprocess(32, 32, resize=36), Preprocess(48, 64, crop="squash"), Preprocess.whole()])
         uses: list[Callable[[], object]] = [
-            lambda: imaging.inspect(data),
-            lambda: imaging.decode(data),
-            lambda: imaging.decode(data, strict=False, at_least=32),
-            lambda: imaging.decode_mask(data),
-            lambda: imaging.prepare_sized(data, how),
+            lambda: decoding.inspect(data),
+            lambda: decoding.decode(data),
+            lambda: decoding.decode(data, strict=False, at_least=32),
+            lambda: decoding.decode_mask(data),
+            lambda: preprocessing.prepare_sized(data, how),
             lambda: self._colours().predict([data]),
         ]
         for use in uses:

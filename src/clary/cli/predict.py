@@ -75,7 +75,7 @@ def _images(path: Path) -> list[Path]:
     """The path itself, or the pictures in a folder; hidden ones (``._cat.jpg``) are left out."""
     if not path.is_dir():
         return [path]
-    from clary.vision.base.imaging import is_image
+    from clary.vision.base.image_formats import is_image
 
     found = sorted(one for one in path.rglob("*") if is_image(one) and not one.name.startswith("."))
     if not found:

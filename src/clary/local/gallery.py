@@ -11,7 +11,7 @@ import numpy as np
 
 from clary.errors import ImageError
 from clary.local import predictions
-from clary.vision.base import imaging
+from clary.vision.base import decoding
 from clary.vision.base.types import Dataset, Sample
 from clary.vision.inference.predictor import Model
 from clary.vision.plots.sample_views import view_of
@@ -67,7 +67,7 @@ def shown(sample: Sample, caption: str, wrong: str = "", draw: Draw | None = Non
     name those."""
     try:
         # A JPEG is decoded at a fraction of its size where that is enough, which takes a fraction of the time.
-        pixels = imaging.decode(sample.image.read(), at_least=DRAWN)
+        pixels = decoding.decode(sample.image.read(), at_least=DRAWN)
     except (OSError, ImageError):
         return None
     image = draw(_low(pixels)) if draw else thumbnail(pixels, THUMBNAIL)

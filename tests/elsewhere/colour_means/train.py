@@ -12,10 +12,10 @@ from clary.vision.algorithms import recipe
 from clary.vision.algorithms.joblog import JobLog
 from clary.vision.artifact.export import write_model
 from clary.vision.artifact.manifest import Input, Manifest, Output
-from clary.vision.base import imaging
+from clary.vision.base import preprocessing
 from clary.vision.base.events import EpochEnd, Hook
-from clary.vision.base.imaging import Preprocess
 from clary.vision.base.jobdir import JobDir
+from clary.vision.base.preprocessing import Preprocess
 from clary.vision.base.types import Sample
 from clary.vision.datasets import channels
 from clary.vision.datasets.loader import ImageCache, Loader
@@ -99,7 +99,7 @@ def loader(samples: Sequence[Sample], hp: ColourHyperparameters, *, shuffle: boo
     return Loader(
         ImageCache(samples, hp.side, hp.side, 1 << 24),
         np.array([sample.classes[0] for sample in samples], dtype=np.int64),
-        lambda pixels, target, random: (imaging.fit(pixels, transform(hp)), target),
+        lambda pixels, target, random: (preprocessing.fit(pixels, transform(hp)), target),
         batch_size=min(hp.mini_batch_size, len(samples)),
         seed=hp.seed,
         shuffle=shuffle,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from clary.vision.base.imaging import ImageInfo
+from clary.vision.base.decoding import ImageInfo
 from clary.vision.base.types import Dataset, Problem, Sample, SplitName
 from clary.vision.tasks import Inspection, Output, Task
 

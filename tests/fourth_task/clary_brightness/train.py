@@ -16,8 +16,8 @@ from clary.vision.algorithms.joblog import JobLog
 from clary.vision.artifact.export import write_model
 from clary.vision.artifact.manifest import Input, Manifest, Provenance
 from clary.vision.base.events import EpochEnd, Hook
-from clary.vision.base.imaging import Preprocess, fit
 from clary.vision.base.jobdir import JobDir
+from clary.vision.base.preprocessing import Preprocess, fit
 from clary.vision.base.types import Sample
 from clary.vision.datasets import channels
 from clary.vision.datasets.loader import ImageCache, Loader

@@ -17,7 +17,7 @@ from clary.vision.algorithms.object_detection import data
 from clary.vision.algorithms.object_detection.spec import SPEC
 from clary.vision.algorithms.object_detection.train import _optimizer
 from clary.vision.algorithms.run import run_job
-from clary.vision.base import imaging
+from clary.vision.base import decoding, preprocessing
 from clary.vision.base.jobdir import Channel, JobDir
 from clary.vision.base.types import Blob, Box, Sample
 from clary.vision.models.anchors import Anchors, ssd_levels
@@ -229,7 +229,7 @@ def test_batches_hold_pictures_and_targets_of_one_shape(job: Make) -> None:
             assert batch.targets.dtype == np.float32
             assert batch.targets.shape[1:] == (5 * 3 + 2268,)
     first = dataset.splits["validation"][0]
-    expected = imaging.fit(imaging.decode(first.image.read()), data.serving_transform(hp))
+    expected = preprocessing.fit(decoding.decode(first.image.read()), data.serving_transform(hp))
     batch = next(iter(validation.epoch()))
     np.testing.assert_array_equal(batch.images[0], expected)
     np.testing.assert_allclose(batch.targets[0, :5], data.ObjectCache([first])[0][0])

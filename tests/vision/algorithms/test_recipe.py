@@ -20,7 +20,7 @@ from clary.vision.algorithms.joblog import JobLog
 from clary.vision.artifact.draft import find_draft
 from clary.vision.artifact.manifest import Manifest
 from clary.vision.base.events import EpochEnd
-from clary.vision.base.imaging import Preprocess
+from clary.vision.base.preprocessing import Preprocess
 from clary.vision.base.types import Blob, Dataset, Problem, Sample
 
 REQUIRED = {"num_classes": "3", "num_training_samples": "10"}

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from clary.errors import ArtifactError, CustomerError, UsageError
 from clary.vision.artifact.archive import LIMITS, entry, open_model, pack, unpack
 from clary.vision.artifact.manifest import Input, Manifest, Provenance
-from clary.vision.base.imaging import Preprocess
+from clary.vision.base.preprocessing import Preprocess
 from clary.vision.base.tarsafe import Limits
 
 MANIFEST = Manifest(

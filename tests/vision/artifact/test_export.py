@@ -20,7 +20,7 @@ from clary.errors import AlgorithmError, ArtifactError
 from clary.vision.artifact.archive import open_model
 from clary.vision.artifact.export import TOLERANCE, write_model
 from clary.vision.artifact.manifest import Input, Manifest, Output, Provenance
-from clary.vision.base.imaging import Preprocess
+from clary.vision.base.preprocessing import Preprocess
 from clary.vision.inference.engines.onnxruntime import OnnxRuntime
 from clary.vision.inference.engines.openvino import OpenVino
 from clary.vision.models.normalization import InputNormalization

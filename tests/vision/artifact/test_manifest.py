@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from clary.errors import ArtifactError
 from clary.vision.artifact.manifest import MAX_INPUT, EngineCheck, FileEntry, Input, Manifest, Output, Provenance
-from clary.vision.base.imaging import Preprocess
+from clary.vision.base.preprocessing import Preprocess
 from clary.vision.tasks import TASKS
 
 MANIFEST = Manifest(

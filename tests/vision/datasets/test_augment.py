@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hn
 
-from clary.vision.base import imaging
+from clary.vision.base import preprocessing
 from clary.vision.datasets import augment as augmenting
 from clary.vision.datasets.augment import AUGMENTATIONS, augment
 
@@ -64,7 +64,7 @@ def test_without_a_kind_it_is_the_centre_and_nothing_is_drawn(image: np.ndarray,
     random = generator(0)
     state = random.bit_generator.state
     found = augment(image, None, height, width, random)
-    assert np.array_equal(found, imaging.fit(image, imaging.Preprocess(height, width)))
+    assert np.array_equal(found, preprocessing.fit(image, preprocessing.Preprocess(height, width)))
     assert random.bit_generator.state == state
 
 

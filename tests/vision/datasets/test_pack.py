@@ -7,7 +7,7 @@ import pytest
 
 from clary.errors import UsageError
 from clary.vision import formats
-from clary.vision.base import imaging
+from clary.vision.base import decoding
 from clary.vision.base.types import Blob, Box, Dataset, Sample
 from clary.vision.datasets import pack as packing
 from clary.vision.datasets.pack import Packing, pack, partition, read_list, read_tree, write_lists
@@ -41,7 +41,7 @@ class TestPack:
         pack(formats.read(root), tmp_path / "out", Packing(resize=24, workers=workers), progress=calls.append)
         assert calls == [1] * 10
         packed = formats.read(tmp_path / "out")
-        assert {imaging.inspect(data).upright for data in images(packed)} == {(32, 24)}
+        assert {decoding.inspect(data).upright for data in images(packed)} == {(32, 24)}
         assert packed.counts("train") == [5, 5]
 
     def test_boxes_stay_where_they_are_in_the_picture(self, root: Path, tmp_path: Path) -> None:
@@ -78,16 +78,16 @@ class TestPack:
 class TestEncoding:
     @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
     def test_a_crop_and_gray(self, encoded: Encoded, kind: str) -> None:
-        square = imaging.inspect(packing.encoded(encoded(kind), Packing(center_crop=True)))
+        square = decoding.inspect(packing.encoded(encoded(kind), Packing(center_crop=True)))
         assert (square.format, square.upright) == (kind, (48, 48))
-        small = imaging.inspect(packing.encoded(encoded(kind), Packing(center_crop=True, resize=20, gray=True)))
+        small = decoding.inspect(packing.encoded(encoded(kind), Packing(center_crop=True, resize=20, gray=True)))
         assert (small.format, small.upright, small.mode) == (kind, (20, 20), "L")
         assert not Packing(gray=True).as_it_is
         assert not Packing(center_crop=True).as_it_is
 
     def test_what_is_no_jpeg_or_png_becomes_one(self, encoded: Encoded) -> None:
         assert packing.encoded(encoded("PNG"), Packing()) == encoded("PNG")
-        assert imaging.inspect(packing.encoded(encoded("GIF"), Packing())).format == "JPEG"
+        assert decoding.inspect(packing.encoded(encoded("GIF"), Packing())).format == "JPEG"
 
     @pytest.mark.parametrize(
         ("how", "jpeg", "png"),
@@ -100,7 +100,7 @@ class TestEncoding:
     )
     def test_formats(self, encoded: Encoded, how: Packing, jpeg: str, png: str) -> None:
         for format, wanted in (("JPEG", jpeg), ("PNG", png)):
-            assert imaging.inspect(packing.encoded(encoded(format), how)).format == wanted
+            assert decoding.inspect(packing.encoded(encoded(format), how)).format == wanted
 
     def test_quality_makes_a_difference(self, encoded: Encoded) -> None:
         data = encoded("JPEG", 200, 160)

@@ -17,7 +17,8 @@ import pytest
 
 from clary.errors import ClaryError, DataError, UsageError
 from clary.vision import formats
-from clary.vision.base.imaging import decode_mask, is_image
+from clary.vision.base.decoding import decode_mask
+from clary.vision.base.image_formats import is_image
 from clary.vision.base.types import Blob, Box, Dataset, Problem, Sample, TaskName
 from clary.vision.datasets.check import check
 from clary.vision.formats import FORMATS, Format

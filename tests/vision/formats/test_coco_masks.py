@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from clary.vision.base.imaging import decode_mask
+from clary.vision.base.decoding import decode_mask
 from clary.vision.base.types import Dataset
 from clary.vision.datasets.check import check
 from clary.vision.formats import FORMATS, detect, read

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from clary.errors import CustomerError, DataError
 from clary.vision import formats
-from clary.vision.base.imaging import decode_mask
+from clary.vision.base.decoding import decode_mask
 from clary.vision.base.jobdir import Channel
 from clary.vision.base.types import Dataset
 from clary.vision.formats._masks import mask_png, read_label_map, value_table

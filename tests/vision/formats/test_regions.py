@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clary.vision.base.imaging import decode_mask
+from clary.vision.base.decoding import decode_mask
 from clary.vision.formats._regions import (
     DrawnMask,
     Region,

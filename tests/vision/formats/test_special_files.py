@@ -14,7 +14,7 @@ import pytest
 
 from clary.errors import DataError, ImageError
 from clary.vision import formats
-from clary.vision.base import imaging
+from clary.vision.base import decoding
 from clary.vision.base.files import no_file, open_file, read_file
 from clary.vision.base.types import Blob
 from clary.vision.datasets.check import check
@@ -50,7 +50,7 @@ def test_are_never_opened(kind: str, tmp_path: Path) -> None:
         with pytest.raises(OSError, match=said):
             read(tmp_path / "a.jpg")
     with pytest.raises(ImageError, match=rf"a\.jpg: cannot be read \({said}\)"):
-        imaging.load(tmp_path / "a.jpg")
+        decoding.load(tmp_path / "a.jpg")
     with pytest.raises(DataError, match=rf"a\.jpg: is {said}; leave it out"):
         place(Blob(tmp_path / "a.jpg"), tmp_path / "b.jpg")
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clary.errors import ImageError, NotAcceptableError, UnsupportedMediaTypeError
-from clary.vision.base import imaging
+from clary.vision.base import decoding
 from clary.vision.inference.content_types import request_type, response_type
 from clary.vision.inference.tasks import MODEL_TASKS
 
@@ -50,7 +50,7 @@ class TestRequests:
     @pytest.mark.parametrize("body", [b"data:image/png;base64,####", b"/9j/", b"data:text/plain,hello", b"hello"])
     def test_what_is_no_picture_as_text_is_left_to_the_decoder(self, body):
         with pytest.raises(ImageError):
-            imaging.load(request_type("image/jpeg").image(body))
+            decoding.load(request_type("image/jpeg").image(body))
 
     @pytest.mark.parametrize("format", ["JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF"])
     def test_a_picture_is_never_taken_for_text(self, format, encoded):

@@ -14,7 +14,7 @@ from PIL import Image
 import clary
 from clary.errors import ArtifactError, ImageError, MissingPackageError, UsageError
 from clary.vision.artifact.agreement import difference
-from clary.vision.base.imaging import prepare
+from clary.vision.base.preprocessing import prepare
 from clary.vision.base.types import Prediction
 from clary.vision.inference.predictor import Model, load
 

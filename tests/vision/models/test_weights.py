@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save, save_file
 
 from clary.errors import UsageError, WeightsError
-from clary.vision.base import imaging
+from clary.vision.base import preprocessing
 from clary.vision.models import weights
 
 LITE0 = "tf_efficientnet_lite0"
@@ -81,7 +81,7 @@ def test_packaged_weights_see_cats_and_dogs(pets: Path) -> None:
     network = timm.create_model(LITE0).eval()
     network.load_state_dict(found.state)
     images = [p for p in sorted((pets / "images").glob("*.jpg")) if not p.name.startswith("._")][::25]
-    views = np.stack([imaging.prepare(path, imaging.Preprocess(224, 224, 256)) for path in images])
+    views = np.stack([preprocessing.prepare(path, preprocessing.Preprocess(224, 224, 256)) for path in images])
     with torch.inference_mode():
         batch = torch.from_numpy(views).permute(0, 3, 1, 2).float() / 255
         classes = network((batch - 0.5) / 0.5).argmax(1).tolist()

@@ -7,7 +7,7 @@ import base64
 import numpy as np
 import pytest
 
-from clary.vision.base import imaging
+from clary.vision.base import decoding, preprocessing
 from clary.vision.plots.thumbnails import data_uri, thumbnail
 
 
@@ -23,6 +23,6 @@ def test_a_data_uri_is_a_jpeg_of_the_picture(image):
     pixels = image(300, 200)
     head, _, body = data_uri(pixels, 150).partition(",")
     assert head == "data:image/jpeg;base64"
-    small = imaging.decode(base64.b64decode(body))
+    small = decoding.decode(base64.b64decode(body))
     assert small.shape == (100, 150, 3)
-    assert np.abs(small.astype(int) - imaging.resize(pixels, 100, 150)).mean() < 5
+    assert np.abs(small.astype(int) - preprocessing.resize(pixels, 100, 150)).mean() < 5

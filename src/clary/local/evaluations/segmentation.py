@@ -11,7 +11,7 @@ import numpy as np
 
 from clary.errors import DataError, ImageError
 from clary.local.evaluations._base import MISTAKES, Evaluation, Evaluator, finite
-from clary.vision.base.imaging import decode_mask
+from clary.vision.base.decoding import decode_mask
 from clary.vision.base.pixels import PixelCounts
 from clary.vision.base.types import IGNORED, Dataset, Sample, Segmentation
 from clary.vision.inference.predictor import Model

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from clary.local.predictions._base import PredictionView, save
-from clary.vision.base import imaging
+from clary.vision.base import decoding
 from clary.vision.base.types import Detections
 from clary.vision.plots.overlay import draw_boxes
 
@@ -44,7 +44,7 @@ class BoxPredictions(PredictionView):
         return draw_boxes(pixels, found.as_boxes(), found.class_names, size, captions=words)
 
     def write(self, prediction: Detections, image: Path, place: Path) -> None:
-        drawn = self.drawn(prediction, imaging.load(image))
+        drawn = self.drawn(prediction, decoding.load(image))
         # JPEG, since what is drawn on is a photograph; a mask's values must stay, and go into a PNG.
         save(Image.fromarray(drawn), Path(f"{place}.jpg"), "JPEG", quality=90)
 

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from clary.local.predictions._base import PredictionView, save
-from clary.vision.base import imaging
+from clary.vision.base import decoding
 from clary.vision.base.colours import MASK_PALETTE
 from clary.vision.base.types import Segmentation
 from clary.vision.plots.overlay import draw_mask
@@ -39,7 +39,7 @@ class MaskPredictions(PredictionView):
         mask = Image.fromarray(prediction.classes)
         mask.putpalette(MASK_PALETTE)
         save(mask, Path(f"{place}.mask.png"), "PNG")
-        drawn = self.drawn(prediction, imaging.load(image))
+        drawn = self.drawn(prediction, decoding.load(image))
         save(Image.fromarray(drawn), Path(f"{place}.jpg"), "JPEG", quality=90)
 
 

@@ -28,11 +28,11 @@ from clary.vision.artifact.export import write_model
 from clary.vision.artifact.manifest import NAME as MANIFEST
 from clary.vision.artifact.manifest import Manifest, Provenance
 from clary.vision.artifact.writer import sole_writer
-from clary.vision.base import imaging
+from clary.vision.base import decoding, preprocessing
 from clary.vision.base.events import EpochEnd, Hook, RunStart
 from clary.vision.base.files import write_bytes
-from clary.vision.base.imaging import Preprocess
 from clary.vision.base.jobdir import JobDir
+from clary.vision.base.preprocessing import Preprocess
 from clary.vision.base.types import Blob, Dataset, Sample
 from clary.vision.datasets.check import examine
 from clary.vision.datasets.left_out import by_reason, count_left_out, say_left_out
@@ -306,7 +306,7 @@ def cache_budgets(dataset: Dataset) -> tuple[int, int]:
 def examples(dataset: Dataset, how: Preprocess) -> np.ndarray:
     """The first EXAMPLES training pictures as network input, uint8 (count, H, W, 3), on which engines are compared."""
     samples = dataset.splits["train"][:EXAMPLES]
-    return np.stack([imaging.fit(imaging.decode(s.image.read(), strict=False), how) for s in samples])
+    return np.stack([preprocessing.fit(decoding.decode(s.image.read(), strict=False), how) for s in samples])
 
 
 def admit(job: JobDir, dataset: Dataset, log: JobLog) -> Dataset:

@@ -22,7 +22,7 @@ from safetensors import SafetensorError, safe_open
 
 from clary.errors import ArtifactError, ImageError
 from clary.vision.artifact.manifest import Manifest
-from clary.vision.base import imaging
+from clary.vision.base import decoding
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -51,7 +51,7 @@ class Draft:
     def examples(self) -> np.ndarray:
         """A batch of pictures, uint8 (N, H, W, 3). Raises ArtifactError for what are none."""
         try:
-            return np.stack([imaging.decode(base64.b64decode(text)) for text in self.pictures])
+            return np.stack([decoding.decode(base64.b64decode(text)) for text in self.pictures])
         # Of a stranger: no picture, one that is too large, none at all, or of several sizes.
         except (ImageError, ValueError) as error:
             what = f"the pictures in it cannot be used ({error.what if isinstance(error, ImageError) else error})"

@@ -28,7 +28,7 @@ from typing import Any, Literal
 
 from clary.errors import ArtifactError
 from clary.vision.artifact._fields import Fields
-from clary.vision.base.imaging import WHOLE_SIDES, Preprocess
+from clary.vision.base.preprocessing import WHOLE_SIDES, Preprocess
 from clary.vision.base.types import TaskName
 from clary.vision.tasks import TASKS, Output, Task
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from clary.vision.base import imaging
+from clary.vision.base import preprocessing
 
 __all__ = ["AUGMENTATIONS", "augment"]
 
@@ -29,7 +29,7 @@ FILL = (127, 127, 127)
 def augment(pixels: np.ndarray, kind: str | None, height: int, width: int, random: np.random.Generator) -> np.ndarray:
     """One training view of ``pixels``: uint8 (height, width, 3). Without a ``kind`` it is the centre crop."""
     if kind is None:
-        return imaging.fit(pixels, imaging.Preprocess(height, width))
+        return preprocessing.fit(pixels, preprocessing.Preprocess(height, width))
     if kind == "resized_crop":
         # After the crop: the light is of what the network sees, and a crop has fewer pixels than the picture.
         pixels = random_light(random_resized_crop(pixels, height, width, random), random)
@@ -46,10 +46,10 @@ def random_crop(pixels: np.ndarray, height: int, width: int, random: np.random.G
     """A crop at a uniform position; a picture that is too small is enlarged first."""
     scale = max(height / pixels.shape[0], width / pixels.shape[1])
     if scale > 1:
-        pixels = imaging.resize(pixels, round(pixels.shape[0] * scale), round(pixels.shape[1] * scale))
+        pixels = preprocessing.resize(pixels, round(pixels.shape[0] * scale), round(pixels.shape[1] * scale))
     top = int(random.integers(0, pixels.shape[0] - height + 1))
     left = int(random.integers(0, pixels.shape[1] - width + 1))
-    return imaging.crop(pixels, top, left, height, width)
+    return preprocessing.crop(pixels, top, left, height, width)
 
 
 def random_resized_crop(
@@ -69,8 +69,8 @@ def random_resized_crop(
         w, h = round((size * ratio) ** 0.5), round((size / ratio) ** 0.5)
         if 0 < w <= columns and 0 < h <= rows:
             top, left = int(random.integers(0, rows - h + 1)), int(random.integers(0, columns - w + 1))
-            return imaging.resize(imaging.crop(pixels, top, left, h, w), height, width)
-    return imaging.fit(pixels, imaging.Preprocess(height, width, resize=min(height, width)))
+            return preprocessing.resize(preprocessing.crop(pixels, top, left, h, w), height, width)
+    return preprocessing.fit(pixels, preprocessing.Preprocess(height, width, resize=min(height, width)))
 
 
 def random_light(pixels: np.ndarray, random: np.random.Generator) -> np.ndarray:

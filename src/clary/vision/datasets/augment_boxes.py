@@ -14,7 +14,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from clary.vision.base import imaging
+from clary.vision.base import preprocessing
 from clary.vision.base.boxes import areas, iou
 from clary.vision.datasets.augment import FILL, random_light
 
@@ -50,7 +50,7 @@ def augment_boxes(
     The aspect of the picture is not kept.
     """
     if kind is None:
-        return imaging.resize(pixels, height, width), objects
+        return preprocessing.resize(pixels, height, width), objects
     if kind == "ssd":
         # Colour before padding: the gray of the margin stays what it is.
         pixels = random_distortion(pixels, random)
@@ -131,14 +131,14 @@ def draw(
 ) -> tuple[np.ndarray, np.ndarray]:
     """What the window shows at (height, width), gray beyond the picture; objects move along and are cut at its edges.
 
-    ``interpolation`` is OpenCV's; None is as ``imaging.resize``. Objects of which nothing is left are dropped.
+    ``interpolation`` is OpenCV's; None is as ``preprocessing.resize``. Objects of which nothing is left are dropped.
     """
     across, along_x = _axis(window[0], window[2], pixels.shape[1], width)
     down, along_y = _axis(window[1], window[3], pixels.shape[0], height)
     part = pixels[down[0] : down[1], across[0] : across[1]]
     size = (down[3] - down[2], across[3] - across[2])
     if interpolation is None:
-        part = imaging.resize(part, *size)
+        part = preprocessing.resize(part, *size)
     else:
         part = cv2.resize(part, size[::-1], interpolation=interpolation)
     if size == (height, width):

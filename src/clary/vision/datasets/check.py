@@ -13,7 +13,7 @@ import numpy as np
 
 from clary.errors import DataError, ImageError
 from clary.vision import formats
-from clary.vision.base import imaging
+from clary.vision.base import decoding, image_formats
 from clary.vision.base.types import IGNORED, Dataset, Problem, Sample, SplitName, TaskName
 from clary.vision.datasets.duplicates import duplicates
 from clary.vision.datasets.left_out import count_left_out, unlisted
@@ -176,10 +176,10 @@ def _inspect(sample: Sample, dataset: Dataset) -> _Looked:
         what, hint = f"cannot be read ({error.strerror})", "copy it again or mend its permissions"
         return _Looked([Problem(where, what, hint, "error", 1, "cannot be read")])
     try:
-        info = imaging.inspect(data)
+        info = decoding.inspect(data)
         # Strictly, where training uses what is there of a truncated JPEG: here it is to be found. At an eighth of its
         # size that takes two thirds of the time, and all of its bytes are read.
-        pixels = imaging.decode(data, at_least=SMALL)
+        pixels = decoding.decode(data, at_least=SMALL)
     except ImageError as error:
         return _Looked([Problem(where, error.what, error.hint, "error", 1, _reason(error), _tolerated(data))])
     remarks = [Problem(where, what, hint, "note") for what, hint in _remarks(info, sample)]
@@ -190,7 +190,7 @@ def _inspect(sample: Sample, dataset: Dataset) -> _Looked:
 def _tolerated(data: bytes) -> bool:
     """Whether a picture that is damaged can be used as far as it goes."""
     try:
-        imaging.decode(data, at_least=SMALL, strict=False)
+        decoding.decode(data, at_least=SMALL, strict=False)
     except ImageError:
         return False
     return True
@@ -202,9 +202,9 @@ def _reason(error: ImageError) -> str:
     return " ".join(words.split())
 
 
-def _remarks(info: imaging.ImageInfo, sample: Sample) -> Iterator[tuple[str, str]]:
+def _remarks(info: decoding.ImageInfo, sample: Sample) -> Iterator[tuple[str, str]]:
     """What is unusual about a picture that can be used, and how it is used all the same."""
-    suffixes = imaging.SUFFIXES.get(info.format, ())
+    suffixes = image_formats.SUFFIXES.get(info.format, ())
     if sample.image.length is None and sample.image.path.suffix.lower() not in suffixes:
         yield f"is a {info.format} file", f"rename it to {suffixes[0]} if that matters" if suffixes else ""
     if info.mode in ("1", "L", "LA", "I", "F") or info.mode.startswith("I;"):
@@ -214,7 +214,7 @@ def _remarks(info: imaging.ImageInfo, sample: Sample) -> Iterator[tuple[str, str
     if info.bits > 8:
         yield f"has {info.bits} bits a sample", "8 are used"
     if info.frames > 1:
-        more = " or more" if info.frames == imaging.MAX_FRAMES else ""
+        more = " or more" if info.frames == decoding.MAX_FRAMES else ""
         yield f"has {info.frames} frames{more}", "the first is used"
     if info.rotated:
         yield "is turned by its EXIF orientation", "it is used upright"

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from clary.vision.base.imaging import is_image
+from clary.vision.base.image_formats import is_image
 from clary.vision.base.types import Dataset, Problem
 from clary.vision.formats import FORMATS
 from clary.vision.formats._layout import walk

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from clary.errors import DataError, ImageError
-from clary.vision.base import imaging
+from clary.vision.base import decoding, preprocessing
 from clary.vision.base.in_flight import PICTURES
 from clary.vision.base.types import Sample
 
@@ -89,8 +89,8 @@ class ImageCache:
         try:
             with PICTURES.hold():
                 # As the original containers do: of a truncated JPEG what is there is used; `clary data check` names it.
-                pixels = imaging.decode(sample.image.read(), at_least=self._at_least, strict=False)
-                return imaging.resize_shorter(pixels, self._resize) if self._resize else pixels
+                pixels = decoding.decode(sample.image.read(), at_least=self._at_least, strict=False)
+                return preprocessing.resize_shorter(pixels, self._resize) if self._resize else pixels
         except ImageError as error:
             raise DataError(error.what, where=sample.image, hint=error.hint) from error
         except OSError as error:

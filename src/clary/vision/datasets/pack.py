@@ -20,7 +20,7 @@ import simplejpeg
 from PIL import Image
 
 from clary.errors import ImageError, UsageError
-from clary.vision.base import imaging
+from clary.vision.base import decoding, image_formats, preprocessing
 from clary.vision.base.files import atomic_folder
 from clary.vision.base.in_flight import PICTURES
 from clary.vision.base.recordio import write_record
@@ -123,7 +123,7 @@ def read_tree(root: Path, suffixes: Sequence[str] = ()) -> Dataset:
     endings = {suffix.lower() if suffix.startswith(".") else f".{suffix.lower()}" for suffix in suffixes}
     folders: dict[str, list[Path]] = {}
     for path in sorted(walk(root)):
-        wanted = path.suffix.lower() in endings if endings else imaging.is_image(path)
+        wanted = path.suffix.lower() in endings if endings else image_formats.is_image(path)
         if wanted and not path.name.startswith("."):
             folders.setdefault(relative(path.parent, root) if path.parent != root else ".", []).append(path)
     if not folders:
@@ -193,12 +193,12 @@ def encoded(data: bytes, how: Packing) -> bytes:
     if how.as_it_is and data.startswith(_PACKABLE):
         return data
     with PICTURES.hold():
-        pixels = imaging.decode(data, at_least=how.resize)
+        pixels = decoding.decode(data, at_least=how.resize)
         if how.center_crop:
             # im2rec's order: crop, then resize.
-            pixels = imaging.crop_center(pixels, *[min(pixels.shape[:2])] * 2)
+            pixels = preprocessing.crop_center(pixels, *[min(pixels.shape[:2])] * 2)
         if how.resize is not None:
-            pixels = imaging.resize_shorter(pixels, how.resize)
+            pixels = preprocessing.resize_shorter(pixels, how.resize)
     if how.gray:
         pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)[..., None]
     keeps_png = how.encoding == "keep" and data.startswith(_PACKABLE[1])
@@ -225,7 +225,7 @@ def _records(
         try:
             data = sample.image.read()
             # Of the original: boxes are in its pixels, and become fractions that a resize leaves as they are.
-            size = imaging.upright_size(data) if dataset.task == "detection" else None
+            size = decoding.upright_size(data) if dataset.task == "detection" else None
             return encoded(data, how), size
         except OSError as error:
             return Problem(where, f"cannot be read ({error.strerror})", "copy it again or mend its permissions")

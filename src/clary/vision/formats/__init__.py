@@ -6,7 +6,7 @@ from pathlib import Path
 
 from clary.errors import DataError
 from clary.registry import Registry
-from clary.vision.base.imaging import is_image
+from clary.vision.base.image_formats import is_image
 from clary.vision.base.types import Dataset, TaskName
 from clary.vision.formats._base import Format
 from clary.vision.formats._nearest import nearest

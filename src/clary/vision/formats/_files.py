@@ -8,8 +8,9 @@ import unicodedata
 from pathlib import Path
 
 from clary.errors import DataError, ImageError
+from clary.vision.base.decoding import upright_size
 from clary.vision.base.files import no_file, open_file
-from clary.vision.base.imaging import SUFFIXES, format_by_magic, upright_size
+from clary.vision.base.image_formats import SUFFIXES, format_by_magic
 from clary.vision.base.types import Blob, Sample
 
 __all__ = ["distinct_name", "file_name", "image_size", "place"]

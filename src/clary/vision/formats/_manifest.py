@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from clary.vision.base.imaging import format_by_magic
+from clary.vision.base.image_formats import format_by_magic
 from clary.vision.formats._boxes import class_fault
 from clary.vision.formats._wording import typed
 

@@ -15,8 +15,8 @@ from PIL import Image
 
 from clary.errors import DataError, ImageError, UsageError
 from clary.vision.base.colours import MASK_PALETTE as PALETTE
+from clary.vision.base.decoding import decode_mask
 from clary.vision.base.files import read_file
-from clary.vision.base.imaging import decode_mask
 from clary.vision.base.types import IGNORED, Problem, Sample, SplitName
 from clary.vision.formats._boxes import is_number
 from clary.vision.formats._files import place

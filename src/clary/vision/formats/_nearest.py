@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from clary.vision.base.imaging import is_image
+from clary.vision.base.image_formats import is_image
 from clary.vision.formats._base import Format, Need
 from clary.vision.formats._layout import entries
 from clary.vision.formats._wording import shown

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from clary.vision.base.imaging import is_image
+from clary.vision.base.image_formats import is_image
 from clary.vision.base.types import Problem
 from clary.vision.formats._layout import walk
 from clary.vision.formats._wording import counted, relative, several

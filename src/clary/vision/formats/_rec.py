@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from clary.errors import CustomerError, DataError, ImageError
+from clary.vision.base.decoding import upright_size
 from clary.vision.base.files import open_file
-from clary.vision.base.imaging import upright_size
 from clary.vision.base.recordio import Fault, Span, labels_of, read_records, scan
 from clary.vision.base.types import Problem, Sample, TaskName
 from clary.vision.formats._boxes import class_fault, classes_of

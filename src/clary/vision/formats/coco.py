@@ -29,8 +29,8 @@ from typing import Any, TypeGuard
 
 import numpy as np
 
+from clary.vision.base.decoding import MAX_PIXELS
 from clary.vision.base.files import no_file, read_file
-from clary.vision.base.imaging import MAX_PIXELS
 from clary.vision.base.types import IGNORED, Blob, Box, Dataset, Problem, Sample, SplitName, TaskName
 from clary.vision.formats._base import Format, Need
 from clary.vision.formats._boxes import box_or_fault, classes_of, is_number

@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from clary.errors import UsageError
-from clary.vision.base.imaging import is_image
+from clary.vision.base.image_formats import is_image
 from clary.vision.base.jobdir import Channel
 from clary.vision.base.types import Blob, Dataset, Problem, Sample, SplitName, TaskName
 from clary.vision.formats._base import IMAGE_TYPES, Format

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Literal
 
 from clary.errors import UsageError
-from clary.vision.base.imaging import is_image
+from clary.vision.base.image_formats import is_image
 from clary.vision.base.types import IGNORED, Blob, Box, Dataset, Problem, Sample, SplitName, TaskName
 from clary.vision.formats._base import Format, Need
 from clary.vision.formats._boxes import classes_of

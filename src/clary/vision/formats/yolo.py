@@ -21,8 +21,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from clary.errors import DataError, ImageError
+from clary.vision.base.decoding import upright_size
 from clary.vision.base.files import open_file
-from clary.vision.base.imaging import upright_size
 from clary.vision.base.types import Blob, Box, Dataset, Problem, Sample, SplitName, TaskName
 from clary.vision.formats._base import Format, Need
 from clary.vision.formats._boxes import box_or_fault, class_fault, classes_of

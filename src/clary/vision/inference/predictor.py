@@ -17,7 +17,7 @@ from clary.errors import ArtifactError, ImageError, UsageError
 from clary.vision.artifact.archive import Artifact
 from clary.vision.artifact.manifest import Manifest
 from clary.vision.base.cores import cores
-from clary.vision.base.imaging import ImageLike
+from clary.vision.base.decoding import ImageLike
 from clary.vision.inference.engines import Engine, find
 from clary.vision.inference.finishing import open_finished
 from clary.vision.inference.tasks import Prepared, task_of

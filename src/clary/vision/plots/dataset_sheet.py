@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from clary.errors import ImageError
-from clary.vision.base import imaging
+from clary.vision.base import decoding
 from clary.vision.base.types import Dataset, Sample, SplitName
 from clary.vision.plots import samples
 from clary.vision.plots.sample_views import view_of
@@ -62,6 +62,6 @@ def chosen(found: Sequence[Sample], classes: int, seed: int, least: int = LEAST)
 def _pixels_of(sample: Sample) -> np.ndarray | None:
     try:
         # A JPEG is decoded at a fraction of its size where that is enough; twice a cell, for a sharp copy.
-        return imaging.decode(sample.image.read(), at_least=320)
+        return decoding.decode(sample.image.read(), at_least=320)
     except (ImageError, OSError):
         return None

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from clary.errors import ImageError
-from clary.vision.base import imaging
+from clary.vision.base import decoding
 from clary.vision.base.types import Mistake, Sample
 from clary.vision.plots.samples import grid
 
@@ -30,7 +30,7 @@ def caption(mistake: Mistake) -> str:
 
 def _pixels(sample: Sample, size: int) -> np.ndarray:
     try:
-        return imaging.decode(sample.image.read(), at_least=size)
+        return decoding.decode(sample.image.read(), at_least=size)
     except OSError as error:
         raise ImageError(f"cannot be read ({error.strerror})", where=sample.image) from error
     except ImageError as error:

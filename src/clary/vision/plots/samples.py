@@ -11,7 +11,7 @@ from importlib.util import find_spec
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from clary.vision.base.imaging import Preprocess, fit
+from clary.vision.base.preprocessing import Preprocess, fit
 
 __all__ = ["distribution", "font", "grid", "justified", "rows", "sheet", "text_length"]
 

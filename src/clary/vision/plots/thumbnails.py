@@ -7,7 +7,7 @@ import base64
 import numpy as np
 import simplejpeg
 
-from clary.vision.base import imaging
+from clary.vision.base import preprocessing
 
 __all__ = ["data_uri", "thumbnail"]
 
@@ -21,7 +21,7 @@ def thumbnail(pixels: np.ndarray, size: int) -> np.ndarray:
     # A small picture enlarged has more bytes and shows no more.
     if factor >= 1:
         return pixels
-    return imaging.resize(pixels, max(1, round(height * factor)), max(1, round(width * factor)))
+    return preprocessing.resize(pixels, max(1, round(height * factor)), max(1, round(width * factor)))
 
 
 def data_uri(pixels: np.ndarray, size: int) -> str:

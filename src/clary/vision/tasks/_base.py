@@ -12,7 +12,7 @@ import numpy as np
 from clary.vision.base.types import Blob, Dataset, Problem, Sample, SplitName, TaskName
 
 if TYPE_CHECKING:
-    from clary.vision.base.imaging import ImageInfo  # which brings OpenCV, and a list of runs needs none
+    from clary.vision.base.decoding import ImageInfo  # which brings OpenCV, and a list of runs needs none
 
 __all__ = ["Inspection", "Output", "Task", "place_of", "where_of"]
 

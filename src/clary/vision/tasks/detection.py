@@ -12,7 +12,7 @@ from clary.vision.tasks._base import Inspection, Output, Task, where_of
 from clary.wording import plural
 
 if TYPE_CHECKING:
-    from clary.vision.base.imaging import ImageInfo
+    from clary.vision.base.decoding import ImageInfo
 
 __all__ = ["HINT_BOX", "TASK", "DetectionTask", "outside"]
 

@@ -12,7 +12,7 @@ from clary.vision.base.types import IGNORED, Blob, Dataset, Problem, Sample, Spl
 from clary.vision.tasks._base import Inspection, Task, place_of
 
 if TYPE_CHECKING:
-    from clary.vision.base.imaging import ImageInfo
+    from clary.vision.base.decoding import ImageInfo
 
 __all__ = ["HINT_CLASS", "HINT_SIZE", "HINT_VOID", "TASK", "SegmentationTask", "of_another_size"]
 
@@ -44,7 +44,7 @@ class SegmentationTask(Task):
 
     def inspect(self, sample: Sample, info: ImageInfo, dataset: Dataset) -> Inspection:
         """Whether the mask is one, as large as its picture, and of known classes."""
-        from clary.vision.base.imaging import decode_mask  # brings OpenCV, and a list of runs needs none
+        from clary.vision.base.decoding import decode_mask  # brings OpenCV, and a list of runs needs none
 
         if sample.mask is None:
             return Inspection()

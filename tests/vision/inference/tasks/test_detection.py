@@ -10,7 +10,7 @@ import pytest
 
 from clary.errors import ArtifactError
 from clary.vision.artifact.manifest import Input, Manifest, Provenance
-from clary.vision.base.imaging import Preprocess
+from clary.vision.base.preprocessing import Preprocess
 from clary.vision.base.types import Detections
 from clary.vision.inference.predictor import load
 from clary.vision.inference.tasks import Prepared, task_of

@@ -9,7 +9,7 @@ import numpy as np
 
 from clary.local.predictions import PredictionView, view_of
 from clary.vision.artifact.manifest import Input, Manifest, Provenance
-from clary.vision.base.imaging import Preprocess
+from clary.vision.base.preprocessing import Preprocess
 from clary.vision.inference.tasks import Prepared, task_of
 from clary.vision.tasks import Output
 

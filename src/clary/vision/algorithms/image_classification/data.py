@@ -10,9 +10,9 @@ import numpy as np
 from clary.vision.algorithms import recipe
 from clary.vision.algorithms.image_classification.spec import ClassificationHyperparameters
 from clary.vision.algorithms.joblog import JobLog
-from clary.vision.base import imaging
-from clary.vision.base.imaging import Preprocess
+from clary.vision.base import preprocessing
 from clary.vision.base.jobdir import JobDir
+from clary.vision.base.preprocessing import Preprocess
 from clary.vision.base.types import Dataset, Sample
 from clary.vision.datasets import channels
 from clary.vision.datasets.augment import augment
@@ -80,7 +80,7 @@ def _loader(
 
     def transform(pixels: np.ndarray, target: Any, random: np.random.Generator) -> tuple[np.ndarray, Any]:
         if how.crop == "squash":
-            return imaging.fit(pixels, how), target
+            return preprocessing.fit(pixels, how), target
         return augment(pixels, kind, how.height, how.width, random), target
 
     return Loader(

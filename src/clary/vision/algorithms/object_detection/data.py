@@ -10,9 +10,9 @@ from clary.errors import CustomerError, DataError
 from clary.vision.algorithms import recipe
 from clary.vision.algorithms.joblog import JobLog
 from clary.vision.algorithms.object_detection.spec import DetectionHyperparameters
-from clary.vision.base import imaging
-from clary.vision.base.imaging import Preprocess
+from clary.vision.base import decoding
 from clary.vision.base.jobdir import JobDir
+from clary.vision.base.preprocessing import Preprocess
 from clary.vision.base.types import Dataset, Sample
 from clary.vision.datasets import channels
 from clary.vision.datasets.augment_boxes import GENTLE_PADDING, augment_boxes
@@ -117,7 +117,7 @@ def _loader(
 
 def _objects(sample: Sample) -> np.ndarray:
     # The header is enough: sizes are asked for before pictures are decoded.
-    info = recipe.read(sample.image, imaging.inspect)
+    info = recipe.read(sample.image, decoding.inspect)
     for box in sample.boxes:
         if what := outside(box, info):
             raise DataError(what, where=sample.source or sample.image, hint=HINT_BOX)

@@ -11,9 +11,9 @@ from clary.errors import DataError
 from clary.vision.algorithms import recipe
 from clary.vision.algorithms.joblog import JobLog
 from clary.vision.algorithms.semantic_segmentation.spec import SegmentationHyperparameters
-from clary.vision.base import imaging
-from clary.vision.base.imaging import Preprocess
+from clary.vision.base import decoding, preprocessing
 from clary.vision.base.jobdir import JobDir
+from clary.vision.base.preprocessing import Preprocess
 from clary.vision.base.types import IGNORED, Dataset, Sample
 from clary.vision.datasets import channels
 from clary.vision.datasets.augment import random_light
@@ -82,8 +82,8 @@ class MaskCache(TargetCache):
 
     def _make(self, sample: Sample) -> np.ndarray:
         assert sample.mask is not None  # the readers promise it
-        ids = recipe.read(sample.mask, lambda data: imaging.decode_mask(data, sample.mask_values))
-        if what := of_another_size(ids, recipe.read(sample.image, imaging.inspect)):
+        ids = recipe.read(sample.mask, lambda data: decoding.decode_mask(data, sample.mask_values))
+        if what := of_another_size(ids, recipe.read(sample.image, decoding.inspect)):
             raise DataError(what, where=sample.mask, hint=HINT_SIZE)
         wrong = ids[(ids >= self._num_classes) & (ids != IGNORED)]
         if wrong.size:
@@ -113,7 +113,7 @@ class _Training:
         # The crop is cut from the picture as it is and then resized: the same pixels, and fewer of them computed.
         scale = self._base * random.uniform(*self._scales) / max(mask.shape)
         pixels, mask = _square(pixels, mask, max(1, round(self._side / scale)), random)
-        pixels, mask = imaging.resize(pixels, self._side, self._side), _resized(mask, self._side, self._side)
+        pixels, mask = preprocessing.resize(pixels, self._side, self._side), _resized(mask, self._side, self._side)
         if random.random() < 0.5:
             pixels, mask = pixels[:, ::-1], mask[:, ::-1]
         # The original blurs half of all, by up to one pixel. A kernel below a tenth of one changes nothing.
@@ -135,8 +135,8 @@ class _Centre:
         shorter = min(rows, columns)
         top, left = (rows - shorter) // 2, (columns - shorter) // 2
         mask = _fitting(mask, pixels)[top : top + shorter, left : left + shorter]
-        pixels = imaging.crop(pixels, top, left, shorter, shorter)
-        return imaging.resize(pixels, self._side, self._side), _resized(mask, self._side, self._side)
+        pixels = preprocessing.crop(pixels, top, left, shorter, shorter)
+        return preprocessing.resize(pixels, self._side, self._side), _resized(mask, self._side, self._side)
 
 
 class _Whole:
@@ -148,7 +148,7 @@ class _Whole:
     def __call__(
         self, pixels: np.ndarray, mask: np.ndarray, random: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
-        fitted = imaging.fit(pixels, self._how)
+        fitted = preprocessing.fit(pixels, self._how)
         return fitted, _resized(_fitting(mask, pixels), *fitted.shape[:2])
 
 

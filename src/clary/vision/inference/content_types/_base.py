@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Generic, Protocol, TypeVar
 
-from clary.vision.base.imaging import ImageLike
+from clary.vision.base.decoding import ImageLike
 
 __all__ = ["RequestType", "ResponseType"]
 

@@ -10,8 +10,8 @@ from typing import Any, ClassVar, Generic, TypeVar
 import numpy as np
 
 from clary.vision.artifact.manifest import Manifest
-from clary.vision.base import imaging
-from clary.vision.base.imaging import ImageLike
+from clary.vision.base import preprocessing
+from clary.vision.base.decoding import ImageLike
 from clary.vision.base.types import TaskName
 from clary.vision.inference.content_types import ResponseType
 
@@ -48,7 +48,7 @@ class ModelTask(ABC, Generic[A]):
 
     def prepare(self, image: ImageLike) -> Prepared:
         """A picture as the network takes it. Raises ImageError."""
-        return Prepared(*imaging.prepare_sized(image, self._how))
+        return Prepared(*preprocessing.prepare_sized(image, self._how))
 
     def key(self, image: ImageLike) -> Hashable:
         """What pictures must have in common to go through the network together."""

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from clary.vision.base import imaging
-from clary.vision.base.imaging import ImageLike
+from clary.vision.base import preprocessing
+from clary.vision.base.decoding import ImageLike
 from clary.vision.base.types import Prediction
 from clary.vision.inference.content_types import ResponseType
 from clary.vision.inference.tasks._base import ModelTask, Prepared
@@ -44,7 +44,7 @@ class ClassificationServing(ModelTask[Prediction]):
     responses = (ProbabilityList(), ScoreLine())
 
     def prepare(self, image: ImageLike) -> Prepared:
-        return Prepared(imaging.prepare(image, self._how))
+        return Prepared(preprocessing.prepare(image, self._how))
 
     def predictions(
         self, outputs: tuple[np.ndarray, ...], images: Sequence[Prepared], *, scores: bool = True

@@ -15,7 +15,7 @@ from PIL import Image
 
 from clary.errors import ImageError, TooLargeError
 from clary.vision.base.colours import MASK_PALETTE
-from clary.vision.base.imaging import ImageLike, upright_size
+from clary.vision.base.decoding import ImageLike, upright_size
 from clary.vision.base.planes import resized, strongest
 from clary.vision.base.protobuf import encode_record
 from clary.vision.base.recordio import LIMIT, frame

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 from PIL import Image
 
-from clary.vision.base import imaging
+from clary.vision.base import preprocessing
 from clary.vision.base.types import Dataset, Sample, SplitName, TaskName
 from clary.vision.plots import samples
 from clary.vision.plots.overlay import colours
@@ -27,7 +27,7 @@ class SampleView:
     def drawn(self, dataset: Dataset, sample: Sample, pixels: np.ndarray, size: tuple[int, int]) -> Captioned:
         """A picture in ``size`` (width, height) with what is known of it, and that in words."""
         caption = TASKS.get(dataset.task).caption(sample, dataset.class_names)
-        return imaging.resize(pixels, size[1], size[0]), caption
+        return preprocessing.resize(pixels, size[1], size[0]), caption
 
     def chart(self, dataset: Dataset) -> Image.Image:
         """How much there is of each class, by split."""

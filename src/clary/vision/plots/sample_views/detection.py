@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from clary.vision.base import imaging
+from clary.vision.base import decoding
 from clary.vision.base.types import Dataset, Sample
 from clary.vision.plots.overlay import draw_boxes
 from clary.vision.plots.sample_views._base import Captioned, SampleView, coloured_chart
@@ -20,7 +20,7 @@ class BoxView(SampleView):
     def drawn(self, dataset: Dataset, sample: Sample, pixels: np.ndarray, size: tuple[int, int]) -> Captioned:
         small, caption = super().drawn(dataset, sample, pixels, size)
         # Boxes are in pixels of the upright picture, whatever its EXIF tag says of how it lies in the file.
-        whole = imaging.upright_size(sample.image.read())
+        whole = decoding.upright_size(sample.image.read())
         return draw_boxes(small, sample.boxes, dataset.class_names, whole), caption
 
     def chart(self, dataset: Dataset) -> Image.Image:

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from clary.errors import ImageError
-from clary.vision.base import imaging
+from clary.vision.base import decoding, preprocessing
 from clary.vision.base.types import IGNORED, Dataset, Sample
 from clary.vision.plots.overlay import draw_mask
 from clary.vision.plots.sample_views._base import Captioned, SampleView, coloured_chart
@@ -23,7 +23,7 @@ class MaskView(SampleView):
     name = "segmentation"
 
     def drawn(self, dataset: Dataset, sample: Sample, pixels: np.ndarray, size: tuple[int, int]) -> Captioned:
-        small = imaging.resize(pixels, size[1], size[0])
+        small = preprocessing.resize(pixels, size[1], size[0])
         ids = _ids_of(sample)
         if ids is None:
             return small, "no mask that can be read"
@@ -39,7 +39,7 @@ class MaskView(SampleView):
 
 def _ids_of(sample: Sample) -> np.ndarray | None:
     try:
-        return imaging.decode_mask(sample.mask.read(), sample.mask_values) if sample.mask else None
+        return decoding.decode_mask(sample.mask.read(), sample.mask_values) if sample.mask else None
     except (ImageError, OSError):
         return None
 

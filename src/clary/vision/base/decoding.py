@@ -1,54 +1,41 @@
-"""Encoded bytes to upright RGB pixels, and their geometry: the only copy, for training, serving and edge.
+"""Encoded bytes to upright RGB pixels: the only decoder, for training, serving and edge.
 
-Pixels are ``numpy.uint8`` of shape (height, width, 3), RGB, row 0 at the top after EXIF rotation. Numbers leave
-this module as 0..255; the network itself subtracts mean and divides by deviation (``models.InputNormalization``),
-so there is one normaliser and it travels inside the exported graph.
+Pixels are ``numpy.uint8`` of shape (height, width, 3), RGB, row 0 at the top after EXIF rotation.
 """
 
 from __future__ import annotations
 
 import io
-import math
 import struct
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path, PurePath
-from typing import Any, Literal, TypeAlias, TypeVar
+from pathlib import Path
+from typing import Any, TypeAlias, TypeVar
 
-import cv2
 import numpy as np
 import simplejpeg
 from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
 from clary.errors import ImageError
 from clary.vision.base.files import read_file
+from clary.vision.base.image_formats import format_by_magic
 from clary.vision.base.in_flight import PICTURES
 
 __all__ = [
+    "LIMIT",
     "MAX_ASPECT",
     "MAX_FRAMES",
     "MAX_PIXELS",
-    "SUFFIXES",
     "ImageInfo",
     "ImageLike",
-    "Preprocess",
-    "crop",
-    "crop_center",
     "decode",
     "decode_mask",
-    "fit",
-    "format_by_magic",
     "inspect",
-    "is_image",
     "load",
-    "prepare",
-    "prepare_sized",
-    "resize",
-    "resize_shorter",
+    "of_file",
     "upright_size",
-    "whole_size",
 ]
 
 T = TypeVar("T")
@@ -56,6 +43,7 @@ T = TypeVar("T")
 # A larger picture is refused before it is unpacked, and nothing is resized to more. Pillow's own limit, above which it
 # warns: 268 MB of RGB.
 MAX_PIXELS = 1024 * 1024 * 1024 // 4 // 3
+LIMIT = f"the limit of {MAX_PIXELS // 1_000_000} million pixels"
 # Of the longer side to the shorter. Chosen: scanned strips and panoramas stay below 100; a line of 100,000 pixels would
 # be 5 billion once its shorter side is 224.
 MAX_ASPECT = 256
@@ -67,37 +55,6 @@ MAX_FRAMES = 1000  # counted at most: each costs a look, and 10 MB of TIFF can s
 # three more where it is turned; WebP's own decoder holds another canvas.
 _BYTES_PILLOW, _BYTES_JPEG, _BYTES_PROGRESSIVE = 12, 6, 6
 _BAND = 1 << 20  # pixels that are converted at a time
-
-# Of a picture that is prepared as a whole: the most pixels a network is given, and its shortest and longest side.
-WHOLE_PIXELS = 1 << 22
-WHOLE_SIDES = (32, 8192)
-
-# Formats by Pillow's name, and how their files are called.
-SUFFIXES: Mapping[str, tuple[str, ...]] = {
-    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
-    "PNG": (".png", ".apng"),
-    "GIF": (".gif",),
-    "WEBP": (".webp",),
-    "BMP": (".bmp", ".dib"),
-    "TIFF": (".tif", ".tiff"),
-    "AVIF": (".avif", ".avifs"),
-    "HEIF": (".heic", ".heif", ".hif"),  # what phones write
-}
-# How their files begin. RIFF also begins WAV and AVI; decoding tells.
-_MAGICS = {
-    b"\xff\xd8": "JPEG",
-    b"\x89PNG\r\n\x1a\n": "PNG",
-    b"GIF8": "GIF",
-    b"RIFF": "WEBP",
-    b"BM": "BMP",
-    b"II*\0": "TIFF",
-    b"MM\0*": "TIFF",
-}
-# Major brands (ISO 14496-12, 4.3; ISO 23008-12, annex B) of a file whose first box is `ftyp`.
-_BRANDS = {b"avif": "AVIF", b"avis": "AVIF"} | dict.fromkeys(
-    (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"), "HEIF"
-)
-_IMAGES = frozenset(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
 
 # What Pillow's readers raise on damaged bytes (found by fuzzing them); UserWarning where warnings are made errors.
 _DAMAGE = (
@@ -145,37 +102,6 @@ class ImageInfo:
         return (self.height, self.width) if self.orientation >= 5 else (self.width, self.height)
 
 
-@dataclass(frozen=True, slots=True)
-class Preprocess:
-    """How a picture becomes network input of ``height`` x ``width``.
-
-    ``crop="center"``: the shorter side becomes ``resize`` (or stays, when None), then the middle is cut out.
-    ``crop="squash"``: the whole picture is resized, its aspect not kept (what SageMaker's endpoints do).
-    ``crop="whole"``: the whole picture with its aspect, its longer side ``resize`` pixels (or as it is, when None),
-    both sides rounded to ``multiple`` pixels, as ``whole_size`` says; ``height`` and ``width`` are 0, the network
-    takes any.
-    """
-
-    height: int
-    width: int
-    resize: int | None = None
-    crop: Literal["center", "squash", "whole"] = "center"
-    multiple: int = 1
-
-    @classmethod
-    def whole(cls, resize: int | None = None, multiple: int = 1) -> Preprocess:
-        """The way that keeps a picture's aspect, for networks that take any size.
-
-        ``multiple`` is the network's coarsest stride where its maps must line up with the picture.
-        """
-        return cls(0, 0, resize, "whole", multiple)
-
-    @property
-    def any_size(self) -> bool:
-        """Whether network inputs differ in size from picture to picture."""
-        return self.crop == "whole"
-
-
 def inspect(data: bytes) -> ImageInfo:
     """Read the header only. Raises ImageError for bytes that are no picture, are damaged or beyond MAX_PIXELS or
     MAX_ASPECT."""
@@ -188,18 +114,6 @@ def inspect(data: bytes) -> ImageInfo:
             return ImageInfo(image.format or "?", width, height, mode, bits, _frames(image), orientation)
         except _DAMAGE as error:
             raise _damaged(error) from error
-
-
-def is_image(path: PurePath) -> bool:
-    """Whether the name, not the content, says so: its suffix is one of SUFFIXES, in any case."""
-    return path.suffix.lower() in _IMAGES
-
-
-def format_by_magic(head: bytes) -> str:
-    """What a picture is by its first 12 bytes, as SUFFIXES calls it; empty for what begins like none of them."""
-    if head[4:8] == b"ftyp":
-        return _BRANDS.get(head[8:12], "")
-    return next((format for magic, format in _MAGICS.items() if head.startswith(magic)), "")
 
 
 def decode(data: bytes, *, at_least: int | None = None, strict: bool = True) -> np.ndarray:
@@ -257,7 +171,7 @@ def upright_size(data: bytes) -> tuple[int, int]:
 def load(image: ImageLike, *, at_least: int | None = None) -> np.ndarray:
     """Pixels of a path, encoded bytes, PIL image or array (uint8 RGB or grayscale). Raises ImageError."""
     if isinstance(image, (str, Path)):
-        return _of_file(image, lambda data: decode(data, at_least=at_least))
+        return of_file(image, lambda data: decode(data, at_least=at_least))
     if isinstance(image, (bytes, bytearray, memoryview)):
         return decode(bytes(image), at_least=at_least)
     if isinstance(image, Image.Image):
@@ -265,101 +179,7 @@ def load(image: ImageLike, *, at_least: int | None = None) -> np.ndarray:
     return _checked_array(image)
 
 
-def prepare(image: ImageLike, how: Preprocess) -> np.ndarray:
-    """A picture as network input: uint8 RGB of shape (how.height, how.width, 3), or of ``whole_size``."""
-    if how.any_size:
-        return prepare_sized(image, how)[0]
-    target = how.resize or 0
-    with PICTURES.hold():
-        # Decoded at no less than what is cut out, or a large JPEG would be shrunk by the decoder and enlarged here.
-        pixels = load(image, at_least=max(target, how.height, how.width))
-        return fit(pixels, how)
-
-
-def prepare_sized(image: ImageLike, how: Preprocess) -> tuple[np.ndarray, tuple[int, int]]:
-    """As ``prepare``, and the picture's own width and height in pixels, upright."""
-    if isinstance(image, (str, Path)):
-        return _of_file(image, lambda data: prepare_sized(data, how))
-    if not isinstance(image, (bytes, bytearray, memoryview)):
-        pixels = load(image)
-        return fit(pixels, how), (pixels.shape[1], pixels.shape[0])
-    data = bytes(image)
-    size = upright_size(data)
-    if not how.any_size:
-        return prepare(data, how), size
-    target = whole_size(*size, how)
-    with PICTURES.hold():
-        return resize(decode(data, at_least=min(target)), *target), size
-
-
-def whole_size(width: int, height: int, how: Preprocess) -> tuple[int, int]:
-    """Height and width of the network input of a picture of ``width`` x ``height`` pixels, prepared as a whole.
-
-    About WHOLE_PIXELS at most, however large the picture, so that no request takes all memory; a side is never shorter
-    than 32 pixels, where networks have nothing left to look at, nor longer than 8192. Both are multiples of
-    ``how.multiple``, which divides 32.
-    """
-    scale = how.resize / max(width, height) if how.resize else 1.0
-    scale = min(scale, math.sqrt(WHOLE_PIXELS / (width * height)))
-    shortest, longest = WHOLE_SIDES
-    sides = (round(side * scale / how.multiple) * how.multiple for side in (height, width))
-    return tuple(min(max(side, shortest), longest) for side in sides)  # type: ignore[return-value]
-
-
-def fit(pixels: np.ndarray, how: Preprocess) -> np.ndarray:
-    """Resize and crop decoded pixels as ``how`` says; a side still too short is enlarged first."""
-    if how.any_size:
-        return resize(pixels, *whole_size(pixels.shape[1], pixels.shape[0], how))
-    if how.crop == "squash":
-        return resize(pixels, how.height, how.width)
-    if how.resize:
-        pixels = resize_shorter(pixels, how.resize)
-    short = max(how.height / pixels.shape[0], how.width / pixels.shape[1])
-    if short > 1:
-        pixels = resize(pixels, round(pixels.shape[0] * short), round(pixels.shape[1] * short))
-    return crop_center(pixels, how.height, how.width)
-
-
-def resize(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Resize to exactly (height, width): area average when shrinking, bilinear when enlarging.
-
-    Raises ImageError where that is more than MAX_PIXELS.
-    """
-    if pixels.shape[:2] == (height, width):
-        return pixels
-    if height * width > MAX_PIXELS:
-        what = f"of {pixels.shape[1]} x {pixels.shape[0]} pixels would be {width} x {height}, above {_most()}, resized"
-        raise ImageError(what, hint="cut it into pieces, or choose a smaller size")
-    shrinks = height * width < pixels.shape[0] * pixels.shape[1]
-    # Shrinking, INTER_LINEAR looks at four pixels and leaves out the rest; enlarging, INTER_AREA is nearest neighbour.
-    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    with PICTURES.hold(height * width * 3):
-        resized: np.ndarray = cv2.resize(pixels, (width, height), interpolation=how)
-        return resized
-
-
-def resize_shorter(pixels: np.ndarray, size: int) -> np.ndarray:
-    """Resize so that the shorter side is ``size`` pixels, aspect kept."""
-    height, width = pixels.shape[:2]
-    if height <= width:
-        return resize(pixels, size, max(size, round(width * size / height)))
-    return resize(pixels, max(size, round(height * size / width)), size)
-
-
-def crop(pixels: np.ndarray, top: int, left: int, height: int, width: int) -> np.ndarray:
-    """A view of the rectangle. Raises ImageError when it does not lie inside."""
-    if top < 0 or left < 0 or top + height > pixels.shape[0] or left + width > pixels.shape[1]:
-        found = f"{pixels.shape[1]}x{pixels.shape[0]}"
-        raise ImageError(f"is {found} pixels, smaller than the {width}x{height} asked for", hint="set `resize`")
-    return pixels[top : top + height, left : left + width]
-
-
-def crop_center(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
-    """A view of the middle. Raises ImageError when the picture is smaller."""
-    return crop(pixels, (pixels.shape[0] - height) // 2, (pixels.shape[1] - width) // 2, height, width)
-
-
-def _of_file(path: str | Path, use: Callable[[bytes], T]) -> T:
+def of_file(path: str | Path, use: Callable[[bytes], T]) -> T:
     """What ``use`` makes of a file's bytes; errors name the file."""
     try:
         data = read_file(path)
@@ -534,11 +354,7 @@ def _is_progressive(data: bytes) -> bool:
 
 
 def _too_large(found: str = "") -> ImageError:
-    return ImageError(f"is a picture {found}above {_most()}", hint="make it smaller")
-
-
-def _most() -> str:
-    return f"the limit of {MAX_PIXELS // 1_000_000} million pixels"
+    return ImageError(f"is a picture {found}above {LIMIT}", hint="make it smaller")
 
 
 def _damaged(error: Exception) -> ImageError:

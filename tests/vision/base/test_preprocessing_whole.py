@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from clary.errors import ImageError
-from clary.vision.base.imaging import (
+from clary.vision.base.decoding import decode
+from clary.vision.base.preprocessing import (
     WHOLE_PIXELS,
     WHOLE_SIDES,
     Preprocess,
-    decode,
     fit,
     prepare,
     prepare_sized,

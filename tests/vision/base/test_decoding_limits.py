@@ -18,9 +18,10 @@ import pytest
 from PIL import Image
 
 from clary.errors import DataError, ImageError
-from clary.vision.base import imaging
-from clary.vision.base.imaging import MAX_FRAMES, Preprocess
+from clary.vision.base import decoding, preprocessing
+from clary.vision.base.decoding import MAX_FRAMES
 from clary.vision.base.in_flight import PICTURES, InFlight
+from clary.vision.base.preprocessing import Preprocess
 from clary.vision.base.types import Blob, Sample
 from clary.vision.datasets.loader import ImageCache, Loader
 
@@ -63,11 +64,11 @@ class TestStrips:
     @pytest.mark.parametrize(
         "use",
         [
-            imaging.decode,
-            imaging.inspect,
-            imaging.upright_size,
-            lambda data: imaging.prepare(data, Preprocess(224, 224, resize=256)),
-            lambda data: imaging.prepare_sized(data, Preprocess.whole()),
+            decoding.decode,
+            decoding.inspect,
+            decoding.upright_size,
+            lambda data: preprocessing.prepare(data, Preprocess(224, 224, resize=256)),
+            lambda data: preprocessing.prepare_sized(data, Preprocess.whole()),
         ],
         ids=["decode", "inspect", "upright_size", "prepare", "prepare_sized"],
     )
@@ -77,10 +78,10 @@ class TestStrips:
 
     def test_a_mask_is_one_as_well(self) -> None:
         with pytest.raises(ImageError, match="is a strip of 5000 x 3 pixels"):
-            imaging.decode_mask(saved(Image.new("L", (5000, 3)), "PNG"))
+            decoding.decode_mask(saved(Image.new("L", (5000, 3)), "PNG"))
 
     def test_a_panorama_is_none(self) -> None:
-        assert imaging.decode(png(2560, 10)).shape == (10, 2560, 3)
+        assert decoding.decode(png(2560, 10)).shape == (10, 2560, 3)
 
     def test_in_training_the_record_is_named(self, tmp_path: Path) -> None:
         (tmp_path / "line.png").write_bytes(STRIPS["PNG"])
@@ -93,10 +94,10 @@ class TestResized:
     def test_no_step_makes_more_pixels_than_a_picture_may_have(self) -> None:
         pixels = np.zeros((4, 1000, 3), np.uint8)
         for grow in (
-            lambda: imaging.resize_shorter(pixels, 1000),
-            lambda: imaging.resize(pixels, 20_000, 20_000),
-            lambda: imaging.fit(pixels, Preprocess(1000, 1000)),
-            lambda: imaging.fit(pixels, Preprocess(10_000, 10_000, crop="squash")),
+            lambda: preprocessing.resize_shorter(pixels, 1000),
+            lambda: preprocessing.resize(pixels, 20_000, 20_000),
+            lambda: preprocessing.fit(pixels, Preprocess(1000, 1000)),
+            lambda: preprocessing.fit(pixels, Preprocess(10_000, 10_000, crop="squash")),
         ):
             with pytest.raises(ImageError, match=r"of 1000 x 4 pixels would be \d+ x \d+, above the limit of 89 mill"):
                 grow()
@@ -108,7 +109,7 @@ class TestResized:
             ImageCache([sample], 1000, 1000, 1 << 20)[0]
 
         def enlarged(pixels: np.ndarray, target: int, random: np.random.Generator) -> tuple[np.ndarray, int]:
-            return imaging.resize_shorter(pixels, 1000), target
+            return preprocessing.resize_shorter(pixels, 1000), target
 
         loader = Loader(ImageCache([sample], None, 4, 1 << 20), [0], enlarged, batch_size=1, seed=0, shuffle=False)
         with pytest.raises(DataError, match=r"wide\.png: of 1000 x 4 pixels would be"):
@@ -119,7 +120,7 @@ class TestResized:
 MEASURED = """
 import io, resource, sys
 import numpy as np
-from clary.vision.base import imaging
+from clary.vision.base import decoding, preprocessing
 data = sys.stdin.buffer.read()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:
@@ -129,7 +130,7 @@ finally:
 """
 
 
-def memory_of(data: bytes, use: str = "imaging.decode(data)") -> int:
+def memory_of(data: bytes, use: str = "decoding.decode(data)") -> int:
     """Bytes by which the memory of a process grows as it does that."""
     program = MEASURED.format(use=use)
     done = subprocess.run([sys.executable, "-c", program], input=data, capture_output=True, check=False)
@@ -173,15 +174,15 @@ class TestTime:
         data = saved(Image.new("RGB", (64, 64)), "JPEG", progressive=True)
         last = data.rindex(b"\xff\xda")
         bomb = data[:-2] + data[last:-2] * 200 + b"\xff\xd9"
-        for use in (imaging.decode, lambda data: imaging.decode(data, strict=False), imaging.inspect):
+        for use in (decoding.decode, lambda data: decoding.decode(data, strict=False), decoding.inspect):
             with pytest.raises(ImageError, match="is a JPEG of 210 scans, above the limit of 100"):
                 use(bomb)
 
     def test_frames_are_counted_up_to_a_number(self) -> None:
-        assert imaging.inspect(tiff_of_frames(3)).frames == 3
-        assert imaging.inspect(tiff_of_frames(MAX_FRAMES + 500)).frames == MAX_FRAMES
+        assert decoding.inspect(tiff_of_frames(3)).frames == 3
+        assert decoding.inspect(tiff_of_frames(MAX_FRAMES + 500)).frames == MAX_FRAMES
         frames = [Image.new("L", (4, 4), shade) for shade in (0, 90, 200)]
-        assert imaging.inspect(saved(frames[0], "GIF", save_all=True, append_images=frames[1:])).frames == 3
+        assert decoding.inspect(saved(frames[0], "GIF", save_all=True, append_images=frames[1:])).frames == 3
 
 
 def tiff_of_frames(count: int) -> bytes:
@@ -200,9 +201,9 @@ def tiff_of_frames(count: int) -> bytes:
 
 class TestInFlight:
     def test_threads_take_turns_where_pictures_are_large(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(imaging, "PICTURES", InFlight(1000))
+        monkeypatch.setattr(decoding, "PICTURES", InFlight(1000))
         inside, most, lock = 0, 0, threading.Lock()
-        make = imaging._rgb
+        make = decoding._rgb
 
         def counted(image: Image.Image) -> np.ndarray:
             nonlocal inside, most
@@ -215,17 +216,17 @@ class TestInFlight:
                 with lock:
                     inside -= 1
 
-        monkeypatch.setattr(imaging, "_rgb", counted)
+        monkeypatch.setattr(decoding, "_rgb", counted)
         data = png(200, 200)
         with ThreadPoolExecutor(8) as pool:
-            list(pool.map(lambda _: imaging.prepare(data, Preprocess(32, 32, resize=40)), range(60)))
+            list(pool.map(lambda _: preprocessing.prepare(data, Preprocess(32, 32, resize=40)), range(60)))
         assert most == 1
 
     def test_nothing_is_held_when_all_are_done(self, encoded: Encoded) -> None:
         for data in (encoded("JPEG", exif=TestMemory().exif_turned()), encoded("PNG"), encoded("WEBP"), b"text"):
             for how in (Preprocess(32, 32, resize=40), Preprocess.whole()):
                 try:
-                    imaging.prepare_sized(data, how)
+                    preprocessing.prepare_sized(data, how)
                 except ImageError:
                     continue
         assert PICTURES._used == 0
