@@ -28,7 +28,15 @@ __all__ = ["KNOWN", "TRIED_WITH", "choose", "trial_size"]
 # and on AVX512-BF16 of an EPYC, 2 cores each.
 KNOWN: Mapping[Processor, Mapping[str, float]] = {
     "amx": {"timm:tf_efficientnet_lite0": 1.7, "timm:resnet18": 2.2},
-    "avx512_bf16": {"timm:tf_efficientnet_lite0": 1.1, "timm:resnet18": 1.6, "timm:resnet50": 1.8, "vgg16": 1.6},
+    "avx512_bf16": {
+        "timm:tf_efficientnet_lite0": 1.1,
+        "timm:resnet18": 1.6,
+        "timm:resnet34": 1.6,
+        "timm:resnet50": 1.7,
+        "timm:resnet101": 1.7,
+        "timm:resnet152": 1.8,
+        "vgg16": 1.6,
+    },
 }
 TRIED_WITH = "2.15"  # torch, by minor version: kernels change from one to the next
 
