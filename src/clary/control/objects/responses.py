@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import formatdate
+from functools import lru_cache
 from typing import Union
 
 from clary.control.objects.request import S3Request
@@ -108,7 +109,12 @@ def http_date(seconds: float) -> str:
 
 def iso_date(seconds: float) -> str:
     """Whole seconds, as S3 gives them: Last-Modified has no more, and clients compare the two."""
-    return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+    return _iso_date(int(seconds))
+
+
+@lru_cache(1024)  # of a page of objects many were written in one second
+def _iso_date(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
 
 
 def _render(node: Node) -> str:
