@@ -401,7 +401,8 @@ def test_without_a_terminal_there_are_lines_of_ours(cli: Cli, images: Path, tmp_
         "writing the model",
         rf"model: {re.escape(str(tmp_path))}/run/model\.tar\.gz",
     )
-    found = [line for line in err.splitlines() if not line.startswith("checking pictures")]
+    assert "note: train: class `red` has only 4 pictures; give each class 5 or more" in err.splitlines()
+    found = [line for line in err.splitlines() if not line.startswith(("checking pictures", "note: "))]
     assert len(found) == len(shapes), found
     for line, shape in zip(found, shapes, strict=True):
         assert re.fullmatch(shape, line)

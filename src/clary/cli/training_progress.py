@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from clary.local.progress._base import epoch_said, pictures_per_second, precision_said, start_said
+from clary.local.progress._base import epoch_said, notes_said, pictures_per_second, precision_said, start_said
 from clary.vision.base.events import BatchEnd, EpochEnd, Hook, Preparation, RunEnd, RunStart, ValidationBatchEnd
 from clary.vision.base.other_programs import OtherPrograms
 from clary.wording import clock
@@ -72,6 +72,8 @@ class _Bar(Hook):
         print_line(Text(" · ".join(start_said(event)), style="bold"))
         if why := precision_said(event):
             print_line(Text(why, style="dim"))
+        for note in notes_said(event):
+            print_line(Text(f"note: {note}"))
         if sharing := self._others.sharing():
             print_line(Text(str(sharing), style="yellow"))
         self._begin("training")
