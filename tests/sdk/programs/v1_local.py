@@ -28,7 +28,9 @@ estimator = Estimator(
     sagemaker_session=LocalSession(),
 )
 classes = len({line.split("\t")[1] for line in training})
-estimator.set_hyperparameters(num_classes=classes, num_training_samples=len(training), num_layers=18, **given)
+estimator.set_hyperparameters(
+    num_classes=classes, num_training_samples=len(training), num_layers=18, learning_rate=0.01, **given
+)
 estimator.fit(
     {
         name: s3_input("file://" + os.path.join(folder, name), content_type="application/x-image")

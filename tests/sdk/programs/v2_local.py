@@ -36,7 +36,9 @@ estimator = Estimator(
     sagemaker_session=sagemaker_session,
 )
 classes = len({line.split("\t")[1] for line in training})
-estimator.set_hyperparameters(num_classes=classes, num_training_samples=len(training), num_layers=18, **given)
+estimator.set_hyperparameters(
+    num_classes=classes, num_training_samples=len(training), num_layers=18, learning_rate=0.01, **given
+)
 estimator.fit(
     {
         name: TrainingInput(f"file://data/{name}", content_type="application/x-image")

@@ -19,6 +19,13 @@ if TYPE_CHECKING:
 
 _FOLDER = os.path.dirname(os.path.abspath(__file__))
 _PATCHES = os.path.join(os.path.dirname(_FOLDER), "patches")
+# What SDK v2 would show of every client: that it found an address in AWS_ENDPOINT_URL; and what is not true here.
+_IDLE_WORDS = ("Found endpoint for", "SageMaker Python SDK will collect telemetry")
+_CHATTY = (
+    "botocore.configprovider",
+    "sagemaker.telemetry.telemetry_logging",
+    "sagemaker.core.telemetry.telemetry_logging",
+)
 _TELEMETRY = ("sm-pysdk-t-", "dev-exp-t-")  # buckets the SDKs report their use to
 
 
@@ -64,10 +71,10 @@ def _on_botocore(botocore: ModuleType) -> None:
     register = getattr(botocore, "register_initializer", None)
     if register is not None:
         register(_on_session)
-    # SDK v2 shows what botocore logs: for every client, that it found an address in AWS_ENDPOINT_URL.
     from logging import getLogger
 
-    getLogger("botocore.configprovider").addFilter(lambda record: not str(record.msg).startswith("Found endpoint for"))
+    for name in _CHATTY:
+        getLogger(name).addFilter(lambda record: not str(record.msg).startswith(_IDLE_WORDS))
 
 
 def _on_requests(adapters: Any) -> None:
