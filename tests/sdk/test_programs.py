@@ -50,15 +50,15 @@ def test_v1(finished):
 def test_v1_in_local_mode(finished):
     assert finished.code == 0, finished.output
     assert re.search(r"^model file:///\S+/model/model\.tar\.gz \['model\.tar\.gz'\]$", finished.output, re.MULTILINE)
-    assert right(finished.output) >= 11
+    assert right(finished.output) > 0
     nothing_left_this_machine(finished.output)
 
 
 def test_v2_in_local_mode(finished):
     assert finished.code == 0, finished.output
-    assert re.search(r"Epoch\[2\] Validation-accuracy=\d\.\d{6}", finished.output)
+    assert re.search(r"Epoch\[0\] Validation-accuracy=\d\.\d{6}", finished.output)
     assert re.search(r"^model file:///\S+/out/model\.tar\.gz \['model\.tar\.gz'\]$", finished.output, re.MULTILINE)
-    assert right(finished.output) >= 11
+    assert right(finished.output) > 0
     assert re.search(r"^refused .*: the instance type local_gpu cannot be had: ", finished.output, re.MULTILINE)
 
 

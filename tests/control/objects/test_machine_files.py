@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from clary.control.objects.base import NoSuchBucket, S3Uri
+from clary.control.objects.base import NoSuchBucket, NoSuchKey, S3Uri
 from clary.control.objects.local import LocalStore
 from clary.control.objects.machine_files import MACHINE, FileUri, WithMachineFiles, place_of
 from clary.control.wire.errors import ServiceError, ValidationException
@@ -104,8 +104,12 @@ def test_a_file_is_fetched_by_a_link_to_it_or_as_a_copy(store, folder, tmp_path,
     assert (tmp_path / "copied").read_bytes() == b"list"
     with store.open(MACHINE, key(folder / "list")) as file:
         assert file.read() == b"list"
-    with pytest.raises(FileNotFoundError):
-        store.fetch(MACHINE, key(folder / "no"), tmp_path / "no")
+    for act in (
+        lambda: store.fetch(MACHINE, key(folder / "no"), tmp_path / "no"),
+        lambda: store.open(MACHINE, "no/no"),
+    ):
+        with pytest.raises(NoSuchKey, match="There is no file /"):
+            act()
 
 
 def test_results_replace_what_is_there_in_one_step(store, folder, tmp_path):

@@ -11,7 +11,7 @@ from clary.control.objects.base import ObjectStore, S3Uri
 from clary.control.objects.key_names import file_path
 from clary.control.objects.machine_files import place_of
 from clary.control.wire.errors import ServiceError
-from clary.errors import ArtifactError, UsageError
+from clary.errors import ArtifactError, CustomerError
 from clary.vision.base import tarsafe
 from clary.vision.base.files import atomic_folder
 
@@ -46,7 +46,7 @@ def place(data: str, folder: Path, objects: ObjectStore, *, archive: bool) -> No
                 )
     except ServiceError as error:
         raise StartFailed(f"{_not_downloaded(data)} ({error.message})") from error
-    except (ArtifactError, UsageError) as error:
+    except CustomerError as error:
         raise StartFailed(f'The model data at "{data}" cannot be used: {error}') from error
 
 

@@ -174,10 +174,14 @@ def fill(
         # It was there when the prefix was listed, a moment ago.
         except NoSuchKey as error:
             what = f"the {channel['ChannelName']} channel holds an object that does not exist any more"
-            raise CustomerError(what, where=S3Uri(bucket, entry.key), hint="upload it again") from error
+            raise CustomerError(what, where=_uri(bucket, entry.key), hint="upload it again") from error
 
     _each(one, files, afar=not here)
     return len(files)
+
+
+def _uri(bucket: str, key: str) -> S3Uri:
+    return (FileUri if bucket == MACHINE else S3Uri)(bucket, key)
 
 
 def copy_below(uri: S3Uri, folder: Path, objects: ObjectStore) -> int:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from clary.control.local_mode import FILES
-from clary.control.objects.base import Object, ObjectStore, S3Uri
+from clary.control.objects.base import NoSuchKey, Object, ObjectStore, S3Uri
 from clary.control.objects.cloning import append, clone_open
 from clary.control.objects.moving import temporary_beside
 from clary.control.wire.errors import ServiceError, ValidationException
@@ -60,6 +60,13 @@ def place_of(uri: str) -> S3Uri:
     return FileUri.parse(uri) if uri.startswith(FILES) else S3Uri.parse(uri)
 
 
+class NoSuchFile(NoSuchKey):
+    """There is no file of this path."""
+
+    def __init__(self, key: str) -> None:
+        ServiceError.__init__(self, "NoSuchKey", f"There is no file {_path(key)}", status=404, members={"Key": key})
+
+
 class MachineFiles:
     """Every method takes MACHINE for the bucket, and FileUri's keys. A file is an object, a folder is a prefix.
 
@@ -95,8 +102,11 @@ class MachineFiles:
             return
 
     def open(self, bucket: str, key: str) -> BinaryIO:
-        with _file(key) as (file, _):
-            return os.fdopen(os.dup(file), "rb")
+        try:
+            with _file(key) as (file, _):
+                return os.fdopen(os.dup(file), "rb")
+        except FileNotFoundError as error:
+            raise NoSuchFile(key) from error
 
     def fetch(self, bucket: str, key: str, path: Path) -> None:
         temporary = temporary_beside(path)
@@ -105,6 +115,8 @@ class MachineFiles:
                 if not _linked(file, folder, key.rpartition("/")[2], temporary):
                     clone_open(file, temporary)
             os.replace(temporary, path)
+        except FileNotFoundError as error:
+            raise NoSuchFile(key) from error
         finally:
             temporary.unlink(missing_ok=True)
 
