@@ -60,6 +60,7 @@ def test_v2_in_local_mode(finished):
     assert re.search(r"^model file:///\S+/out/model\.tar\.gz \['model\.tar\.gz'\]$", finished.output, re.MULTILINE)
     assert right(finished.output) > 0
     assert re.search(r"^refused .*: the instance type local_gpu cannot be had: ", finished.output, re.MULTILINE)
+    nothing_left_this_machine(finished.output)
 
 
 def test_v3_in_local_mode(finished):

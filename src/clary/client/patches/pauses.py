@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-PAUSE = 0.4  # seconds; SDK v1 and v2 make two between a job's end and their last line
+PAUSE = 0.3  # seconds; SDK v1 and v2 make two between a job's end and their last line
 HALF_MINUTE = 30.0
 
 
