@@ -77,7 +77,9 @@ def test_a_link_is_named_and_not_followed(store, folder, tmp_path, where, to):
         lambda: (
             store.fetch(MACHINE, key(link / "key"), tmp_path / "fetched") if to == "folder" else listed(store, link)
         ),
-        lambda: store.put(MACHINE, key(link / "new"), folder / "list") if to == "folder" else listed(store, link),
+        lambda: (
+            store.put(MACHINE, key(link / "deep" / "new"), folder / "list") if to == "folder" else listed(store, link)
+        ),
     ):
         with pytest.raises(CustomerError, match=rf"/{where}: is a symbolic link; links are not followed"):
             act()

@@ -122,7 +122,7 @@ class MachineFiles:
 
     def put(self, bucket: str, key: str, path: Path) -> None:
         target = _path(key)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        _make_folders(key)
         beside = temporary_beside(target).name
         with _folder(key.rpartition("/")[0]) as tree, path.open("rb") as source:
             folder = tree.descriptor
@@ -144,7 +144,7 @@ class WithMachineFiles:
     """A store of objects, beside which the files of this machine are found."""
 
     def __init__(self, objects: ObjectStore) -> None:
-        self._objects = objects
+        self.objects = objects
         self._files = MachineFiles()
         self.local = objects.local
 
@@ -170,11 +170,19 @@ class WithMachineFiles:
         self._of(bucket).delete(bucket, key)
 
     def _of(self, bucket: str) -> ObjectStore:
-        return self._files if bucket == MACHINE else self._objects
+        return self._files if bucket == MACHINE else self.objects
 
 
 def _path(key: str) -> Path:
     return _ROOT / key
+
+
+def _make_folders(key: str) -> None:
+    """Those that ``key`` lies in. One by one: what is there may be a link, and nothing is made behind it."""
+    parts = key.split("/")[:-1]
+    for number, name in enumerate(parts):
+        with _folder("/".join(parts[:number])) as tree, suppress(FileExistsError):
+            os.mkdir(name, dir_fd=tree.descriptor)
 
 
 @contextmanager
