@@ -208,4 +208,6 @@ def test_any_python_from_3_8_on_can_read_it():
             "botocore.config",
             "botocore.exceptions",
             "botocore.loaders",
+            "sagemaker.core.deserializers",
+            "sagemaker.core.serializers",
         }

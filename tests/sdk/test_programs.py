@@ -66,6 +66,7 @@ def test_v2_in_local_mode(finished):
 def test_v3_in_local_mode(finished):
     assert finished.code == 0, finished.output
     assert "artifacts ['model.tar.gz']" in finished.output
+    assert right(finished.output) > 0
     nothing_left_this_machine(finished.output)
 
 

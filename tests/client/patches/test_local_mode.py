@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
+from types import ModuleType, SimpleNamespace
+from typing import Any, cast
 
 import boto3
 import pytest
@@ -122,6 +124,73 @@ def test_another_trainer_is_left_alone(tmp_path):
     trainer = trainer_module().ModelTrainer("job", SimpleNamespace(instance_type="ml.m5.large"))
     assert (trainer.compute.instance_type, trainer.output_data_config) == ("ml.m5.large", "the bucket")
     assert trainer.create_input_data_channel("train", str(tmp_path)) == str(tmp_path)
+
+
+@pytest.fixture
+def builder_module(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """ModelBuilder of SDK v3, as far as it is changed, and the modules of its translators."""
+    made = SimpleNamespace(Mode=SimpleNamespace(LOCAL_CONTAINER="container", SAGEMAKER_ENDPOINT="endpoint"))
+
+    class Answer:
+        def __init__(self, body: Any, content_type: str) -> None:
+            self.body, self.content_type = body, content_type
+
+    class Endpoint:
+        def invoke(self, **words: Any) -> Answer:
+            self.asked = words
+            return Answer(b"[1, 2]", words["accept"])
+
+    class ModelBuilder:
+        instance_type = "ml.m5.large"
+
+        def __init__(self, mode: str) -> None:
+            self.mode = mode
+
+        def build(self, model_name: Any = None, mode: Any = None, role_arn: Any = None) -> Any:
+            self.mode = mode or self.mode
+            self.built = (model_name, role_arn)
+
+        def deploy(self, endpoint_name: str = "", wait: bool = True, **words: Any) -> Any:
+            return Endpoint()
+
+        def deploy_local(self, endpoint_name: str = "endpoint", container_timeout_in_seconds: int = 300) -> Any:
+            return "a container"
+
+    made.ModelBuilder = ModelBuilder
+    serializer = SimpleNamespace(CONTENT_TYPE="application/json", serialize=json.dumps)
+    deserializer = SimpleNamespace(ACCEPT=("application/json",), deserialize=lambda body, kind: json.loads(body))
+    modules = {
+        "sagemaker.core.serializers": SimpleNamespace(JSONSerializer=lambda: serializer),
+        "sagemaker.core.deserializers": SimpleNamespace(JSONDeserializer=lambda: deserializer),
+    }
+    for name in ("sagemaker", "sagemaker.core", *modules):
+        monkeypatch.setitem(sys.modules, name, cast("ModuleType", modules.get(name, SimpleNamespace())))
+    local_mode.connect_builder(made)
+    return made
+
+
+@pytest.mark.parametrize("asked", ["when made", "by position", "by name"])
+def test_a_local_builder_makes_an_endpoint_of_local_mode(builder_module, asked):
+    builder = builder_module.ModelBuilder("container" if asked == "when made" else "endpoint")
+    builder.build("m", *["container"] * (asked == "by position"), **{"mode": "container"} if asked == "by name" else {})
+    assert (builder.mode, builder.instance_type, builder.built) == ("endpoint", "local", ("m", None))
+    endpoint = builder.deploy_local(endpoint_name="e", container_timeout_in_seconds=9)
+    assert endpoint.invoke(b"jpeg", content_type="image/jpeg").body == [1, 2]
+    assert endpoint.asked == {"body": b"jpeg", "content_type": "image/jpeg", "accept": "application/json"}
+    endpoint.invoke([3], accept="text/csv")
+    assert endpoint.asked == {"body": "[3]", "content_type": "application/json", "accept": "text/csv"}
+
+
+def test_another_builder_is_left_alone(builder_module, monkeypatch):
+    builder = builder_module.ModelBuilder("endpoint")
+    builder.build(role_arn="r")
+    assert (builder.mode, builder.instance_type, builder.built) == ("endpoint", "ml.m5.large", (None, "r"))
+    assert type(builder.deploy()).__name__ == "Endpoint"
+    monkeypatch.delenv("CLARY_ENDPOINT")
+    builder = builder_module.ModelBuilder("container")
+    builder.build()
+    assert builder.mode == "container"
+    assert builder.deploy_local() == "a container"
 
 
 def named(operation: str, **members: Any) -> Any:

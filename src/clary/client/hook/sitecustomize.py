@@ -121,6 +121,7 @@ _AFTER = {
     "sagemaker.session": _shorten_job_logs,
     "sagemaker.local.local_session": lambda module: _patch("local_mode").connect_session(module),
     "sagemaker.core.local.local_session": lambda module: _patch("local_mode").connect_session(module),
+    "sagemaker.serve.model_builder": lambda module: _patch("local_mode").connect_builder(module),
     "sagemaker.train.model_trainer": lambda module: _patch("local_mode").connect_trainer(module),
     "sagemaker.core.common_utils": lambda module: _patch("pauses").shorten_wait_until(module),
     "sagemaker.core.helper.session_helper": _shorten_job_logs,

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 _FILES = "file://"
 _READ_TIMEOUT = 80  # seconds, as the SDKs' own Session waits for an endpoint
+_JSON = "application/json"
+_INSTANCE_TYPES = ("local", "local_gpu")
 _WORDS = ("HyperParameters", "Environment")
 _OPERATIONS = ("CreateTrainingJob", "CreateModel")
 
@@ -91,12 +93,63 @@ def _make_job(trainer: Any, module: Any) -> None:
     asked = getattr(trainer.compute, "instance_type", None)
     if trainer.compute is None:
         trainer.compute = module.Compute(instance_type="local", instance_count=1)
-    elif asked not in ("local", "local_gpu"):  # "local_cpu", say
+    elif asked not in _INSTANCE_TYPES:  # "local_cpu", say
         trainer.compute.instance_type = "local"
 
 
 def _is_local(trainer: Any) -> bool:
-    return getattr(trainer.compute, "instance_type", None) in ("local", "local_gpu")
+    return getattr(trainer.compute, "instance_type", None) in _INSTANCE_TYPES
+
+
+def connect_builder(module: Any) -> None:
+    """ModelBuilder of SDK v3 with ``mode=Mode.LOCAL_CONTAINER``."""
+    builder, mode = module.ModelBuilder, module.Mode
+    build, deploy, deploy_local = builder.build, builder.deploy, builder.deploy_local
+
+    def built(self: Any, model_name: Any = None, mode_asked: Any = None, *args: Any, **kwargs: Any) -> Any:
+        asked = kwargs.pop("mode", None) or mode_asked or self.mode
+        if os.environ.get("CLARY_ENDPOINT") and asked == mode.LOCAL_CONTAINER:
+            asked, self.mode = mode.SAGEMAKER_ENDPOINT, mode.SAGEMAKER_ENDPOINT
+            self.instance_type = "local_gpu" if self.instance_type == "local_gpu" else "local"
+            self.built_for_local_mode = True
+        return build(self, model_name, asked, *args, **kwargs)
+
+    def deployed(self: Any, *args: Any, **kwargs: Any) -> Any:
+        endpoint = deploy(self, *args, **kwargs)
+        return _LocalEndpoint(endpoint, self) if getattr(self, "built_for_local_mode", False) else endpoint
+
+    def deployed_locally(self: Any, endpoint_name: str = "endpoint", *args: Any, **kwargs: Any) -> Any:
+        if getattr(self, "built_for_local_mode", False):
+            return self.deploy(endpoint_name, **kwargs)
+        return deploy_local(self, endpoint_name, *args, **kwargs)
+
+    builder.build, builder.deploy, builder.deploy_local = built, deployed, deployed_locally
+
+
+class _LocalEndpoint:
+    """An endpoint of the service, asked as SDK v3's LocalEndpoint is: the builder's translators stand between."""
+
+    def __init__(self, endpoint: Any, builder: Any) -> None:
+        from sagemaker.core.deserializers import JSONDeserializer
+        from sagemaker.core.serializers import JSONSerializer
+
+        self._endpoint = endpoint
+        self._serializer = getattr(builder, "_serializer", None) or JSONSerializer()
+        self._deserializer = getattr(builder, "_deserializer", None) or JSONDeserializer()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._endpoint, name)
+
+    def invoke(self, body: Any, content_type: str = _JSON, accept: str = _JSON, **kwargs: Any) -> Any:
+        own = self._deserializer.ACCEPT
+        sent = {
+            "body": body if isinstance(body, (str, bytes, bytearray)) else self._serializer.serialize(body),
+            "content_type": content_type if content_type != _JSON else self._serializer.CONTENT_TYPE,
+            "accept": accept if accept != _JSON else own if isinstance(own, str) else own[0],
+        }
+        answer = self._endpoint.invoke(**sent, **kwargs)
+        found = self._deserializer.deserialize(answer.body, answer.content_type)
+        return type(answer)(body=found, content_type=answer.content_type)
 
 
 def name_files(session: Any) -> None:
