@@ -84,6 +84,13 @@ def test_one_that_is_not_connected_starts_its_container(base, monkeypatch):
     assert session.config["local"]["local_code"] is True
 
 
+def test_pipelines_are_left_to_the_sdk():
+    class LocalPipelineSession(local_session(Session)):  # type: ignore[misc]
+        pass
+
+    assert isinstance(LocalPipelineSession().sagemaker_client, SimpleNamespace)
+
+
 def trainer_module() -> Any:
     """ModelTrainer of SDK v3, as far as it is changed."""
     made = SimpleNamespace(Mode=SimpleNamespace(LOCAL_CONTAINER="local", SAGEMAKER_TRAINING_JOB="job"))

@@ -27,7 +27,9 @@ def connect_session(module: Any) -> None:
 
     def connected(self: Any, *args: Any, **kwargs: Any) -> None:
         initialize(self, *args, **kwargs)
-        if os.environ.get("CLARY_ENDPOINT"):
+        # A pipeline's runs its steps in this process, one after the other, by calls that only the SDK's client takes.
+        is_pipeline = any(base.__name__ == "LocalPipelineSession" for base in type(self).__mro__)
+        if os.environ.get("CLARY_ENDPOINT") and not is_pipeline:
             from botocore.config import Config
 
             self.sagemaker_client = self.boto_session.client("sagemaker")
