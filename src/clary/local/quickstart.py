@@ -112,11 +112,10 @@ def quickstart(
 def _next_place(out: Path, task: TaskName) -> Path:
     """A folder for a new run: what is there is somebody's work, of an earlier quickstart or not."""
     names = (out / (task if number == 1 else f"{task}-{number}") for number in count(1))
-    return next(folder for folder in names if not folder.exists() or _is_left_over(Run(folder)))
-
-
-def _is_left_over(run: Run) -> bool:
-    return run.came_to_nothing and run.state != "running"
+    runs = (Run(folder) for folder in names)
+    # A start that failed leaves its name free.
+    free = (run for run in runs if not run.path.exists() or (run.came_to_nothing and run.state != "running"))
+    return next(free).path
 
 
 def _obtain(out: Path, dataset: str, source: str | None, images: int, seed: int, hooks: Sequence[Hook]) -> Path:

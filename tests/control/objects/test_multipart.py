@@ -226,7 +226,7 @@ class TestUploads:
 def test_parts_up_to_the_ten_thousandth(
     s3: Any, upload: dict[str, str], store: LocalStore, refused: Refused, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As many as S3 takes; of 5 MiB each they would be 50 GB, so here a byte is enough for one, and some are missing."""
+    """As many as S3 takes; of 5 MiB each they would be 50 GB, so a byte is enough for one here, some are missing."""
     monkeypatch.setattr(multipart_files, "SMALLEST", 1)
     [found] = multipart_files.uploads(store)
     parts = []

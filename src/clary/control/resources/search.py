@@ -97,7 +97,7 @@ def _find(platform: Platform, request: Request, after: SortKey | None) -> list[t
     kind, prefix = KINDS[request["Resource"]]
     expression = request.get("SearchExpression", {})
     # Tags are read from a table of their own; most searches do not ask for them.
-    tagged = _mentions_tags(expression)
+    tagged = any(one["Name"].startswith("Tags.") for one in _filters(expression))
     sort_by, descending = request.get("SortBy", "LastModifiedTime"), request.get("SortOrder") != "Ascending"
     found = []
     for record in platform.store.select(kind):
@@ -172,10 +172,6 @@ def _order(value: Any, text: str) -> int | None:
                 return None
         return (value > other) - (value < other)
     return (str(value) > text) - (str(value) < text)
-
-
-def _mentions_tags(expression: dict[str, Any]) -> bool:
-    return any(one["Name"].startswith("Tags.") for one in _filters(expression))
 
 
 def _values(node: Any, name: str) -> Iterator[Any]:

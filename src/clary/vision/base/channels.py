@@ -72,17 +72,13 @@ def unused(taken: Sequence[ChannelSpec], given: Mapping[str, Channel]) -> list[s
     # Ours holds all data, and whatever is beside it is another's.
     if any(is_dataset(channel) for channel in given.values()):
         return []
-    names = ", ".join(known)
-    return [
-        f"The channel '{name}' is not used: this algorithm knows {names}.{_perhaps(name, set(known) - given.keys())}"
-        for name in given
-        if name not in known
-    ]
-
-
-def _perhaps(name: str, names: Iterable[str]) -> str:
-    close = similar_names(name, names)
-    return f" Did you mean {close[0]}?" if close else ""
+    sentences = []
+    for name in given:
+        if name not in known:
+            close = similar_names(name, set(known) - given.keys())
+            meant = f" Did you mean {close[0]}?" if close else ""
+            sentences.append(f"The channel '{name}' is not used: this algorithm knows {', '.join(known)}.{meant}")
+    return sentences
 
 
 def is_dataset(channel: Channel) -> bool:
