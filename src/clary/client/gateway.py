@@ -117,7 +117,7 @@ def start(folder: Path, options: Sequence[str] = (), *, timeout: float = STARTUP
     """
     # Appended: of two that start at once, and of one that was killed, the words stay.
     with os.fdopen(_open(folder, log_file(folder), os.O_WRONLY | os.O_APPEND), "wb") as output:
-        begin = output.tell()
+        begin = os.fstat(output.fileno()).st_size
         process = subprocess.Popen(
             [sys.executable, "-m", "clary", "up", "--home", str(folder), *options],
             stdin=subprocess.DEVNULL,
