@@ -121,7 +121,8 @@ def program_of(image: str, kind: Kind, *, entrypoint: Sequence[str] = (), argume
         return ImageCommand(tuple(entrypoint), tuple(arguments))
     spec = next((spec for spec in SPECS if name == spec.name or name in spec.aliases), None)
     if spec is None:
-        close = similar_names(name, [spec.name for spec in SPECS])
+        # With one more word it is another image of AWS's (image-classification-neo), not this one mistyped.
+        close = similar_names(name, [spec.name for spec in SPECS if not name.startswith(f"{spec.name}-")])
         meant = f"is {close[0]}:1 meant? " if close else ""
         return Unavailable(f"the image {image} is not known here", f"{meant}use {built_in_images()}")
     if tag not in _TAGS:

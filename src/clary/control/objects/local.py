@@ -309,7 +309,7 @@ class LocalStore:
                 for path in self.metadata.unused(bucket):
                     remove_older(path)
                     self._places.prune(path.parent)
-            if bucket.stat().st_dev != self.root.stat().st_dev:
+            if _is_other_disk(bucket, self.root):
                 for entry in files_below(bucket):
                     if entry.name.startswith(TEMPORARY.decode()):
                         remove_older(Path(entry.path))
@@ -358,6 +358,10 @@ def _is_at(path: Path, status: os.stat_result) -> bool:
     """Whether the file of ``status`` is still called ``path``."""
     now = status_of(path)
     return now is not None and os.path.samestat(now, status)
+
+
+def _is_other_disk(path: Path, other: Path) -> bool:
+    return path.stat().st_dev != other.stat().st_dev
 
 
 def _is_rest(entry: os.DirEntry[str]) -> bool:
