@@ -25,7 +25,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 from clary.control.objects.base import NoSuchBucket, NoSuchKey, Object
-from clary.control.objects.checksums import ALGORITHMS, DEFAULT, checksum_text, encode
 from clary.control.objects.cloning import clone
 from clary.control.objects.folders import files_below, is_folder, remove_empty, status_of
 from clary.control.objects.key_encoding import ENCODED, encoded_names
@@ -334,6 +333,9 @@ class LocalStore:
 
 def _summed_up(path: Path) -> ObjectMetadata:
     """What a PUT of the file that names no checksum leaves: its ETag, and the checksum that S3 adds by itself."""
+    # Here: the sender of a pipe only reads, and this takes as long to load as all the rest (awscrt).
+    from clary.control.objects.checksums import ALGORITHMS, DEFAULT, checksum_text, encode
+
     md5, summed = hashlib.md5(usedforsecurity=False), ALGORITHMS[DEFAULT].start()
     with path.open("rb") as file:
         while data := file.read(PIECE):
