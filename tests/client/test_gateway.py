@@ -204,9 +204,10 @@ def test_one_that_somebody_stopped_meanwhile_is_told(hold, lent, tmp_path):
 def test_the_log_of_one_that_was_there_before_stays(hold, tmp_path, monkeypatch):
     (tmp_path / "run").mkdir()
     gateway.log_file(tmp_path).write_text("clary: what it was\n")
-    with monkeypatch.context() as patched, pytest.raises(UsageError, match="ended at once"):
+    with monkeypatch.context() as patched:
         patched.setattr(sys, "executable", shutil.which("false"))
-        gateway.start(tmp_path)
+        with pytest.raises(UsageError, match="ended at once"):
+            gateway.start(tmp_path)
     hold()
     with pytest.raises(UsageError, match="another gateway"):
         gateway.start(tmp_path, ["--port", "0"])
