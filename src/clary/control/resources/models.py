@@ -43,7 +43,8 @@ def existing_model(platform: Platform, name: str) -> Record:
 
 @operation("sagemaker", "CreateModel")
 async def create_model(platform: Platform, request: Request) -> Answer:
-    """Model data must exist by now; whether it is a usable archive is seen when an endpoint opens it."""
+    """Model data must exist by now. Whether it is a usable archive is seen when an endpoint opens it; that also makes a
+    model of the weights that a stopped job left where it had no time to (``hosting.model_data``)."""
     name, arn = request["ModelName"], _arn(platform, request["ModelName"])
     # SDK v2 looks for "Cannot create already existing", and then goes on with the model that is there.
     taken = ValidationException(f'Cannot create already existing model "{arn}".')

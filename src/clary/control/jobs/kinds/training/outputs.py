@@ -92,7 +92,7 @@ class CheckpointUpload:
         self._opt_ml = job_folder(settings, TRAINING_JOB, body["TrainingJobName"]) / "opt_ml"
         self._folder = checkpoint_folder(body, self._opt_ml)
         self._target = S3Uri.parse(body["CheckpointConfig"]["S3Uri"]) if self._folder else None
-        self._put: dict[str, tuple[int, int]] = {}
+        self._put: dict[str, tuple[int, int, int]] = {}
 
     def upload(self) -> int:
         """Upload what is new or changed since the last call; returns how many files. Blocks.
@@ -113,7 +113,8 @@ class CheckpointUpload:
 
     def _upload(self, entry: Entry, at: S3Uri) -> bool:
         # Of before the upload: what is written meanwhile makes another state, and the file is sent again.
-        state = entry.status.st_mtime_ns, entry.status.st_size
+        # The number too: a link may come to name another file of the same size and time.
+        state = entry.status.st_mtime_ns, entry.status.st_size, entry.status.st_ino
         if self._put.get(entry.name) == state:
             return False
         self._objects.put(at.bucket, at.key, entry.path)
