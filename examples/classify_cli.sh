@@ -47,13 +47,8 @@ aws sagemaker create-training-job \
     --stopping-condition MaxRuntimeInSeconds=3600 \
     --hyper-parameters "{$settings}"
 
-status=InProgress
-while [ "$status" = InProgress ]; do
-    sleep 5
-    status=$(aws sagemaker describe-training-job --training-job-name "$name" \
-        --query TrainingJobStatus --output text)
-done
-if [ "$status" != Completed ]; then
+# Says of a job that failed only that it did; why is in its description.
+if ! aws sagemaker wait training-job-completed-or-stopped --training-job-name "$name"; then
     aws sagemaker describe-training-job --training-job-name "$name" --query FailureReason --output text >&2
     exit 1
 fi
@@ -69,12 +64,8 @@ aws sagemaker create-model --model-name "$name" --execution-role-arn "$role" \
 aws sagemaker create-endpoint-config --endpoint-config-name "$name" --production-variants \
     "VariantName=AllTraffic,ModelName=$name,InstanceType=ml.m4.xlarge,InitialInstanceCount=1"
 aws sagemaker create-endpoint --endpoint-name "$name" --endpoint-config-name "$name"
-status=Creating
-while [ "$status" = Creating ]; do
-    sleep 5
-    status=$(aws sagemaker describe-endpoint --endpoint-name "$name" --query EndpointStatus --output text)
-done
-echo "endpoint $status"
+aws sagemaker wait endpoint-in-service --endpoint-name "$name"
+echo "endpoint $(aws sagemaker describe-endpoint --endpoint-name "$name" --query EndpointStatus --output text)"
 
 picture=$folder/validation/$(head -n 1 "$folder/validation_lst/validation.lst" | cut -f 3)
 aws sagemaker-runtime invoke-endpoint --endpoint-name "$name" --content-type image/jpeg \

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from clary.wording import clock, duration, plural
+from clary.wording import clock, duration, plural, similar_names
 
 
 @pytest.mark.parametrize(
@@ -33,3 +33,21 @@ def test_plural(count, noun, spec, expected):
 def test_durations(seconds, said, shown):
     assert duration(seconds) == said
     assert clock(seconds) == shown
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "expected"),
+    [
+        ("trian", ["test", "train", "validation"], ["train"]),
+        ("segment", ["classification", "segmentation"], ["segmentation"]),
+        ("LEARNING-RATE", ["learning_rate", "learning_rate_decay"], ["learning_rate"]),
+        ("test", ["train"], []),
+        ("epoch", ["batches"], []),
+    ],
+)
+def test_similar_names(name, known, expected):
+    assert similar_names(name, iter(known)) == expected
+
+
+def test_the_nearest_name_comes_first():
+    assert similar_names("job-12", ["job-21x", "job-1", "job-13"], 2) == ["job-1", "job-13"]

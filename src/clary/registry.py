@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import importlib.util
 import pkgutil
@@ -10,6 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from clary.errors import UsageError
+from clary.wording import similar_names
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoints
@@ -40,7 +40,7 @@ class Registry(Generic[T]):
             return self._found()[name]
         except KeyError:
             known = self.names()
-            close = difflib.get_close_matches(name, known, n=1) or known
+            close = similar_names(name, known) or known
             choice = " or ".join(f"`{one}`" for one in close)
             raise UsageError(f"unknown {self.family} `{name}`", hint=f"use {choice}") from None
 

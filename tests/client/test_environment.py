@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clary.client.environment import HOOK, SHELLS, Changes, changes, keys
+from clary.client.environment import DATA_PATH, HOOK, SHELLS, Changes, changes, keys
 from clary.control import home
 from clary.control.home import Server
 
@@ -54,6 +54,11 @@ def test_the_python_path_is_kept_and_the_hook_stands_first_once(server):
     first = changes(server, {"PYTHONPATH": "/a:/b"}).values["PYTHONPATH"]
     assert first == f"{HOOK}:/a:/b"
     assert changes(server, {"PYTHONPATH": first}).values["PYTHONPATH"] == first
+
+
+def test_a_data_path_is_kept_behind_ours(server):
+    assert changes(server, {}).values["AWS_DATA_PATH"] == str(DATA_PATH)
+    assert changes(server, {"AWS_DATA_PATH": "/mine:/other"}).values["AWS_DATA_PATH"] == f"{DATA_PATH}:/mine:/other"
 
 
 def test_what_would_lead_elsewhere_is_taken_away(server):

@@ -150,6 +150,71 @@ def test_one_that_is_starting_is_waited_for(hold, tmp_path, monkeypatch):
         gateway.present(tmp_path, timeout=0.0)
 
 
+@pytest.fixture
+def lent(hold, tmp_path, monkeypatch):
+    """``start`` starts what holds the home; what was started and stopped."""
+    told: list[str] = []
+
+    def start(folder, options):
+        hold()
+        told.append("started")
+        return gateway.running(folder)
+
+    def stop(folder):
+        told.append("stopped")
+        return really_stop(folder)
+
+    really_stop = gateway.stop
+    monkeypatch.setattr(gateway, "start", start)
+    monkeypatch.setattr(gateway, "health", lambda server: {})
+    monkeypatch.setattr(gateway, "stop", stop)
+    return told
+
+
+def test_the_last_who_gives_a_borrowed_one_back_stops_it(lent, tmp_path):
+    """The first `clary run` took the platform with it that the second was using."""
+    first, second = gateway.borrowed(tmp_path), gateway.borrowed(tmp_path)
+    assert first.__enter__() == second.__enter__()
+    first.__exit__(None, None, None)
+    assert lent == ["started"]
+    second.__exit__(None, None, None)
+    assert lent == ["started", "stopped"]
+    with gateway.borrowed(tmp_path):
+        assert lent == ["started", "stopped", "started"]
+
+
+def test_one_that_was_there_before_stays(hold, lent, tmp_path):
+    with gateway.borrowed(tmp_path):
+        pass
+    hold()
+    with gateway.borrowed(tmp_path):
+        pass
+    assert lent == ["started", "stopped"]
+
+
+def test_one_that_somebody_stopped_meanwhile_is_told(hold, lent, tmp_path):
+    with pytest.raises(NotRunningError, match="no platform runs"), gateway.borrowed(tmp_path) as server:
+        gateway.stop(tmp_path)
+    with gateway.borrowed(tmp_path):
+        gateway.stop(tmp_path)
+        hold()
+    assert gateway.running(tmp_path).pid != server.pid
+
+
+def test_the_log_of_one_that_was_there_before_stays(hold, tmp_path, monkeypatch):
+    (tmp_path / "run").mkdir()
+    gateway.log_file(tmp_path).write_text("clary: what it was\n")
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "executable", shutil.which("false"))
+        with pytest.raises(UsageError, match="ended at once"):
+            gateway.start(tmp_path)
+    hold()
+    with pytest.raises(UsageError, match="another gateway"):
+        gateway.start(tmp_path, ["--port", "0"])
+    first, *rest = gateway.log_file(tmp_path).read_text().splitlines()
+    assert (first, len(rest)) == ("clary: what it was", 1)
+
+
 def test_what_keeps_one_from_starting_is_said(tmp_path, monkeypatch):
     def start(folder, options):
         raise UsageError("the port is taken")

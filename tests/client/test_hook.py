@@ -15,6 +15,7 @@ from clary.client.environment import HOOK, changes
 from clary.control.home import Server
 
 SOURCE = HOOK / "sitecustomize.py"
+PATCHES = HOOK.with_name("patches")
 NAMED = """
 import botocore.session
 s = botocore.session.Session()
@@ -163,9 +164,50 @@ def test_it_costs_next_to_nothing():
     assert min(cost() for _ in range(5)) < 5000
 
 
-def test_any_python_from_3_8_on_can_read_it():
-    tree = ast.parse(SOURCE.read_text(), feature_version=(3, 8))
+def test_what_a_client_says_of_its_address_is_not_shown(listening):
+    program = """
+import logging, boto3
+logging.basicConfig(level=logging.INFO)
+boto3.client("sts", region_name="us-east-1")
+logging.getLogger("sagemaker.telemetry.telemetry_logging").info("SageMaker Python SDK will collect telemetry to ...")
+logging.getLogger("botocore.configprovider").info("another line")
+"""
+    done = python(program, endpoint=listening.url)
+    assert "another line" in done.stderr
+    assert not re.search("Found endpoint|collect telemetry", done.stderr)
+    assert "Found endpoint" in python(program, AWS_ENDPOINT_URL=listening.url).stderr
+
+
+@pytest.mark.parametrize(("endpoint", "found"), [("http://127.0.0.1:9", "_JobClock"), (None, "module")])
+def test_modules_of_the_sdks_are_patched_when_they_come(tmp_path, endpoint, found):
+    """Also where the program has made sys.path its own by then."""
+    (tmp_path / "sagemaker").mkdir()
+    (tmp_path / "sagemaker" / "session.py").write_text("import time\n")
+    program = f"""
+import sys
+sys.path[:] = [{str(tmp_path)!r}, *(p for p in sys.path if "clary" not in p)]
+import sagemaker.session
+print(type(sagemaker.session.time).__name__)
+"""
+    done = python(program, endpoint=endpoint)
+    assert (done.stdout, done.stderr) == (f"{found}\n", "")
+
+
+def imports(source: Path) -> set[str | None]:
+    tree = ast.parse(source.read_text(), feature_version=(3, 8))
     imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    imported |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-    assert imported == {"__future__", "importlib.util", "os", "sys", "types", "typing"}
+    return imported | {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+
+
+def test_any_python_from_3_8_on_can_read_it():
+    wanted = {"__future__", "importlib.util", "logging", "os", "sys", "types", "typing"}
+    assert imports(SOURCE) == wanted
     assert {path.name for path in HOOK.iterdir()} - {"__pycache__"} == {SOURCE.name}
+    for patch in PATCHES.glob("*.py"):
+        assert imports(patch) <= wanted | {"collections.abc", "math"} | {
+            "botocore.config",
+            "botocore.exceptions",
+            "botocore.loaders",
+            "sagemaker.core.deserializers",
+            "sagemaker.core.serializers",
+        }

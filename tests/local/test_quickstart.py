@@ -16,7 +16,7 @@ import clary
 from clary.drawn import draw_pets
 from clary.errors import DataError, InterruptedRun, UsageError
 from clary.local.quickstart import DRAWN_EPOCHS, StageResult, Summary, quickstart
-from clary.vision.base.events import BatchEnd, Hook
+from clary.vision.base.events import BatchEnd, Hook, Preparation
 from clary.vision.base.types import TaskName
 from clary.vision.tasks import TASKS
 
@@ -115,6 +115,26 @@ def test_an_earlier_run_stays_and_its_data_set_is_used_again(tmp_path: Path) -> 
     assert again.run.finished
     assert summary.run.model.read_bytes() == model
     assert {path: path.stat().st_mtime_ns for path in pets.rglob("*")} == before
+
+
+def test_pictures_are_read_and_checked_once(tmp_path: Path) -> None:
+    """They were checked before the training, and by it."""
+    few_pets(tmp_path / "pets")
+    phases: list[str] = []
+
+    class Listener(Hook):
+        def on_preparation(self, event: Preparation) -> None:
+            if not phases or phases[-1] != event.what:
+                phases.append(event.what)
+
+    @contextmanager
+    def showing() -> Iterator[list[Hook]]:
+        yield [Listener()]
+
+    (summary,) = quickstart(tmp_path, epochs=1, settings=CLASSIFIER, showing=showing)
+    assert [what for what in phases if what.endswith("ing pictures")][:2] == ["reading pictures", "checking pictures"]
+    assert (phases.count("reading pictures"), phases.count("checking pictures")) == (1, 1)
+    assert summary.run.config["dataset"]["pictures"] == {"train": 12, "test": 6}
 
 
 def test_what_is_not_a_run_stays(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+import clary
 from clary.errors import UsageError
 from clary.local.run import Run, list_runs
 from clary.local.run_lock import held
@@ -46,6 +47,14 @@ def test_a_finished_run_in_numbers(colour_run):
     assert run.log.startswith("Epoch[0] Train-accuracy=")
     assert run.config["network"] == "strongest colour"
     assert run.problems == ()
+
+
+def test_a_run_is_taken_wherever_a_path_is(colour_run):
+    run = Run(colour_run)
+    assert os.fspath(run) == str(colour_run)
+    assert Run(run).path == Run.open(run).path == colour_run
+    with clary.load(run, engine="onnxruntime") as model:
+        assert model.manifest.task == "classification"
 
 
 def test_without_its_end_the_best_epoch_is_the_last_marked(colour_run):

@@ -21,12 +21,14 @@ from clary.control.home import Server
 from . import clients
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+RECORDER = Path(__file__).with_name("recorder")
 PETS = Path(os.environ.get("CLARY_PETS", REPOSITORY.parent / "shared" / "data" / "pets"))
 PATIENCE = 1200.0  # seconds a program may take: on two cores their jobs run one after the other
 
 # A network small enough for the colours of the tests; everything else is as the programs have it.
 SMALL = ("image_shape=3,32,32", "resize=36", "mini_batch_size=6", "epochs=3")
 
+ONE_EPOCH = (*SMALL[:-1], "epochs=1")  # where only its way counts
 
 # The same for rectangles of those colours: networks that find all of them in seconds.
 SMALL_BOXES = (
@@ -97,10 +99,13 @@ PRETRAINED_MASKS = (
 
 @dataclass(frozen=True)
 class Finished:
-    """A program that has ended, or had to be: its exit code, and what it printed on both streams."""
+    """A program that has ended, or had to be: its exit code, what it printed on both streams, and how long each of its
+    pauses was to be, in seconds.
+    """
 
     code: int
     output: str
+    pauses: tuple[float, ...]
 
 
 class Program:
@@ -108,12 +113,13 @@ class Program:
 
     def __init__(self, home: Path, command: list[str], programs: Path, cwd: Path) -> None:
         self._started = time.monotonic()
-        self._output = cwd / "output"
+        self._output, self._pauses = cwd / "output", cwd / "pauses"
+        environ = _away_from_aws(programs) | {"PYTHONPATH": str(RECORDER), "PAUSES": str(self._pauses)}
         with self._output.open("wb") as output:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "clary", "run", "--home", str(home), *command],
                 cwd=cwd,
-                env=_away_from_aws(programs),
+                env=environ,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -124,7 +130,8 @@ class Program:
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(max(self._started + PATIENCE - time.monotonic(), 1))
         self.kill()
-        return Finished(self._process.returncode, self._output.read_text(errors="replace"))
+        pauses = self._pauses.read_text().split() if self._pauses.exists() else ()
+        return Finished(self._process.returncode, self._output.read_text(errors="replace"), tuple(map(float, pauses)))
 
     def kill(self) -> None:
         """End the program as well: `clary run` hands the signal on."""
@@ -216,12 +223,16 @@ def laid_out(verb: str, source: Path, out: Path, *words: str) -> Path:
 
 
 def folder_of(name: str) -> Path:
-    """The folder of programs of the environment ``name``: v2, v3 or cli; ``main`` is this one."""
+    """The folder of programs of the environment ``name``: v1, v2, v3 or cli; ``main`` is this one."""
     return Path(sys.executable).parent if name == "main" else clients.location(name) / "bin"
 
 
 # Programs by the name of the test that waits for them: their environment, and the command.
 PROGRAMS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "test_v1": ("v1", ("python", "tests/sdk/programs/v1_classify.py", "CHANNELS", *SMALL)),
+    "test_v1_in_local_mode": ("v1", ("python", "tests/sdk/programs/v1_local.py", "CHANNELS", *ONE_EPOCH)),
+    "test_v2_in_local_mode": ("v2", ("python", "tests/sdk/programs/v2_local.py", "CHANNELS", *ONE_EPOCH)),
+    "test_v3_in_local_mode": ("v3", ("python", "tests/sdk/programs/v3_local.py", "CHANNELS", *ONE_EPOCH)),
     "test_v2": ("v2", ("python", "examples/classify_v2.py", "CHANNELS", *SMALL)),
     "test_v3": ("v3", ("python", "examples/classify_v3.py", "CHANNELS", *SMALL)),
     "test_boto3": ("main", ("python", "examples/classify_boto3.py", "CHANNELS", *SMALL)),

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from clary.client import gateway
+from clary.client.patches.pauses import PAUSE
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
@@ -30,8 +31,49 @@ def nothing_left_this_machine(output: str) -> None:
     assert not re.search(r"127\.0\.0\.1:9\b|(Proxy|Connection|NameResolution)Error|will collect telemetry", output)
 
 
+def waits_in_small_steps(finished: Any) -> None:
+    """SDK v1 and v2 pause for up to 30 s between two questions, boto3's and the CLI's waiters for 120."""
+    assert finished.pauses
+    assert max(finished.pauses) <= PAUSE
+
+
+def test_v1(finished):
+    assert finished.code == 0, finished.output
+    assert re.search(r"^811284229777\.\S+/image-classification:latest$", finished.output, re.MULTILINE)
+    assert re.search(r"Epoch\[2\] Validation-accuracy=\d\.\d{6}", finished.output)
+    assert "Completed - Training job completed" in finished.output
+    assert right(finished.output) >= 11
+    waits_in_small_steps(finished)
+    nothing_left_this_machine(finished.output)
+
+
+def test_v1_in_local_mode(finished):
+    assert finished.code == 0, finished.output
+    assert re.search(r"^model file:///\S+/model/model\.tar\.gz \['model\.tar\.gz'\]$", finished.output, re.MULTILINE)
+    assert right(finished.output) > 0
+    nothing_left_this_machine(finished.output)
+
+
+def test_v2_in_local_mode(finished):
+    assert finished.code == 0, finished.output
+    assert re.search(r"Epoch\[0\] Validation-accuracy=\d\.\d{6}", finished.output)
+    assert re.search(r"^model file:///\S+/out/model\.tar\.gz \['model\.tar\.gz'\]$", finished.output, re.MULTILINE)
+    assert right(finished.output) > 0
+    assert re.search(r"^refused .*: the instance type local_gpu cannot be had: ", finished.output, re.MULTILINE)
+    nothing_left_this_machine(finished.output)
+
+
+def test_v3_in_local_mode(finished):
+    assert finished.code == 0, finished.output
+    assert "artifacts ['model.tar.gz']" in finished.output
+    assert right(finished.output) > 0
+    nothing_left_this_machine(finished.output)
+
+
 def test_v2(finished):
     assert finished.code == 0, finished.output
+    waits_in_small_steps(finished)
+    assert "Found endpoint" not in finished.output
     assert "role arn:aws:iam::000000000000:role/" in finished.output
     assert "bucket sagemaker-us-east-1-000000000000" in finished.output
     assert re.search(r"Starting - .*\n", finished.output)
@@ -53,6 +95,7 @@ def test_v2_on_real_pets(finished):
 
 def test_v3(finished):
     assert finished.code == 0, finished.output
+    waits_in_small_steps(finished)
     assert re.search(r"Epoch\[2\] Validation-accuracy=\d\.\d{6}", finished.output)
     assert right(finished.output) >= 11
     nothing_left_this_machine(finished.output)
@@ -60,6 +103,7 @@ def test_v3(finished):
 
 def test_boto3(finished):
     assert finished.code == 0, finished.output
+    waits_in_small_steps(finished)
     assert re.search(r"^validation:accuracy [01]\.\d{4}$", finished.output, re.MULTILINE)
     assert right(finished.output) >= 11
     nothing_left_this_machine(finished.output)
@@ -67,6 +111,7 @@ def test_boto3(finished):
 
 def test_cli(finished):
     assert finished.code == 0, finished.output
+    assert max(finished.pauses, default=0) <= PAUSE
     assert len(re.findall(r"Epoch\[\d\] Validation-accuracy=", finished.output)) == 3
     assert "endpoint InService" in finished.output
     (scores,) = re.findall(r"^scores of .*: \[(.*)\]$", finished.output, re.MULTILINE)
@@ -116,8 +161,12 @@ def test_boto3_says_why_segmentation_failed(finished):
 
 def test_v2_says_why_a_job_failed(finished):
     assert finished.code == 0, finished.output
-    assert re.search(r"^raised Failed Error for Training job \S+: Failed\. Reason: ", finished.output, re.MULTILINE)
-    assert "learning_rate" in finished.output
+    raised = re.findall(
+        r"^raised Failed Error for Training job \S+: Failed\. Reason: (.*)", finished.output, re.MULTILINE
+    )
+    assert ["learning_rate" in reason for reason in raised] == [True, False]
+    # With logs it looks at a job by the clock, every half a minute.
+    assert max(map(float, re.findall(r"^after (\S+) s$", finished.output, re.MULTILINE))) < 10
     nothing_left_this_machine(finished.output)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import time
 from collections.abc import Mapping
 from itertools import islice
@@ -12,7 +11,7 @@ import typer
 
 from clary.cli.platform_options import Home, Json, folder
 from clary.errors import UsageError
-from clary.wording import clock
+from clary.wording import clock, similar_names
 
 if TYPE_CHECKING:
     from clary.client.connection import Connection
@@ -63,7 +62,7 @@ def known(connection: Connection, operation: str, job: str) -> dict[str, Any]:
         # The newest 100: who mistypes has seen the name lately.
         wanted = {"SortBy": "CreationTime", "SortOrder": "Descending", "MaxResults": 100}
         summaries = connection.call("sagemaker", "ListTrainingJobs", **wanted)["TrainingJobSummaries"]
-        close = difflib.get_close_matches(job, [one["TrainingJobName"] for one in summaries], 3)
+        close = similar_names(job, [one["TrainingJobName"] for one in summaries], 3)
         hint = f"near it: {', '.join(close)}" if close else "`clary jobs` lists them"
         raise UsageError(f"no training job is called `{job}`", hint=hint) from error
 

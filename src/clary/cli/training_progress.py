@@ -5,15 +5,20 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from clary.local.progress import Lines
 from clary.local.progress._base import epoch_said, notes_said, pictures_per_second, precision_said, start_said
 from clary.vision.base.events import BatchEnd, EpochEnd, Hook, Preparation, RunEnd, RunStart, ValidationBatchEnd
 from clary.vision.base.other_programs import OtherPrograms
 from clary.wording import clock
+
+if TYPE_CHECKING:
+    from clary.local.run import Run
 
 __all__ = ["bar", "lines", "progress"]
 
@@ -42,9 +47,12 @@ def bar() -> Iterator[Sequence[Hook]]:
 @contextmanager
 def lines() -> Iterator[Sequence[Hook]]:
     """A line a phase and an epoch on standard error."""
-    from clary.local.progress.lines import Lines
+    yield [_Lines()]
 
-    yield [Lines()]
+
+class _Lines(Lines):
+    def on_model(self, run: Run) -> None:
+        """Nothing: the command says it, with what was reached, on standard output."""
 
 
 class _Time(TimeRemainingColumn):

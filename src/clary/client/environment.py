@@ -22,6 +22,7 @@ from clary.vision.base.files import PRIVATE, private_folder, write_bytes
 __all__ = ["HOOK", "SHELLS", "Changes", "changes", "keys"]
 
 HOOK = Path(__file__).with_name("hook")  # the folder that holds sitecustomize.py and nothing else
+DATA_PATH = Path(__file__).with_name("data_path")  # additions to botocore's data: shorter pauses of SageMaker's waiters
 KEY = "clary"  # access key and secret, where the gateway does not ask
 
 _DEFAULTS = """\
@@ -77,6 +78,8 @@ def changes(server: Server, environ: Mapping[str, str]) -> Changes:
         "SAGEMAKER_USER_CONFIG_OVERRIDE": str(_defaults(Path(server.home))),
         "SAGEMAKER_SUPPRESS_V2_WARNING": "1",
         "CLARY_ENDPOINT": server.url,
+        # For the clients that the hook does not reach: the AWS CLI has a botocore of its own, and v2 a Python.
+        "AWS_DATA_PATH": _joined(str(DATA_PATH), environ.get("AWS_DATA_PATH", "").split(os.pathsep), os.pathsep),
         "PYTHONPATH": _joined(str(HOOK), environ.get("PYTHONPATH", "").split(os.pathsep), os.pathsep),
     }
     # Only where a proxy is set: NO_PROXY alone would change what other programs of the shell do.

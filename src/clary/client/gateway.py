@@ -9,8 +9,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,10 +19,20 @@ from clary.control import home
 from clary.control.home import Server
 from clary.errors import ClaryError, UsageError
 from clary.vision.base import processes
-from clary.vision.base.file_lock import writer
+from clary.vision.base.file_lock import share, take, writer
 from clary.vision.base.files import PRIVATE, disk_is_full
 
-__all__ = ["NotRunningError", "health", "log_file", "present", "running", "running_or_started", "start", "stop"]
+__all__ = [
+    "NotRunningError",
+    "borrowed",
+    "health",
+    "log_file",
+    "present",
+    "running",
+    "running_or_started",
+    "start",
+    "stop",
+]
 
 # A name that no bucket may have (decisions/0004): the same port answers S3.
 HEALTH = "/clary/health"
@@ -102,16 +112,12 @@ def unreachable(server: Server, why: str) -> NotRunningError:
 def start(folder: Path, options: Sequence[str] = (), *, timeout: float = STARTUP) -> Server:
     """Start a gateway in the background, in a session of its own, and wait until it answers.
 
-    ``options`` are those of `clary up`; what it prints goes to HOME/run/gateway.log. Raises UsageError with the
+    ``options`` are those of `clary up`; what it prints is appended to HOME/run/gateway.log. Raises UsageError with the
     gateway's own words when it does not come up within ``timeout`` seconds.
     """
-    log = log_file(folder)
-    try:
-        home.make_private(folder)
-        output = os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE), "wb")
-    except OSError as error:
-        raise UsageError(f"cannot be written ({error.strerror})", where=log, hint="choose another --home") from error
-    with output:
+    # Appended: of two that start at once, and of one that was killed, the words stay.
+    with os.fdopen(_open(folder, log_file(folder), os.O_WRONLY | os.O_APPEND), "wb") as output:
+        begin = os.fstat(output.fileno()).st_size
         process = subprocess.Popen(
             [sys.executable, "-m", "clary", "up", "--home", str(folder), *options],
             stdin=subprocess.DEVNULL,
@@ -121,7 +127,7 @@ def start(folder: Path, options: Sequence[str] = (), *, timeout: float = STARTUP
             start_new_session=True,
         )
     try:
-        server = _started(folder, process, time.monotonic() + timeout)
+        server = _started(folder, process, time.monotonic() + timeout, begin)
     except BaseException:
         # Ctrl-C while we wait: the session of its own keeps the key from reaching it.
         process.terminate()
@@ -142,6 +148,30 @@ def running_or_started(folder: Path, options: Sequence[str] = ()) -> tuple[Serve
         if server := present(folder):
             return server, False
         raise
+
+
+@contextmanager
+def borrowed(folder: Path, options: Sequence[str] = ()) -> Iterator[Server]:
+    """The gateway that uses the home. Where none runs one is started, with ``options``, for as long as anybody borrows
+    it: the last who gives it back stops it. Raises as ``start`` does, and NotRunningError at the end where somebody
+    else has stopped it."""
+    lock = _open(folder, folder / "run" / "borrowed", os.O_RDWR)
+    try:
+        # Waits while the last of others stops theirs.
+        share(lock)
+        server, started = running_or_started(folder, options)
+        if started:
+            os.ftruncate(lock, 0)
+            os.pwrite(lock, str(server.pid).encode(), 0)
+        try:
+            yield server
+        finally:
+            # Not to be had while others borrow; the attempt gives our own share back (flock(2)).
+            to_be_stopped = take(lock) and os.pread(lock, 32, 0) == str(server.pid).encode()
+            if to_be_stopped and running(folder).pid == server.pid:
+                stop(folder)
+    finally:
+        os.close(lock)
 
 
 def stop(folder: Path, *, timeout: float = SHUTDOWN) -> int:
@@ -170,7 +200,17 @@ def log_file(folder: Path) -> Path:
     return folder / "run" / "gateway.log"
 
 
-def _started(folder: Path, process: subprocess.Popen[bytes], deadline: float) -> Server:
+def _open(folder: Path, path: Path, flags: int) -> int:
+    """A file of the home, open, made where it is missing. Raises UsageError."""
+    try:
+        home.make_private(folder)
+        return os.open(path, flags | os.O_CREAT, PRIVATE)
+    except OSError as error:
+        raise UsageError(f"cannot be written ({error.strerror})", where=path, hint="choose another --home") from error
+
+
+def _started(folder: Path, process: subprocess.Popen[bytes], deadline: float, begin: int) -> Server:
+    """``begin`` is where in the log the words of this gateway begin, in bytes."""
     found: list[Server] = []
 
     def answers() -> bool:
@@ -187,7 +227,7 @@ def _started(folder: Path, process: subprocess.Popen[bytes], deadline: float) ->
     if found:
         return found[0]
     # What it said itself is better than that it did not come up.
-    words = _last_line(log_file(folder))
+    words = _last_line(log_file(folder), begin)
     if process.poll() is None:
         raise UsageError("the platform did not come up in time", where=log_file(folder), hint=words)
     if not words and disk_is_full(folder):  # not even its own words could be written
@@ -196,9 +236,12 @@ def _started(folder: Path, process: subprocess.Popen[bytes], deadline: float) ->
     raise UsageError(words.removeprefix("clary: ") or f"the platform ended at once (exit code {process.returncode})")
 
 
-def _last_line(log: Path) -> str:
-    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    return lines[-1] if lines else ""
+def _last_line(log: Path, begin: int) -> str:
+    """The last error of the command line's, else the last line: another gateway may be writing there, too."""
+    text = log.read_bytes()[begin:].decode(errors="replace")
+    lines = [line for line in text.splitlines() if line.strip()]
+    errors = [line for line in lines if line.startswith("clary: ")]
+    return (errors or lines or [""])[-1]
 
 
 def _holder(folder: Path) -> int:

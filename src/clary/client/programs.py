@@ -13,7 +13,6 @@ from types import FrameType
 from clary.client import environment, gateway
 from clary.client.gateway import NotRunningError
 from clary.control import home
-from clary.control.home import Server
 from clary.errors import UsageError
 
 __all__ = ["run"]
@@ -24,30 +23,22 @@ _FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
 def run(command: Sequence[str], folder: Path, *, tell: Callable[[str], None] = lambda text: None) -> int:
     """Run ``command`` in the environment of the gateway of home ``folder``; its exit code, 128 + n after signal n.
 
-    Where no gateway runs, one is started at a free port for the time of the command; ``tell`` hears of it. Raises
-    UsageError when the command is not to be found.
+    Where no gateway runs, one is started at a free port for the time of the command, and of others that use it
+    meanwhile; ``tell`` hears of it. Raises UsageError when the command is not to be found.
     """
-    with _platform(folder, tell) as server:
-        environ = environment.changes(server, os.environ).applied(os.environ)
-        return _run(command, environ)
-
-
-@contextmanager
-def _platform(folder: Path, tell: Callable[[str], None]) -> Iterator[Server]:
     if not home.held(folder):
         tell("no platform runs; starting one for the time of this command")
-    # A free port: the usual one may be another home's.
-    server, started = gateway.running_or_started(folder, ["--port", "0"])
-    if not started:
-        yield server
-        return
+    code = None
     try:
-        yield server
-    finally:
-        try:
-            gateway.stop(folder)
-        except NotRunningError:
-            tell("the platform was stopped meanwhile")
+        # A free port: the usual one may be another home's.
+        with gateway.borrowed(folder, ["--port", "0"]) as server:
+            environ = environment.changes(server, os.environ).applied(os.environ)
+            code = _run(command, environ)
+    except NotRunningError:
+        if code is None:
+            raise
+        tell("the platform was stopped meanwhile")
+    return code
 
 
 def _run(command: Sequence[str], environ: dict[str, str]) -> int:

@@ -10,7 +10,6 @@ Source: sagemaker SDK 2.257, image_uri_config/*.json; SageMaker API, AlgorithmSp
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from typing import Literal
 
 from clary.vision.algorithms.catalog import SPECS
 from clary.vision.base.spec import AnySpec
+from clary.wording import similar_names
 
 __all__ = [
     "Builtin",
@@ -121,7 +121,8 @@ def program_of(image: str, kind: Kind, *, entrypoint: Sequence[str] = (), argume
         return ImageCommand(tuple(entrypoint), tuple(arguments))
     spec = next((spec for spec in SPECS if name == spec.name or name in spec.aliases), None)
     if spec is None:
-        close = difflib.get_close_matches(name, [spec.name for spec in SPECS], 1, cutoff=0.92)
+        # With one more word it is another image of AWS's (image-classification-neo), not this one mistyped.
+        close = similar_names(name, [spec.name for spec in SPECS if not name.startswith(f"{spec.name}-")])
         meant = f"is {close[0]}:1 meant? " if close else ""
         return Unavailable(f"the image {image} is not known here", f"{meant}use {built_in_images()}")
     if tag not in _TAGS:

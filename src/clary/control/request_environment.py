@@ -5,8 +5,13 @@ the user, a built-in algorithm or an endpoint's worker, is a program of ours and
 
 - names that a loader, an interpreter, a shell, a tool or the platform itself acts on: LD_PRELOAD has code loaded,
   CLARY_PRECISION_CACHE says which file is written, SAGEMAKER_BASE_DIR where the job's tree is;
-- values that name a file outside the job's own tree, whatever they are called: every library has variables for the
-  files it reads, loads and writes, and nobody has a list of them.
+- names that, by their last word, say where something lies (TORCH_HOME, MPLCONFIGDIR, HF_HUB_CACHE): a relative one
+  has files read or written wherever our program happens to stand;
+- names by which a library writes down what it does (ONEDNN_JIT_DUMP, TORCH_TRACE), into the folder it stands in;
+- values that name a file outside the job's own tree, whatever they are called.
+
+By kind, not by name, as far as that goes: every library has variables for the files it reads, loads and writes, and
+nobody has a list of them.
 """
 
 from __future__ import annotations
@@ -34,13 +39,29 @@ _NAMES = re.compile(
     # the platform's own
     r"|CLARY_.*|SAGEMAKER_BASE_DIR|AWS_.*|S3_ENDPOINT_URL|TRAINING_JOB_(NAME|ARN)"
 )
+# Some of these are no places in some library; what is withheld in vain does our programs no harm.
+_PLACES = re.compile(
+    r".*(HOME|DIR(S|ECTORY|ECTORIES)?|PATHS?|FILES?|FILENAME|FOLDER|ROOT|CACHE)|(GCOV|GMON)_.*|.*SAN_OPTIONS",
+    re.IGNORECASE,
+)
+_RECORDS = re.compile(
+    r".*(DUMP|TRACE|PROFIL).*|TORCH_LOGS.*|KINETO_.*"
+    # The compiler of PyTorch, which writes programs and their reports.
+    r"|TORCH_?(COMPILE|INDUCTOR|DYNAMO)_.*",
+    re.IGNORECASE,
+)
 # A path from the root or from a home, alone or as a part of a list or of a setting; not the slashes of an address.
 _OUTSIDE = re.compile(r"(?:(?<![\w.:/-])|(?<=:)(?!//))[/~]|(?:^|/)\.\.(?:/|$)|\bfile:", re.IGNORECASE)
 
 
 def for_our_program(given: Mapping[str, str]) -> tuple[dict[str, str], tuple[str, ...]]:
     """What of a request's Environment a program of ours gets, and the names of what it does not, sorted."""
-    kept = {n: value for n, value in given.items() if not _NAMES.fullmatch(n) and not _OUTSIDE.search(value)}
+    kinds = (_NAMES, _PLACES, _RECORDS)
+    kept = {
+        name: value
+        for name, value in given.items()
+        if not any(kind.fullmatch(name) for kind in kinds) and not _OUTSIDE.search(value)
+    }
     return kept, tuple(sorted(given.keys() - kept.keys()))
 
 

@@ -8,16 +8,19 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from clary.errors import DataError
 from clary.local.evaluate import Evaluation
 from clary.local.run import Run
 from clary.vision.base.events import Hook
-from clary.vision.base.types import Dataset, TaskName
+from clary.vision.base.types import TaskName
 from clary.vision.training.listeners import counting
 from clary.vision.training.listeners import tell as listening
 from clary.wording import plural
+
+if TYPE_CHECKING:
+    from clary.vision.datasets.check import CheckResult
 
 __all__ = ["StageResult", "Summary", "quickstart"]
 
@@ -91,13 +94,15 @@ def quickstart(
         folder = _obtain(out, dataset, source, images, seed, hooks)
         summaries = [Summary(task, Run(_next_place(out, task)), folder) for task in tasks]
         # All of them first: nobody waits for a training to hear of a bad mask.
+        checked = []
         for summary in summaries:
-            data = _checked(folder, summary.task, hooks)
+            checked.append(_checked(folder, summary.task, seed, hooks))
+            data = checked[-1].dataset
             held = f"{len(data)} pictures of {len(data.class_names)} classes in {folder}"
             clock.lap(summary, "data", held)
-    for summary in summaries:
+    for summary, found in zip(summaries, checked, strict=True):
         passes = epochs or (DRAWN_EPOCHS.get(summary.task) if dataset == DRAWN else None)
-        _train(summary, {**(settings or {}), "epochs": passes, "seed": seed}, showing)
+        _train(summary, found, {**(settings or {}), "epochs": passes, "seed": seed}, showing)
         numbers = summary.run.metrics
         clock.lap(summary, "train", f"{plural(numbers['epochs'], 'epoch')}, best {numbers['best_epoch'] + 1}")
         _judge(summary, clock)
@@ -107,11 +112,10 @@ def quickstart(
 def _next_place(out: Path, task: TaskName) -> Path:
     """A folder for a new run: what is there is somebody's work, of an earlier quickstart or not."""
     names = (out / (task if number == 1 else f"{task}-{number}") for number in count(1))
-    return next(folder for folder in names if not folder.exists() or _is_left_over(Run(folder)))
-
-
-def _is_left_over(run: Run) -> bool:
-    return run.came_to_nothing and run.state != "running"
+    runs = (Run(folder) for folder in names)
+    # A start that failed leaves its name free.
+    free = (run for run in runs if not run.path.exists() or (run.came_to_nothing and run.state != "running"))
+    return next(free).path
 
 
 def _obtain(out: Path, dataset: str, source: str | None, images: int, seed: int, hooks: Sequence[Hook]) -> Path:
@@ -137,23 +141,26 @@ def _obtain(out: Path, dataset: str, source: str | None, images: int, seed: int,
     return Path(dataset)
 
 
-def _checked(folder: Path, task: TaskName, hooks: Sequence[Hook]) -> Dataset:
-    from clary.vision import formats
+def _checked(folder: Path, task: TaskName, seed: int, hooks: Sequence[Hook]) -> CheckResult:
+    """As the training would read and check it."""
     from clary.vision.datasets.check import examine
+    from clary.vision.datasets.reading import ReadingOptions, read
 
-    found = formats.read(folder, task=task)
+    listening(hooks, "reading pictures")
+    found = read(folder, ReadingOptions(seed=seed), task=task)
     result = examine(found, progress=counting(hooks, "checking pictures", len(found)))
     if result.errors:
         what = f"{plural(len(result.errors), 'bad record')}, first {result.errors[0]}"
         raise DataError(what, where=folder, hint=f"`clary data check {folder} --task {task}`")
-    return result.dataset
+    return result
 
 
-def _train(summary: Summary, settings: Mapping[str, object], showing: Showing) -> None:
+def _train(summary: Summary, checked: CheckResult, settings: Mapping[str, object], showing: Showing) -> None:
     from clary.local.train import train
 
     with showing() as hooks:
-        train(summary.task, summary.dataset, out=summary.run.path, hooks=hooks, progress=False, settings=settings)
+        given: dict[str, Any] = {"out": summary.run.path, "settings": settings, "checked": checked}
+        train(summary.task, summary.dataset, hooks=hooks, progress=False, **given)
 
 
 def _judge(summary: Summary, clock: _Clock) -> None:

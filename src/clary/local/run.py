@@ -18,6 +18,7 @@ from __future__ import annotations
 import html
 import json
 import math
+import os
 import shlex
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -43,13 +44,17 @@ class NotThere(UsageError, AttributeError):
 
 
 class Run:
-    """A run directory. ``Run.open`` checks that the path is one; the constructor takes it as given."""
+    """A run directory, and a path to it for whoever takes one (``os.PathLike``). ``Run.open`` checks that the path is
+    one; the constructor takes it as given."""
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: os.PathLike[str] | str) -> None:
         self.path = Path(path)
 
+    def __fspath__(self) -> str:
+        return str(self.path)
+
     @classmethod
-    def open(cls, path: Path | str) -> Run:
+    def open(cls, path: os.PathLike[str] | str) -> Run:
         """The run at ``path``. Raises UsageError when there is none."""
         run = cls(path)
         if not run.path.is_dir():

@@ -56,6 +56,7 @@ def train(
     hooks: Sequence[Hook] = (),
     echo: Sink | None = None,
     settings: Mapping[str, object] | None = None,
+    checked: CheckResult | None = None,
     **hyperparameters: object,
 ) -> Run:
     """Train ``algorithm`` on a data set in any layout Clary reads, and return the finished run.
@@ -68,7 +69,8 @@ def train(
     what is in ``settings``, are hyperparameters by their SageMaker names. ``progress`` shows how it goes: a display in
     a notebook, plain lines on standard error elsewhere. ``echo`` receives each line of the log that SageMaker would
     print. ``resume`` goes on from the checkpoint of ``out`` with the settings it was started with, as ``clary.resume``
-    does, and refuses others; more ``epochs`` are no other setting.
+    does, and refuses others; more ``epochs`` are no other setting. ``checked`` is what was found of the data set, read
+    with the same options (``datasets.reading.read``, ``check.examine``), where it need not be looked at again.
 
     Raises CustomerError for data or settings that cannot be used, DivergedError when the loss is no number,
     InterruptedRun after Ctrl-C, with a checkpoint saved.
@@ -89,7 +91,7 @@ def train(
         return run_on(out, epochs=more, asked=about, settings=given, progress=progress, hooks=hooks, echo=echo)
     options = ReadingOptions(labels, validation, _seed(spec, given))
     with showing(progress) as shown:
-        return _start(spec, source, out, options, given, start, [*hooks, *shown], echo)
+        return _start(spec, source, out, options, given, start, [*hooks, *shown], echo, checked)
 
 
 def _start(
@@ -101,10 +103,12 @@ def _start(
     start: Mapping[str, str],
     hooks: Sequence[Hook],
     echo: Sink | None,
+    result: CheckResult | None,
 ) -> Run:
     """Read the pictures, write the run's folder and train."""
-    tell(hooks, "reading pictures")
-    data = read(source, options, task=spec.task)
+    if result is None:
+        tell(hooks, "reading pictures")
+    data = result.dataset if result else read(source, options, task=spec.task)
     CheckResult(data, data.problems).refuse(job=False)
     # With the share that was really held out: a resumed run, and a report, must split as this one does.
     options = options.settled(data)
@@ -112,7 +116,7 @@ def _start(
     filled = spec.settings_for(given, data)
     checked = spec.parse(filled)
     # Last, since it opens every picture: a wrong setting is told at once.
-    result = examine(data, progress=counting(hooks, "checking pictures", len(data)))
+    result = result or examine(data, progress=counting(hooks, "checking pictures", len(data)))
     result.refuse(job=False)
     channels = {"dataset": Channel("dataset", source, options.content_type)}
     channels |= {name: Channel(name, Path(path), MODEL_CONTENT_TYPE) for name, path in start.items()}

@@ -15,6 +15,7 @@ import pytest
 from clary.control.hosting.failure import StartFailed
 from clary.control.hosting.model_data import place
 from clary.control.objects.local import LocalStore
+from clary.control.objects.machine_files import WithMachineFiles
 from clary.vision.artifact.draft import Draft
 from clary.vision.artifact.manifest import Manifest
 from clary.vision.inference.predictor import load
@@ -62,6 +63,16 @@ def test_archives_as_clients_make_them(objects, tmp_path, content):
     put(objects, "m.tar.gz", content, tmp_path)
     place("s3://models/m.tar.gz", tmp_path / "v", objects, archive=True)
     assert files(tmp_path / "v") == {"manifest.json", "a/b"}
+
+
+def test_an_archive_that_lies_on_this_machine(objects, tmp_path):
+    (tmp_path / "m.tar.gz").write_bytes(archive(("manifest.json", b"{}")))
+    files_too = WithMachineFiles(objects)
+    place(f"file://{tmp_path}/m.tar.gz", tmp_path / "v", files_too, archive=True)
+    assert files(tmp_path / "v") == {"manifest.json"}
+    assert (tmp_path / "m.tar.gz").is_file()
+    with pytest.raises(StartFailed, match=rf"Failed to download model data .*\(There is no file {tmp_path}/no\)"):
+        place(f"file://{tmp_path}/no", tmp_path / "w", files_too, archive=True)
 
 
 def test_a_prefix(objects, tmp_path):

@@ -113,6 +113,23 @@ class TestResolve:
         with pytest.raises(StartFailed, match=reason):
             resolve(store, add(store, **model))
 
+    def test_files_of_this_machine_are_served_in_local_mode_alone(self, store):
+        """A package's are seen here first."""
+        packaged = {"Image": IMAGE, "ModelDataUrl": "file:///out/model.tar.gz"}
+        store.create("model-package", "g/1", arn="arn:p", body={"InferenceSpecification": {"Containers": [packaged]}})
+        config = add(store, Containers=[{"ModelPackageName": "arn:p"}])
+        with pytest.raises(StartFailed, match=r"^file:///out/model.tar.gz is a file of this machine, which only"):
+            resolve(store, config)
+        store.edit(
+            "endpoint-config",
+            config,
+            lambda found: (
+                {"ProductionVariants": [found.body["ProductionVariants"][0] | {"InstanceType": "local"}]},
+                "",
+            ),
+        )
+        assert resolve(store, config)[0].data == "file:///out/model.tar.gz"
+
     def test_a_configuration_that_is_gone(self, store):
         with pytest.raises(StartFailed, match='Could not find endpoint configuration "c"'):
             resolve(store, "c")

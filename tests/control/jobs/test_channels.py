@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import time
 from pathlib import Path
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from clary.control.jobs import channels, manifests
 from clary.control.jobs.channels import ChannelFile, check, copy_below, described, fill, names, shard
 from clary.control.objects.base import Object, S3Uri
+from clary.control.objects.machine_files import WithMachineFiles
 from clary.control.wire.errors import ServiceError, ValidationException
 from clary.errors import ClaryError, CustomerError, DataError
 from clary.vision.base.jobdir import Channel
@@ -121,6 +123,30 @@ class TestFill:
         assert (tmp_path / "train" / "empty").is_dir()
         stored = objects.root / "bucket/data/train/cat/1.jpg"
         assert (tmp_path / "train/train/cat/1.jpg").samefile(stored)
+
+    def test_files_of_this_machine_are_read_where_they_lie(self, objects, make_channel, tmp_path):
+        files = WithMachineFiles(objects)
+        for name in ("cat/1.jpg", "list"):
+            (tmp_path / "data" / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "data" / name).write_bytes(name.encode())
+        held = files_of(tmp_path / "data")
+        whole, one = (
+            make_channel("train", f"file://{tmp_path}/data/"),
+            make_channel("l", f"file://{tmp_path}/data/list"),
+        )
+        assert fill(whole, "File", tmp_path / "job" / "train", files) == 2
+        assert os.readlink(tmp_path / "job" / "train") == str(tmp_path / "data")
+        assert fill(one, "File", tmp_path / "job" / "l", files) == 1
+        assert files_of(tmp_path / "job" / "l") == {"list": b"list"}
+        # Of a program that could write through a link, and of one host among several, each has its own.
+        for number, (linked, hosts) in enumerate([(False, 1), (True, 2)]):
+            folder = tmp_path / "job" / str(number)
+            assert fill(whole, "File", folder, files, hosts=hosts, linked=linked) == 2
+            assert files_of(folder) == held
+            assert (folder / "list").samefile(tmp_path / "data" / "list") is linked
+        (tmp_path / "data" / "link").symlink_to("/etc")
+        with pytest.raises(CustomerError, match=r"data/link: is a symbolic link; links are not followed"):
+            fill(whole, "File", tmp_path / "job" / "again", files)
 
     def test_a_later_upload_does_not_alter_what_a_job_sees(self, objects, upload, make_channel, tmp_path):
         upload({"data/x": b"before"})

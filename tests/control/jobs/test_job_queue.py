@@ -423,7 +423,7 @@ def test_a_fault_of_ours_fails_the_job_and_not_the_next(world, monkeypatch, capl
 
     asyncio.run(live())
     assert world.record("lost").body["FailureReason"] == "InternalServerError: ZeroDivisionError: division by zero"
-    assert "the life cycle of lost was left" in caplog.text
+    assert "the platform failed while it followed the job lost, which is failed" in caplog.text
 
 
 def test_jobs_that_share_the_machine_share_its_threads(world, monkeypatch):

@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 import pytest
 
 Raw = Callable[..., Any]
+Refused = Callable[..., tuple[str, int]]
 
 
 def elements(body: bytes) -> dict[str, str]:
@@ -70,3 +71,26 @@ def test_boto3_reads_them(s3: Any) -> None:
     with pytest.raises(s3.exceptions.ClientError) as refused:
         s3.get_object(Bucket="box", Key="x y", Range="bytes=7-")
     assert refused.value.response["Error"]["ActualObjectSize"] == "5"
+
+
+def test_a_head_says_it_in_headers(url: str, raw: Raw) -> None:
+    """Its answer has no body; websites of S3 name code and message so."""
+    answer = raw(url, "HEAD", "/box/%C3%BC%0A")
+    assert (answer.status, answer.body) == (404, b"")
+    assert answer.headers["x-amz-error-code"] == "NoSuchKey"
+    assert answer.headers["x-amz-error-message"].startswith("The specified key does not exist: s3://box/\\xfc\\n")
+
+
+def test_a_head_of_a_bucket_of_awss_says_whose_it_is(
+    s3: Any, url: str, raw: Raw, refused: Refused, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As a GET does; what no client shows stands in the log too, once."""
+    bucket = "sagemaker-sample-files"
+    for _ in range(2):
+        assert refused(s3.head_bucket, Bucket=bucket)[1] == 404
+    hint = f"it is AWS's own: fetch its files where AWS can be reached (`aws s3 sync s3://{bucket}/PREFIX FOLDER`)"
+    assert hint in raw(url, "HEAD", f"/{bucket}").headers["x-amz-error-message"]
+    assert hint in raw(url, "GET", f"/{bucket}").body.decode()
+    assert [hint in record.getMessage() for record in caplog.records] == [True]
+    assert refused(s3.head_bucket, Bucket="absent")[1] == 404
+    assert len(caplog.records) == 1

@@ -10,6 +10,7 @@ from urllib.parse import unquote
 import pytest
 
 from clary.control.objects import multipart_files
+from clary.control.objects.checksums import ALGORITHMS, DEFAULT
 from clary.control.objects.local import LocalStore
 
 PART = 5 << 20
@@ -220,3 +221,41 @@ class TestUploads:
         os.utime(store.staging / upload["UploadId"], (1, 1))
         multipart_files.sweep(store)
         assert list(store.staging.iterdir()) == []
+
+
+def test_parts_up_to_the_ten_thousandth(
+    s3: Any, upload: dict[str, str], store: LocalStore, refused: Refused, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many as S3 takes; of 5 MiB each they would be 50 GB, so a byte is enough for one here, some are missing."""
+    monkeypatch.setattr(multipart_files, "SMALLEST", 1)
+    [found] = multipart_files.uploads(store)
+    parts = []
+    for number in (*range(1, 200), *range(200, 10_001, 50)):
+        data, staged = b"%d " % number, store.stage_name()
+        staged.write_bytes(data)
+        md5 = hashlib.md5(data).hexdigest()
+        multipart_files.keep(found, number, md5, ALGORITHMS[DEFAULT].of(data), staged)
+        parts.append({"PartNumber": number, "ETag": f'"{md5}"'})
+    # What is looked through for each part that comes has an end: the time of all grows with their number, where it grew
+    # with the square of it (the ten thousandth took 22 ms, the first one 2).
+    folders = [folder for folder in found.folder.iterdir() if folder.is_dir()]
+    assert (len(folders), max(len(list(folder.iterdir())) for folder in folders)) == (101, 100)
+    again = send(s3, upload, 10_000, b"again")
+    assert refused(s3.upload_part, **upload, PartNumber=10_001, Body=b"x") == ("InvalidArgument", 400)
+    listed = s3.list_parts(**upload, PartNumberMarker=9_950)["Parts"]
+    assert [(part["PartNumber"], part["Size"]) for part in listed] == [(10_000, 5)]
+    assert complete(s3, upload, [*parts[:-1], again])["ETag"].endswith(f'-{len(parts)}"')
+    body = s3.get_object(**HERE)["Body"].read()
+    assert [int(number) for number in body.split()[:-1]] == [part["PartNumber"] for part in parts[:-1]]
+    assert body.endswith(b" again")
+    assert list(store.staging.iterdir()) == []
+
+
+def test_parts_that_an_older_clary_took_in_are_used(s3: Any, upload: dict[str, str], store: LocalStore) -> None:
+    """They lay in the upload's own folder."""
+    part = send(s3, upload, 1, b"body")
+    [found] = multipart_files.uploads(store)
+    for path in found.folder.rglob("00001.*"):
+        path.rename(found.folder / path.name)
+    complete(s3, upload, [part])
+    assert s3.get_object(**HERE)["Body"].read() == b"body"

@@ -281,7 +281,7 @@ def test_parts_of_an_older_home(s3: Any, store: LocalStore) -> None:
     """An upload that went on over the change of versions: its parts have no checksums, so the object has none."""
     upload = HERE | {"UploadId": s3.create_multipart_upload(**HERE)["UploadId"]}
     etag = s3.upload_part(**upload, PartNumber=1, Body=b"content")["ETag"]
-    (part,) = (store.staging / upload["UploadId"]).glob("00001.*")
+    (part,) = (store.staging / upload["UploadId"]).rglob("00001.*")
     part.rename(part.with_suffix(""))
     note = store.staging / upload["UploadId"] / "upload.json"
     note.write_text(note.read_text().replace(', "algorithm": "", "kind": ""', ""))

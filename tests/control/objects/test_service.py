@@ -10,6 +10,7 @@ import pytest
 
 from clary.control.objects.forwarding import S3Forwarder
 from clary.control.objects.local import LocalStore
+from clary.control.objects.machine_files import WithMachineFiles
 from clary.control.objects.remote import RemoteStore
 from clary.control.objects.s3_app import S3App
 from clary.control.objects.service import ObjectService
@@ -24,7 +25,8 @@ def test_a_folder_of_the_home(tmp_path: Path) -> None:
         leftover.touch()
         os.utime(leftover, (1, 1))
         await service.start()
-        assert isinstance(service.store, LocalStore)
+        assert isinstance(service.store, WithMachineFiles)
+        assert isinstance(service.store.objects, LocalStore)
         assert isinstance(service.app, S3App)
         assert not leftover.exists()
         await service.close()
@@ -36,7 +38,8 @@ def test_an_endpoint_elsewhere(tmp_path: Path) -> None:
     async def run() -> None:
         service = ObjectService(Settings(home=tmp_path, s3_endpoint="http://127.0.0.1:1"))
         await service.start()
-        assert isinstance(service.store, RemoteStore)
+        assert isinstance(service.store, WithMachineFiles)
+        assert isinstance(service.store.objects, RemoteStore)
         assert isinstance(service.app, S3Forwarder)
         await service.close()
 

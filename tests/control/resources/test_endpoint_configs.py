@@ -156,3 +156,15 @@ def test_serverless_settings_that_aws_refuses(
 def test_a_variant_is_serverless_or_has_an_instance(create: Create, refusal: Refusal) -> None:
     code, said = refusal(lambda: create(_serverless() | {"InstanceType": "ml.m5.large"}))
     assert (code, "has both a ServerlessConfig and an InstanceType" in said) == ("ValidationException", True)
+
+
+def test_files_of_this_machine_are_served_in_local_mode_alone(
+    create: Create, platform: Platform, refusal: Refusal
+) -> None:
+    container = {"Image": "image-classification:1", "ModelDataUrl": "file:///out/model.tar.gz"}
+    platform.store.create("model", "here", arn="arn:here", body={"PrimaryContainer": container})
+    assert create(_variant(ModelName="here", InstanceType="local"))
+    code, message = refusal(lambda: create(_variant(ModelName="here"), name="other"))
+    assert code == "ValidationException"
+    assert message.startswith("file:///out/model.tar.gz is a file of this machine, which only the instance types local")
+    assert "CUDA finds no GPU" in refusal(lambda: create(_variant(InstanceType="local_gpu"), name="other"))[1]

@@ -22,6 +22,7 @@ def names(platform, sagemaker) -> Any:
             "InputDataConfig": [{"ChannelName": "train"}, {"ChannelName": f"extra-{number}"}],
             "CreationTime": 1_700_000_000.0 + number * 60,
             "FailureReason": "AlgorithmError" if number == 2 else None,
+            "FinalMetricDataList": [{"MetricName": "validation:accuracy", "Value": number / 5, "Timestamp": 1.7e9}],
             "_phase": "ended",
         }
         status = "Failed" if number == 2 else "Completed"
@@ -63,11 +64,34 @@ def where(name: str, operator: str, value: str = "") -> dict[str, str]:
         (where("InputDataConfig.ChannelName", "Equals", "extra-0"), "0"),
         (where("CreationTime", "GreaterThan", "2023-11-14T22:14:20"), "234"),
         (where("Tags.project", "Equals", "pets"), "34"),
-        (where("Nothing", "Equals", "x"), ""),
+        (where("HyperParameters.nothing", "Equals", "x"), ""),
+        (where("ModelArtifacts.S3ModelArtifacts", "Exists"), ""),
+        (where("Metrics.validation:accuracy", "GreaterThan", "0.55"), "34"),
+        (where("Metrics.validation:loss", "Exists"), ""),
     ],
 )
 def test_filters(names, filter, expected):
     assert "".join(names(filter)) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("TrainingJobNam", "; is TrainingJobName meant?"),
+        ("Nothing", ""),
+        ("trainingJobName", "; is TrainingJobName meant?"),
+        ("ResourceConfig.Nothing", ""),
+        ("InputDataConfig.ChannelName.x", ""),
+        ("_phase", ""),
+    ],
+)
+def test_a_property_that_there_is_not(names, sagemaker, refusal, name, meant):
+    """An empty list hid the mistake; AWS refuses the name."""
+    inner = {"Filters": [where(name, "Equals", "x")]}
+    expression = {"Filters": [where("TrainingJobName", "Contains", "job")], "SubExpressions": [inner]}
+    wanted = ("ValidationException", f"TrainingJob has no property {name}{meant}")
+    assert refusal(sagemaker.search, **RESOURCE, SearchExpression=expression) == wanted
+    assert refusal(sagemaker.search, **RESOURCE, SortBy=name) == wanted
 
 
 def test_expressions(names):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,12 +16,14 @@ from botocore.validate import ParamValidator
 from clary.control.jobs.kinds.training import status
 from clary.control.logs.streams import LogStore
 from clary.control.objects.local import LocalStore
+from clary.control.objects.machine_files import WithMachineFiles
 from clary.control.platform import Platform
 from clary.control.resources import training_jobs as operations
 from clary.control.settings import Settings
 from clary.control.store.records import Store
 from clary.control.wire.errors import ServiceError, ValidationException
 from clary.control.wire.operation import Call, calling
+from clary.errors import CustomerError
 
 ECR = "811284229777.dkr.ecr.us-east-1.amazonaws.com"
 MODEL = botocore.session.get_session().get_service_model("sagemaker")
@@ -56,7 +59,8 @@ class Service:
         self.store = Store(settings.database)
         jobs: Any = self.runner
         hosting: Any = None
-        self.platform = Platform(settings, self.store, self.objects, LogStore(settings.logs_root), jobs, hosting)
+        files = WithMachineFiles(self.objects)
+        self.platform = Platform(settings, self.store, files, LogStore(settings.logs_root), jobs, hosting)
 
     def __call__(self, name: str, **request: Any) -> dict[str, Any]:
         model = MODEL.operation_model(name)
@@ -127,6 +131,50 @@ def changed(*path: str, value: Any = None) -> dict[str, Any]:
 
 
 PLAN = "arn:aws:sagemaker:us-east-1:000000000000:training-plan/p"
+
+
+class TestLocalMode:
+    @pytest.fixture
+    def folder(self, tmp_path):
+        (tmp_path / "data").mkdir()
+        (tmp_path / "data" / "1.jpg").write_bytes(b"cat")
+        return tmp_path / "data"
+
+    @staticmethod
+    def local(data, out="s3://bucket/output", instance="local", **members):
+        channels = [channel("train", f"file://{data}", ContentType="application/x-image", **members)]
+        return request(InputDataConfig=[*channels, channel("validation")]) | {
+            "OutputDataConfig": {"S3OutputPath": str(out)},
+            "ResourceConfig": {"InstanceCount": 1, "InstanceType": instance, "VolumeSizeInGB": 1},
+        }
+
+    def test_files_of_this_machine_are_taken(self, service, folder):
+        service("CreateTrainingJob", **self.local(folder, out=f"file://{folder}/out"))
+        found = service("DescribeTrainingJob", TrainingJobName="Pets-1")
+        assert found["InputDataConfig"][0]["DataSource"]["S3DataSource"]["S3Uri"] == f"file://{folder}"
+        assert found["ResourceConfig"]["InstanceType"] == "local"
+        assert not (folder / "out").exists()
+
+    @pytest.mark.parametrize("instance", ["ml.m5.large", "local_gpu"])
+    def test_by_no_other_instance(self, service, folder, instance):
+        for made in (self.local(folder, instance=instance), self.local("/none", instance=instance)):
+            with pytest.raises((ValidationException, CustomerError), match=r"local_gpu|only the instance types local"):
+                service("CreateTrainingJob", **made)
+        assert not service.runner.submitted
+
+    @pytest.mark.parametrize(
+        ("members", "message"),
+        [
+            ({"data": "/no/such/folder"}, "the train channel: there is no file at file:///no/such/folder"),
+            ({"InputMode": "Pipe"}, "S3Prefix in Pipe mode of the train channel takes no files of this machine"),
+            ({"out": "file://out"}, '"file://out" names no absolute path'),
+            ({"out": "file://{folder}/1.jpg/out"}, 'Nothing can be stored under the S3 URL "file:///'),
+        ],
+    )
+    def test_what_could_not_be_read_or_written(self, service, folder, members, message):
+        given = {name: text.format(folder=folder) for name, text in members.items()}
+        with pytest.raises(ValidationException, match=re.escape(message)):
+            service("CreateTrainingJob", **self.local(**{"data": folder} | given))
 
 
 class TestCreate:

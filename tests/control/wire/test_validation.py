@@ -174,3 +174,19 @@ def test_no_pattern_can_be_made_to_take_long():
                 signal.setitimer(signal.ITIMER_VIRTUAL, 0)
     signal.signal(signal.SIGVTALRM, before)
     assert endless == []
+
+
+def test_local_mode_is_right_beyond_the_description():
+    local = JOB | {
+        "ResourceConfig": JOB["ResourceConfig"] | {"InstanceType": "local_gpu"},
+        "OutputDataConfig": {"S3OutputPath": "file:///out"},
+    }
+    assert mistakes("CreateTrainingJob", local) == []
+    for kind in ("local_tpu", "xlocal"):
+        (found,) = mistakes(
+            "CreateTrainingJob", JOB | {"ResourceConfig": JOB["ResourceConfig"] | {"InstanceType": kind}}
+        )
+        assert f"Value '{kind}' at 'resourceConfig.instanceType'" in found
+        assert "local_gpu" not in found.partition("enum value set")[2]
+    (found,) = mistakes("CreateTrainingJob", local | {"OutputDataConfig": {"S3OutputPath": "file:///" + "a" * 1024}})
+    assert "length less than or equal to 1024" in found

@@ -85,6 +85,14 @@ class TestWriting:
             assert (channel.content_type, channel.input_mode) == (wanted.content_type, wanted.input_mode)
             assert (channel.distribution, channel.record_wrapper) == (wanted.distribution, wanted.record_wrapper)
 
+    def test_a_link_that_is_there_already_is_kept(self, tmp_path: Path, pets_folder: Path) -> None:
+        """Of data that its maker reads where it lies (control.jobs.channels)."""
+        place = tmp_path / "ml" / "input" / "data" / "train"
+        place.parent.mkdir(parents=True)
+        place.symlink_to(pets_folder)
+        JobDir.create(tmp_path / "ml", {}, {"train": Channel("train", place)})
+        assert place.resolve() == pets_folder.resolve()
+
     def test_written_again_links_point_to_the_new_place(self, tmp_path: Path, pets_folder: Path) -> None:
         (tmp_path / "other").mkdir()
         for folder in (pets_folder, tmp_path / "other"):

@@ -231,7 +231,6 @@ def test_json_in_depth_is_one_line(text: str, file: str, tmp_path: Path) -> None
 )
 def test_xml_that_is_none(text: str, tmp_path: Path) -> None:
     (tmp_path / "a.xml").write_text(text)
-    objects, problems = read_objects(tmp_path / "a.xml", "a.xml")
-    assert objects == []
-    assert len(problems) == 1
-    assert "\n" not in str(problems[0])
+    with pytest.raises(DataError, match=r"^a\.xml") as caught:
+        read_objects(tmp_path / "a.xml", "a.xml")
+    assert "\n" not in str(caught.value)

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from clary.errors import DataError
 from clary.vision.base.types import Box
 from clary.vision.formats._voc import MAX_BYTES, annotation, read_boxes
 
@@ -52,10 +53,12 @@ def test_corners_from_zero_are_taken_too(tmp_path: Path) -> None:
 def test_a_file_that_is_no_annotation(tmp_path: Path) -> None:
     path = tmp_path / "a.xml"
     path.write_bytes(b" " * (MAX_BYTES + 1))
-    assert read_boxes(path, "a.xml", IDS)[1][0].what == "is above 1 MiB, no annotation"
-    path.write_bytes(b"<a>" * 100_000 + b"</a>" * 100_000)
+    with pytest.raises(DataError, match=r"a\.xml: is above 1 MiB, no annotation"):
+        read_boxes(path, "a.xml", IDS)
+    path.write_bytes(b"<annotation>" + b"<a>" * 80_000 + b"</a>" * 80_000 + b"</annotation>")
     assert read_boxes(path, "a.xml", IDS) == ((), [])
-    assert "cannot be read" in read_boxes(tmp_path / "no.xml", "no.xml", IDS)[1][0].what
+    with pytest.raises(DataError, match="cannot be read"):
+        read_boxes(tmp_path / "no.xml", "no.xml", IDS)
 
 
 @settings(max_examples=150, deadline=None)
@@ -68,7 +71,12 @@ def test_mutations_never_raise(tmp_path_factory: pytest.TempPathFactory, seed: i
         data[at : at + rng.randrange(3)] = rng.choice([b"", b"<", b"&", b"\xff", b"\0", b"-", b"9" * 400, b"e", junk])
     path = tmp_path_factory.mktemp("voc") / "a.xml"
     path.write_bytes(data)
-    found, problems = read_boxes(path, "a.xml", IDS)
+    try:
+        found, problems = read_boxes(path, "a.xml", IDS)
+    except DataError as error:
+        assert str(error).isprintable()  # noqa: PT017
+        assert error.where.startswith("a.xml")  # noqa: PT017
+        return
     for one in found:
         assert 0 <= one.xmin < one.xmax
         assert 0 <= one.ymin < one.ymax

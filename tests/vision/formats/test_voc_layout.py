@@ -6,10 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from clary.errors import DataError
 from clary.vision import formats
 from clary.vision.base.types import Box, Dataset
+from clary.vision.datasets.check import check
 from clary.vision.formats._masks import mask_png
-from clary.vision.formats._voc import annotation
+from clary.vision.formats._voc import MAX_BYTES, annotation
+from clary.vision.formats._wording import FAULTY
 from clary.vision.formats.voc import CLASSES
 
 
@@ -95,3 +98,39 @@ def test_objects_of_unknown_class(root: Path) -> None:
 def test_a_picture_without_annotation(root: Path) -> None:
     (root / "Annotations/2.xml").unlink()
     assert "ImageSets/Main/train.txt:2: names 2, which has no Annotations/2.xml" in told(formats.read(root))[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (b"<annotation><object>", "is no well-formed XML"),
+        (b'<?xml version="1.0" encoding="klingon"?><annotation/>', "is no"),
+        (b"<Error><Code>NoSuchKey</Code></Error>", "is XML of `Error`, no annotation"),
+        (b" " * (MAX_BYTES + 1), "is above 1 MiB"),
+        (None, "cannot be read"),
+    ],
+)
+def test_a_picture_whose_annotation_cannot_be_read_is_no_background(root: Path, text: bytes | None, said: str) -> None:
+    """It trained as a picture without objects, where nobody knows what is in it."""
+    path = root / "Annotations/2.xml"
+    if text is None:
+        path.unlink()
+        path.symlink_to("2.xml")
+    else:
+        path.write_bytes(text)
+    result = check(root)
+    [problem] = result.errors
+    assert problem.where.startswith("Annotations/2.xml")
+    assert said in problem.what
+    assert [sample.source for sample in result.dataset.splits["train"]] == ["ImageSets/Main/train.txt:1"]
+    assert result.left_out[FAULTY] == 1
+    with pytest.raises(DataError):
+        result.refuse(job=False)
+    result.refuse(job=True)
+
+
+def test_an_annotation_without_objects_says_that_nothing_is_to_be_seen(root: Path) -> None:
+    (root / "Annotations/2.xml").write_text("<annotation/>")
+    data = formats.read(root)
+    assert [sample.boxes for sample in data.splits["train"]] == [(Box(1, 1, 2, 30, 40),), ()]
+    assert not told(data)

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from clary.errors import DataError
 from clary.vision import formats
 from clary.vision.base.types import Box, Dataset
+from clary.vision.datasets.left_out import count_left_out
+from clary.vision.formats._wording import FAULTY
 from clary.vision.formats._yaml_names import names_in
 from clary.vision.formats.yolo import Yolo
 
@@ -100,6 +102,20 @@ def test_a_picture_that_cannot_be_read(root: Path) -> None:
     data = formats.read(root)
     assert told(data)[0].startswith("images/train/a.jpg: is not a picture")
     assert len(data) == 1
+
+
+@pytest.mark.parametrize("text", ["1 0.5 0.5 0.25 0.5\n".encode("utf-16"), None], ids=["UTF-16", "not to be read"])
+def test_a_picture_whose_labels_cannot_be_read_is_no_background(root: Path, text: bytes | None) -> None:
+    path = root / "labels/train/a.txt"
+    if text is None:
+        path.unlink()
+        path.symlink_to("a.txt")
+    else:
+        path.write_bytes(text)
+    data = formats.read(root)
+    assert any(line.startswith("labels/train/a.txt") for line in told(data))
+    assert [sample.image.path.name for sample in data.splits["train"]] == ["b.jpg"]
+    assert count_left_out(data.problems)[FAULTY] == 1
 
 
 def lines_of(text: str) -> list[tuple[int, str]]:

@@ -4,6 +4,7 @@ The SageMaker SDK builds its STS address (``https://sts.<region>.amazonaws.com``
 beats every variable. `clary env` puts this folder first on PYTHONPATH; Python imports ``sitecustomize`` at its start,
 whatever environment the program lives in. So: standard library only, Python 3.8 and later, and next to no time. What
 has to be done is put off until botocore is imported; a program without botocore pays for one entry in sys.meta_path.
+What else is done to clients is in ``patches/``, read when the module that it changes is imported.
 """
 
 from __future__ import annotations
@@ -17,6 +18,14 @@ if TYPE_CHECKING:
     from typing import Any
 
 _FOLDER = os.path.dirname(os.path.abspath(__file__))
+_PATCHES = os.path.join(os.path.dirname(_FOLDER), "patches")
+# What SDK v2 would show of every client: that it found an address in AWS_ENDPOINT_URL; and what is not true here.
+_IDLE_WORDS = ("Found endpoint for", "SageMaker Python SDK will collect telemetry")
+_CHATTY = (
+    "botocore.configprovider",
+    "sagemaker.telemetry.telemetry_logging",
+    "sagemaker.core.telemetry.telemetry_logging",
+)
 _TELEMETRY = ("sm-pysdk-t-", "dev-exp-t-")  # buckets the SDKs report their use to
 
 
@@ -47,10 +56,25 @@ def _knows_variables() -> bool:
     return hasattr(sys.modules.get("botocore.configprovider"), "ConfiguredEndpointProvider")
 
 
+def _is_gateway(url: str) -> bool:
+    """Whether what a client sends to ``url`` arrives at the gateway."""
+    endpoint = os.environ.get("CLARY_ENDPOINT")
+    return bool(endpoint) and (_is_aws(_host(url)) or url.rstrip("/") == str(endpoint).rstrip("/"))
+
+
+def _on_session(session: Any) -> None:
+    session.register("before-endpoint-resolution", _to_gateway)
+    _patch("local_mode").name_files(session)
+
+
 def _on_botocore(botocore: ModuleType) -> None:
     register = getattr(botocore, "register_initializer", None)
     if register is not None:
-        register(lambda session: session.register("before-endpoint-resolution", _to_gateway))
+        register(_on_session)
+    from logging import getLogger
+
+    for name in _CHATTY:
+        getLogger(name).addFilter(lambda record: not str(record.msg).startswith(_IDLE_WORDS))
 
 
 def _on_requests(adapters: Any) -> None:
@@ -69,7 +93,42 @@ def _on_requests(adapters: Any) -> None:
     adapters.HTTPAdapter.send = kept
 
 
-_AFTER = {"botocore": _on_botocore, "requests.adapters": _on_requests}
+def _patch(name: str) -> Any:
+    """The module ``patches/<name>.py``, by its path: this Python need not have Clary, and sys.path may be another."""
+    module = sys.modules.get("clary_" + name)
+    if module is None:
+        from importlib.util import module_from_spec, spec_from_file_location
+
+        spec: Any = spec_from_file_location("clary_" + name, os.path.join(_PATCHES, name + ".py"))
+        module = sys.modules[spec.name] = module_from_spec(spec)
+        spec.loader.exec_module(module)
+    return module
+
+
+def _shorten(module: Any) -> None:
+    _patch("pauses").shorten(module)
+
+
+def _shorten_job_logs(module: Any) -> None:
+    _patch("pauses").shorten_job_logs(module)
+
+
+# What is done once a module is there: those of botocore, of requests, and of SDK v1, v2 and v3.
+_AFTER = {
+    "botocore": _on_botocore,
+    "botocore.waiter": lambda module: _patch("pauses").shorten_waiters(module, _is_gateway),
+    "requests.adapters": _on_requests,
+    "sagemaker.session": _shorten_job_logs,
+    "sagemaker.local.local_session": lambda module: _patch("local_mode").connect_session(module),
+    "sagemaker.core.local.local_session": lambda module: _patch("local_mode").connect_session(module),
+    "sagemaker.serve.model_builder": lambda module: _patch("local_mode").connect_builder(module),
+    "sagemaker.train.model_trainer": lambda module: _patch("local_mode").connect_trainer(module),
+    "sagemaker.core.common_utils": lambda module: _patch("pauses").shorten_wait_until(module),
+    "sagemaker.core.helper.session_helper": _shorten_job_logs,
+    "sagemaker.core.processing": _shorten_job_logs,
+    "sagemaker.core.resources": _shorten,
+    "sagemaker.core.transformer": _shorten_job_logs,
+}
 
 
 class _Loader:

@@ -177,7 +177,7 @@ class Instance:
         # close() takes the keeper away before it cancels it.
         if keeper is not self._keeper or keeper.cancelled():
             return
-        log.error("whoever looked after a worker failed, another does", exc_info=keeper.exception())
+        log.error("the task that restarts a worker failed and is started again", exc_info=keeper.exception())
         self._keeper = None
         self._failed(f"Clary failed while starting a worker ({keeper.exception()!r})")
         self.wake()

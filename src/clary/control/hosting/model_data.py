@@ -9,8 +9,9 @@ from pathlib import Path
 from clary.control.hosting.failure import StartFailed
 from clary.control.objects.base import ObjectStore, S3Uri
 from clary.control.objects.key_names import file_path
+from clary.control.objects.machine_files import place_of
 from clary.control.wire.errors import ServiceError
-from clary.errors import ArtifactError, UsageError
+from clary.errors import ArtifactError, CustomerError
 from clary.vision.base import tarsafe
 from clary.vision.base.files import atomic_folder
 
@@ -24,16 +25,17 @@ FINISHING = 600.0  # seconds for an export; ResNet-101's takes 20
 
 
 def place(data: str, folder: Path, objects: ObjectStore, *, archive: bool) -> None:
-    """Fetch the archive, or the objects under the prefix, ``data`` (an S3 URI), as ``folder``; blocks.
+    """Fetch the archive, or the objects under the prefix, ``data``, as ``folder``; blocks.
 
-    The folder appears whole or not at all; one that is there is kept. Raises StartFailed.
+    ``data`` is an S3 URI, or one of a file that local_mode.check has let through. The folder appears whole or not at
+    all; one that is there is kept. Raises StartFailed.
     """
     if folder.is_dir():
         return
     try:
         # Durable: a folder that is there is never looked at again.
         with atomic_folder(folder, durable=True) as temporary:
-            (_unpack if archive else _copy)(S3Uri.parse(data), temporary, objects)
+            (_unpack if archive else _copy)(place_of(data), temporary, objects)
             if not (temporary / _MANIFEST).is_file() and any(temporary.glob("*.params")):
                 _finish(temporary, data)
             # Said here, where the URI is known; the worker would only find that a file is missing.
@@ -44,7 +46,7 @@ def place(data: str, folder: Path, objects: ObjectStore, *, archive: bool) -> No
                 )
     except ServiceError as error:
         raise StartFailed(f"{_not_downloaded(data)} ({error.message})") from error
-    except (ArtifactError, UsageError) as error:
+    except CustomerError as error:
         raise StartFailed(f'The model data at "{data}" cannot be used: {error}') from error
 
 

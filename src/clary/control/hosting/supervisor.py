@@ -259,7 +259,7 @@ class Hosting:
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("hosting: %s", error, exc_info=error)
+            log.error("a change of an endpoint failed: %s", error, exc_info=error)
 
 
 _TIMED_OUT = (

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from clary.control import local_mode
 from clary.control.hosting.failure import StartFailed
 from clary.control.images import Builtin, program_of
 from clary.control.store.records import Store
+from clary.errors import CustomerError
 from clary.vision.algorithms.catalog import SPECS
 
 __all__ = ["STARTUP_LIMIT", "Variant", "WeightedRoundRobin", "resolve"]
@@ -65,6 +67,10 @@ def _variant(store: Store, described: Mapping[str, Any]) -> Variant:
     name = described["VariantName"]
     container = _container(store, described.get("ModelName", ""), name)
     data, archive = _model_data(container, name)
+    try:
+        local_mode.check([described.get("InstanceType", "")], [data])  # a package's is seen nowhere else
+    except CustomerError as error:
+        raise StartFailed(error.what, hint=error.hint) from error
     _check_image(container.get("Image", ""), name)
     return Variant(
         name=name,

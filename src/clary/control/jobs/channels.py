@@ -5,6 +5,7 @@ Names, as SageMaker has them (developer guide, "Access training data"):
 - S3Prefix: every object whose key begins with the prefix, called by what follows it. A prefix that is a whole key is
   called by its last part; one that ends in the middle of a name keeps that name. A key ending in ``/`` is a folder.
 - ManifestFile: ``[{"prefix": "s3://bucket/a/"}, "b.jpg", ...]``, called by the strings after the first element.
+- S3Prefix with a ``file://`` URI, of local mode: the files below that folder, or the one file, where they lie.
 
 ShuffleConfig changes the order in which a pipe is fed and nothing in a folder, so File mode does not look at it.
 What a channel in Pipe mode sends is the matter of ``clary.control.jobs.pipe_plan``.
@@ -24,6 +25,7 @@ from clary.control.jobs.manifests import read_manifest
 from clary.control.objects.aws_buckets import remark
 from clary.control.objects.base import NoSuchKey, Object, ObjectStore, S3Uri
 from clary.control.objects.key_names import file_path
+from clary.control.objects.machine_files import MACHINE, FileUri, place_of
 from clary.control.wire.errors import ValidationException
 from clary.errors import CustomerError
 from clary.vision.base.jobdir import DATASET_CONTENT_TYPE, Channel
@@ -90,6 +92,10 @@ def check(channel: Request, mode: str, objects: ObjectStore, *, role: str = "", 
         # SageMaker's words: programs look for the beginning, people search for the rest.
         raise ValidationException(str(error)) from error
     source = source_of(channel)
+    if isinstance(uri, FileUri):
+        if not _is_there(uri, objects, whole=False):
+            raise ValidationException(f"the {channel['ChannelName']} channel: there is no file at {uri}")
+        return
     # The URI of a manifest is that of one object.
     whole = source["S3DataType"] != "S3Prefix"
     there = objects.bucket_exists(uri.bucket)
@@ -145,17 +151,22 @@ def fill(
 ) -> int:
     """Make a channel's ``folder`` with all its files; returns how many. Blocks until every file is there.
 
-    ``linked`` files may be hard links into the store: the caller sees to it that nobody writes to them. Without it
-    each file is a copy. Raises as ``entries`` does, and OSError.
+    ``linked`` files may be hard links into the store, and the folder a link to one of this machine: the caller sees to
+    it that nobody writes to them. Without it each file is a copy. Raises as ``entries`` does, and OSError.
     """
     bucket, held = entries(channel, mode, objects)
+    here = objects.local or bucket == MACHINE
+    if linked and bucket == MACHINE and hosts == 1 and held[0].key != (key := supported(channel, mode).key):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.symlink_to(f"/{key}")
+        return len(held)
     if source_of(channel).get("S3DataDistributionType") == "ShardedByS3Key":
         held = shard(held, host, hosts)
     folder.mkdir(parents=True, exist_ok=True)
     _make_folders(folder, held)
     files = [entry for entry in held if not entry.is_folder]
     # A local store fetches by hard link: whoever wrote to one would write into the bucket.
-    fetch = objects.fetch if linked or not objects.local else _copier(objects)
+    fetch = objects.fetch if linked or not here else _copier(objects)
 
     def one(entry: ChannelFile) -> None:
         try:
@@ -163,10 +174,14 @@ def fill(
         # It was there when the prefix was listed, a moment ago.
         except NoSuchKey as error:
             what = f"the {channel['ChannelName']} channel holds an object that does not exist any more"
-            raise CustomerError(what, where=S3Uri(bucket, entry.key), hint="upload it again") from error
+            raise CustomerError(what, where=_uri(bucket, entry.key), hint="upload it again") from error
 
-    _each(one, files, objects)
+    _each(one, files, afar=not here)
     return len(files)
+
+
+def _uri(bucket: str, key: str) -> S3Uri:
+    return (FileUri if bucket == MACHINE else S3Uri)(bucket, key)
 
 
 def copy_below(uri: S3Uri, folder: Path, objects: ObjectStore) -> int:
@@ -178,7 +193,7 @@ def copy_below(uri: S3Uri, folder: Path, objects: ObjectStore) -> int:
     files = [entry for entry in held if not entry.is_folder]
     # Copies in any case: the job goes on to write to its checkpoints, and through a link would change the bucket.
     copy = _copier(objects) if objects.local else objects.fetch
-    _each(lambda entry: copy(uri.bucket, entry.key, folder / entry.name), files, objects)
+    _each(lambda entry: copy(uri.bucket, entry.key, folder / entry.name), files, afar=not objects.local)
     return len(files)
 
 
@@ -262,7 +277,13 @@ def supported(channel: Request, mode: str) -> S3Uri:
         raise CustomerError(f"FastFile mode of the {name} channel takes S3Prefix only", hint="use File or Pipe mode")
     if kind == "AugmentedManifestFile":
         _check_augmented(channel, mode)
-    return S3Uri.parse(source["S3Uri"])
+    uri = place_of(source["S3Uri"])
+    if isinstance(uri, FileUri) and (kind != "S3Prefix" or mode == "Pipe"):
+        raise CustomerError(
+            f"{kind} in {mode} mode of the {name} channel takes no files of this machine: {uri}",
+            hint="use S3Prefix in File mode",
+        )
+    return uri
 
 
 def _check_augmented(channel: Request, mode: str) -> None:
@@ -292,9 +313,9 @@ def _copier(objects: ObjectStore) -> Callable[[str, str, Path], None]:
     return copy
 
 
-def _each(work: Callable[[ChannelFile], None], files: Sequence[ChannelFile], objects: ObjectStore) -> None:
+def _each(work: Callable[[ChannelFile], None], files: Sequence[ChannelFile], *, afar: bool) -> None:
     """``work`` on every file, several at a time where the objects come from afar; the first error ends it."""
-    if objects.local:
+    if not afar:
         for entry in files:
             work(entry)
         return

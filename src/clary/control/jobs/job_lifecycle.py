@@ -336,7 +336,7 @@ class JobLifecycle:
             try:
                 record = self._context.store.edit(self._kind.name, self._name, mine)
             except StoreError as error:
-                _log.warning("the store refuses a change to %s: %s", self._name, error)
+                _log.warning("the record of the job %s cannot be written, trying again: %s", self._name, error)
                 await asyncio.sleep(STORE_PAUSE)
             else:
                 if record is None or record.created != self._created:

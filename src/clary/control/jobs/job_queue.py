@@ -171,7 +171,7 @@ class Jobs:
     def _over(self, name: Name, created: float, task: asyncio.Task[None]) -> None:
         del self._lifecycles[name], self._tasks[name]
         if not task.cancelled() and (error := task.exception()) is not None:
-            _log.error("the life cycle of %s was left", name[1], exc_info=error)
+            _log.error("the platform failed while it followed the job %s, which is failed", name[1], exc_info=error)
             reason = f"InternalServerError: {type(error).__name__}: {one_line(str(error))}"[:1024]
             # Not here: a store that refuses would raise out of a callback, and the next job would not be admitted.
             asyncio.get_running_loop().call_soon(self._give_up, name, created, reason)

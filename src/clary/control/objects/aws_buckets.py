@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import re
+from functools import lru_cache
 
-__all__ = ["remark"]
+__all__ = ["log_remark", "remark"]
+
+log = logging.getLogger(__name__)
 
 _REGION = r"[a-z]{2}(-[a-z]+)+-\d"
 # Those that AWS's own examples, notebooks and SDKs read.
@@ -35,3 +39,10 @@ def remark(bucket: str) -> str:
         f"put them under the same name here (`clary run aws s3 mb s3://{bucket}`, "
         f"`clary run aws s3 sync FOLDER s3://{bucket}/PREFIX`)"
     )
+
+
+@lru_cache(maxsize=100)
+def log_remark(bucket: str) -> None:
+    """Say it in the log, once for each bucket: an answer to HEAD has no words that programs show."""
+    if found := remark(bucket):
+        log.warning("The bucket %s was looked for and is not here%s", bucket, found)

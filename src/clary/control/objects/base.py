@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, Protocol
 from urllib.parse import unquote
@@ -68,7 +68,7 @@ class S3Uri:
 
     def join(self, *names: str) -> S3Uri:
         """This URI with names appended, exactly one slash between each."""
-        return S3Uri(self.bucket, "/".join([*filter(None, [self.key.rstrip("/")]), *names]))
+        return replace(self, key="/".join([*filter(None, [self.key.rstrip("/")]), *names]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ somebody put a file there by hand, the plain one counts, so it is deleted last.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import shutil
@@ -29,7 +30,7 @@ from clary.control.objects.folders import files_below, is_folder, remove_empty, 
 from clary.control.objects.key_encoding import ENCODED, encoded_names
 from clary.control.objects.key_names import check_key, plain_parts
 from clary.control.objects.moving import TEMPORARY, link_or_clone, sync, temporary_beside
-from clary.control.objects.object_metadata import MetadataStore, ObjectMetadata, md5_etag
+from clary.control.objects.object_metadata import MetadataStore, ObjectMetadata
 from clary.control.objects.places import RETRIES, Places, contended
 from clary.control.objects.sidecars import is_sidecar
 from clary.control.objects.staging_folder import StagingFolder, remove_older
@@ -41,6 +42,7 @@ __all__ = ["LocalStore", "OpenObject"]
 
 # Inside the root, so that a rename stays on one disk; a name no bucket can have.
 STAGING = ".staging"
+PIECE = 1 << 20  # bytes of a file in memory at a time
 LEAST_ROOM = 16 << 20  # bytes: with less no model can be stored
 
 
@@ -131,7 +133,7 @@ class LocalStore:
         # A clone first: the job may go on writing to its file while it becomes an object.
         with self.dropping(staged):
             clone(path, staged)
-            self.metadata.write(staged, ObjectMetadata(etag=md5_etag(staged)))
+            self.metadata.write(staged, _summed_up(staged))
             # What a job stored is why it ran: its bytes are on the disk before the job is called Completed.
             sync(staged)
             self.adopt(staged, bucket, key)
@@ -327,6 +329,19 @@ class LocalStore:
             if self.metadata.is_marked(folder):
                 return chain((ListedObject(base, below, status),), found)
         return found
+
+
+def _summed_up(path: Path) -> ObjectMetadata:
+    """What a PUT of the file that names no checksum leaves: its ETag, and the checksum that S3 adds by itself."""
+    # Here: the sender of a pipe only reads, and this takes as long to load as all the rest (awscrt).
+    from clary.control.objects.checksums import ALGORITHMS, DEFAULT, checksum_text, encode
+
+    md5, summed = hashlib.md5(usedforsecurity=False), ALGORITHMS[DEFAULT].start()
+    with path.open("rb") as file:
+        while data := file.read(PIECE):
+            md5.update(data)
+            summed.update(data)
+    return ObjectMetadata(etag=md5.hexdigest(), sum=checksum_text(DEFAULT, encode(summed.digest())))
 
 
 def _never(_folder: bytes) -> bool:

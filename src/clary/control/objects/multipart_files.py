@@ -1,4 +1,5 @@
-"""Multipart uploads on the disk: one folder an upload in the staging folder, one file a part.
+"""Multipart uploads on the disk: one folder an upload in the staging folder, in that one for each hundred part numbers,
+one file a part.
 
 Nothing is kept in memory, so an upload goes on after the gateway was killed. A part's file is called
 ``<number>.<md5>.<checksum>``: parts may come in any order, come again, or come again with other content; completing
@@ -40,6 +41,9 @@ __all__ = [
 ]
 
 SMALLEST = 5 << 20  # bytes of every part but the last
+# Part numbers of a folder. Each part that comes looks through the names of one; with all 10,000 of an upload in one
+# folder that would be 50 million looks.
+NUMBERS = 100
 # S3 keeps them for ever and charges; here they would only fill the disk. The time of the folder is that of its last new
 # part.
 ABANDONED = 7 * 86_400.0  # seconds an upload may rest
@@ -138,19 +142,23 @@ def keep(upload: Upload, part: int, md5: str, digest: bytes, staged: Path) -> No
     """The staged file becomes the part, in place of another of its number. Raises ServiceError NoSuchUpload."""
     # Five digits, so that names sort as numbers; the MD5 is the part's ETag, by which completing asks for it.
     name = f"{part:05}.{md5}.{digest.hex()}"
+    folder = upload.folder / f"{part // NUMBERS:03}"
     try:
-        staged.rename(upload.folder / name)
+        folder.mkdir(exist_ok=True)
+        staged.rename(folder / name)
+        os.utime(upload.folder)  # by which it is told that the upload goes on (ABANDONED)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise unknown() from error
     # Only after the new one is there: killed between the two, the upload has both, and completing says which counts.
-    for other in upload.folder.glob(f"{part:05}.*"):
+    for other in folder.glob(f"{part:05}.*"):
         if other.name != name:
             other.unlink(missing_ok=True)
 
 
 def _parts(upload: Upload) -> Iterator[Part]:
     with suppress(FileNotFoundError):  # aborted meanwhile: glob fails too
-        for path in upload.folder.glob("[0-9]*.*"):
+        # In the upload's own folder lie those that an older Clary took in.
+        for path in upload.folder.rglob("[0-9]*.*"):
             with suppress(FileNotFoundError):
                 status = path.stat()
                 part, md5, digest = f"{path.name}.".split(".")[:3]

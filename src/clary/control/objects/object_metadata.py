@@ -21,7 +21,7 @@ from typing import Any
 
 from clary.control.objects.sidecars import Sidecars
 
-__all__ = ["MetadataStore", "ObjectMetadata", "md5_etag"]
+__all__ = ["MetadataStore", "ObjectMetadata"]
 
 OBJECT = "user.clary.object"
 # Of the records. A later one may add members, and earlier code passes over them; 0.1.0 wrote none.
@@ -141,12 +141,6 @@ class MetadataStore:
     def forget(self, folder: Path) -> None:
         """Nobody asks for the folder by name any more."""
         _remove_attribute(folder)
-
-
-def md5_etag(path: Path) -> str:
-    """The ETag of a file stored in one piece."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
 def _record(metadata: ObjectMetadata, status: os.stat_result) -> bytes:

@@ -14,6 +14,7 @@ from clary.control.objects.request import S3Request
 from clary.control.wire.asgi import Disconnected, Send
 from clary.control.wire.errors import ServiceError
 from clary.control.wire.xml import HOST_ID, escaped, s3_error
+from clary.errors import one_line
 
 __all__ = [
     "Node",
@@ -49,9 +50,14 @@ def xml_response(name: str, children: Sequence[Node], *, status: int = 200, name
 
 
 def error_response(error: ServiceError, request: S3Request) -> S3Response:
-    """The error as S3 words it; a HEAD gets its status only."""
+    """The error as S3 words it. A HEAD gets its status and, as S3's websites have them, code and message as headers: an
+    answer to it has no body."""
     headers = {"content-type": "application/xml"} | error.members.get("headers", {})
     if request.method == "HEAD":
+        if error.status >= 400:
+            # A key may have any letter, and 1,024 of them.
+            message = one_line(error.message).encode("ascii", "backslashreplace").decode()[:2048]
+            headers |= {"x-amz-error-code": error.code, "x-amz-error-message": message}
         return S3Response(error.status, headers)
     return S3Response(error.status, headers, s3_error(error, request.resource, request.id))
 

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 
 from clary.control.objects import (
     attributes,
+    aws_buckets,
     bucket_settings,
     buckets,
     form_upload,
@@ -24,6 +25,7 @@ from clary.control.objects import (
     writing,
 )
 from clary.control.objects.access import check_access
+from clary.control.objects.base import NoSuchBucket
 from clary.control.objects.encryption import SSE, refuse_customer_keys
 from clary.control.objects.local import LocalStore
 from clary.control.objects.request import S3Request, parse
@@ -78,6 +80,8 @@ class S3App:
             # A client that sends its body before it looks for an answer would see a broken connection, not the error.
             except ServiceError as error:
                 await request.drain()
+                if request.method == "HEAD" and isinstance(error, NoSuchBucket):
+                    aws_buckets.log_remark(request.bucket)
                 answer = error_response(error, request)
             # Wherever it is met: a record of an upload, a folder, metadata; and whoever has worded it meanwhile.
             except (OSError, ClaryError) as error:

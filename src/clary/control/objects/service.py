@@ -8,6 +8,7 @@ from clary.control.objects import multipart_files
 from clary.control.objects.base import ObjectStore
 from clary.control.objects.forwarding import S3Forwarder
 from clary.control.objects.local import LocalStore
+from clary.control.objects.machine_files import WithMachineFiles
 from clary.control.objects.remote import RemoteStore
 from clary.control.objects.remote_endpoint import RemoteEndpoint
 from clary.control.objects.s3_app import S3App
@@ -18,7 +19,9 @@ __all__ = ["ObjectService"]
 
 
 class ObjectService:
-    """``store`` for jobs and endpoints, ``app`` for S3 requests (ASGI), which is ready after ``start``."""
+    """``store`` for jobs and endpoints, which may use files of this machine as well; ``app`` for S3 requests (ASGI),
+    which is ready after ``start``.
+    """
 
     store: ObjectStore
     app: ASGIApp
@@ -29,10 +32,11 @@ class ObjectService:
         self._forwarder: S3Forwarder | None = None
         if settings.s3_endpoint:
             endpoint = RemoteEndpoint.from_environment(settings.s3_endpoint, settings.region)
-            self.store = RemoteStore(endpoint)
+            self.store = WithMachineFiles(RemoteStore(endpoint))
             self.app = self._forwarder = S3Forwarder(endpoint, account=settings.account)
         else:
-            self.store = self._local = LocalStore(settings.s3_root)
+            self._local = LocalStore(settings.s3_root)
+            self.store = WithMachineFiles(self._local)
             self.app = S3App(self._local, account=settings.account, region=settings.region)
 
     async def start(self) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from clary.control import local_mode
 from clary.control.platform import Platform
 from clary.control.resources.listing import listing
-from clary.control.resources.models import existing_model
+from clary.control.resources.models import existing_model, model_data_of
 from clary.control.resources.tags import tags_of
 from clary.control.store.records import Record
 from clary.control.store.unique import unique
@@ -100,7 +101,8 @@ def _check_variant(platform: Platform, variant: dict[str, Any]) -> None:
     name = variant["VariantName"]
     if not variant.get("ModelName"):
         raise ValidationException(f'The variant "{name}" names no model; inference components are not supported here')
-    existing_model(platform, variant["ModelName"])
+    model = existing_model(platform, variant["ModelName"])
+    local_mode.check([variant.get("InstanceType", "")], model_data_of(model.body))
     if not (variant.get("ServerlessConfig") or variant.get("InstanceType") or variant.get("InstancePools")):
         raise ValidationException(f'The variant "{name}" needs an InstanceType, or a ServerlessConfig')
 

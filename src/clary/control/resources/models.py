@@ -8,6 +8,7 @@ from typing import Any
 
 from clary.control.objects.aws_buckets import remark
 from clary.control.objects.base import NoSuchBucket, ObjectStore, S3Uri
+from clary.control.objects.machine_files import place_of
 from clary.control.platform import Platform
 from clary.control.resources.listing import listing
 from clary.control.resources.tags import tags_of
@@ -16,7 +17,7 @@ from clary.control.store.unique import unique
 from clary.control.wire.errors import ValidationException
 from clary.control.wire.operation import Answer, Request, call, operation
 
-__all__ = ["containers_of", "existing_model"]
+__all__ = ["containers_of", "existing_model", "model_data_of"]
 
 KIND = "model"
 
@@ -25,6 +26,11 @@ def containers_of(model: dict[str, Any]) -> list[dict[str, Any]]:
     """The containers of a CreateModel request or a model's body, whichever of the two ways they were given."""
     primary = model.get("PrimaryContainer")
     return [primary] if primary else list(model.get("Containers") or [])
+
+
+def model_data_of(model: dict[str, Any]) -> list[str]:
+    """The URIs of all model data of a request or a body."""
+    return [str(uri) for container in containers_of(model) for uri, _ in _model_data(container)]
 
 
 def existing_model(platform: Platform, name: str) -> Record:
@@ -37,7 +43,8 @@ def existing_model(platform: Platform, name: str) -> Record:
 
 @operation("sagemaker", "CreateModel")
 async def create_model(platform: Platform, request: Request) -> Answer:
-    """Model data must exist by now; whether it is a usable archive is seen when an endpoint opens it."""
+    """Model data must exist by now. Whether it is a usable archive is seen when an endpoint opens it; that also makes a
+    model of the weights that a stopped job left where it had no time to (``hosting.model_data``)."""
     name, arn = request["ModelName"], _arn(platform, request["ModelName"])
     # SDK v2 looks for "Cannot create already existing", and then goes on with the model that is there.
     taken = ValidationException(f'Cannot create already existing model "{arn}".')
@@ -99,10 +106,10 @@ def _model_data(container: dict[str, Any]) -> Iterator[tuple[S3Uri, bool]]:
     """Where the container's data lies, and whether that is one object (else a prefix)."""
     if url := container.get("ModelDataUrl"):
         # A multi-model container names the folder its archives are in.
-        yield S3Uri.parse(url), container.get("Mode") != "MultiModel"
+        yield place_of(url), container.get("Mode") != "MultiModel"
     for source in [container.get("ModelDataSource"), *(container.get("AdditionalModelDataSources") or [])]:
         if place := (source or {}).get("S3DataSource"):
-            yield S3Uri.parse(place["S3Uri"]), place.get("S3DataType") == "S3Object"
+            yield place_of(place["S3Uri"]), place.get("S3DataType") == "S3Object"
 
 
 def _check_data(objects: ObjectStore, uri: S3Uri, whole: bool) -> None:

@@ -12,6 +12,8 @@ from clary.control.store.records import Record
 from clary.control.wire import paging, timestamps
 from clary.control.wire.errors import ValidationException
 from clary.control.wire.operation import Answer, Request, operation
+from clary.control.wire.services import Shape, describe
+from clary.wording import similar_names
 
 __all__: list[str] = []
 
@@ -33,6 +35,10 @@ ORDERS = {
     "LessThanOrEqualTo": (-1, 0),
 }
 
+# What is searched by and stands nowhere in the description of a resource: metrics of training jobs (API reference,
+# Filter), tags by their key, and the time by which everything is sorted unless it is said.
+_OTHERS = ("Metrics", "Tags", "LastModifiedTime")
+
 SortKey = list[Any]  # rank of the type, value, name: comparable, and plain JSON
 
 
@@ -41,6 +47,7 @@ async def search(platform: Platform, request: Request) -> Answer:
     resource = request["Resource"]
     if resource not in KINDS:
         raise ValidationException(f"Clary does not search for {resource}; it searches for {', '.join(KINDS)}")
+    _check_properties(request)
     # In the token: one of another search, whose places mean nothing in this, is refused.
     listing = f"Search {resource} {request.get('SortBy')} {request.get('SortOrder')}"
     after = paging.decode(listing, request["NextToken"]) if "NextToken" in request else None
@@ -52,12 +59,45 @@ async def search(platform: Platform, request: Request) -> Answer:
     return answer
 
 
+def _check_properties(request: Request) -> None:
+    """Raises ValidationException naming a property that the resource does not have: AWS demands one that it has, and
+    where a name is mistyped a search that finds nothing would hide it."""
+    resource = request["Resource"]
+    shape = describe("sagemaker").shapes[resource]
+    named = [one["Name"] for one in _filters(request.get("SearchExpression", {}))]
+    for name in [*named, request.get("SortBy", "LastModifiedTime")]:
+        head = name.partition(".")[0]
+        if head in _OTHERS or _has(shape, name):
+            continue
+        near = similar_names(head, shape["members"]) if head not in shape["members"] else []
+        meant = f"; is {near[0]} meant?" if near else ""
+        raise ValidationException(f"{resource} has no property {name}{meant}")
+
+
+def _filters(expression: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield from expression.get("Filters", ())
+    for one in expression.get("SubExpressions", ()):
+        yield from _filters(one)
+
+
+def _has(shape: Shape, name: str) -> bool:
+    """Whether a path of names, with dots between, leads to something in a shape."""
+    shapes = describe("sagemaker").shapes
+    while shape["type"] == "list":
+        shape = shapes[shape["member"]["shape"]]
+    if not name or shape["type"] == "map":  # a key of a map may have dots
+        return True
+    head, _, rest = name.partition(".")
+    member = shape.get("members", {}).get(head)
+    return member is not None and _has(shapes[member["shape"]], rest)
+
+
 def _find(platform: Platform, request: Request, after: SortKey | None) -> list[tuple[SortKey, dict[str, Any]]]:
     """What satisfies the expression, in order, behind the place ``after``; one more than a page."""
     kind, prefix = KINDS[request["Resource"]]
     expression = request.get("SearchExpression", {})
     # Tags are read from a table of their own; most searches do not ask for them.
-    tagged = _mentions_tags(expression)
+    tagged = any(one["Name"].startswith("Tags.") for one in _filters(expression))
     sort_by, descending = request.get("SortBy", "LastModifiedTime"), request.get("SortOrder") != "Ascending"
     found = []
     for record in platform.store.select(kind):
@@ -84,6 +124,7 @@ def _entity(record: Record, prefix: str) -> dict[str, Any]:
         "CreationTime": record.created,
         "LastModifiedTime": record.modified,
         **record.body,
+        "Metrics": {one["MetricName"]: one["Value"] for one in record.body.get("FinalMetricDataList") or ()},
         f"{prefix}Arn": record.arn,
     }
 
@@ -122,18 +163,15 @@ def _order(value: Any, text: str) -> int | None:
         return 0 if str(value).lower() == text.lower() else None
     if isinstance(value, int | float):
         try:
-            # Numbers in records are times in epoch seconds, which filters write in ISO 8601.
-            other = timestamps.parse(text).timestamp()
-        except (ValueError, OverflowError):
-            return None
+            other = float(text)
+        except ValueError:
+            try:
+                # Times in records are numbers, epoch seconds; filters write them in ISO 8601.
+                other = timestamps.parse(text).timestamp()
+            except (ValueError, OverflowError):
+                return None
         return (value > other) - (value < other)
     return (str(value) > text) - (str(value) < text)
-
-
-def _mentions_tags(expression: dict[str, Any]) -> bool:
-    if any(one["Name"].startswith("Tags.") for one in expression.get("Filters", ())):
-        return True
-    return any(_mentions_tags(one) for one in expression.get("SubExpressions", ()))
 
 
 def _values(node: Any, name: str) -> Iterator[Any]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 
 from clary.control.wire.operation import OPERATIONS
 from clary.control.wire.services import Description
+from clary.wording import similar_names
 
 __all__ = ["of_operation", "of_service"]
 
@@ -71,7 +71,7 @@ def of_operation(description: Description, name: str) -> str:
     service = description.service
     if name not in description.operations:
         answered = [operation for known, operation in OPERATIONS if known == service]
-        near = difflib.get_close_matches(name, [*answered, *description.operations], 1, cutoff=0.8)
+        near = similar_names(name, [*answered, *description.operations])
         return f"is {near[0]} meant?" if near else _LIST
     table = _SAGEMAKER if service == "sagemaker" else {}
     found = next((text for pattern, text in table.items() if re.search(pattern, name)), "")

@@ -91,19 +91,14 @@ async def read_body(
         return None
     chunks: list[bytes] = []
     size = 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise Disconnected
-        chunk = message.get("body", b"")
-        size += len(chunk)
+    async for piece in pieces(receive):
+        size += len(piece)
         # None, not an error: only the operation can say in its own words that a body is too large.
         if size > limit:
             return None
-        hold(len(chunk))
-        chunks.append(chunk)
-        if not message.get("more_body", False):
-            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        hold(len(piece))
+        chunks.append(piece)
+    return b"".join(chunks)
 
 
 async def pieces(receive: Receive) -> AsyncIterator[bytes]:

@@ -17,7 +17,19 @@ from urllib.parse import unquote
 
 import botocore
 
-__all__ = ["TARGETS", "UNSIGNED", "VERSIONS", "Description", "Operation", "Shape", "describe", "of_signing_name"]
+from clary.control.local_mode import FILES, INSTANCE_TYPES
+
+__all__ = [
+    "ALSO_MEMBER",
+    "TARGETS",
+    "UNSIGNED",
+    "VERSIONS",
+    "Description",
+    "Operation",
+    "Shape",
+    "describe",
+    "of_signing_name",
+]
 
 Shape = dict[str, Any]
 
@@ -34,6 +46,16 @@ TARGETS = {"SageMaker": "sagemaker", "Logs_20140328": "logs", "GraniteServiceVer
 VERSIONS = {"2011-06-15": "sts", "2010-05-08": "iam", "2010-08-01": "cloudwatch"}
 # The rest services: without a signature only their paths tell them from a bucket and its keys.
 UNSIGNED = ("sagemaker-runtime", "sagemaker-metrics")
+
+# What is right here beyond the description: a pattern by the name of a shape, kept as a member of the shape. Messages
+# go on to show the description's own.
+ALSO_MEMBER = "also"
+ALSO = {
+    "sagemaker": {
+        **dict.fromkeys(("TrainingInstanceType", "ProductionVariantInstanceType"), "|".join(sorted(INSTANCE_TYPES))),
+        **dict.fromkeys(("S3Uri", "S3ModelUri", "Url"), re.escape(FILES) + ".+"),
+    }
+}
 
 
 @dataclass(frozen=True)
@@ -110,6 +132,8 @@ def describe(service: str) -> Description:
     """The description of a service, by botocore's name for it ("sagemaker", "logs", "cloudwatch" ...)."""
     raw = _read(service)
     metadata = raw["metadata"]
+    for name, pattern in ALSO.get(service, {}).items():
+        raw["shapes"].get(name, {})[ALSO_MEMBER] = pattern
     return Description(
         service=service,
         protocols=tuple(metadata.get("protocols") or [metadata["protocol"]]),

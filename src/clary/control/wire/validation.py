@@ -8,12 +8,13 @@ A constraint is compiled when a shape is first seen. All mistakes of a request a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 from clary.control.wire.errors import ServiceError
 from clary.control.wire.patterns import compiled
-from clary.control.wire.services import Description, Operation, Shape
+from clary.control.wire.services import ALSO_MEMBER, Description, Operation, Shape
 from clary.wording import plural
 
 __all__ = ["Validator", "validation_code"]
@@ -188,9 +189,12 @@ def _length(shape: Shape) -> Broken | None:
 def _text(shape: Shape) -> Broken:
     length, pattern, values = _length(shape), shape.get("pattern"), frozenset(shape.get("enum", ()))
     expression = compiled(pattern) if pattern and pattern not in (r"[\s\S]*", r"[\S\s]*") else None
+    also = re.compile(shape[ALSO_MEMBER]) if ALSO_MEMBER in shape else None
 
     def broken(value: str) -> list[str]:
         found = length(value) if length else []
+        if also is not None and also.fullmatch(value):
+            return found
         if expression is not None and len(value) <= PATTERN_LIMIT and not expression.fullmatch(value):
             found.append(f"Member must satisfy regular expression pattern: {pattern}")
         if values and value not in values:

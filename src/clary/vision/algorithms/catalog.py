@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, Protocol
@@ -11,6 +10,7 @@ from clary.errors import AlgorithmError, UsageError
 from clary.registry import Registry
 from clary.vision.base.jobdir import JobDir
 from clary.vision.base.spec import AnySpec
+from clary.wording import similar_names
 
 if TYPE_CHECKING:
     from clary.vision.algorithms.joblog import JobLog
@@ -40,7 +40,7 @@ def find(name: str) -> AnySpec:
     # A name each is enough to choose from: the shortest, which is the task's.
     known = [min((spec.name, *spec.aliases), key=len) for spec in SPECS]
     every = [one for spec in SPECS for one in (spec.name, *spec.aliases)]
-    near = difflib.get_close_matches(name, every, n=1)
+    near = similar_names(name, every)
     hint = f"did you mean `{near[0]}`?" if near else f"choose one of {', '.join(f'`{one}`' for one in known)}"
     raise UsageError(f"unknown algorithm `{name}`", hint=hint)
 

@@ -7,6 +7,7 @@ Reading is ``base.tarsafe``'s: no link, device, path escape or bomb comes out of
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import shlex
 import shutil
@@ -115,7 +116,7 @@ def model_within(path: Path) -> Path:
     return earlier[max(earlier)] if earlier else path
 
 
-def open_model(path: Path | str) -> Artifact:
+def open_model(path: os.PathLike[str] | str) -> Artifact:
     """Open a ``model.tar.gz``, a folder holding a manifest, or a run holding one of them; verify every checksum.
 
     An archive is unpacked into a temporary folder that ``Artifact.close`` removes. Raises ArtifactError, as

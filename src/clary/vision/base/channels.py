@@ -5,13 +5,13 @@ A job is refused by the same words whether that shows when it is created or, whe
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 
 from clary.errors import CustomerError
 from clary.vision.base.jobdir import DATASET_CONTENT_TYPE, Channel, canonical, media_type
+from clary.wording import similar_names
 
 __all__ = [
     "MODEL",
@@ -25,7 +25,6 @@ __all__ = [
     "unused",
 ]
 
-ALIKE = 0.75  # how alike (difflib) names are of which one may be the other misspelt; `test` and `train` are 0.44
 MODEL = "model"  # the channel of a model to go on from; no data
 
 
@@ -73,17 +72,13 @@ def unused(taken: Sequence[ChannelSpec], given: Mapping[str, Channel]) -> list[s
     # Ours holds all data, and whatever is beside it is another's.
     if any(is_dataset(channel) for channel in given.values()):
         return []
-    names = ", ".join(known)
-    return [
-        f"The channel '{name}' is not used: this algorithm knows {names}.{_perhaps(name, set(known) - given.keys())}"
-        for name in given
-        if name not in known
-    ]
-
-
-def _perhaps(name: str, names: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, list(names), 1, ALIKE)
-    return f" Did you mean {close[0]}?" if close else ""
+    sentences = []
+    for name in given:
+        if name not in known:
+            close = similar_names(name, set(known) - given.keys())
+            meant = f" Did you mean {close[0]}?" if close else ""
+            sentences.append(f"The channel '{name}' is not used: this algorithm knows {', '.join(known)}.{meant}")
+    return sentences
 
 
 def is_dataset(channel: Channel) -> bool:
@@ -103,7 +98,7 @@ def require(given: Collection[str], names: Sequence[str]) -> None:
     if missing:
         what = f"The {' and '.join(missing)} channel{'s are' if len(missing) > 1 else ' is'} missing"
         others = [name for name in given if name not in names]
-        close = [near for name in missing for near in difflib.get_close_matches(name, others, 1, ALIKE)]
+        close = [near for name in missing for near in similar_names(name, others)]
         misspelt = f"; is `{close[0]}` meant for one of them" if close else ""
         raise CustomerError(what, hint=f"this algorithm needs the channels {' and '.join(names)}{misspelt}")
 

@@ -7,7 +7,7 @@ import os
 import time
 from pathlib import Path
 
-__all__ = ["is_free", "take", "writer"]
+__all__ = ["is_free", "share", "take", "writer"]
 
 
 def take(descriptor: int, seconds: float = 0.0) -> bool:
@@ -25,6 +25,11 @@ def take(descriptor: int, seconds: float = 0.0) -> bool:
             time.sleep(0.02)
         else:
             return True
+
+
+def share(descriptor: int) -> None:
+    """Hold the lock of an open file beside any others who share it; waits while somebody has it alone (``take``)."""
+    fcntl.flock(descriptor, fcntl.LOCK_SH)
 
 
 def is_free(descriptor: int) -> bool:

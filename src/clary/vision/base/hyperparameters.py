@@ -13,7 +13,6 @@ docs/decisions/0007-hyperparameters-classes.md.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, fields, replace
@@ -21,6 +20,7 @@ from functools import cache
 from typing import Any, Generic, TypeVar
 
 from clary.errors import HyperparameterError
+from clary.wording import similar_names
 
 __all__ = [
     "Choice",
@@ -324,8 +324,8 @@ def invalid(name: str, text: str, why: str) -> str:
 
 
 def _unknown(name: str, known: list[str]) -> str:
-    # Other libraries' short names are near to nothing by their letters: lr, batch_size, wd.
+    # Other libraries' short names are near to nothing by their letters: lr, wd.
     initials = [one for one in known if "".join(word[0] for word in one.split("_")) == name]
-    close = difflib.get_close_matches(name, known, n=1) or initials
+    close = similar_names(name, known) or initials
     hint = f", did you mean '{close[0]}'?" if close else ""
     return f"Additional properties are not allowed ('{name}' was unexpected{hint}) (caused by ValidationError)"

@@ -195,10 +195,12 @@ def _link(data: Path, name: str, target: Path) -> None:
     if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]*", name):
         raise UsageError(f"a channel cannot be called `{name}`", hint="use letters, digits, . _ -")
     link = data / name
+    if link == target:  # whoever made the folder has put the data there, or a link; in Pipe mode there is none
+        return
     # Of an earlier attempt in this folder, whose data may have lain elsewhere.
     if link.is_symlink():
         link.unlink()
-    if not link.exists() and link != target:  # a channel in Pipe mode has no folder
+    if not link.exists():
         link.symlink_to(target.resolve(), target_is_directory=True)
 
 

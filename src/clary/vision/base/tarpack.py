@@ -35,8 +35,8 @@ def pack(folder: Path | str | Tree, archive: Path | str) -> Path:
         # A stream: nothing is gone back to, so weights of gigabytes take no memory. PAX has names of any length, in
         # UTF-8, by its standard.
         with tarfile.open(fileobj=packed, mode="w|", format=tarfile.PAX_FORMAT) as tar:
-            # In order: folders list in that of their file system, and the archive's checksum would change with it. A
-            # link would point to something of this machine; unpacking refuses it as well (``base.tarsafe``).
+            # In order: folders list in that of their file system, and the archive's checksum would change with it. In
+            # place of a link its file: unpacking refuses links (``base.tarsafe``).
             for entry in folder.entries():
                 _add(tar, entry)
         packed.finish()

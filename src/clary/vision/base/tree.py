@@ -1,7 +1,8 @@
-"""Folders that a program wrote to: read without following a link, even one that is put there meanwhile.
+"""Folders that a program wrote to: read without being led out of them, even by a link that is put there meanwhile.
 
 Every folder and file is opened by its name in the open folder above it, with O_NOFOLLOW (openat(2)); what was opened is
-what is looked at and read, whatever lies under the name by then.
+what is looked at and read, whatever lies under the name by then. A link to a file of the same folder, which trainers
+leave for the last checkpoint, is that file: its text is read, and the file opened as any other, from the top.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import errno
 import os
 import stat
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from clary.errors import CustomerError
 __all__ = ["Entry", "Tree", "opened"]
 
 DEPTH = 64  # folders in folders
+LINKS = 8  # links to links; two that name each other have no end
 # Windows has none of it. There the platform does not run, and what is packed are folders of our own.
 _BY_DESCRIPTOR = os.open in os.supports_dir_fd
 _FOLDER = _FILE = os.O_RDONLY | getattr(os, "O_BINARY", 0)
@@ -56,20 +58,30 @@ class Entry:
 
 
 class Tree:
-    """An open folder. ``shown`` is what messages call it; ``own`` says whether a file of several names is the job's."""
+    """An open folder. ``shown`` is what messages call it, ``called`` what links in it may; ``own`` says whether a file
+    of several names is the job's."""
 
-    def __init__(self, descriptor: int, shown: Path, own: Callable[[os.stat_result], bool] = lambda status: True):
+    def __init__(
+        self,
+        descriptor: int,
+        shown: Path,
+        called: Sequence[Path] = (),
+        own: Callable[[os.stat_result], bool] = lambda status: True,
+    ) -> None:
         self.descriptor = descriptor
         self.shown = shown
+        self._called = called
         self._own = own
 
     def entries(
         self, *, hidden: bool = True, refused: Callable[[CustomerError], None] | None = None
     ) -> Iterator[Entry]:
         """All below, a folder before what is in it, names in order; without ``hidden`` no name that begins with a dot.
+        A link to a file below is an entry of the link's name and the file's content; one that leads nowhere is left
+        out.
 
-        Raises CustomerError naming what is neither file nor folder, or a file that has names outside the job too;
-        with ``refused`` that is called instead, and the walk goes on.
+        Raises CustomerError naming what is neither file nor folder, a link to a folder or out of the tree, or a file
+        that has names outside the job too; with ``refused`` that is called instead, and the walk goes on.
         """
 
         def refuse(error: CustomerError) -> None:
@@ -123,15 +135,59 @@ class Tree:
                 if prefix.count("/") >= DEPTH:
                     raise CustomerError(f"lies in more than {DEPTH} folders", where=where, hint="store it less deep")
                 return os.open(name, _FOLDER, dir_fd=folder)
-            if not stat.S_ISREG(found.st_mode):
-                raise _refusal(found.st_mode, where)
-            descriptor = os.open(name, _FILE, dir_fd=folder)
+            if stat.S_ISLNK(found.st_mode):
+                return self._linked(prefix + name, where)
+            return self._file(folder, name, found, where)
         except FileNotFoundError:
             return None
         except OSError as error:
             if error.errno in (errno.ELOOP, errno.ENOTDIR, errno.ENXIO):  # another thing took its place
                 raise CustomerError("is neither a file nor a folder any more", where=where, hint=_HINT) from error
             raise
+
+    def _linked(self, name: str, where: Path) -> int:
+        """The file of this tree that a link in it names, perhaps by way of others. Raises FileNotFoundError where there
+        is none, CustomerError for all else that a link may lead to."""
+        parts = name.split("/")
+        for _ in range(LINKS):
+            with _descended(os.dup(self.descriptor), tuple(parts[:-1]), self.shown) as folder:
+                found = os.stat(parts[-1], dir_fd=folder, follow_symlinks=False)
+                if not stat.S_ISLNK(found.st_mode):
+                    if stat.S_ISDIR(found.st_mode):
+                        raise CustomerError("is a symbolic link to a folder", where=where, hint=_HINT)
+                    return self._file(folder, parts[-1], found, where)
+                target = os.readlink(parts[-1], dir_fd=folder)
+            parts = self._target(parts[:-1], target, where)
+        raise CustomerError(f"is a symbolic link to more than {LINKS} others", where=where, hint=_HINT)
+
+    def _target(self, folder: list[str], target: str, where: Path) -> list[str]:
+        """The names that lead from the top to what a link in ``folder`` names. Raises CustomerError where that is
+        outside."""
+        outside = CustomerError("is a symbolic link to something outside its folder", where=where, hint=_HINT)
+        if target.startswith("/"):
+            inside = next((root for root in self._called if Path(target).is_relative_to(root)), None)
+            if inside is None:
+                raise outside
+            folder, target = [], Path(target).relative_to(inside).as_posix()
+        parts = list(folder)
+        for part in target.split("/"):
+            if part == "..":
+                if not parts:
+                    raise outside
+                # Above a link to a folder is where that leads, not where the link is.
+                with _descended(os.dup(self.descriptor), tuple(parts), self.shown):
+                    parts.pop()
+            elif part not in ("", "."):
+                parts.append(part)
+        if not parts:
+            raise CustomerError("is a symbolic link to a folder", where=where, hint=_HINT)
+        return parts
+
+    def _file(self, folder: int, name: str, found: os.stat_result, where: Path) -> int:
+        """What was ``found`` under ``name``, opened, a plain file of the job's own. Raises CustomerError."""
+        if not stat.S_ISREG(found.st_mode):
+            raise _refusal(found.st_mode, where)
+        descriptor = os.open(name, _FILE, dir_fd=folder)
         status = os.fstat(descriptor)
         if stat.S_ISREG(status.st_mode) and (status.st_nlink == 1 or self._own(status)):
             return descriptor
@@ -155,7 +211,8 @@ def opened(root: Path, *parts: str, shown: Path | None = None, own: bool = False
         return
     # Who names the root may have laid a link to it.
     with _descended(os.open(root, _FOLDER & ~os.O_NOFOLLOW), parts, shown) as descriptor:
-        yield Tree(descriptor, shown.joinpath(*parts), _Names(root).all_here if own else lambda status: True)
+        called = [one.joinpath(*parts) for one in (shown, root.absolute(), root.resolve())]
+        yield Tree(descriptor, shown.joinpath(*parts), called, _Names(root).all_here if own else lambda status: True)
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import unicodedata
 from pathlib import Path
 
 from clary.errors import DataError, ImageError
@@ -12,6 +11,7 @@ from clary.vision.base.decoding import upright_size
 from clary.vision.base.files import no_file, open_file
 from clary.vision.base.image_formats import SUFFIXES, format_by_magic
 from clary.vision.base.types import Blob, Sample
+from clary.vision.formats._layout import nfc
 
 __all__ = ["distinct_name", "file_name", "image_size", "place"]
 
@@ -64,7 +64,7 @@ def distinct_name(wanted: str, taken: dict[str, int]) -> str:
 
 def _key(name: str) -> str:
     # macOS and Windows hold `A.jpg` and `a.jpg` for one file, macOS an accent composed and decomposed.
-    return unicodedata.normalize("NFC", name).lower()
+    return nfc(name).lower()
 
 
 def file_name(sample: Sample) -> str:

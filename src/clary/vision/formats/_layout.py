@@ -11,15 +11,18 @@ from typing import TypeVar
 
 from clary.vision.base.files import read_file
 from clary.vision.base.types import Problem, SplitName
+from clary.vision.formats._wording import FAULTY
 
 __all__ = [
     "SPLITS",
     "SPLIT_ORDER",
+    "by_stem",
     "entries",
     "holds_lists",
     "in_order",
     "lists_by_split",
     "locate",
+    "nfc",
     "numbered_lines",
     "paired_folders",
     "unsafe_path",
@@ -39,8 +42,11 @@ SPLITS: Mapping[str, SplitName] = {
 SPLIT_ORDER: tuple[SplitName, ...] = ("train", "validation", "test")
 
 
-def numbered_lines(path: Path, where: str) -> tuple[list[tuple[int, str]], list[Problem]]:
-    """The lines of a text file with their 1-based numbers, blank ones left out, and what could not be read."""
+def numbered_lines(path: Path, where: str, *, records: bool = False) -> tuple[list[tuple[int, str]], list[Problem]]:
+    """The lines of a text file with their 1-based numbers, blank ones left out, and what could not be read.
+
+    With ``records`` each line is a record, and one that cannot be read counts as left out.
+    """
     try:
         data = read_file(path)
     except OSError as error:
@@ -54,7 +60,9 @@ def numbered_lines(path: Path, where: str) -> tuple[list[tuple[int, str]], list[
             # Line by line, so that one in another encoding does not cost the whole list.
             text = raw.decode().rstrip("\r")
         except UnicodeDecodeError as error:
-            problems.append(Problem(f"{where}:{number}", f"is no UTF-8 text ({error.reason})", "save it as UTF-8"))
+            what = f"is no UTF-8 text ({error.reason})"
+            left_out = (1, FAULTY) if records else (0, "")
+            problems.append(Problem(f"{where}:{number}", what, "save it as UTF-8", "error", *left_out))
             continue
         if text.strip():
             lines.append((number, text))
@@ -118,11 +126,22 @@ def walk(folder: Path, onerror: Callable[[OSError], None] | None = None) -> Iter
         yield from (Path(path) / name for name in files)
 
 
-def locate(folder: Path, name: str) -> Path | None:
-    """The file below ``folder`` that a list calls ``name``, in whichever form its accents are written on the disk.
+def by_stem(folder: Path, wanted: Callable[[Path], bool]) -> dict[str, Path]:
+    """The files in a folder by name without suffix (NFC), hidden ones left out; of two with one stem the first by
+    name. Empty where there is no such folder."""
+    # Backwards, so that of two with one stem the first by name stays.
+    return {nfc(path.stem): path for path in reversed(entries(folder)) if wanted(path)}
 
-    None where there is no regular file: macOS writes an accent apart from its letter, most editors do not.
-    """
+
+def nfc(name: str) -> str:
+    """A name in the form in which names are compared: macOS writes an accent apart from its letter, most editors do
+    not. Source: Unicode Standard Annex 15."""
+    return unicodedata.normalize("NFC", name)
+
+
+def locate(folder: Path, name: str) -> Path | None:
+    """The file below ``folder`` that a list calls ``name``, in whichever form its accents are written on the disk
+    (``nfc``); None where there is no regular file."""
     forms = (name,) if name.isascii() else (name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD")))
     return next((folder / form for form in forms if os.path.isfile(folder / form)), None)
 

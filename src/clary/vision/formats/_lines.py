@@ -41,7 +41,7 @@ class Lines:
     def __init__(self, path: Path, where: str) -> None:
         self.where = where
         self.values: list[tuple[int, dict[str, Any]]] = []
-        lines, self.problems = numbered_lines(path, where)
+        lines, self.problems = numbered_lines(path, where, records=True)
         for number, text in lines:
             try:
                 value = json.loads(text)

@@ -65,7 +65,7 @@ def read_lst(
     ``root``.
     """
     where = relative(lst_path, root) if root else lst_path.name
-    lines, problems = numbered_lines(lst_path, where)
+    lines, problems = numbered_lines(lst_path, where, records=True)
     reader = _Reader(image_root, num_classes, multi_label, task)
     for number, text in lines:
         if fault := reader.take(text, f"{where}:{number}"):

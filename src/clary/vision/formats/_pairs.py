@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from clary.vision.base.image_formats import is_image
 from clary.vision.base.types import Problem
-from clary.vision.formats._layout import walk
+from clary.vision.formats._layout import nfc, walk
 from clary.vision.formats._wording import counted, relative, several
 
 __all__ = ["Pairs", "pair"]
@@ -50,8 +49,7 @@ def _by_stem(folder: Path, wanted: object, problems: list[Problem], root: Path, 
     found: dict[str, Path] = {}
     strange: list[str] = []
     for path in _own(folder, sorted(_files(folder, root, problems)), others, problems, root):
-        # In one form: a picture may have been named by macOS, which writes accents apart, and its label by an editor.
-        stem = unicodedata.normalize("NFC", path.relative_to(folder).with_suffix("").as_posix())
+        stem = nfc(path.relative_to(folder).with_suffix("").as_posix())
         # Files of operating systems (.DS_Store, ._a.jpg) come along with archives and uploads.
         if path.name.startswith(".") or not wanted(path):  # type: ignore[operator]
             strange.append(relative(path, root))

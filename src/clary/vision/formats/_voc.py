@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from clary.errors import DataError
 from clary.vision.base.files import read_file
 from clary.vision.base.types import Box, Problem
 from clary.vision.formats._wording import several, shown
@@ -24,7 +25,8 @@ _HINT = "mend the annotation or remove it"
 
 
 def read_boxes(path: Path, where: str, class_ids: Mapping[str, int]) -> tuple[tuple[Box, ...], list[Problem]]:
-    """The boxes in ``path``, and what was wrong with the others; ``class_ids`` maps the names of objects."""
+    """The boxes in ``path``, and what was wrong with the others; ``class_ids`` maps the names of objects. Raises as
+    ``read_objects``."""
     found, problems = read_objects(path, where, class_ids)
     return tuple(replace(box, class_id=class_ids[name]) for name, box in found), problems
 
@@ -34,20 +36,10 @@ def read_objects(
 ) -> tuple[list[tuple[str, Box]], list[Problem]]:
     """Name and box of each object in ``path``, class id 0, and what was wrong with the others.
 
-    ``names`` are those known; None takes any.
+    ``names`` are those known; None takes any. Raises DataError for a file that is no annotation: it says nothing of its
+    picture, where one without objects says that nothing is to be seen.
     """
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            return [], [Problem(where, f"is above {MAX_BYTES >> 20} MiB, no annotation", _HINT)]
-        tree = ElementTree.fromstring(read_file(path))
-    except ElementTree.ParseError as error:
-        line, column = error.position
-        return [], [Problem(f"{where}:{line}:{column}", f"is no well-formed XML ({error.msg.split(':')[0]})", _HINT)]
-    except OSError as error:
-        return [], [Problem(where, f"cannot be read ({error.strerror})", "mend its permissions")]
-    # An encoding that expat does not know.
-    except (ValueError, LookupError) as error:
-        return [], [Problem(where, f"is no readable XML ({error})", _HINT)]
+    tree = _parsed(path, where)
     found: list[tuple[str, Box]] = []
     problems: list[Problem] = []
     # Once: it may stand behind all the objects. A dictionary keeps the order, and is not searched from the start.
@@ -60,6 +52,26 @@ def read_objects(
         else:
             found.append((name, box))
     return found, problems
+
+
+def _parsed(path: Path, where: str) -> ElementTree.Element:
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise DataError(f"is above {MAX_BYTES >> 20} MiB, no annotation", where=where, hint=_HINT)
+        tree = ElementTree.fromstring(read_file(path))
+    except ElementTree.ParseError as error:
+        line, column = error.position
+        what = f"is no well-formed XML ({error.msg.split(':')[0]})"
+        raise DataError(what, where=f"{where}:{line}:{column}", hint=_HINT) from error
+    except OSError as error:
+        raise DataError(f"cannot be read ({error.strerror})", where=where, hint="mend its permissions") from error
+    # An encoding that expat does not know.
+    except (ValueError, LookupError) as error:
+        raise DataError(f"is no readable XML ({error})", where=where, hint=_HINT) from error
+    # The answer of a server that did not find the file, say, which is XML as well.
+    if tree.tag.lower() != "annotation" and next(tree.iter("object"), None) is None:
+        raise DataError(f"is XML of {shown(tree.tag)}, no annotation", where=where, hint=_HINT)
+    return tree
 
 
 def annotation(

@@ -39,7 +39,7 @@ from clary.vision.formats._files import distinct_name, file_name, image_size, pl
 from clary.vision.formats._layout import SPLIT_ORDER, SPLITS, entries, locate, unsafe_path
 from clary.vision.formats._masks import ids_of
 from clary.vision.formats._regions import DrawnMask, Region, runs_of, shape_in, text_of
-from clary.vision.formats._wording import MISSING, apart, counted, relative, several, shown, typed
+from clary.vision.formats._wording import FAULTY, MISSING, apart, counted, relative, several, shown, typed
 from clary.wording import plural
 
 __all__ = ["FORMAT", "Coco"]
@@ -315,7 +315,10 @@ class _File:
         return [entry for entry in found if isinstance(entry, dict)]
 
     def _report(self, kind: str, entry: dict[str, Any], what: str) -> None:
-        self._problem(self._where, f"{kind} {typed(entry.get('id'), 20)} {what}", "mend it or remove it")
+        # Of an annotation or a category that is no use the picture stays.
+        left_out = (1, FAULTY) if kind == "image" else (0, "")
+        what = f"{kind} {typed(entry.get('id'), 20)} {what}"
+        self.problems.append(Problem(self._where, what, "mend it or remove it", "error", *left_out))
 
     def _note(self, what: str, hint: str) -> None:
         self.problems.append(Problem(self._where, what, hint, "note"))

@@ -16,21 +16,20 @@ from __future__ import annotations
 
 import os
 import re
-import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from clary.errors import UsageError
+from clary.errors import DataError, UsageError
 from clary.vision.base.image_formats import is_image
 from clary.vision.base.types import IGNORED, Blob, Box, Dataset, Problem, Sample, SplitName, TaskName
 from clary.vision.formats._base import Format, Need
 from clary.vision.formats._boxes import classes_of
 from clary.vision.formats._classes import class_problems
 from clary.vision.formats._files import file_name, image_size, place
-from clary.vision.formats._layout import numbered_lines
+from clary.vision.formats._layout import by_stem, nfc, numbered_lines
 from clary.vision.formats._masks import write_mask
 from clary.vision.formats._voc import annotation, read_boxes
 from clary.vision.formats._wording import HINT_UNLISTED, MISSING, UNLISTED, counted, several, shown
@@ -105,10 +104,10 @@ class _Reader:
         self._root, self._task, self._labels = root, task, labels
         self._problems: list[Problem] = []
         # Listed once, instead of asking the file system for each of 7,349 pictures.
-        self._images = _by_stem(root / "images", is_image)
-        self._trimaps = _by_stem(root / "annotations" / "trimaps", lambda path: path.suffix.lower() == ".png")
+        self._images = by_stem(root / "images", is_image)
+        self._trimaps = by_stem(root / "annotations" / "trimaps", lambda path: path.suffix.lower() == ".png")
         self._boxed: set[str] = set()  # names with an annotation that could be read
-        self._xmls = _by_stem(root / "annotations" / "xmls", lambda path: path.suffix.lower() == ".xml")
+        self._xmls = by_stem(root / "annotations" / "xmls", lambda path: path.suffix.lower() == ".xml")
 
     def dataset(self) -> Dataset:
         everything = {row.name: row for row in self._rows("list.txt")}
@@ -211,12 +210,7 @@ class _Reader:
         boxes: tuple[Box, ...] = ()
         mask = self._trimaps.get(row.name)
         if xml := self._xmls.get(row.name):
-            boxes, problems = read_boxes(xml, f"annotations/xmls/{xml.name}", {"cat": 0, "dog": 1})
-            self._problems += problems
-            # An annotation without an object counts as read: the picture has no head to box. One that is damaged does
-            # not.
-            if boxes or not problems:
-                self._boxed.add(row.name)
+            boxes = self._boxes(row, xml)
         species = self._labels == "species"
         single = (row.species if species else class_ids[row.class_id],)
         return Sample(
@@ -227,6 +221,19 @@ class _Reader:
             source=row.where,
             mask_values=TRIMAP if mask else None,
         )
+
+    def _boxes(self, row: _Row, xml: Path) -> tuple[Box, ...]:
+        try:
+            boxes, problems = read_boxes(xml, f"annotations/xmls/{xml.name}", {"cat": 0, "dog": 1})
+        except DataError as error:
+            # Not counted here: for detection its picture is one without a box, of which all are; else it is used.
+            self._problems.append(Problem(error.where, error.what, error.hint))
+            return ()
+        self._problems += problems
+        # An annotation without an object counts as read: the picture has no head to box. One that is damaged does not.
+        if boxes or not problems:
+            self._boxed.add(row.name)
+        return boxes
 
     def _note_unlisted(self, everything: Mapping[str, _Row], used: set[str]) -> None:
         reported = {row.name for row in self._listed}
@@ -327,7 +334,7 @@ class _Writer:
 
 def parse_row(text: str, where: str) -> _Row | Problem:
     """A line of a list, or what is wrong with it."""
-    fields = unicodedata.normalize("NFC", text).split()
+    fields = nfc(text).split()
     hint = "a line is name, class id, species, breed: Bengal_12 6 1 2"
     if len(fields) != 4:
         return Problem(where, f"has {len(fields)} columns, not 4", hint)
@@ -352,15 +359,6 @@ def _first(names: dict[int | str, _Row], row: _Row) -> _Row:
     names.setdefault(row.class_id, first)
     names.setdefault(row.breed, first)
     return first
-
-
-def _by_stem(folder: Path, wanted: Callable[[Path], bool]) -> dict[str, Path]:
-    """The files of a folder by name without suffix, hidden ones left out; of two with one stem the first by name."""
-    if not folder.is_dir():
-        return {}
-    # Backwards, so that of two with one stem the first by name stays.
-    paths = sorted((path for path in folder.iterdir() if wanted(path)), reverse=True)
-    return {unicodedata.normalize("NFC", path.stem): path for path in paths if not path.name.startswith(".")}
 
 
 FORMAT = Oxford()

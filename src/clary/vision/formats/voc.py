@@ -16,19 +16,27 @@ Source: The PASCAL Visual Object Classes Challenge 2012 development kit, section
 from __future__ import annotations
 
 import os
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from clary.errors import UsageError
+from clary.errors import DataError, UsageError
 from clary.vision.base.image_formats import is_image
 from clary.vision.base.types import Blob, Box, Dataset, Problem, Sample, SplitName, TaskName
 from clary.vision.formats._base import Format, Need
 from clary.vision.formats._boxes import classes_of
 from clary.vision.formats._classes import class_problems, names_up_to, read_class_names, write_class_names
 from clary.vision.formats._files import distinct_name, file_name, image_size, place
-from clary.vision.formats._layout import SPLIT_ORDER, SPLITS, entries, locate, numbered_lines, unsafe_path
+from clary.vision.formats._layout import (
+    SPLIT_ORDER,
+    SPLITS,
+    by_stem,
+    entries,
+    locate,
+    nfc,
+    numbered_lines,
+    unsafe_path,
+)
 from clary.vision.formats._masks import write_mask
 from clary.vision.formats._voc import annotation, read_objects
 from clary.vision.formats._wording import FAULTY, shown
@@ -93,12 +101,7 @@ class _Reader:
         names, wrong = read_class_names(self.root)
         self.problems += wrong
         lists = self._lists()
-        # Backwards, so that of two with one stem the first by name stays.
-        images = {
-            unicodedata.normalize("NFC", path.stem): path
-            for path in reversed(entries(self.root / "JPEGImages"))
-            if is_image(path)
-        }
+        images = by_stem(self.root / "JPEGImages", is_image)
         rows: dict[SplitName, list[tuple[str, str]]] = {
             split: [row for row in found if self._has_image(row, images)] for split, found in lists.items()
         }
@@ -129,7 +132,11 @@ class _Reader:
                         where, f"names {name}, which has no Annotations/{name}.xml", "add it or the line goes"
                     )
                     continue
-                objects, wrong = read_objects(xml, f"Annotations/{xml.name}", names)
+                try:
+                    objects, wrong = read_objects(xml, f"Annotations/{xml.name}", names)
+                except DataError as error:
+                    self._problem(error.where, error.what, error.hint)
+                    continue
                 self.problems += wrong
                 found[split].append((images[name], objects, where))
         if names is None:
@@ -174,18 +181,18 @@ class _Reader:
         if not files:
             others = "Annotations" if self.task == "detection" else "SegmentationClass"
             found = [path for path in entries(self.root / others) if path.suffix.lower() in (".xml", ".png")]
-            return {"train": [(unicodedata.normalize("NFC", path.stem), f"{others}/{path.name}") for path in found]}
+            return {"train": [(nfc(path.stem), f"{others}/{path.name}") for path in found]}
         seen: dict[str, str] = {}
         return {split: list(self._names(files[split], seen)) for split in SPLIT_ORDER if split in files}
 
     def _names(self, path: Path, seen: dict[str, str]) -> list[tuple[str, str]]:
         where = f"ImageSets/{self._kind}/{path.name}"
-        lines, problems = numbered_lines(path, where)
+        lines, problems = numbered_lines(path, where, records=True)
         self.problems += problems
         rows = []
         for number, text in lines:
             # Lists of one class (`cat_train.txt`) have 1 or -1 after the name; those of all pictures the name alone.
-            name, place_ = unicodedata.normalize("NFC", text.split()[0]), f"{where}:{number}"
+            name, place_ = nfc(text.split()[0]), f"{where}:{number}"
             if name in seen:
                 self._problem(place_, f"lists {shown(name)} again, first in {seen[name]}", "remove one line")
             elif unsafe_path(name) or "/" in name:

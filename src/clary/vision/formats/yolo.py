@@ -30,7 +30,7 @@ from clary.vision.formats._classes import class_problems, names_up_to, read_clas
 from clary.vision.formats._files import distinct_name, file_name, image_size, place
 from clary.vision.formats._layout import holds_lists, numbered_lines, paired_folders
 from clary.vision.formats._pairs import pair
-from clary.vision.formats._wording import relative, shown
+from clary.vision.formats._wording import FAULTY, relative, shown
 from clary.vision.formats._yaml_names import names_in
 
 __all__ = ["FORMAT", "Yolo"]
@@ -100,18 +100,27 @@ def _samples(root: Path, images: Path, labels: Path, count: int | None) -> tuple
             size = _size(image)
         except (OSError, ImageError) as error:
             what = error.what if isinstance(error, ImageError) else f"cannot be read ({error.strerror})"
-            problems.append(Problem(relative(image, root), what, "remove it or export it again"))
+            hint = "remove it or export it again"
+            problems.append(Problem(relative(image, root), what, hint, "error", 1, "cannot be read"))
             continue
-        boxes = tuple(_boxes(text, relative(text, root), size, count, problems))
-        samples.append(Sample(Blob(image), classes_of(boxes), boxes, source=relative(text, root)))
+        where = relative(text, root)
+        lines, unread = numbered_lines(text, where)
+        found: list[Problem] = []
+        boxes = tuple(_boxes(lines, where, size, count, found))
+        if unread and not boxes:
+            # Nothing of it was understood, where an empty file says that nothing is to be seen.
+            problems.append(replace(unread[0], left_out=1, reason=FAULTY))
+            continue
+        problems += [*unread, *found]
+        samples.append(Sample(Blob(image), classes_of(boxes), boxes, source=where))
     # No file is no box: Ultralytics counts such pictures as background and learns from them.
     samples += [Sample(Blob(image), source=relative(image, root)) for image in pairs.single]
     return tuple(samples), problems
 
 
-def _boxes(path: Path, where: str, size: tuple[int, int], count: int | None, problems: list[Problem]) -> Iterator[Box]:
-    lines, unread = numbered_lines(path, where)
-    problems += unread
+def _boxes(
+    lines: list[tuple[int, str]], where: str, size: tuple[int, int], count: int | None, problems: list[Problem]
+) -> Iterator[Box]:
     for number, text in lines:
         box = _box(text, size, count)
         if isinstance(box, str):

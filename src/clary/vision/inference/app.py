@@ -70,7 +70,7 @@ def create_app(
     endpoint = _Endpoint(model, settings, limit, admission or Admission(), ready)
     return Starlette(
         lifespan=endpoint.lifespan,
-        middleware=[Middleware(_Doorkeeper, names=names)],
+        middleware=[Middleware(_CallerCheck, names=names)],
         routes=[
             Route("/", endpoint.page),
             Route("/ping", endpoint.ping),
@@ -88,7 +88,7 @@ class _ImageRequest:
     wanted: ResponseType[Any]
 
 
-class _Doorkeeper:
+class _CallerCheck:
     """Lets in whom ``callers`` does; what goes out is nothing that a browser may guess at."""
 
     def __init__(self, app: ASGIApp, names: HostNames | None) -> None:

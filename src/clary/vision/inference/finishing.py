@@ -5,6 +5,7 @@ python -m clary.vision.inference.finishing FOLDER        for those who load no t
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -40,7 +41,7 @@ def finish(folder: Path) -> None:
         path.unlink()
 
 
-def open_finished(path: Path | str) -> Artifact:
+def open_finished(path: os.PathLike[str] | str) -> Artifact:
     """``open_model``, also of what a stopped run left, which is finished first: in its folder, or beside an archive in
     a temporary one. Takes the seconds that an export does. Raises as ``open_model`` and ``finish``."""
     try:

@@ -30,9 +30,9 @@ PRECISIONS = ("auto", "fp32")
 BATCH_SIZE = 8
 
 
-def load(path: Path | str, engine: str = "auto", *, streams: int = 1, precision: str = "auto") -> Model:
-    """Open a ``model.tar.gz``, the folder of one, or a run, and make it ready to predict. What a stopped run left is
-    made a model first, which takes the seconds of an export.
+def load(path: os.PathLike[str] | str, engine: str = "auto", *, streams: int = 1, precision: str = "auto") -> Model:
+    """Open a ``model.tar.gz``, the folder of one, or a run (its folder, or the object that `clary.train` returns), and
+    make it ready to predict. What a stopped run left is made a model first, which takes the seconds of an export.
 
     ``engine`` is "openvino", "onnxruntime", "torch", or "auto": the first of them that is installed. ``streams`` is
     how many batches run side by side (a server wants one a core). ``precision`` "fp32" computes as eager torch does;

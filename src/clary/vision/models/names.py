@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
-
 import timm
+
+from clary.wording import similar_names
 
 __all__ = ["nearest"]
 
 
 def nearest(name: str) -> str:
     """The way from a name that timm does not know to one that it does, for a hint."""
-    close = difflib.get_close_matches(name, timm.list_models(), 3)
+    close = similar_names(name, timm.list_models(), 3)
     return f"near it: {', '.join(close)}" if close else "`timm.list_models()` shows the names"

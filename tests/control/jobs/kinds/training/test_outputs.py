@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import os
 import stat
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from clary.control.jobs.kinds.training.outputs import Artifacts, CheckpointUpload, collect
+from clary.control.objects.checksums import ALGORITHMS
 from clary.control.objects.local import LocalStore
 from clary.control.settings import Settings
 from clary.control.wire.errors import ServiceError
@@ -92,6 +94,29 @@ def test_a_link_in_the_model_is_refused_by_name(make_body, settings, objects, op
     body = make_body(OutputDataConfig={"S3OutputPath": "s3://bucket/out", "CompressionType": compression})
     with pytest.raises(CustomerError, match=r"^/opt/ml/model/passwd: is a symbolic link"):
         collect(body, settings=settings, objects=objects)
+
+
+@pytest.mark.parametrize("compression", ["GZIP", "NONE"])
+def test_a_link_in_the_model_to_another_of_its_files_is_that_file(
+    make_body, settings, objects, opt_ml, stored, tmp_path, compression
+):
+    (opt_ml / "model/best").symlink_to("deep/weights")
+    output = {"S3OutputPath": "s3://bucket/out", "CompressionType": compression}
+    collect(make_body(OutputDataConfig=output), settings=settings, objects=objects)
+    if compression == "NONE":
+        assert (stored / "out/job/output/model/best").read_bytes() == b"\1\2\3"
+    else:
+        tarsafe.extract(stored / "out/job/output/model.tar.gz", tmp_path / "model", LIMITS)
+        assert (tmp_path / "model/best").read_bytes() == b"\1\2\3"
+
+
+@pytest.mark.parametrize("key", ["model.tar.gz", "output.tar.gz"])
+def test_results_have_the_checksum_that_an_object_has(make_body, settings, objects, opt_ml, stored, key):
+    (opt_ml / "output/data/log").write_bytes(b"x")
+    collect(make_body(), settings=settings, objects=objects)
+    with objects.open("bucket", f"out/job/output/{key}") as file:
+        expected = base64.b64encode(ALGORITHMS["CRC64NVME"].of(file.read())).decode()
+    assert objects.facts("bucket", f"out/job/output/{key}")[1].checksum == {"CRC64NVME": expected}
 
 
 @pytest.mark.parametrize("compression", ["GZIP", "NONE"])
@@ -231,6 +256,21 @@ class TestCheckpointUpload:
         with pytest.raises(CustomerError, match=r"^/opt/ml/checkpoints/link: is a symbolic link"):
             uploading.upload()
         assert files_of(stored) == ["points/zebra"]
+
+    @pytest.mark.parametrize("target", ["epoch=3.ckpt", "/opt/ml/checkpoints/epoch=3.ckpt"])
+    def test_the_link_to_the_last_checkpoint_is_that_checkpoint(self, uploading, opt_ml, stored, target):
+        """PyTorch Lightning's ``save_last="link"``, which failed jobs."""
+        folder = opt_ml / "checkpoints"
+        (folder / "epoch=3.ckpt").write_bytes(b"3")
+        (folder / "last.ckpt").symlink_to(target)
+        assert uploading.upload() == 2
+        assert uploading.upload() == 0
+        assert (stored / "points/last.ckpt").read_bytes() == b"3"
+        (folder / "epoch=4.ckpt").write_bytes(b"4")
+        (folder / "last.ckpt").unlink()
+        (folder / "last.ckpt").symlink_to(target.replace("3", "4"))
+        assert uploading.upload() == 2
+        assert (stored / "points/last.ckpt").read_bytes() == b"4"
 
     def test_a_folder_that_is_a_link_is_refused_by_name(self, uploading, opt_ml, stored, tmp_path):
         (tmp_path / "mine").mkdir()

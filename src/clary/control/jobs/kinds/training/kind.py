@@ -114,7 +114,7 @@ def _tell_substitution(job: Job) -> bool:
     try:
         job.context.store.edit(KIND.name, job.name, change)
     except StoreError as error:  # the next look says it
-        _log.warning("the store refuses a change to %s: %s", job.name, error)
+        _log.warning("the record of the job %s cannot be written: %s", job.name, error)
         return False
     return True
 

@@ -3,6 +3,8 @@
 <S3OutputPath>/<job>/output/model.tar.gz     everything in /opt/ml/model; with CompressionType NONE model/<file>
 <S3OutputPath>/<job>/output/output.tar.gz    everything in /opt/ml/output/data, where there is anything
 <CheckpointConfig.S3Uri>/<file>              everything in the checkpoint folder
+
+An S3OutputPath that is a folder of this machine holds model.tar.gz and output.tar.gz itself.
 """
 
 from __future__ import annotations
@@ -20,13 +22,14 @@ from clary.control.jobs.kinds.training import programs
 from clary.control.jobs.kinds.training.preparation import checkpoint_folder
 from clary.control.jobs.kinds.training.programs import Builtin
 from clary.control.objects.base import ObjectStore, S3Uri
+from clary.control.objects.machine_files import FileUri, place_of
 from clary.control.settings import Settings
 from clary.errors import CustomerError
 from clary.vision.base.files import remove_temporaries
 from clary.vision.base.tarpack import pack
 from clary.vision.base.tree import Entry, Tree, opened
 
-__all__ = ["Artifacts", "CheckpointUpload", "collect"]
+__all__ = ["Artifacts", "CheckpointUpload", "collect", "results_place"]
 
 Body = Mapping[str, Any]
 PACKED = ".packed."  # begins the name of a folder in which an archive is made
@@ -53,7 +56,7 @@ def collect(body: Body, *, settings: Settings, objects: ObjectStore, model: bool
     # Of a tree that is not there an empty model would be stored, and the job called Completed.
     if (gone := missing(folder, "opt_ml")) is not None:
         raise gone
-    target = S3Uri.parse(body["OutputDataConfig"]["S3OutputPath"]).join(body["TrainingJobName"], "output")
+    target = results_place(body)
     made = Artifacts()
     # Of a built-in algorithm that was killed in the middle of a file; others may call theirs so.
     left = folder / "opt_ml" / "model"
@@ -73,6 +76,13 @@ def collect(body: Body, *, settings: Settings, objects: ObjectStore, model: bool
     return made
 
 
+def results_place(request: Body) -> S3Uri:
+    """Below which the results of a job are put. Raises ValidationException for a path that cannot be one."""
+    place = place_of(request["OutputDataConfig"]["S3OutputPath"])
+    # Local mode of the SDK puts model.tar.gz into the very folder that was named.
+    return place if isinstance(place, FileUri) else place.join(request["TrainingJobName"], "output")
+
+
 class CheckpointUpload:
     """Keeps CheckpointConfig.S3Uri as the checkpoint folder is. Not to be used by two threads at once."""
 
@@ -82,7 +92,7 @@ class CheckpointUpload:
         self._opt_ml = job_folder(settings, TRAINING_JOB, body["TrainingJobName"]) / "opt_ml"
         self._folder = checkpoint_folder(body, self._opt_ml)
         self._target = S3Uri.parse(body["CheckpointConfig"]["S3Uri"]) if self._folder else None
-        self._put: dict[str, tuple[int, int]] = {}
+        self._put: dict[str, tuple[int, int, int]] = {}
 
     def upload(self) -> int:
         """Upload what is new or changed since the last call; returns how many files. Blocks.
@@ -103,7 +113,8 @@ class CheckpointUpload:
 
     def _upload(self, entry: Entry, at: S3Uri) -> bool:
         # Of before the upload: what is written meanwhile makes another state, and the file is sent again.
-        state = entry.status.st_mtime_ns, entry.status.st_size
+        # The number too: a link may come to name another file of the same size and time.
+        state = entry.status.st_mtime_ns, entry.status.st_size, entry.status.st_ino
         if self._put.get(entry.name) == state:
             return False
         self._objects.put(at.bucket, at.key, entry.path)

@@ -19,6 +19,7 @@ from clary.control.jobs.launch import Algorithm, Command, Launch
 from clary.control.jobs.pipe_plan import PipePlan
 from clary.control.logs.streams import LogWriter
 from clary.control.objects.base import NoSuchBucket, ObjectStore, S3Uri
+from clary.control.objects.machine_files import place_of
 from clary.control.request_environment import for_our_program, withheld_line
 from clary.control.settings import Settings
 from clary.errors import CustomerError
@@ -163,7 +164,7 @@ def _check_hyperparameters(body: Body, log: LogWriter) -> None:
 
 def _check_bucket(body: Body, objects: ObjectStore) -> None:
     """Rather now than after hours of training: a job may have waited since it was created."""
-    uri = S3Uri.parse(body["OutputDataConfig"]["S3OutputPath"])
+    uri = place_of(body["OutputDataConfig"]["S3OutputPath"])
     if not objects.bucket_exists(uri.bucket):
         raise NoSuchBucket(uri.bucket)
 

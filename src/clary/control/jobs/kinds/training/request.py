@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from clary.control import local_mode
 from clary.control.jobs import channels, metric_search
-from clary.control.jobs.kinds.training import preparation, programs, status
+from clary.control.jobs.kinds.training import outputs, preparation, programs, status
 from clary.control.objects.aws_buckets import remark
 from clary.control.objects.base import NoSuchBucket, ObjectStore, S3Uri
 from clary.control.wire.errors import ServiceError, ValidationException
@@ -80,6 +81,10 @@ def _check_resources(request: Request) -> None:
         raise ValidationException("ResourceConfig must have InstanceType and an InstanceCount of 1 or more.")
     stopping = request.get("StoppingCondition") or {}
     longest = stopping.get("MaxRuntimeInSeconds") or DEFAULT_MAX_RUNTIME
+    sources = [channels.source_of(channel).get("S3Uri", "") for channel in request.get("InputDataConfig") or ()]
+    local_mode.check(
+        (group["InstanceType"] for group in groups), [request["OutputDataConfig"]["S3OutputPath"], *sources]
+    )
     if request.get("EnableManagedSpotTraining") and stopping.get("MaxWaitTimeInSeconds", 0) < longest:
         raise ValidationException(
             "Invalid MaxWaitTimeInSeconds. It must be present and be greater than or equal to MaxRuntimeInSeconds"
@@ -141,8 +146,7 @@ def _check_data(objects: ObjectStore, request: Request, region: str) -> None:
 def _check_outputs(objects: ObjectStore, request: Request, region: str) -> None:
     """Raises ValidationException for a place that nothing can be put in, StorageFull for a full disk: rather now than
     after hours of training."""
-    output, name = request["OutputDataConfig"]["S3OutputPath"], request["TrainingJobName"]
-    targets = {output: S3Uri.parse(output).join(name, "output", "model.tar.gz")}
+    targets = {request["OutputDataConfig"]["S3OutputPath"]: outputs.results_place(request).join("model.tar.gz")}
     if request.get("CheckpointConfig"):
         uri = request["CheckpointConfig"]["S3Uri"]
         targets[uri] = S3Uri.parse(uri).join("checkpoint")
