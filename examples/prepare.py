@@ -64,7 +64,13 @@ def write(split: str, classes: dict[str, list[Path]], out: Path) -> int:
 
 
 def main() -> None:
+    if len(sys.argv) != 3:
+        sys.exit("usage: python prepare.py PICTURES FOLDER")
     source, out = Path(sys.argv[1]), Path(sys.argv[2])
+    if not source.is_dir():
+        sys.exit(f"{source} is not a folder; `clary data draw {source}` draws one to try")
+    if (out / "train").exists():
+        sys.exit(f"{out} holds channels already; name a new folder")
     splits = splits_of(source)
     if not splits["train"]:
         sys.exit(f"{source} holds no pictures of known classes")

@@ -44,6 +44,15 @@ def test_a_message_says_where_what_and_how_to_mend() -> None:
     assert str(DataError("is empty")) == "is empty"
 
 
+def test_a_notebook_shows_the_line_and_no_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    shell = pytest.importorskip("IPython.core.interactiveshell").InteractiveShell()
+    shown = shell.run_cell(
+        "from clary.errors import DataError\nraise DataError('is empty', where='a/b.jpg', hint='remove it')"
+    )
+    assert isinstance(shown.error_in_exec, DataError)
+    assert capsys.readouterr().out.strip() == "DataError: a/b.jpg: is empty; remove it"
+
+
 @pytest.mark.parametrize(
     ("error", "code"),
     [(errors.ClaryError, 1), (errors.UsageError, 2), (errors.DivergedError, 1), (errors.InterruptedRun, 130)],

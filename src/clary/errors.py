@@ -97,6 +97,10 @@ class CustomerError(ClaryError):
 
     exit_code = 2
 
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows in the place of a traceback: the fault is in what was given, and the line says where."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class UsageError(CustomerError):
     """A path, port or option that cannot be used as asked."""

@@ -217,6 +217,14 @@ class TestConvert:
         assert cli("data", "split", boxes, tmp_path / "out", "--validation", 0.4)[0] == 0
         assert formats.read(tmp_path / "out").format == "yolo"
 
+    def test_pictures_without_boxes_are_told_where_to_see_how_boxes_lie(self, cli: Cli, root: Path) -> None:
+        code, out, err = cli("data", "check", root, "--task", "detection")
+        assert (code, out) == (2, "")
+        assert err == (
+            f"clary: {root}: the folder layout holds no detection data; "
+            "`clary data layouts` draws those that do, or use it for classification\n"
+        )
+
     @pytest.mark.pets
     @pytest.mark.slow
     @pytest.mark.parametrize("task", ["detection", "segmentation"])

@@ -62,6 +62,25 @@ class TestTable:
         assert "T [x]" in seen
         assert "[bold]cat" in seen  # data is no markup
 
+    def test_what_is_too_wide_for_a_terminal_is_listed_whole(self) -> None:
+        name, path = "classify-boto3-2026-11-30-17-35-48-b7839d", "/work/data/pets-of-all-kinds/images/test/beagle.jpg"
+        reason = f"{'why ' * 40}end"
+        rows = [[name, path, "", 3, reason]]
+        columns = ["name", "picture", "nothing", "boxes", "remarks"]
+        script = f"from clary.cli.output import table; table('T', {columns}, {rows}, sentences=True)"
+        seen, errors = on_a_terminal(script, stdout=True)
+        assert errors == ""
+        assert [line for line in seen.splitlines() if line] == [
+            "T",
+            name,
+            f"  picture {path}, boxes 3",
+            f"{name}: {reason}",
+        ]
+
+    def test_sentences_stay_a_column_elsewhere(self, capsys: pytest.CaptureFixture[str]) -> None:
+        table("", ["name", "remarks"], [["a", "why"]], sentences=True)
+        assert capsys.readouterr().out == "name  remarks\na     why\n"
+
 
 class TestProgress:
     def test_a_line_at_the_end(self, capsys: pytest.CaptureFixture[str]) -> None:

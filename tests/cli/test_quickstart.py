@@ -35,6 +35,25 @@ def test_one_task_shows_its_stages(cli: Cli, out: Path) -> None:
     assert "\nevaluate: accuracy 0." in err
 
 
+@pytest.mark.parametrize("found", [None, "/usr/bin/clary"], ids=["by its path", "by its name"])
+def test_where_clary_is_not_on_the_path_it_is_put_there_first(
+    found: str | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    from clary.cli import quickstart
+    from clary.local.quickstart import Summary
+    from clary.local.run import Run
+
+    (tmp_path / "activate").touch()
+    monkeypatch.setattr("sys.executable", str(tmp_path / "python"))
+    monkeypatch.setattr("shutil.which", lambda name: found)
+    monkeypatch.chdir(tmp_path)
+    summary = Summary("classification", Run(tmp_path / "run"), tmp_path / "my pets")
+    quickstart._print([summary])
+    lines = capsys.readouterr().out.splitlines()[1:]
+    assert lines[:-3] == ([] if found else ["  . activate"])
+    assert lines[-3].startswith("  clary predict ")
+
+
 @pytest.mark.slow
 def test_all_tasks_have_a_line_each(cli: Cli, out: Path) -> None:
     code, shown, err = cli("quickstart", "--task", "all", "--out", out, "--epochs", 1)

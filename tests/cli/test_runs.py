@@ -41,6 +41,12 @@ def test_a_damaged_run_does_not_hide_the_others(cli, colour_run):
     assert err.startswith(f"left out: {damaged / 'config.json'}: is not JSON")
 
 
+def test_a_folder_without_runs_says_so(cli, tmp_path):
+    code, out, err = cli("runs", tmp_path)
+    assert (code, out.split()) == (0, COLUMNS)
+    assert err == f"no runs in {tmp_path}; `clary train` writes one\n"
+
+
 def test_a_folder_that_is_not_there_gets_one_line(cli, tmp_path):
     code, out, err = cli("runs", tmp_path / "nothing")
     assert (code, out) == (2, "")

@@ -92,6 +92,7 @@ def test_setting_given_twice_alike_is_no_mistake(cli: Cli, images: Path, tmp_pat
         (["--set", "learning_rate"], "`--set learning_rate` is not NAME=VALUE; write it as --set learning_rate=0.01"),
         (["--set", "=3"], "`--set =3` is not NAME=VALUE"),
         (["--set", "learning_rte=1"], "('learning_rte' was unexpected, did you mean 'learning_rate'?)"),
+        (["--set", "lr=1"], "('lr' was unexpected, did you mean 'learning_rate'?)"),
         (["--set", "learning_rate=2"], "The value '2' is not valid for the 'learning_rate' hyperparameter"),
         (["--set", "learning_rate="], "The value '' is not valid for the 'learning_rate' hyperparameter"),
         (["--set", "out=x"], "('out' was unexpected"),
@@ -400,7 +401,8 @@ def test_without_a_terminal_there_are_lines_of_ours(cli: Cli, images: Path, tmp_
         r"end: best epoch \d of 2, \S+ s",
         "writing the model",
     )
-    found = [line for line in err.splitlines() if not line.startswith("checking pictures")]
+    assert "note: train: class `red` has only 4 pictures; give each class 5 or more" in err.splitlines()
+    found = [line for line in err.splitlines() if not line.startswith(("checking pictures", "note: "))]
     assert len(found) == len(shapes), found
     for line, shape in zip(found, shapes, strict=True):
         assert re.fullmatch(shape, line)

@@ -74,6 +74,8 @@ def test_detached_status_down(tmp_path, cli):
             code, out, err = cli("up", "--home", tmp_path, "--port", 1, *mode)
             assert (code, err) == (0, f"options take effect after clary down --home {tmp_path}\n")
             assert f"up already at {server.url};" in out
+            code, _, err = cli("up", "--home", tmp_path, "--substitute-weights", *mode)
+            assert (code, err) == (0, f"options take effect after clary down --home {tmp_path}\n")
         assert gateway.running(tmp_path) == server
     finally:
         code, _, err = cli("down", "--home", tmp_path)

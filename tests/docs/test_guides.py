@@ -23,7 +23,7 @@ PAGES = ["README.md", *(f"docs/guides/{name}.md" for name in GUIDES)]
 BLOCK = re.compile(r"```(sh|python)\n(.*?)```", re.DOTALL)
 
 # Not to be run here: they install, serve until stopped (tests/cli/test_serve.py does that), or change a shell.
-LEFT_OUT = ("git clone", "make ", "clary serve", "clary lab", "eval ")
+LEFT_OUT = ("git clone", "make ", ". .venv", "clary serve", "clary lab", "eval ")
 
 TENSORS = ("data", "train", "evaluate", "predict", "report")  # verbs that load them
 

@@ -23,7 +23,7 @@ def register(app: typer.Typer) -> None:
 def endpoints(home: Home = None, json: Json = False) -> None:
     """List endpoints, the newest first."""
     from clary.cli.jobs import moment
-    from clary.cli.output import emit, table
+    from clary.cli.output import emit, note, table
     from clary.client.connection import connect
 
     with connect(folder(home)) as connection:
@@ -34,7 +34,9 @@ def endpoints(home: Home = None, json: Json = False) -> None:
         emit(records)
     else:
         rows = [[r["name"], r["status"], ", ".join(r["models"]), moment(r["created"]), r["reason"]] for r in records]
-        table("", COLUMNS, rows)
+        table("", COLUMNS, rows, sentences=True)
+        if not rows:
+            note("no endpoints")
 
 
 def _record(summary: Mapping[str, Any], connection: Connection) -> dict[str, Any]:

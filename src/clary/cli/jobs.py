@@ -30,7 +30,7 @@ def jobs(
     json: Json = False,
 ) -> None:
     """List training jobs, the newest first, with what is to be said of them: why one failed, what was substituted."""
-    from clary.cli.output import emit, table
+    from clary.cli.output import emit, note, table
     from clary.client.connection import connect
 
     # 100 is the most that the API gives at a time; pages() asks for more.
@@ -47,7 +47,9 @@ def jobs(
     if json:
         emit(records)
     else:
-        table("", COLUMNS, [_row(record) for record in records])
+        table("", COLUMNS, [_row(record) for record in records], sentences=True)
+        if not records:
+            note("no training jobs" + (f" that are {status}" if status else ""))
 
 
 def known(connection: Connection, operation: str, job: str) -> dict[str, Any]:

@@ -18,19 +18,28 @@ if TYPE_CHECKING:
 __all__ = ["emit", "note", "progress", "table", "transfers"]
 
 # Chosen: a log of a long job stays readable, and a person sees that it lives.
+_ANY = 100_000  # columns: a width in which every table fits
 PLAIN_EVERY = 5.0  # seconds between progress lines where there is no terminal
 
 Advance = Callable[..., None]
 Transfer = Callable[[str, int, int | None], None]
 
 
-def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Print a table: drawn on a terminal, aligned by spaces elsewhere. A column of numbers is aligned to the right."""
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, sentences: bool = False) -> None:
+    """Print a table: drawn on a terminal, aligned by spaces elsewhere. A column of numbers is aligned to the right.
+
+    The first column is what a row is called. ``sentences``: the last column holds sentences, which stand below the
+    table on a terminal, each with its row's name.
+    """
     numeric = [bool(rows) and all(isinstance(row[i], (int, float)) for row in rows) for i in range(len(columns))]
     cells = [[_text(value) for value in row] for row in rows]
     # Frames are for eyes; what is piped is cut by `awk` and `cut`.
     if sys.stdout.isatty():
-        _drawn(title, columns, cells, numeric)
+        kept = len(columns) - sentences
+        _drawn(title, columns[:kept], [row[:kept] for row in cells], numeric[:kept])
+        for row in cells:
+            if sentences and row[-1]:
+                print(f"{row[0]}: {row[-1]}")
     else:
         _aligned(title, columns, cells, numeric)
 
@@ -138,13 +147,28 @@ def _drawn(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], nu
     from rich.markup import escape
     from rich.table import Table
 
+    console = Console()
     # Escaped: rich takes [brackets], which names may have, for markup.
     drawn = Table(title=escape(title) or None, box=SIMPLE_HEAD, title_justify="left")
     for name, right in zip(columns, numeric, strict=True):
         drawn.add_column(escape(name), justify="right" if right else "left")
     for row in rows:
         drawn.add_row(*(escape(cell) for cell in row))
-    Console().print(drawn)
+    # Cut or folded cells help nobody: a name is what the next command wants, the end of a path is what tells it apart.
+    if rows and console.measure(drawn, options=console.options.update(width=_ANY)).maximum > console.width:
+        _listed(title, columns, rows)
+    else:
+        console.print(drawn)
+
+
+def _listed(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table too wide for the terminal: below each row's name, what the other columns say of it."""
+    if title:
+        print(f"{title}\n")
+    for name, *cells in rows:
+        if name:
+            print(name)
+        print("  " + ", ".join(f"{column} {cell}" for column, cell in zip(columns[1:], cells, strict=True) if cell))
 
 
 def _aligned(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], numeric: Sequence[bool]) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -80,8 +83,12 @@ def _print(summaries: Sequence[Summary]) -> None:
     last = summaries[-1]
     path = shlex.quote(str(last.run.path))
     drawn = " --output drawn" if TASKS.get(last.task).localises else ""
+    # `make quickstart` names the program by its path: the words below must work in the shell it was called from.
+    activate = Path(sys.executable).parent / "activate"
+    if shutil.which("clary") is None and activate.is_file():
+        typer.echo(f"  . {shlex.quote(os.path.relpath(activate))}")
     for command in (
-        f"clary predict {path} {image}{drawn}",
+        f"clary predict {path} {shlex.quote(str(image))}{drawn}",
         f"clary serve {path}",
         f"clary train {last.task} FOLDER_OF_PICTURES",
     ):

@@ -45,6 +45,8 @@ def runs(
         emit(records)
     else:
         table("", COLUMNS, [_row(record) for record in records])
+        if not records:
+            note(f"no runs in {folder}; `clary train` writes one")
 
 
 def _row(record: dict[str, Any]) -> list[str]:

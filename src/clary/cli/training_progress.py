@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, Task, TextColumn, TimeRemainingCo
 from rich.text import Text
 
 from clary.local.progress import Lines
-from clary.local.progress._base import epoch_said, pictures_per_second, precision_said, start_said
+from clary.local.progress._base import epoch_said, notes_said, pictures_per_second, precision_said, start_said
 from clary.vision.base.events import BatchEnd, EpochEnd, Hook, Preparation, RunEnd, RunStart, ValidationBatchEnd
 from clary.vision.base.other_programs import OtherPrograms
 from clary.wording import clock
@@ -80,6 +80,8 @@ class _Bar(Hook):
         print_line(Text(" · ".join(start_said(event)), style="bold"))
         if why := precision_said(event):
             print_line(Text(why, style="dim"))
+        for note in notes_said(event):
+            print_line(Text(f"note: {note}"))
         if sharing := self._others.sharing():
             print_line(Text(str(sharing), style="yellow"))
         self._begin("training")

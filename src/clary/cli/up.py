@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
@@ -116,7 +117,9 @@ def _in_background(settings: Settings) -> None:
 def _tell_of_another(server: Server, settings: Settings) -> None:
     """A script that starts the platform each time goes on; what was asked for in vain is said."""
     _tell(server.url, settings.home, _verb("down", settings.home), "is up already")
-    if settings.port not in (0, DEFAULT_PORT, urlsplit(server.url).port):
+    any_port = (0, DEFAULT_PORT, urlsplit(server.url).port)
+    usual = replace(Settings(home=settings.home), port=settings.port)
+    if settings.port not in any_port or options(settings) != options(usual):
         typer.echo(f"options take effect after {_verb('down', settings.home)}", err=True)
 
 

@@ -13,7 +13,7 @@ import clary
 from clary.local.progress import Lines, showing
 from clary.vision.base.events import EpochEnd, Preparation, RunEnd, RunStart
 from clary.vision.base.other_programs import OtherPrograms, Sharing
-from clary.vision.base.types import Blob, Dataset, Sample
+from clary.vision.base.types import Blob, Dataset, Problem, Sample
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -64,6 +64,20 @@ def test_the_start_is_one_line_with_all_of_it(said: tuple[Lines, list[str]], mon
     view.on_start(replaced(start, first_step=17))
     busy = "2 other programs are busy on this machine (1.8 of 2 cores): training takes up to twice as long"
     assert lines[1:] == ["start: resumed at step 18; bf16 (1.7 times as fast as fp32)", f"busy: {busy}"]
+
+
+def test_what_was_noted_of_the_pictures_is_said(said: tuple[Lines, list[str]]) -> None:
+    view, lines = said
+    problems = (
+        Problem("masks", "has masks of 0 and 255 only", "255 is class 1", "note"),
+        Problem("images", "has 2 files hidden or no picture", "", "note", 2, "hidden or no picture"),
+    )
+    noted = Dataset(Path("pets"), "masks", ("a", "b"), {"train": ()}, "segmentation", problems=problems)
+    view.on_start(RunStart(None, None, 2, 3, 0, "fp32", dataset=noted))
+    assert lines[1:] == [
+        "note: masks: has masks of 0 and 255 only; 255 is class 1",
+        "note: left out: 2 files or records (2 hidden or no picture)",
+    ]
 
 
 def replaced(start: RunStart, **changes: object) -> RunStart:
@@ -124,7 +138,7 @@ def test_python_programs_have_lines_and_may_silence_them(
     assert {"loading PyTorch", "loading the network", "decoding pictures (4)"} <= set(lines)
     expected = "start: pictures: 9 train, 3 validation; 3 classes; test_resnet; CPU, 1 thread; fp32"
     assert lines[start] == f"{expected} (asked for)"
-    after = [line for line in lines[start + 1 :] if line != "decoding pictures (4)"]
+    after = [line for line in lines[start + 1 :] if line != "decoding pictures (4)" and not line.startswith("note: ")]
     assert [line.split(":")[0] for line in after] == ["epoch 1/2", "epoch 2/2", "end", "writing the model", "model"]
     assert after[-1] == f"model: {run.model}"
     # Nothing of SageMaker's, which is in the run's log.

@@ -128,6 +128,7 @@ class TestWording:
             "Additional properties are not allowed ('rat' was unexpected, did you mean 'rate'?) "
             "(caused by ValidationError)"
         )
+        assert "('s' was unexpected, did you mean" in complaint({"steps": "1", "s": "1"})  # by its initials, as lr
         assert "('zzzz' was unexpected)" in complaint({"steps": "1", "zzzz": "1"})
 
     def test_all_mistakes_at_once(self) -> None:

@@ -19,6 +19,15 @@ def test_boxes_in_pixels(found):
     assert found.as_boxes()[1] == Box(0, 0, 0, 200, 100)
 
 
+def test_a_notebook_shows_the_best_and_no_arrays(found):
+    assert repr(found) == (
+        "<Detections in 200 x 100 pixels: dog 0.900 at 20, 20, 100, 60; cat 0.200 at 0, 0, 200, 100>"
+    )
+    many = Detections(np.zeros((200, 4), np.float32), np.zeros(200), np.zeros(200, int), ("cat",), 9, 9)
+    assert repr(many).endswith("; cat 0.000 at 0, 0, 0, 0; 197 more>")
+    assert repr(many.above(0.5)) == "<Detections in 9 x 9 pixels: none>"
+
+
 def test_rows_are_those_of_the_answer(found):
     np.testing.assert_allclose(found.rows, [[1, 0.9, 0.1, 0.2, 0.5, 0.6], [0, 0.2, 0, 0, 1, 1]], rtol=1e-6)
 

@@ -105,6 +105,14 @@ class TestMaskFolders:
         raw, ids = decode_mask(sample.mask.read()), decode_mask(sample.mask.read(), sample.mask_values)
         assert np.array_equal(raw - 1, ids)
 
+    def test_masks_that_are_jpeg_are_told_as_such(self, tmp_path: Path, jpeg: Jpeg) -> None:
+        pairs(tmp_path, "images", "masks", "ab", jpeg)
+        (tmp_path / "masks/b.png").rename(tmp_path / "masks/b.JPG")
+        (wrong,) = told(formats.read(tmp_path))
+        assert wrong == (
+            "images/b.jpg: has no mask b.png in masks, but b.JPG; save masks as PNG (JPEG does not keep the values)"
+        )
+
     def test_names_and_strays(self, tmp_path: Path, jpeg: Jpeg) -> None:
         pairs(tmp_path, "images", "masks", "abc", jpeg)
         (tmp_path / "classes.txt").write_text("sky\nsea\nland\nsand\n")

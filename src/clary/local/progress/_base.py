@@ -11,9 +11,19 @@ from clary.wording import duration, plural
 if TYPE_CHECKING:
     from clary.local.run import Run
 
-__all__ = ["View", "end_said", "epoch_said", "measured", "pictures_per_second", "precision_said", "start_said"]
+__all__ = [
+    "View",
+    "end_said",
+    "epoch_said",
+    "measured",
+    "notes_said",
+    "pictures_per_second",
+    "precision_said",
+    "start_said",
+]
 
 ASKED = "asked for"
+NOTES = 3  # kinds of notes that are said; `clary data check` says all
 
 
 class View(Hook):
@@ -37,6 +47,16 @@ def start_said(event: RunStart) -> list[str]:
         said += [plural(len(names), "class", ",")] if names else []
     resumed = f"resumed at step {event.first_step + 1}" if event.first_step else ""
     return [part for part in (*said, event.network_name, event.device, resumed, event.precision) if part]
+
+
+def notes_said(event: RunStart) -> list[str]:
+    """What `clary data check` would note of the pictures: how something was read, what was left out."""
+    # Brings numpy, as above.
+    from clary.vision.datasets.left_out import count_left_out, say_left_out, summed_up
+
+    problems = event.dataset.problems if event.dataset is not None else ()
+    left_out = count_left_out(problems)
+    return [*summed_up(problems, NOTES), *([say_left_out(left_out)] if left_out else [])]
 
 
 def precision_said(event: RunStart) -> str:

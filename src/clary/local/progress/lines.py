@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from clary.local.progress._base import View, end_said, epoch_said, pictures_per_second, start_said
+from clary.local.progress._base import View, end_said, epoch_said, notes_said, pictures_per_second, start_said
 from clary.vision.base.events import EpochEnd, Preparation, RunEnd, RunStart
 from clary.vision.base.other_programs import OtherPrograms
 
@@ -56,6 +56,8 @@ class Lines(View):
     def on_start(self, event: RunStart) -> None:
         self._epochs, why = event.epochs, event.precision_reason
         self._write(f"start: {'; '.join(start_said(event))}{f' ({why})' if why else ''}")
+        for note in notes_said(event):
+            self._write(f"note: {note}")
         if sharing := self._others.sharing():
             self._write(f"busy: {sharing}")
 

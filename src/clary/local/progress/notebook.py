@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Any, cast
 from IPython.display import display
 
 from clary.errors import ClaryError
-from clary.local.progress._base import View, end_said, epoch_said, pictures_per_second, precision_said, start_said
+from clary.local.progress._base import (
+    View,
+    end_said,
+    epoch_said,
+    notes_said,
+    pictures_per_second,
+    precision_said,
+    start_said,
+)
 from clary.vision.base.events import BatchEnd, EpochEnd, Preparation, RunEnd, RunStart
 from clary.vision.base.other_programs import OtherPrograms
 
@@ -76,7 +84,9 @@ class Display(View):
         self._epochs, self._steps = event.epochs, event.epochs * event.steps_per_epoch
         self._task = event.dataset.task if event.dataset is not None else ""
         self._head = [" · ".join(start_said(event))]
-        self._head += [said for said in (precision_said(event), str(self._others.sharing() or "")) if said]
+        self._head += [
+            said for said in (precision_said(event), *notes_said(event), str(self._others.sharing() or "")) if said
+        ]
         self._show("training", event.first_step, self._steps, now=True)
 
     def on_batch(self, event: BatchEnd) -> None:

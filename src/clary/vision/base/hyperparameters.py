@@ -324,6 +324,8 @@ def invalid(name: str, text: str, why: str) -> str:
 
 
 def _unknown(name: str, known: list[str]) -> str:
-    close = similar_names(name, known)
+    # Other libraries' short names are near to nothing by their letters: lr, wd.
+    initials = [one for one in known if "".join(word[0] for word in one.split("_")) == name]
+    close = similar_names(name, known) or initials
     hint = f", did you mean '{close[0]}'?" if close else ""
     return f"Additional properties are not allowed ('{name}' was unexpected{hint}) (caused by ValidationError)"

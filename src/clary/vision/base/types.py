@@ -30,6 +30,7 @@ __all__ = [
 TaskName: TypeAlias = str  # of a task of ``vision.tasks``; other distributions add theirs
 SplitName = Literal["train", "validation", "test"]
 
+REPR_OBJECTS = 3  # the best, which are shown of many
 # SageMaker's and VOC's "hole": the highest value of an 8-bit mask.
 IGNORED = 255  # class id of pixels that count neither in loss nor in metrics
 
@@ -200,6 +201,15 @@ class Detections:
 
     def __len__(self) -> int:
         return len(self.scores)
+
+    def __repr__(self) -> str:
+        # Not the arrays, which have a row for each of some hundred guesses and fill a notebook.
+        best = zip(
+            self.labels[:REPR_OBJECTS], self.scores.tolist(), self.pixels.round().astype(int).tolist(), strict=False
+        )
+        said = [f"{label} {score:.3f} at {', '.join(map(str, corners))}" for label, score, corners in best]
+        said += [f"{len(self) - REPR_OBJECTS} more"] if len(self) > REPR_OBJECTS else []
+        return f"<Detections in {self.width} x {self.height} pixels: {'; '.join(said) or 'none'}>"
 
     @property
     def pixels(self) -> np.ndarray:

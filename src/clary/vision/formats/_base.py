@@ -97,8 +97,8 @@ class Format(ABC):
         Raises UsageError for a task or labels the format does not have, DataError for a root that is no data set.
         """
         if task is not None and task not in self.tasks:
-            known = " or ".join(sorted(self.tasks))
-            raise UsageError(f"the {self.name} layout holds no {task} data", where=root, hint=f"use it for {known}")
+            hint = f"`clary data layouts` draws those that do, or use it for {' or '.join(sorted(self.tasks))}"
+            raise UsageError(f"the {self.name} layout holds no {task} data", where=root, hint=hint)
         # Once: ``formats.read`` has asked every layout already, and on a network folder that takes its time.
         if not sniffed and not self.sniff(root):
             raise DataError(f"is no data set of the {self.name} layout", where=root, hint=f"it needs {self.layout}")

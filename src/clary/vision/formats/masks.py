@@ -75,12 +75,20 @@ def masked_samples(
     )
     wanted = relative(masks, root)
     # An error, where a picture without boxes is none: a mask cannot be empty, so it was forgotten.
-    hint = "add it or remove the picture"
-    lost = [
-        Problem(relative(path, root), f"has no mask {path.stem}.png in {wanted}", hint, "error", 1, "no mask")
-        for path in pairs.single
-    ]
+    hint, other_kinds = "add it or remove the picture", _masks_of_other_kinds(masks) if pairs.single else {}
+    lost = []
+    for path in pairs.single:
+        what, mend = f"has no mask {path.stem}.png in {wanted}", hint
+        if other := other_kinds.get(path.relative_to(images).with_suffix("")):
+            what, mend = f"{what}, but {other}", "save masks as PNG (JPEG does not keep the values)"
+        lost.append(Problem(relative(path, root), what, mend, "error", 1, "no mask"))
     return samples, [*pairs.problems, *lost]
+
+
+def _masks_of_other_kinds(masks: Path) -> dict[Path, str]:
+    """The names of pictures that stand where masks are looked for and are no PNG, by their place without the ending."""
+    found = (path for path in masks.rglob("*") if path.suffix.lower() in {".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
+    return {path.relative_to(masks).with_suffix(""): path.name for path in found}
 
 
 def masked_dataset(
