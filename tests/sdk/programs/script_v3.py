@@ -29,4 +29,10 @@ trainer = ModelTrainer(
 )
 data = session.upload_data(str(folder / "train"), key_prefix="script-v3/train")
 trainer.train(input_data_config=[InputData(channel_name="training", data_source=data)], wait=True, logs=True)
-print("status", trainer._latest_training_job.training_job_status)
+job = trainer._latest_training_job
+print("status", job.training_job_status)
+logs = session.boto_session.client("logs")
+where = {"logGroupName": "/aws/sagemaker/TrainingJobs"}
+streams = logs.describe_log_streams(logStreamNamePrefix=job.training_job_name, **where)["logStreams"]
+events = logs.get_log_events(logStreamName=streams[0]["logStreamName"], startFromHead=True, **where)["events"]
+print(*(event["message"] for event in events), sep="\n")
