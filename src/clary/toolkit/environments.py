@@ -126,11 +126,12 @@ class Environments:
 
     def _make_room(self) -> None:
         kept = self.kept()
-        total = sum(one.size for one in kept)
-        while kept and (len(kept) >= self._most or total > self._most_bytes):
-            last = kept.pop()
-            if self._remove(last.key):
-                total -= last.size
+        count, total = len(kept), sum(one.size for one in kept)
+        for one in reversed(kept):
+            if count < self._most and total <= self._most_bytes:
+                break
+            if self._remove(one.key):
+                count, total = count - 1, total - one.size
 
     def _kept(self, link: Path) -> KeptEnvironment | None:
         try:
