@@ -95,7 +95,9 @@ def test_nothing_half_made_is_taken_for_whole(tmp_path, pip):
 
 def test_who_asks_meanwhile_waits_for_the_same(tmp_path, pip):
     pip.seconds = 0.2
-    kept, places, said = Environments(tmp_path), [], []
+    kept = Environments(tmp_path)
+    places: list[Path] = []
+    said: list[str] = []
 
     def run() -> None:
         with kept.layer(OURS, TIMM, {}, said.append) as place:

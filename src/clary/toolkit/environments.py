@@ -78,7 +78,7 @@ class Environments:
         InstallationFailed, UsageError, OSError.
         """
         private_folder(self._root)
-        place = self._root / _key(below, requirements, variables)
+        place = self._root / self.key(below, requirements, variables)
         lock = os.open(place.with_name(f"{place.name}.lock"), os.O_RDWR | os.O_CREAT, PRIVATE)
         try:
             fcntl.flock(lock, fcntl.LOCK_SH)
@@ -96,6 +96,13 @@ class Environments:
             yield place
         finally:
             os.close(lock)
+
+    def key(self, below: Interpreter, requirements: Requirements, variables: Mapping[str, str]) -> str:
+        """What the layer of ``requirements`` over ``below`` is called, made or not."""
+        # Where packages come from is part of what they are: another job's index may have others under the same names.
+        indices = sorted(f"{name}={value}" for name, value in variables.items() if name.startswith("PIP_"))
+        told = "\n".join([below.fingerprint(), *requirements.lines, "", *indices])
+        return hashlib.sha256(told.encode(errors="surrogateescape")).hexdigest()[:20]
 
     def kept(self) -> list[KeptEnvironment]:
         """The layers that are there, the last used first."""
@@ -195,13 +202,6 @@ def _line_of(said: str, requirements: Requirements) -> int:
         if name and not name.startswith("-") and name.lower() in said.lower():
             return number
     return 0
-
-
-def _key(below: Interpreter, requirements: Requirements, variables: Mapping[str, str]) -> str:
-    # Where packages come from is part of what they are: another job's index may have others under the same names.
-    indices = sorted(f"{name}={value}" for name, value in variables.items() if name.startswith("PIP_"))
-    told = "\n".join([below.fingerprint(), *requirements.lines, "", *indices])
-    return hashlib.sha256(told.encode(errors="surrogateescape")).hexdigest()[:20]
 
 
 def _is_whole(place: Path) -> bool:
