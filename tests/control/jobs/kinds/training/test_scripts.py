@@ -16,7 +16,13 @@ from typing import Any
 import pytest
 from tests.control.jobs.world import LocalWorld
 
-from clary.control.configuration import Configuration, ImageRule, InstalledEnvironment, RequirementsEnvironment
+from clary.control.configuration import (
+    Configuration,
+    ImageRule,
+    InstalledEnvironment,
+    NamedEnvironment,
+    RequirementsEnvironment,
+)
 from clary.control.images import Script
 from clary.control.jobs.kinds.training.scripts import check, plan_script
 from clary.control.jobs.launchers.local.launcher import LocalLauncher
@@ -117,7 +123,10 @@ class TestPlan:
 
     def test_environments_of_clary_toml(self, plan, upload, settings, monkeypatch):
         upload({"source/sourcedir.tar.gz": archive({"train.py": ""})})
-        named = {"old": InstalledEnvironment(Path("/venv/bin/python")), "tf": RequirementsEnvironment(Path("/tf.txt"))}
+        named: dict[str, NamedEnvironment] = {
+            "old": InstalledEnvironment(Path("/venv/bin/python")),
+            "tf": RequirementsEnvironment(Path("/tf.txt")),
+        }
         object.__setattr__(settings, "configuration", Configuration(environments=named))
         program = Script("", "training", "", "", "")
         assert plan(program, **members())[0].complete
@@ -216,7 +225,8 @@ def test_every_failure_has_its_line_in_reason_and_log(script_world, upload):
         assert said in "\n".join(script_world.lines(name))
     reason = told["empty"]["FailureReason"]
     assert reason == (
-        f"ClientError: {source}/empty.tar.gz: the entry point train.py is not in the source archive; did you mean main.py?"
+        f"ClientError: {source}/empty.tar.gz: the entry point train.py is not in the source archive; "
+        "did you mean main.py?"
     )
     assert reason in script_world.lines("empty")
 
