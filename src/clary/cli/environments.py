@@ -28,9 +28,9 @@ def register(app: typer.Typer) -> None:
     app.add_typer(environments, name="environments")
 
 
-def _default(context: typer.Context) -> None:
+def _default(context: typer.Context, home: Home = None, config: Config = None, json: Json = False) -> None:
     if context.invoked_subcommand is None:
-        list_environments()
+        list_environments(home, config, json)
 
 
 def list_environments(home: Home = None, config: Config = None, json: Json = False) -> None:
