@@ -22,7 +22,8 @@ class Plan:
     for an image of the user's own. ``variables`` are those of the request, which the script alone gets. ``layer`` is
     the folder for the job's own environment, ``environments`` that of the shared ones. ``interpreter`` and
     ``requirements`` are those of the environment that clary.toml names: by path, or made; neither where it is Clary's.
-    ``complete``: what the framework needs is installed where it is missing.
+    ``complete``: what the framework needs is installed where it is missing. ``link`` is the folder in which the job's
+    tree is shown while the script runs, where jobs have no /opt/ml of their own.
     """
 
     image: str
@@ -39,6 +40,7 @@ class Plan:
     interpreter: Path | None = None
     requirements: Path | None = None
     complete: bool = True
+    link: Path | None = None
 
     def write(self, file: Path) -> None:
         """Raises UsageError when the disk is full or the folder cannot be written."""
@@ -53,7 +55,7 @@ class Plan:
             told = json.loads(file.read_bytes())
             told |= {
                 name: Path(told[name])
-                for name in ("layer", "environments", "interpreter", "requirements")
+                for name in ("layer", "environments", "interpreter", "requirements", "link")
                 if told[name]
             }
             return cls(**told | {"command": tuple(told["command"])})

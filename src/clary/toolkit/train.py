@@ -18,7 +18,7 @@ import shlex
 import signal
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
@@ -30,6 +30,7 @@ from clary.toolkit.frameworks import FRAMEWORKS, Framework
 from clary.toolkit.hyperparameters import Hyperparameters, decode
 from clary.toolkit.job_environment import JobEnvironment, job_environment, path_of_source, pip_variables
 from clary.toolkit.layer import site_of
+from clary.toolkit.opt_ml import linked
 from clary.toolkit.output import Output
 from clary.toolkit.plan import Plan
 from clary.toolkit.requirements import Requirements
@@ -62,7 +63,8 @@ def run(plan: Plan, job: JobDir, platform: Mapping[str, str]) -> int:
     hyperparameters = decode(given, _log.info)
     _log.setLevel(hyperparameters.log_level)
     try:
-        _Run(plan, job, platform, hyperparameters).start()
+        with linked(job.root, plan.link, _say) if plan.link else nullcontext():
+            _Run(plan, job, platform, hyperparameters).start()
     except _ScriptFailed as failed:
         return _failed(job, failed.note, failed.code)
     except InstallationFailed as failed:
@@ -85,7 +87,9 @@ class _Run:
         self._plan, self._job, self._platform = plan, job, platform
         self._hyperparameters = hyperparameters
         self._framework = FRAMEWORKS.get(plan.framework, Framework())
-        self._code = job.root / "code"
+        # As the script sees it.
+        self._tree = plan.link or job.root
+        self._code = self._tree / "code"
 
     def start(self) -> None:
         """Raises _ScriptFailed, InstallationFailed and what ``job_environment`` raises."""
@@ -97,7 +101,7 @@ class _Run:
             _log.info("No GPUs detected (normal if no gpus installed)")
         program = self._hyperparameters.program
         # A source that v3's drivers bring lies in a channel, and they install for themselves.
-        code.mkdir(exist_ok=True)
+        (self._job.root / "code").mkdir(exist_ok=True)
         if not plan.command:
             check_entry_point(program, code, self._hyperparameters.submit_directory or str(code))
         variables = pip_variables(self._platform, plan.variables)
@@ -116,7 +120,7 @@ class _Run:
             hyperparameters=self._hyperparameters,
             resources=_read(self._job, "resourceconfig.json"),
             channels=_read(self._job, "inputdataconfig.json"),
-            opt_ml=self._job.root,
+            opt_ml=self._tree,
             framework_module=self._framework.module,
             num_gpus=gpus,
         )

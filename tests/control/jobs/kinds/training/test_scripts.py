@@ -24,9 +24,10 @@ from clary.control.configuration import (
     RequirementsEnvironment,
 )
 from clary.control.images import Script
+from clary.control.jobs.kinds.training import scripts
 from clary.control.jobs.kinds.training.scripts import check, plan_script
 from clary.control.jobs.launchers.local.launcher import LocalLauncher
-from clary.errors import CustomerError
+from clary.errors import CustomerError, UsageError
 from clary.toolkit.plan import Plan
 from clary.vision.base.jobdir import JobDir
 
@@ -58,13 +59,12 @@ class TestPlan:
     def plan(self, settings, objects, make_body, tmp_path):
         """``plan(program, **members)``: the plan of a job, and its tree."""
 
-        def make(program: Script, **given: Any) -> tuple[Plan, JobDir]:
+        def make(program: Script, isolated: bool = True, **given: Any) -> tuple[Plan, JobDir]:
             folder = tmp_path / "host"
             folder.mkdir(exist_ok=True)
             job = JobDir.create(folder / "opt_ml", {}, {})
-            command = plan_script(
-                program, make_body(**given), folder=folder, job=job, settings=settings, objects=objects
-            )
+            body, where = make_body(**given), {"folder": folder, "job": job}
+            command = plan_script(program, body, **where, settings=settings, objects=objects, isolated=isolated)
             assert command.argv == (sys.executable, "-P", "-m", "clary.toolkit.train", str(folder / "script.json"))
             return Plan.read(folder / "script.json"), job
 
@@ -136,6 +136,16 @@ class TestPlan:
         assert (made.interpreter, made.requirements) == (None, Path("/tf.txt"))
         ours = plan(replace(program, environment="clary"), **members())[0]
         assert (ours.interpreter, ours.requirements, ours.complete) == (None, None, False)
+
+    def test_without_namespaces_it_is_linked_or_refused_before_anything_runs(self, plan, upload, monkeypatch):
+        upload({"source/sourcedir.tar.gz": archive({"train.py": ""})})
+        program = Script("pytorch", "training", "", "", "")
+        monkeypatch.setattr(scripts, "can_link", lambda: True)
+        assert plan(program, isolated=False, **members())[0].link == Path("/opt/ml")
+        monkeypatch.setattr(scripts, "can_link", lambda: False)
+        with pytest.raises(UsageError, match=r"^/opt/ml: scripts need it.*: sudo install -d -o \w+ /opt/ml$"):
+            plan(program, isolated=False, **members())
+        assert plan(program, isolated=True, **members())[0].link is None
 
 
 def test_a_request_that_names_no_script(make_body):

@@ -84,7 +84,7 @@ def prepare(
     runs: Program
     if isinstance(program, Script):
         # The request's variables go with the plan: the toolkit, which runs first, is a program of ours.
-        runs, given = _plan_script(program, body, folder, job, settings, objects, log), {}
+        runs, given = _plan_script(program, body, folder, job, settings, objects, log, isolated), {}
     else:
         runs = Algorithm(program.name) if isinstance(program, Builtin) else Command(program.argv)
     return Launch(
@@ -277,9 +277,12 @@ def _plan_script(
     settings: Settings,
     objects: ObjectStore,
     log: LogWriter,
+    isolated: bool,
 ) -> Command:
     try:
-        return scripts.plan_script(program, body, folder=folder, job=job, settings=settings, objects=objects)
+        return scripts.plan_script(
+            program, body, folder=folder, job=job, settings=settings, objects=objects, isolated=isolated
+        )
     except CustomerError as error:
         # Who follows the log would otherwise see it end without a word.
         log.write(f"ClientError: {error}")
@@ -291,7 +294,9 @@ def _say(body: Body, program: Builtin | ImageCommand | Script, isolated: bool, l
     count = sum(int(group.get("InstanceCount") or 1) for group in config.get("InstanceGroups") or [config])
     if count > 1:
         log.write(f"{count} instances were asked for: the program runs once on this machine, on all of the data")
-    if not isolated:
+    if not isolated and isinstance(program, Script):
+        log.write("The kernel gives this user no mount namespace: one script at a time has its links in /opt/ml")
+    elif not isolated:
         log.write("The kernel gives this user no mount namespace: /opt/ml is where SAGEMAKER_BASE_DIR says")
     given = body.get("Environment") or {}
     if isinstance(program, Builtin):

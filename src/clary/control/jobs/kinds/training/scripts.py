@@ -20,13 +20,13 @@ from clary.control.objects.base import NoSuchBucket, NoSuchKey, ObjectStore, S3U
 from clary.control.settings import Settings
 from clary.errors import CustomerError
 from clary.toolkit.hyperparameters import decode
+from clary.toolkit.opt_ml import OPT_ML, can_link, refusal
 from clary.toolkit.plan import Plan
 from clary.toolkit.source import check_entry_point, unpack
 from clary.vision.base.jobdir import JobDir
 
 __all__ = ["LEFT", "check", "plan_script"]
 
-OPT_ML = PurePosixPath("/opt/ml")
 LEFT = ("environment", "opt_ml/code")  # of a host's folder: what this makes, gone before an attempt and after a job
 
 Body = Mapping[str, Any]
@@ -43,13 +43,23 @@ def check(program: Script, body: Body) -> None:
 
 
 def plan_script(
-    program: Script, body: Body, *, folder: Path, job: JobDir, settings: Settings, objects: ObjectStore
+    program: Script,
+    body: Body,
+    *,
+    folder: Path,
+    job: JobDir,
+    settings: Settings,
+    objects: ObjectStore,
+    isolated: bool = True,
 ) -> Command:
     """Unpack the source of a script and write its plan below ``folder``, the host's; the command that runs it. Blocks.
 
     Channels are there already: under network isolation the source is in one. Raises CustomerError for a source that
-    is not there, cannot be unpacked, or lacks the entry point; NoSuchBucket, OSError, UsageError.
+    is not there, cannot be unpacked, or lacks the entry point; OSError; UsageError where the script could have no
+    /opt/ml: jobs have none of their own (``isolated``), and this user may not link them into the one.
     """
+    if not isolated and not can_link():
+        raise refusal()
     entry_point, source = _entry_point_and_source(body)
     if source:
         _fetch(source, job, folder, objects)
@@ -73,6 +83,7 @@ def plan_script(
         interpreter=named.python if isinstance(named, InstalledEnvironment) else None,
         requirements=named.file if isinstance(named, RequirementsEnvironment) else None,
         complete=not program.environment,
+        link=None if isolated else OPT_ML,
     ).write(file)
     # -P: what lies in the source is the script's to import, not ours.
     return Command((sys.executable, "-P", "-m", "clary.toolkit.train", str(file)))
@@ -90,7 +101,7 @@ def _entry_point_and_source(body: Body) -> tuple[str, str]:
 def _fetch(source: str, job: JobDir, folder: Path, objects: ObjectStore) -> None:
     code = job.root / "code"
     if not source.startswith("s3://"):
-        path = PurePosixPath(source)
+        path = PurePosixPath(source)  # of the script's own view
         inside = path.parts[len(OPT_ML.parts) :] if path.is_relative_to(OPT_ML) else ()
         archive = job.root.joinpath(*inside)
         if not inside or ".." in inside or not archive.exists():
