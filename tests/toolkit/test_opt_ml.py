@@ -64,6 +64,9 @@ def test_links_of_a_killed_one_are_replaced_and_anothers_folder_is_not(tree, tmp
     with linked(tree, place, lambda line: None):
         assert os.readlink(place / "model") == str(tree / "model")
     (place / "output").mkdir()
+    with linked(tree, place, lambda line: None):
+        assert (place / "output").is_symlink()
+    (place / "output" / "mine").mkdir(parents=True)
     with (
         pytest.raises(UsageError, match=r"opt-ml/output: is in the way of a job's own; move it away"),
         linked(tree, place, lambda line: None),

@@ -75,6 +75,9 @@ def linked(tree: Path, place: Path, say: Callable[[str], object]) -> Iterator[No
 def _link(link: Path, target: Path) -> None:
     if link.is_symlink():
         link.unlink()
+    elif link.is_dir():
+        with suppress(OSError):  # what is in it is somebody's
+            link.rmdir()
     try:
         link.symlink_to(target)
     except OSError as error:
