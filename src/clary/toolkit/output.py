@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 __all__ = ["Output"]
 
@@ -38,21 +39,49 @@ class Output:
 
     def run(self, command: Sequence[str], *, env: Mapping[str, str], cwd: Path) -> int:
         """Run a program to its end; its exit code, negative where a signal ended it. Raises OSError."""
+
+        def start(write_end: int) -> Callable[[], int]:
+            return subprocess.Popen(
+                command, env=env, cwd=cwd, stdin=subprocess.DEVNULL, stdout=write_end, stderr=write_end
+            ).wait
+
+        return self._follow(start)
+
+    def fork(self, become: Callable[[], NoReturn]) -> int:
+        """The same for a process that is forked from this one, and does ``become``, which ends it."""
+
+        def start(write_end: int) -> Callable[[], int]:
+            child = os.fork()
+            if child == 0:
+                for number in (1, 2):
+                    os.dup2(write_end, number)
+                os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+                become()
+            return lambda: os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+        return self._follow(start)
+
+    def _follow(self, start: Callable[[int], Callable[[], int]]) -> int:
+        """``start`` starts what writes to the file it is given, and gives what waits for its end."""
         output, write_end = os.pipe()
         woken, wake = os.pipe()
         try:
             try:
-                process = subprocess.Popen(
-                    command, env=env, cwd=cwd, stdin=subprocess.DEVNULL, stdout=write_end, stderr=write_end
-                )
+                wait = start(write_end)
             finally:
                 os.close(write_end)
+            ended: list[int] = []
+
+            def wait_for_it() -> None:
+                ended.append(wait())
+                os.write(wake, b".")
+
             # What the program left running may hold the pipe for ever: its own end is what counts.
-            waiting = threading.Thread(target=lambda: (process.wait(), os.write(wake, b".")), daemon=True)
+            waiting = threading.Thread(target=wait_for_it, daemon=True)
             waiting.start()
             self._forward(output, woken)
             waiting.join()
-            return process.returncode
+            return ended[0]
         finally:
             for descriptor in (output, woken, wake):
                 os.close(descriptor)

@@ -17,13 +17,14 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
 from clary.errors import ClaryError, CustomerError, UsageError
+from clary.toolkit import warm
 from clary.toolkit.environments import InstallationFailed, install
 from clary.toolkit.failure import KILLED, error_message, extra_info, failure_text
 from clary.toolkit.frameworks import FRAMEWORKS, Framework
@@ -128,7 +129,8 @@ class _Run:
     def _command(self, environment: JobEnvironment) -> None:
         """SDK v3's drivers, say, which set the script's variables and write the note of a failure themselves."""
         variables = environment.variables({**self._platform, **self._own_variables()})
-        self._execute(self._plan.command, variables, self._job.root, self._plan.command[0])
+        words = self._plan.command
+        self._execute(words, lambda output: output.run(words, env=variables, cwd=self._job.root))
 
     def _script(self, training: TrainingEnvironment, environment: JobEnvironment) -> None:
         program = self._hyperparameters.program
@@ -142,7 +144,21 @@ class _Run:
         python = self._launcher(environment, training, kind)
         words = command_line(kind, program, training.user_arguments, python)
         _show(training, variables, words)
-        self._execute(words, variables, self._code, program)
+        if kind == "script" and len(python) == 1 and self._may_be_warm(environment):
+            arguments = training.user_arguments
+            self._execute(
+                words,
+                lambda output: output.fork(lambda: warm.become(program, arguments, environment, variables, self._code)),
+            )
+            return
+        self._execute(words, lambda output: output.run(words, env=variables, cwd=self._code))
+
+    def _may_be_warm(self, environment: JobEnvironment) -> bool:
+        if not warm.is_warm():
+            return False
+        if reason := warm.obstacle(self._plan, environment, self._code):
+            _log.info("The script starts cold: %s", reason)
+        return not reason
 
     def _launcher(self, environment: JobEnvironment, training: TrainingEnvironment, kind: str) -> list[str]:
         """The words that start Python, or torchrun where the estimator asks for it."""
@@ -177,20 +193,20 @@ class _Run:
         variables = environment.variables(pip_variables(self._platform, self._plan.variables))
         install(environment.python, wanted, variables, _say, cwd=self._code)
 
-    def _execute(self, words: Sequence[str], variables: Mapping[str, str], cwd: Path, program: str) -> None:
-        """Run the program to its end. Raises _ScriptFailed."""
+    def _execute(self, words: Sequence[str], run: Callable[[Output], int]) -> None:
+        """Run the program that ``words`` stand for to its end, by ``run``. Raises _ScriptFailed."""
         output = Output()
         # A stop reaches every process of the job. From here on it is the script that answers it, in its own time.
         signal.signal(signal.SIGTERM, lambda number, frame: None)
         try:
-            code = output.run(words, env=variables, cwd=cwd)
+            code = run(output)
         except OSError as error:
             note = f"ClientError: the program `{words[0]}` cannot be started: {error.strerror}"
             raise _ScriptFailed(note, 1) from error
         if code == 0:
             return
         code = 128 - code if code < 0 else code
-        extra = extra_info(output.text(), code, program, self._code)
+        extra = extra_info(output.text(), code, self._hyperparameters.program, self._code)
         note = failure_text("ExecuteUserScriptError", code, error_message(output.text()), shlex.join(words), extra)
         raise _ScriptFailed(note, KILLED if code == KILLED else 1)
 
@@ -274,9 +290,10 @@ def _end(number: int, frame: FrameType | None) -> NoReturn:
 
 
 def main(words: Sequence[str]) -> int:
-    logging.basicConfig(
-        stream=sys.stdout, level=logging.INFO, format="%(asctime)s %(name)s %(levelname)-8s %(message)s"
-    )
+    # Not the root's: a warm script is to find that as a fresh interpreter has it.
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)-8s %(message)s"))
+    _log.handlers, _log.propagate = [handler], False
     signal.signal(signal.SIGTERM, _end)
     return run(Plan.read(Path(words[0])), JobDir.from_environment(), dict(os.environ))
 

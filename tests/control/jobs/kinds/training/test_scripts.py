@@ -6,7 +6,6 @@ import asyncio
 import io
 import json
 import stat
-import sys
 import tarfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -65,7 +64,7 @@ class TestPlan:
             job = JobDir.create(folder / "opt_ml", {}, {})
             body, where = make_body(**given), {"folder": folder, "job": job}
             command = plan_script(program, body, **where, settings=settings, objects=objects, isolated=isolated)
-            assert command.argv == (sys.executable, "-P", "-m", "clary.toolkit.train", str(folder / "script.json"))
+            assert command.plan == str(folder / "script.json")
             return Plan.read(folder / "script.json"), job
 
         return make

@@ -278,7 +278,7 @@ def _plan_script(
     objects: ObjectStore,
     log: LogWriter,
     isolated: bool,
-) -> Command:
+) -> Program:
     try:
         return scripts.plan_script(
             program, body, folder=folder, job=job, settings=settings, objects=objects, isolated=isolated

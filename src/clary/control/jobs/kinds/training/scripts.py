@@ -6,7 +6,6 @@ folder full, and a wrong one is told before anything runs.
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
@@ -14,8 +13,8 @@ from typing import Any
 
 from clary.control.configuration import InstalledEnvironment, RequirementsEnvironment
 from clary.control.images import Script, repository
+from clary.control.jobs import launch
 from clary.control.jobs.folders import remove_below
-from clary.control.jobs.launch import Command
 from clary.control.objects.base import NoSuchBucket, NoSuchKey, ObjectStore, S3Uri
 from clary.control.settings import Settings
 from clary.errors import CustomerError
@@ -51,8 +50,8 @@ def plan_script(
     settings: Settings,
     objects: ObjectStore,
     isolated: bool = True,
-) -> Command:
-    """Unpack the source of a script and write its plan below ``folder``, the host's; the command that runs it. Blocks.
+) -> launch.Script:
+    """Unpack the source of a script and write its plan below ``folder``, the host's; what is launched. Blocks.
 
     Channels are there already: under network isolation the source is in one. Raises CustomerError for a source that
     is not there, cannot be unpacked, or lacks the entry point; OSError; UsageError where the script could have no
@@ -85,8 +84,7 @@ def plan_script(
         complete=not program.environment,
         link=None if isolated else OPT_ML,
     ).write(file)
-    # -P: what lies in the source is the script's to import, not ours.
-    return Command((sys.executable, "-P", "-m", "clary.toolkit.train", str(file)))
+    return launch.Script(str(file))
 
 
 def _entry_point_and_source(body: Body) -> tuple[str, str]:
