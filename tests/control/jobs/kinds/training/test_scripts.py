@@ -86,8 +86,17 @@ class TestPlan:
         )
         assert stat.S_IMODE((job.root.parent / "script.json").stat().st_mode) == 0o600
 
-    def test_a_source_in_a_channel(self, plan):
+    def test_a_source_in_a_channel(self, plan, tmp_path):
         # As SDK v2 sends it under network isolation.
+        place = "/opt/ml/input/data/code/sourcedir.tar.gz"
+        channel = tmp_path / "host" / "opt_ml" / "input" / "data" / "code"
+        channel.mkdir(parents=True)
+        (channel / "sourcedir.tar.gz").write_bytes(archive({"train.py": "print(1)\n"}))
+        made, job = plan(Script("pytorch", "training", "", "", ""), **members(sagemaker_submit_directory=place))
+        assert (job.root / "code" / "train.py").read_text() == "print(1)\n"
+        assert made.source == place
+
+    def test_a_source_that_is_nowhere(self, plan):
         place = "/opt/ml/input/data/code/sourcedir.tar.gz"
         with pytest.raises(CustomerError, match="is not there; name an S3 URI"):
             plan(Script("pytorch", "training", "", "", ""), **members(sagemaker_submit_directory=place))
