@@ -22,6 +22,7 @@ import time
 import traceback
 import types
 from collections.abc import Iterable, Mapping, Sequence
+from multiprocessing import process
 from pathlib import Path
 from typing import NoReturn, TextIO
 
@@ -93,6 +94,9 @@ def _take_over(environment: JobEnvironment, variables: Mapping[str, str], code: 
     sys.prefix = sys.exec_prefix = str(environment.layer)
     sys.executable = str(environment.python)
     multiprocessing.set_executable(sys.executable)
+    # Where a process that is spawned looks for the script, whose path is relative; as a rule the folder it starts in.
+    process.ORIGINAL_DIR = str(code)  # type: ignore[attr-defined]
+    multiprocessing.current_process().authkey = os.urandom(32)
     paths = [str(code), *filter(None, variables.get("PYTHONPATH", "").split(os.pathsep))]
     library = [path for path in sys.path if _is_library(Path(path))]
     sys.path[:] = [*dict.fromkeys(paths), *library]
