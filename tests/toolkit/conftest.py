@@ -67,9 +67,14 @@ class Scripts:
         file = folder / "script.json"
         plan = {"image": "mine:1", "variables": given or {}, "complete": False, **plan}
         Plan(layer=folder / "environment", environments=self.root / "environments", **plan).write(file)
+        return self.start(job, variables or {})
+
+    def start(self, job: JobDir, variables: Mapping[str, str]) -> Ran:
+        """Run the script of a tree, which may have been run before."""
+        file = job.root.parent / "script.json"
         done = subprocess.run(
             [sys.executable, "-P", "-m", "clary.toolkit.train", str(file)],
-            env=self.platform(job, variables or {}),
+            env=self.platform(job, variables),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

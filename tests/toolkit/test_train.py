@@ -355,6 +355,26 @@ def test_what_scripts_import_of_the_toolkits(run_script):
         import sagemaker_containers  # noqa: F401
 
 
+def test_an_import_of_the_debugger_does_not_end_a_script(run_script):
+    script = (
+        "import smdebug.pytorch as smd\nfrom smdebug import modes\n"
+        "hook = smd.Hook.create_from_json_file()\nhook.register_module(None)\nhook.set_mode(modes.TRAIN)\n"
+        "smd.get_hook(create_if_not_exists=True).save_scalar('a', 1)\nsmd.SaveConfig(save_interval=3)\n"
+        "print('trained', bool(hook))\n"
+    )
+    found = run_script({"train.py": script})
+    assert found.code == 0, found.log
+    assert "trained False" in found.log
+    assert "smdebug saves nothing here" in found.log
+
+
+def test_another_attempt_in_the_same_folder(run_script):
+    first = run_script({"train.py": "print('attempt')\n"})
+    again = run_script.start(first.job, {})
+    assert again.code == 0, again.log
+    assert "attempt" in again.log
+
+
 def test_a_command_takes_the_toolkits_place(run_script):
     command = ("/bin/sh", "-c", "echo $MINE; python -c 'import sys; print(sys.prefix)'; pip --version; exit 4")
     found = run_script({}, command=command, given={"MINE": "theirs"})

@@ -50,7 +50,7 @@ _PACKAGES = {
     "yaml": "PyYAML",
 }
 # What is only in AWS's own images, and on no index.
-_ONLY_ON_AWS = {"smdistributed", "smdebug", "smddp", "sagemaker_pytorch_container", "sagemaker_tensorflow_container"}
+_ONLY_ON_AWS = {"smdistributed", "smddp", "sagemaker_pytorch_container", "sagemaker_tensorflow_container"}
 
 
 def failure_text(kind: str, code: int, message: str, command: str, extra: str = "") -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -64,6 +65,8 @@ def job_environment(plan: Plan, code: Path, variables: Mapping[str, str], say: S
             # The most special first, as they are found.
             shared.insert(0, made)
             below = layer.with_layer(below, made)
+        # Of an attempt before, which was lost.
+        shutil.rmtree(plan.layer, ignore_errors=True)
         layer.make_layer(plan.layer, below, (PACKAGES,))
         environment = JobEnvironment(plan.layer, tuple(shared), below)
         if wanted and not wanted.shared:

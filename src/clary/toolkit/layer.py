@@ -26,7 +26,7 @@ __all__ = ["make_layer", "python_of", "site_of", "variables", "with_layer"]
 
 
 def make_layer(folder: Path, below: Interpreter, further: Sequence[Path] = ()) -> None:
-    """Make an empty layer in ``folder``, which is not there or empty, over ``below`` and plain folders ``further``.
+    """Make an empty layer in ``folder``, which is not there or empty, over ``below`` and, last, plain folders ``further``.
 
     Raises OSError. Takes a millisecond or two: the module venv needs a hundred and copies what is not needed.
     """
@@ -37,7 +37,7 @@ def make_layer(folder: Path, below: Interpreter, further: Sequence[Path] = ()) -
         f"home = {home}\ninclude-system-site-packages = false\nversion = {below.version}\n"
     )
     # addsitedir and no plain path: files *.pth of editable installations count as well.
-    lines = [str(path) for path in further] + [f"import site; site.addsitedir({str(path)!r})" for path in below.sites]
+    lines = [f"import site; site.addsitedir({str(path)!r})" for path in below.sites] + [str(path) for path in further]
     (packages / "clary-layers.pth").write_text("\n".join(lines) + "\n")
     programs = folder / "bin"
     programs.mkdir()
