@@ -15,7 +15,6 @@ folder, where anybody's data may lie. Relative paths are relative to the file.
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import tomllib
@@ -25,6 +24,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from clary.errors import UsageError
+from clary.wording import similar_names
 
 __all__ = [
     "FILE",
@@ -165,7 +165,7 @@ def _rule(table: _Table, environments: Mapping[str, NamedEnvironment]) -> ImageR
     if not environment and not command:
         table.refuse(f"`{pattern}` names neither `environment` nor `command`", hint=f'environment = "{OURS}", say')
     if environment and environment != OURS and environment not in environments:
-        near = difflib.get_close_matches(environment, [OURS, *environments], 1)
+        near = similar_names(environment, [OURS, *environments])
         hint = f"did you mean {near[0]}" if near else f"add [environments.{environment}], or use {OURS}"
         table.refuse(f"there is no environment `{environment}`", "environment", hint=hint)
     if any("\0" in word for word in command):
@@ -221,7 +221,7 @@ class _Table:
         """Refuse the keys that nothing above has read."""
         for key in self._values:
             if key not in self._known:
-                near = difflib.get_close_matches(key, self._known, 1)
+                near = similar_names(key, self._known)
                 hint = f"did you mean {near[0]}" if near else f"there are {', '.join(self._known)}"
                 self.refuse(f"there is no key `{key}`", key, hint=hint)
 

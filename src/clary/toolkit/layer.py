@@ -26,7 +26,7 @@ __all__ = ["make_layer", "python_of", "site_of", "variables", "with_layer"]
 
 
 def make_layer(folder: Path, below: Interpreter, further: Sequence[Path] = ()) -> None:
-    """Make an empty layer in ``folder``, which is not there or empty, over ``below`` and, last, plain folders ``further``.
+    """Make an empty layer in ``folder``, which is not there or empty, over ``below`` and, last, folders ``further``.
 
     Raises OSError. Takes a millisecond or two: the module venv needs a hundred and copies what is not needed.
     """

@@ -6,7 +6,6 @@ archive's root, without one the script alone, and ``dependencies`` by their name
 
 from __future__ import annotations
 
-import difflib
 import re
 import shlex
 import shutil
@@ -17,6 +16,7 @@ from typing import Literal
 from clary.errors import CustomerError
 from clary.vision.base import tarsafe
 from clary.vision.base.tarsafe import Limits
+from clary.wording import similar_names
 
 __all__ = ["EntryPoint", "check_entry_point", "command_line", "entry_point_kind", "unpack"]
 
@@ -51,7 +51,7 @@ def check_entry_point(program: str, code: Path, shown: str) -> None:
     if (code / program).is_file() or _is_module(program, code):
         return
     there = sorted(path.relative_to(code).as_posix() for path in code.rglob("*") if path.is_file())
-    near = [path for path in there if path.endswith(f"/{program}")] or difflib.get_close_matches(program, there, 1)
+    near = [path for path in there if path.endswith(f"/{program}")] or similar_names(program, there)
     few = ", ".join(there[:8]) + (", ..." if len(there) > 8 else "")
     hint = f"did you mean {near[0]}?" if near else f"it holds {few}" if there else "it is empty"
     raise CustomerError(f"the entry point {program} is not in the source archive", where=shown, hint=hint)
