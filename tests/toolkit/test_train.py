@@ -368,6 +368,14 @@ def test_an_import_of_the_debugger_does_not_end_a_script(run_script):
     assert "smdebug saves nothing here" in found.log
 
 
+def test_a_fault_of_the_toolkits_own_is_called_so(run_script):
+    first = run_script({"train.py": "print('done')\n"})
+    (first.job.config / "resourceconfig.json").write_text("{}")
+    again = run_script.start(first.job, {})
+    assert again.code == 1
+    assert again.failure.startswith("Framework Error: \nTraceback (most recent call last):")
+
+
 def test_another_attempt_in_the_same_folder(run_script):
     first = run_script({"train.py": "print('attempt')\n"})
     again = run_script.start(first.job, {})

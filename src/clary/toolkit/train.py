@@ -17,6 +17,7 @@ import os
 import shlex
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
@@ -75,6 +76,8 @@ def run(plan: Plan, job: JobDir, platform: Mapping[str, str]) -> int:
         return _failed(job, f"ClientError: {error}", 1)
     except (ClaryError, OSError) as error:
         return _failed(job, f"Framework Error: \n{error}", 1)
+    except Exception:  # noqa: BLE001  # a fault of ours: nobody else could tell the customer that it is none of theirs
+        return _failed(job, f"Framework Error: \n{traceback.format_exc()}", 1)
     _log.info("Reporting training SUCCESS")
     with suppress(UsageError):  # nobody but SageMaker's own tools reads it
         write_text(job.output / "success", "")
