@@ -8,6 +8,9 @@ import sys
 
 import pytest
 
+from clary.cli.up import options
+from clary.control.configuration import configuration_of
+from clary.control.settings import Settings
 from clary.toolkit import environments
 
 
@@ -60,3 +63,11 @@ def test_up_refuses_a_wrong_clary_toml(home, cli, tmp_path):
     code, _, err = cli("up", "--home", home, "--detach", "--config", tmp_path / "gone.toml")
     assert (code, "gone.toml: cannot be read" in err) == (2, True)
     assert not (home / "lock").exists()
+
+
+def test_only_a_configuration_of_elsewhere_is_an_option(home, tmp_path):
+    other = tmp_path / "other.toml"
+    other.write_text("")
+    assert "--config" not in options(Settings(home=home, configuration=configuration_of(home)))
+    words = options(Settings(home=home, configuration=configuration_of(home, other)))
+    assert words[words.index("--config") + 1] == str(other)

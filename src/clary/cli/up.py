@@ -13,7 +13,7 @@ import typer
 
 from clary.cli.platform_options import Config, Home, folder
 from clary.cli.server_options import AllowedHost
-from clary.control.configuration import configuration_of
+from clary.control.configuration import FILE, configuration_of
 from clary.control.settings import DEFAULT_PORT, Settings, default_home
 
 if TYPE_CHECKING:
@@ -95,7 +95,8 @@ def options(settings: Settings) -> list[str]:
     words += ["--s3-endpoint", settings.s3_endpoint] if settings.s3_endpoint else []
     words += ["--require-signatures"] if settings.verify_signatures else []
     words += [word for name in settings.allowed_hosts for word in ("--allowed-host", name)]
-    words += ["--config", str(settings.configuration.file)] if settings.configuration.file else []
+    file = settings.configuration.file
+    words += ["--config", str(file)] if file not in (None, settings.home / FILE) else []
     words += ["--substitute-weights"] if settings.substitute_weights else []
     return words if settings.warm else [*words, "--no-warm"]
 
