@@ -176,6 +176,34 @@ def mean_iou(output: str, over: int = 8) -> float:
     return float(found)
 
 
+def in_order(output: str) -> None:
+    """A script's own lines, of both streams, as it wrote them."""
+    lines = [line for line in output.splitlines() if re.search(r"\b(after )?epoch \d+\b", line)]
+    numbers = [re.search(r"(after )?epoch (\d+)", line) for line in lines]
+    told = [(int(found[2]), bool(found[1])) for found in numbers if found]
+    assert told == [(epoch, after) for epoch in range(1, 61) for after in (False, True)]
+
+
+def test_v2_runs_a_script(finished):
+    assert finished.code == 0, finished.output
+    in_order(finished.output)
+    assert "hosts ['algo-1'] rank 0 of 0 GPUs" in finished.output
+    assert re.search(r"train accuracy=1\.0000; nesterov 'True' crop '\[1, 2\]'", finished.output)
+    assert "pytorch 2.1 py310 was asked for; this is torch 2." in finished.output
+    assert "Reporting training SUCCESS" in finished.output
+    assert "files ['model.pt']" in finished.output
+    assert "metrics {'train:accuracy': 1.0}" in finished.output
+    nothing_left_this_machine(finished.output)
+
+
+def test_v3_runs_a_script(finished):
+    assert finished.code == 0, finished.output
+    in_order(finished.output)
+    assert re.search(r"train accuracy=1\.0000; nesterov 'true' crop '\[1, 2\]'", finished.output)
+    assert "status Completed" in finished.output
+    nothing_left_this_machine(finished.output)
+
+
 def test_v2_detects(finished):
     assert finished.code == 0, finished.output
     assert "#quality_metric: host=algo-1, epoch=7, validation mAP <score>=(" in finished.output

@@ -9,11 +9,21 @@ import typer
 
 from clary.control.settings import default_home
 
-__all__ = ["Home", "Json", "folder"]
+__all__ = ["Config", "Home", "Json", "folder"]
 
 Home = Annotated[
     Path | None,
     typer.Option("--home", help="Folder of the platform.", envvar="CLARY_HOME", show_default="~/.clary", metavar="DIR"),
+]
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        help="What container images run here, and in which Python environments.",
+        envvar="CLARY_CONFIG",
+        show_default="DIR/clary.toml",
+        metavar="FILE",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON only.")]
 

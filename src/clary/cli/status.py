@@ -36,11 +36,24 @@ def status(home: Home = None, json: Json = False) -> None:
         "started": server.started,
         "jobs": {"running": doing["running"], "queued": doing["queued"]},
         "endpoints": dict(endpoints),
+        "opt_ml": _opt_ml(),
     }
     if json:
         emit(found)
     else:
         table("", ("platform", server.url), _rows(found))
+
+
+def _opt_ml() -> str:
+    """Which way jobs have their /opt/ml on this machine."""
+    from clary.control.jobs.launchers.local import namespace
+    from clary.toolkit.opt_ml import can_link, permitting_command
+
+    if namespace.available():
+        return "each job has its own"
+    if can_link():
+        return "no mount namespaces here: one script at a time, by links"
+    return f"no mount namespaces here, so that scripts cannot run; permit them: {permitting_command()}"
 
 
 def _rows(found: dict[str, Any]) -> list[list[str]]:
@@ -51,6 +64,7 @@ def _rows(found: dict[str, Any]) -> list[list[str]]:
         ["process", f"{found['pid']}, Clary {found['version']}, since {moment(found['started'])}"],
         ["home", found["home"]],
         ["objects", found["objects"]],
+        ["/opt/ml", found["opt_ml"]],
         ["jobs", f"{jobs['running']} running, {jobs['queued']} queued"],
         ["endpoints", ", ".join(f"{count} {status}" for status, count in endpoints.items()) or "none"],
     ]

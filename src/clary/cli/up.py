@@ -11,8 +11,9 @@ from urllib.parse import urlsplit
 
 import typer
 
-from clary.cli.platform_options import Home, folder
+from clary.cli.platform_options import Config, Home, folder
 from clary.cli.server_options import AllowedHost
+from clary.control.configuration import FILE, configuration_of
 from clary.control.settings import DEFAULT_PORT, Settings, default_home
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def up(
         int, typer.Option(help="Port; 0 takes a free one.", envvar="CLARY_PORT", min=0, max=65535)
     ] = DEFAULT_PORT,
     home: Home = None,
+    config: Config = None,
     store: Annotated[
         str, typer.Option(help="Database of jobs and models, as postgresql+psycopg://...", show_default="SQLite")
     ] = "",
@@ -63,6 +65,8 @@ def up(
 
     # In a connected shell an S3 of AWS must stay what it is.
     os.environ.pop("CLARY_ENDPOINT", None)
+    # Before anything is started: who is refused has changed nothing.
+    configuration = configuration_of(folder(home), config.expanduser().absolute() if config else None)
     settings = Settings(
         home=folder(home),
         host=host,
@@ -74,6 +78,7 @@ def up(
         allowed_hosts=tuple(allowed_host or ()),
         warm=warm,
         substitute_weights=substitute_weights,
+        configuration=configuration,
     )
     if detach:
         _in_background(settings)
@@ -90,6 +95,8 @@ def options(settings: Settings) -> list[str]:
     words += ["--s3-endpoint", settings.s3_endpoint] if settings.s3_endpoint else []
     words += ["--require-signatures"] if settings.verify_signatures else []
     words += [word for name in settings.allowed_hosts for word in ("--allowed-host", name)]
+    file = settings.configuration.file
+    words += ["--config", str(file)] if file not in (None, settings.home / FILE) else []
     words += ["--substitute-weights"] if settings.substitute_weights else []
     return words if settings.warm else [*words, "--no-warm"]
 

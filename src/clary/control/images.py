@@ -4,7 +4,8 @@ There is no container engine here: an image is a name for a program. ``program_o
 for jobs and for endpoints alike; whether what it says can be run yet, and in which words it is refused, is up to those
 who run it (``jobs.kinds.training.programs``, ``hosting.variants``).
 
-Account and region vary, so a program is known by repository and tag alone.
+Account and region vary, so a program is known by repository and tag alone; but what clary.toml says of an image
+(``control.configuration``) comes first.
 Source: sagemaker SDK 2.257, image_uri_config/*.json; SageMaker API, AlgorithmSpecification and ContainerDefinition.
 """
 
@@ -13,9 +14,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from itertools import takewhile
 from typing import Literal
 
+from clary.control.configuration import ImageRule
 from clary.vision.algorithms.catalog import SPECS
 from clary.vision.base.spec import AnySpec
 from clary.wording import similar_names
@@ -28,6 +31,7 @@ __all__ = [
     "Script",
     "Unavailable",
     "built_in_images",
+    "is_built_in",
     "program_of",
     "repository",
 ]
@@ -74,6 +78,8 @@ class Script:
     ``version`` (``2.1``, ``1.2-1``), ``python`` (``py310``) and ``device`` (``cpu``, ``gpu``) are what the tag tells,
     each empty where it does not: the user's own words, not expanded. ``entrypoint`` and ``arguments`` are the
     request's; SDK v3 always sends both, v2 neither (then the training toolkit of the image starts the script).
+    ``environment`` is the one of clary.toml that the image is mapped to; ``framework`` is empty for an image of the
+    user's own that is.
     """
 
     framework: str
@@ -83,14 +89,25 @@ class Script:
     device: str
     entrypoint: tuple[str, ...] = ()
     arguments: tuple[str, ...] = ()
+    environment: str = ""
+
+    @property
+    def argv(self) -> tuple[str, ...]:
+        """The command that takes the toolkit's place; empty where the toolkit starts the script."""
+        # Of an image that starts as SageMaker's do: `train` is its word for the toolkit.
+        return () if not self.entrypoint and self.arguments == ("train",) else self.entrypoint + self.arguments
 
 
 @dataclass(frozen=True, slots=True)
 class ImageCommand:
-    """A program of the user's own: an image of no framework, with an entry point or arguments for the image's."""
+    """A program of the user's own: an image of no framework, with an entry point or arguments for the image's.
+
+    ``mapped``: clary.toml says what the image's entry point is here.
+    """
 
     entrypoint: tuple[str, ...]
     arguments: tuple[str, ...] = ()
+    mapped: bool = False
 
     @property
     def argv(self) -> tuple[str, ...]:
@@ -108,18 +125,28 @@ class Unavailable:
 Program = Builtin | Script | ImageCommand | Unavailable
 
 
-def program_of(image: str, kind: Kind, *, entrypoint: Sequence[str] = (), arguments: Sequence[str] = ()) -> Program:
+def program_of(
+    image: str,
+    kind: Kind,
+    *,
+    entrypoint: Sequence[str] = (),
+    arguments: Sequence[str] = (),
+    rules: Sequence[ImageRule] = (),
+) -> Program:
     """What runs when a request asks for ``image`` to train or to serve (``kind``).
 
     ``entrypoint`` and ``arguments`` are ContainerEntrypoint and ContainerArguments of a training job; a model has none.
+    ``rules`` are those of clary.toml, of which the first that fits counts.
     """
     name, tag = repository(image)
+    if rule := next((rule for rule in rules if _fits(rule.pattern, image, name, tag)), None):
+        return _mapped(rule, image, kind, tuple(entrypoint), tuple(arguments))
     if framework := _framework(name, kind):
         # Before the entry point is looked at: to a framework's image SDK v3 sends one along with every script.
         return Script(framework, kind, *_parse_tag(tag), tuple(entrypoint), tuple(arguments))
     if entrypoint or arguments:
         return ImageCommand(tuple(entrypoint), tuple(arguments))
-    spec = next((spec for spec in SPECS if name == spec.name or name in spec.aliases), None)
+    spec = _built_in(name)
     if spec is None:
         # With one more word it is another image of AWS's (image-classification-neo), not this one mistyped.
         close = similar_names(name, [spec.name for spec in SPECS if not name.startswith(f"{spec.name}-")])
@@ -130,9 +157,34 @@ def program_of(image: str, kind: Kind, *, entrypoint: Sequence[str] = (), argume
     return Builtin(spec)
 
 
+def _fits(pattern: str, image: str, name: str, tag: str) -> bool:
+    return any(fnmatchcase(text, pattern) for text in (image, f"{name}:{tag}", name))
+
+
+def _mapped(
+    rule: ImageRule, image: str, kind: Kind, entrypoint: tuple[str, ...], arguments: tuple[str, ...]
+) -> Script | ImageCommand:
+    """As SageMaker starts an image: its ENTRYPOINT (the rule's command) or the request's, which gets no `train`."""
+    command = entrypoint or rule.command
+    words = arguments or (() if entrypoint else ("train" if kind == "training" else "serve",))
+    if command and not rule.environment:
+        return ImageCommand(command, words, mapped=True)
+    name, tag = repository(image)
+    return Script(_framework(name, kind), kind, *_parse_tag(tag), command, words, rule.environment)
+
+
 def built_in_images() -> str:
     """The images that run here, for a hint."""
     return "the image of a built-in algorithm: " + ", ".join(f"{spec.name}:1" for spec in SPECS)
+
+
+def is_built_in(image: str) -> bool:
+    """Whether the image is that of a built-in algorithm, whatever its tag."""
+    return _built_in(repository(image)[0]) is not None
+
+
+def _built_in(name: str) -> AnySpec | None:
+    return next((spec for spec in SPECS if name == spec.name or name in spec.aliases), None)
 
 
 def repository(uri: str) -> tuple[str, str]:

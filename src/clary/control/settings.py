@@ -5,6 +5,8 @@ HOME/                         ~/.clary, CLARY_HOME, or `clary up --home`
 ├── server.json               address, process id and version of the running gateway
 ├── credentials.json          access key and secret, where requests must be signed
 ├── clary.db                  the store, unless --store names another
+├── clary.toml                what images run here (control.configuration); the user's own, read at `clary up`
+├── environments/<key>/       Python environments made of requirements, shared by all jobs (toolkit.environments)
 ├── s3/<bucket>/<key>         objects are plain files
 ├── jobs/<job>/               a directory a training job; <kind>s/<job>/ one a job of another kind (jobs.folders)
 ├── endpoints/<endpoint>/     unpacked models
@@ -17,6 +19,8 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from clary.control.configuration import Configuration
 
 __all__ = ["ACCOUNT", "DEFAULT_PORT", "REGION", "Settings", "default_home"]
 
@@ -48,6 +52,7 @@ class Settings:
     warm: bool = True  # keep a process with the training libraries loaded
     max_jobs: int = 0  # jobs that run at a time; 0: as many as the machine bears
     substitute_weights: bool = False  # jobs whose pretrained weights are not here train the packaged network instead
+    configuration: Configuration = field(default_factory=Configuration)  # clary.toml
     stop_grace: float = 120.0  # between SIGTERM and SIGKILL of a job, as on SageMaker
 
     @property
@@ -61,6 +66,10 @@ class Settings:
     @property
     def jobs_root(self) -> Path:
         return self.home / "jobs"
+
+    @property
+    def environments_root(self) -> Path:
+        return self.home / "environments"
 
     @property
     def endpoints_root(self) -> Path:

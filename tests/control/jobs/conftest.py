@@ -183,7 +183,7 @@ def monitors(tmp_path: Path, wait_for: Callable[..., Any]) -> Iterator[Monitors]
 def world(settings, objects, upload, make_body, monkeypatch):
     """A ``World`` whose jobs run in memory; see tests/control/jobs/launchers/local for one with processes."""
     upload({"train/a.txt": b"data\n"})
-    monkeypatch.setattr(programs, "resolve", lambda specification: ImageCommand(("program",)))
+    monkeypatch.setattr(programs, "resolve", lambda specification, rules=(): ImageCommand(("program",)))
     found = World(settings, objects, make_body, MemoryLauncher())
     yield found
     found.store.close()
@@ -194,6 +194,6 @@ def local_world(settings, objects, upload, make_body, monkeypatch):
     """The same with processes: every job runs the shell script ``local_world.program``."""
     upload({"train/a.txt": b"data\n"})
     found = LocalWorld(settings, objects, make_body, LocalLauncher(settings))
-    monkeypatch.setattr(programs, "resolve", lambda specification: ImageCommand(("sh", "-c", found.program)))
+    monkeypatch.setattr(programs, "resolve", lambda specification, rules=(): ImageCommand(("sh", "-c", found.program)))
     yield found
     found.close()

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from clary.control.jobs.launch import Algorithm, Command, Exit, Launch
+from clary.control.jobs.launch import Algorithm, Command, Exit, Launch, Program, Script
 from clary.errors import UsageError
 
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)
@@ -31,6 +31,12 @@ def test_a_launch_comes_back_as_it_was(tmp_path: Path, environment: dict[str, st
     )
     launch.write()
     assert Launch.read(tmp_path) == launch
+
+
+@pytest.mark.parametrize("program", [Algorithm("image-classification"), Script("/home/jobs/job/script.json")])
+def test_every_kind_of_program_comes_back(tmp_path: Path, program: Program):
+    Launch(job="job", folder=tmp_path, log=tmp_path / "log", program=program).write()
+    assert Launch.read(tmp_path).program == program
 
 
 @pytest.mark.parametrize(

@@ -223,7 +223,12 @@ class TestCreate:
         [
             (("AlgorithmSpecification", "TrainingImage"), "nobody/knows:3", "the image nobody/knows:3 is not known"),
             (("AlgorithmSpecification", "TrainingImage"), None, "names no TrainingImage"),
-            (("AlgorithmSpecification", "ContainerEntrypoint"), ["/bin/bash"], "not supported yet"),
+            (("AlgorithmSpecification", "ContainerEntrypoint"), ["/bin/bash"], "not for a built-in algorithm"),
+            (
+                ("AlgorithmSpecification", "TrainingImage"),
+                "pytorch-training:2.1-cpu-py310",
+                "runs a script, and the request names none",
+            ),
             (("AlgorithmSpecification",), None, "names no TrainingImage"),
             (("OutputDataConfig", "S3OutputPath"), "s3://nowhere/x", '"s3://nowhere/x" does not exist'),
             (("OutputDataConfig", "S3OutputPath"), "https://bucket/x", '"https://bucket/x" is no S3 URI'),

@@ -8,6 +8,7 @@ Of each host: a folder, a log stream ``<job>/<host>-<epoch seconds of the job's 
     launch.json     how its program is started (jobs.launch); written before each attempt
     exit.json       how its program ended (jobs.launch); whole or not at all
     opt_ml/         its /opt/ml (vision.base.jobdir); checkpoints/ outlives an attempt, the rest does not
+    environment/    a script's own layer of packages (toolkit.layer), and script.json, its plan (toolkit.plan)
     scratch/        what it writes over its inputs (upper layers of the overlay mounts)
     pipes/          what its channels in Pipe mode send (jobs.pipe_plan); ``feeds/`` in homes made before 0.2
     lock, hosts, monitor.log    the local launcher's own
@@ -51,7 +52,15 @@ __all__ = [
 
 # SageMaker's names for hosts, which programs have in their resourceconfig.json and in the names of log streams.
 FIRST_HOST = "algo-1"
-INPUTS = ("opt_ml/input/data", "pipes", "feeds", "scratch", "hosts")  # of a host: needed until its program has ended
+INPUTS = (
+    "opt_ml/input/data",
+    "opt_ml/code",
+    "environment",
+    "pipes",
+    "feeds",
+    "scratch",
+    "hosts",
+)  # of a host: needed until its program has ended
 RESULTS = ("opt_ml/model", "opt_ml/output/data", "opt_ml/checkpoints")  # of a host: needed until they are in the bucket
 
 TRAINING_JOB = "training-job"  # the kind that was there before there were kinds

@@ -28,6 +28,7 @@ __all__ = [
     "Launch",
     "OldAttempt",
     "Program",
+    "Script",
 ]
 
 STOPPED = "Stopped"  # somebody asked
@@ -67,7 +68,14 @@ class Command:
     argv: tuple[str, ...]
 
 
-Program = Algorithm | Command
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A user's script, by the file of the toolkit's plan (toolkit.plan); may be run where a process is warm."""
+
+    plan: str
+
+
+Program = Algorithm | Command | Script
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +198,8 @@ def _program(known: dict[str, Any]) -> Program:
             return Algorithm(name)
         case {"type": "command", "argv": [*words]}:
             return Command(tuple(words))
+        case {"type": "script", "plan": str(plan)}:
+            return Script(plan)
         case other:
             raise TypeError(f"no such program is known: {other}")
 

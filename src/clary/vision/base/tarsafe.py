@@ -8,7 +8,7 @@ What is promised, whatever the bytes are:
 - No more than ``Limits`` says, judged by the headers before anything is unpacked, so a bomb costs nothing. ``extract``
   allows RATIO times the archive's own size at most. Memory stays below about a megabyte, long headers included.
 - The archive is whole: gzip checksums are read to the end, and the end mark must be there.
-- Owner, mode bits and times of the archive are not taken over.
+- Owner, mode bits and times of the archive are not taken over; that a file may be run is, where it is asked for.
 
 The first fault ends the reading with one error of the class asked for (DataError by default). ``extract`` leaves
 what it wrote until then; callers unpack into a temporary folder, then rename (see ``extract``).
@@ -21,6 +21,7 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import stat
 import tarfile
 import unicodedata
 import zlib
@@ -70,7 +71,8 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One checked member. ``name`` is relative, without ``.`` parts; ``size`` is in bytes, 0 for a folder.
+    """One checked member. ``name`` is relative, without ``.`` parts; ``size`` is in bytes, 0 for a folder;
+    ``executable`` says that its owner may run it.
 
     Its content can be read once, and only until the next member is asked for.
     """
@@ -78,6 +80,7 @@ class Member:
     name: PurePosixPath
     size: int
     is_folder: bool
+    executable: bool
     _chunks: Callable[[], Iterator[bytes]]
 
     def chunks(self) -> Iterator[bytes]:
@@ -113,13 +116,14 @@ def extract(
     allow: Callable[[PurePosixPath], bool] | None = None,
     error: type[CustomerError] = DataError,
     progress: Callable[[int], object] | None = None,
+    executables: bool = False,
 ) -> list[PurePosixPath]:
     """Unpack ``archive`` below ``folder`` and return the names of the files, in the archive's order.
 
     ``folder`` is made when it does not exist; no file that is there is written over or through. ``progress`` is
     called with the bytes written since it was last called. On any error the folder holds what came before it:
     give a temporary sibling of the final place, and rename it when this returns. What unpacks to more than RATIO times
-    its own size is refused, from RATIO_FROM bytes on.
+    its own size is refused, from RATIO_FROM bytes on. With ``executables`` programs stay such; no other right is kept.
 
     Raises ``error`` for a fault of the archive, and OSError when the archive cannot be opened or the folder cannot
     be written (disk full).
@@ -143,6 +147,8 @@ def extract(
                     file.write(chunk)
                     if progress:
                         progress(len(chunk))
+                if executables and member.executable:
+                    os.fchmod(file.fileno(), stat.S_IMODE(os.fstat(file.fileno()).st_mode) | 0o111)
             written.append(member.name)
     return written
 
@@ -317,7 +323,7 @@ class _Reader:
                 left -= len(chunk)
                 yield chunk
 
-        return Member(name, size, info.isdir(), chunks)
+        return Member(name, size, info.isdir(), bool(info.mode & stat.S_IXUSR), chunks)
 
     def _damaged(self, fault: Exception, what: str = "is damaged or cut off before its end") -> NoReturn:
         if isinstance(fault, _Excess):

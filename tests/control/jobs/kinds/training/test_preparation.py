@@ -132,7 +132,7 @@ def test_hyperparameters_pass_through_as_they_are(tmp_path_factory, values):
 
 
 def test_no_hyperparameters_and_no_channels_are_empty_objects(preparing, make_body, monkeypatch):
-    monkeypatch.setattr("clary.control.jobs.kinds.training.programs.spec_of", lambda specification: None)
+    monkeypatch.setattr("clary.control.jobs.kinds.training.programs.spec_of", lambda specification, rules=(): None)
     body = make_body()
     del body["HyperParameters"], body["InputDataConfig"]
     preparing(body)
@@ -203,7 +203,7 @@ class TestEnvironment:
         assert "CLARY_PRECISION_CACHE, LD_PRELOAD withheld from the built-in algorithm image-classification" in line
 
     def test_a_users_own_program_is_told_nothing_since_it_gets_all(self, preparing, make_body, monkeypatch):
-        monkeypatch.setattr(programs, "resolve", lambda specification: ImageCommand(("program",)))
+        monkeypatch.setattr(programs, "resolve", lambda specification, rules=(): ImageCommand(("program",)))
         given = {"LD_PRELOAD": "x.so", "SAGEMAKER_BASE_DIR": "/elsewhere"}
         assert preparing(make_body(Environment=given)).given == given
         assert not any("Environment" in line for line in preparing.lines)
@@ -346,13 +346,13 @@ class TestCheckpoints:
         ("path", "folder"), [("", "checkpoints"), ("/opt/ml/checkpoints/", "checkpoints"), ("/opt/ml/my/own", "my/own")]
     )
     def test_local_path(self, make_body, monkeypatch, path, folder):
-        monkeypatch.setattr("clary.control.jobs.kinds.training.programs.resolve", lambda specification: None)
+        monkeypatch.setattr("clary.control.jobs.kinds.training.programs.resolve", lambda specification, rules=(): None)
         body = make_body(CheckpointConfig={"S3Uri": "s3://bucket/points", "LocalPath": path})
         assert checkpoint_folder(body, Path("/x")) == Path("/x") / folder
 
     @pytest.mark.parametrize("path", ["/checkpoints", "/opt/ml", "/opt/ml/../x", "/opt/ml/input/data", "/opt/ml/model"])
     def test_a_local_path_that_cannot_be_used(self, make_body, monkeypatch, path):
-        monkeypatch.setattr("clary.control.jobs.kinds.training.programs.resolve", lambda specification: None)
+        monkeypatch.setattr("clary.control.jobs.kinds.training.programs.resolve", lambda specification, rules=(): None)
         with pytest.raises(CustomerError, match="LocalPath"):
             checkpoint_folder(make_body(CheckpointConfig={"S3Uri": "s3://b/p", "LocalPath": path}), Path("/x"))
 

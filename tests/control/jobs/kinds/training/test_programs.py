@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
-from clary.control.jobs.kinds.training.programs import Builtin, resolve, spec_of
+from clary.control.configuration import ImageRule
+from clary.control.jobs.kinds.training.programs import Builtin, ImageCommand, Script, resolve, spec_of
 from clary.errors import CustomerError
 from clary.vision.algorithms import catalog
 
@@ -50,26 +53,89 @@ def test_a_tag_that_does_not_exist():
 
 
 @pytest.mark.parametrize(
-    "repository",
+    ("image", "framework", "version", "python"),
     [
-        "pytorch-training:2.1-cpu-py310",
-        "tensorflow-training:2.13-gpu-py310",
-        "sagemaker-scikit-learn:1.2-1-cpu-py3",
-        "huggingface-pytorch-training:2.0-transformers4.28-gpu-py310-cu118-ubuntu20.04",
-        "sagemaker-tensorflow-scriptmode:1.13-cpu-py3",
-        "mxnet-training:1.9.0-cpu-py38",
+        ("pytorch-training:2.1-cpu-py310", "pytorch", "2.1", "py310"),
+        ("tensorflow-training:2.13-gpu-py310", "tensorflow", "2.13", "py310"),
+        ("sagemaker-scikit-learn:1.2-1-cpu-py3", "scikit-learn", "1.2-1", "py3"),
+        ("sagemaker-tensorflow-scriptmode:1.13-cpu-py3", "tensorflow", "1.13", "py3"),
+        (
+            "huggingface-pytorch-training:2.0-transformers4.28-gpu-py310-cu118-ubuntu20.04",
+            *("pytorch", "2.0", "py310"),
+        ),
     ],
 )
-def test_framework_images_are_recognised(repository):
-    with pytest.raises(CustomerError, match=r"script mode.*not supported yet"):
-        resolve(specification(f"763104351884.dkr.ecr.us-east-1.amazonaws.com/{repository}"))
+def test_framework_images_run_a_script(image, framework, version, python):
+    found = resolve(specification(f"763104351884.dkr.ecr.us-east-1.amazonaws.com/{image}"))
+    assert isinstance(found, Script)
+    assert (found.framework, found.version, found.python, found.argv) == (framework, version, python, ())
 
 
-@pytest.mark.parametrize("image", [f"{ECR}/image-classification:1", "pytorch-training:2.1-cpu-py310", "mine:3"])
+def test_drivers_of_sdk_v3_take_the_toolkits_place():
+    members = {"ContainerEntrypoint": ["/bin/bash"], "ContainerArguments": ["-c", "./sm_train.sh"]}
+    found = resolve(specification("pytorch-training:2.1-cpu-py310", **members))
+    assert isinstance(found, Script)
+    assert found.argv == ("/bin/bash", "-c", "./sm_train.sh")
+
+
 @pytest.mark.parametrize("members", [{"ContainerEntrypoint": ["/bin/bash"]}, {"ContainerArguments": ["-c", "ls"]}])
-def test_an_entrypoint_is_not_supported_yet(members, image):
-    with pytest.raises(CustomerError, match="ContainerEntrypoint and ContainerArguments are not supported yet"):
-        resolve(specification(image, **members))
+def test_a_built_in_algorithm_has_no_other_entrypoint(members):
+    with pytest.raises(CustomerError, match=r"are not for a built-in algorithm.*leave them out"):
+        resolve(specification(f"{ECR}/image-classification:1", **members))
+
+
+@pytest.mark.parametrize("members", [{}, {"ContainerEntrypoint": ["/bin/bash"]}])
+def test_an_image_of_ones_own_is_refused_with_the_lines_that_map_it(members):
+    with pytest.raises(CustomerError) as refused:
+        resolve(specification(f"{ECR}/mine:3", **members))
+    assert f"{ECR}/mine:3" in str(refused.value)
+    (line,) = re.findall(r'\[\[images\]\] pattern = "mine:\*" environment = "clary"', str(refused.value))
+    # What it says works.
+    rules = (ImageRule("mine:*", "clary"),)
+    found = resolve(specification(f"{ECR}/mine:3", **members), rules)
+    assert line
+    assert isinstance(found, Script)
+    assert found.environment == "clary"
+
+
+def test_a_framework_that_nobody_packages_any_more_is_refused_unless_it_is_mapped():
+    image = "mxnet-training:1.9.0-cpu-py38"
+    with pytest.raises(CustomerError, match=r"no environment for mxnet here.*clary\.toml"):
+        resolve(specification(image))
+    found = resolve(specification(image), [ImageRule("mxnet-training:*", "old")])
+    assert isinstance(found, Script)
+    assert (found.framework, found.environment) == ("mxnet", "old")
+
+
+def test_a_mapped_command_is_started_as_the_images_entrypoint_would_be():
+    rules = [ImageRule("*/mine:3", command=("python", "main.py"))]
+    assert resolve(specification(f"{ECR}/mine:3"), rules) == ImageCommand(
+        ("python", "main.py"), ("train",), mapped=True
+    )
+    arguments = {"ContainerArguments": ["--fast"]}
+    found = resolve(specification(f"{ECR}/mine:3", **arguments), rules)
+    assert isinstance(found, ImageCommand)
+    assert found.argv == ("python", "main.py", "--fast")
+    # An entry point of the request takes its place, and gets no `train`.
+    found = resolve(specification(f"{ECR}/mine:3", ContainerEntrypoint=["run"]), rules)
+    assert isinstance(found, ImageCommand)
+    assert found.argv == ("run",)
+
+
+def test_a_mapped_command_in_an_environment():
+    rules = [ImageRule("mine", "tf", ("python", "main.py"))]
+    found = resolve(specification(f"{ECR}/mine:3"), rules)
+    assert isinstance(found, Script)
+    assert (found.argv, found.environment) == (("python", "main.py", "train"), "tf")
+
+
+def test_the_first_rule_that_fits_counts_before_all_that_is_known():
+    rules = [ImageRule("pytorch-training:1.*", "old"), ImageRule("pytorch-*", "new")]
+    for tag, environment in (("1.8.1-cpu-py36", "old"), ("2.1-cpu-py310", "new")):
+        found = resolve(specification(f"{ECR}/pytorch-training:{tag}"), rules)
+        assert isinstance(found, Script)
+        assert found.environment == environment
+    assert isinstance(resolve(specification(f"{ECR}/image-classification:1"), rules), Builtin)
 
 
 def test_no_image():

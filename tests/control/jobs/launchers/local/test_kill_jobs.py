@@ -39,7 +39,7 @@ shutil.copy("/opt/ml/checkpoints/steps", "/opt/ml/model/steps")
 
 @pytest.mark.slow
 def test_each_job_ends_once_whatever_is_killed(world, monkeypatch):
-    monkeypatch.setattr(programs, "resolve", lambda given: ImageCommand((sys.executable, "-c", PROGRAM)))
+    monkeypatch.setattr(programs, "resolve", lambda given, rules=(): ImageCommand((sys.executable, "-c", PROGRAM)))
     monkeypatch.setattr("clary.control.jobs.job_lifecycle.MOST_ATTEMPTS", 1000)
     rng = random.Random(7)
     names = [f"job-{number}" for number in range(ROUNDS)]

@@ -39,7 +39,8 @@ class TrainingJobs(JobKind):
     def new_body(
         self, request: Mapping[str, Any], context: CreationContext, *, arn: str, region: str
     ) -> dict[str, Any]:
-        return new_body(request, context.objects, arn=arn, region=region)
+        rules = context.settings.configuration.images
+        return new_body(request, context.objects, arn=arn, region=region, rules=rules)
 
     def prepare(self, job: Job, host: str, log: LogWriter) -> Launch:
         return preparation.prepare(

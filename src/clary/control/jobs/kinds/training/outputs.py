@@ -60,7 +60,8 @@ def collect(body: Body, *, settings: Settings, objects: ObjectStore, model: bool
     made = Artifacts()
     # Of a built-in algorithm that was killed in the middle of a file; others may call theirs so.
     left = folder / "opt_ml" / "model"
-    if isinstance(programs.resolve(body["AlgorithmSpecification"]), Builtin) and not left.is_symlink():
+    rules = settings.configuration.images
+    if isinstance(programs.resolve(body["AlgorithmSpecification"], rules), Builtin) and not left.is_symlink():
         remove_temporaries(left / "*")
     if model:
         packed = body["OutputDataConfig"].get("CompressionType") != "NONE"
@@ -90,7 +91,7 @@ class CheckpointUpload:
         """Raises CustomerError for a LocalPath or S3Uri that cannot be used."""
         self._objects = objects
         self._opt_ml = job_folder(settings, TRAINING_JOB, body["TrainingJobName"]) / "opt_ml"
-        self._folder = checkpoint_folder(body, self._opt_ml)
+        self._folder = checkpoint_folder(body, self._opt_ml, settings.configuration.images)
         self._target = S3Uri.parse(body["CheckpointConfig"]["S3Uri"]) if self._folder else None
         self._put: dict[str, tuple[int, int, int]] = {}
 

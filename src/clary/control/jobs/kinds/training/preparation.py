@@ -13,9 +13,9 @@ from typing import Any
 from clary.control.jobs import channels, folders, pipe_plan
 from clary.control.jobs.environment import platform_environment
 from clary.control.jobs.folders import FIRST_HOST, TRAINING_JOB, remove_tree
-from clary.control.jobs.kinds.training import programs
-from clary.control.jobs.kinds.training.programs import Builtin, ImageCommand
-from clary.control.jobs.launch import Algorithm, Command, Launch
+from clary.control.jobs.kinds.training import programs, scripts
+from clary.control.jobs.kinds.training.programs import Builtin, ImageCommand, Rules, Script
+from clary.control.jobs.launch import Algorithm, Command, Launch, Program
 from clary.control.jobs.pipe_plan import PipePlan
 from clary.control.logs.streams import LogWriter
 from clary.control.objects.base import NoSuchBucket, ObjectStore, S3Uri
@@ -61,14 +61,15 @@ def prepare(
     Raises CustomerError or ServiceError for what the customer can mend (an image, a hyperparameter, a channel, a
     bucket), OSError or UsageError for what the machine lacks. ``clary.control.jobs.reasons.of_error`` words both.
     """
-    program = programs.resolve(body["AlgorithmSpecification"])
-    _check_hyperparameters(body, log)
+    rules = settings.configuration.images
+    program = programs.resolve(body["AlgorithmSpecification"], rules)
+    _check_hyperparameters(body, log, rules)
     _check_bucket(body, objects)
     whole = folders.job_folder(settings, TRAINING_JOB, body["TrainingJobName"])
     folder = folders.host_folder(whole, host)
     job = JobDir(folder / "opt_ml")
     _start_over(whole, folder, body)
-    _fetch_checkpoints(body, job, objects, log)
+    _fetch_checkpoints(body, job, objects, log, rules)
     share = (hosts.index(host), len(hosts))
     # Links are for those who cannot write through them: an overlay stands before them, or our own algorithms read.
     inputs = _fetch_channels(body, job, objects, share, linked=isolated or isinstance(program, Builtin))
@@ -79,15 +80,22 @@ def prepare(
         # here is said in its place.
         reserve(job.room)
     _say(body, program, isolated, log)
+    given = body.get("Environment") or {}
+    runs: Program
+    if isinstance(program, Script):
+        # The request's variables go with the plan: the toolkit, which runs first, is a program of ours.
+        runs, given = _plan_script(program, body, folder, job, settings, objects, log, isolated), {}
+    else:
+        runs = Algorithm(program.name) if isinstance(program, Builtin) else Command(program.argv)
     return Launch(
         job=body["TrainingJobName"],
         kind=TRAINING_JOB,
         host=host,
         folder=folder,
         log=stream,
-        program=Algorithm(program.name) if isinstance(program, Builtin) else Command(program.argv),
+        program=runs,
         environment=environment(body, settings),
-        given=body.get("Environment") or {},
+        given=given,
         cwd="",
         namespace=isolated,
         inputs=inputs,
@@ -131,28 +139,28 @@ def resource_config(body: Body, hosts: list[str], current: str = FIRST_HOST) -> 
     }
 
 
-def checkpoint_folder(body: Body, opt_ml: Path) -> Path | None:
+def checkpoint_folder(body: Body, opt_ml: Path, rules: Rules = ()) -> Path | None:
     """Where a job's checkpoints lie on this machine; None when the request has no CheckpointConfig.
 
-    A built-in algorithm writes to the default folder whatever LocalPath says, as on SageMaker. Raises CustomerError
-    for a LocalPath that is not below /opt/ml, or is the platform's own.
+    A built-in algorithm writes to the default folder whatever LocalPath says, as on SageMaker. ``rules`` are those of
+    clary.toml. Raises CustomerError for a LocalPath that is not below /opt/ml, or is the platform's own.
     """
     config = body.get("CheckpointConfig")
     if not config:
         return None
-    if isinstance(programs.resolve(body["AlgorithmSpecification"]), Builtin):
+    if isinstance(programs.resolve(body["AlgorithmSpecification"], rules), Builtin):
         return opt_ml / "checkpoints"
     path = PurePosixPath(config.get("LocalPath") or CHECKPOINTS)
     inside = path.parts[len(OPT_ML.parts) :] if path.is_relative_to(OPT_ML) else ()
-    if not inside or ".." in inside or inside[0] in ("input", "model", "output"):
+    if not inside or ".." in inside or inside[0] in ("input", "model", "output", "code"):
         what = f"CheckpointConfig.LocalPath `{path}` cannot be used"
         raise CustomerError(what, hint=f"name a folder of its own below /opt/ml, {CHECKPOINTS} say")
     return opt_ml.joinpath(*inside)
 
 
-def _check_hyperparameters(body: Body, log: LogWriter) -> None:
+def _check_hyperparameters(body: Body, log: LogWriter, rules: Rules) -> None:
     """Before anything is fetched. The log says what the algorithm itself would have said."""
-    spec = programs.spec_of(body["AlgorithmSpecification"])
+    spec = programs.spec_of(body["AlgorithmSpecification"], rules)
     if spec is None:
         return
     try:
@@ -172,14 +180,14 @@ def _check_bucket(body: Body, objects: ObjectStore) -> None:
 def _start_over(job: Path, folder: Path, body: Body) -> None:
     """An empty ``folder`` of a host but for checkpoints of this very job, whose own folder is ``job``."""
     folders.claim(job, folders.mark(body["TrainingJobArn"], body.get("CreationTime", "")))
-    for left in ("scratch", "pipes", "feeds", "opt_ml/input", "opt_ml/model", "opt_ml/output"):
+    for left in ("scratch", "pipes", "feeds", "opt_ml/input", "opt_ml/model", "opt_ml/output", *scripts.LEFT):
         folders.remove_below(folder, left)
     private_folder(folder)
 
 
-def _fetch_checkpoints(body: Body, job: JobDir, objects: ObjectStore, log: LogWriter) -> None:
+def _fetch_checkpoints(body: Body, job: JobDir, objects: ObjectStore, log: LogWriter, rules: Rules) -> None:
     """What lies under CheckpointConfig.S3Uri, unless an attempt before has left its own. Whole or not at all."""
-    folder = checkpoint_folder(body, job.root)
+    folder = checkpoint_folder(body, job.root, rules)
     if folder is None or folder.exists():
         return
     uri = S3Uri.parse(body["CheckpointConfig"]["S3Uri"])
@@ -261,12 +269,34 @@ def _further_configuration(body: Body) -> dict[str, dict[str, Any]]:
     return files
 
 
-def _say(body: Body, program: Builtin | ImageCommand, isolated: bool, log: LogWriter) -> None:
+def _plan_script(
+    program: Script,
+    body: Body,
+    folder: Path,
+    job: JobDir,
+    settings: Settings,
+    objects: ObjectStore,
+    log: LogWriter,
+    isolated: bool,
+) -> Program:
+    try:
+        return scripts.plan_script(
+            program, body, folder=folder, job=job, settings=settings, objects=objects, isolated=isolated
+        )
+    except CustomerError as error:
+        # Who follows the log would otherwise see it end without a word.
+        log.write(f"ClientError: {error}")
+        raise
+
+
+def _say(body: Body, program: Builtin | ImageCommand | Script, isolated: bool, log: LogWriter) -> None:
     config = body.get("ResourceConfig") or {}
     count = sum(int(group.get("InstanceCount") or 1) for group in config.get("InstanceGroups") or [config])
     if count > 1:
-        log.write(f"{count} instances were asked for: the algorithm runs once on this machine, on all of the data")
-    if not isolated:
+        log.write(f"{count} instances were asked for: the program runs once on this machine, on all of the data")
+    if not isolated and isinstance(program, Script):
+        log.write("The kernel gives this user no mount namespace: one script at a time has its links in /opt/ml")
+    elif not isolated:
         log.write("The kernel gives this user no mount namespace: /opt/ml is where SAGEMAKER_BASE_DIR says")
     given = body.get("Environment") or {}
     if isinstance(program, Builtin):

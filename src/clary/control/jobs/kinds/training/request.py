@@ -10,7 +10,8 @@ from typing import Any
 
 from clary.control import local_mode
 from clary.control.jobs import channels, metric_search
-from clary.control.jobs.kinds.training import outputs, preparation, programs, status
+from clary.control.jobs.kinds.training import outputs, preparation, programs, scripts, status
+from clary.control.jobs.kinds.training.programs import Builtin, Script
 from clary.control.objects.aws_buckets import remark
 from clary.control.objects.base import NoSuchBucket, ObjectStore, S3Uri
 from clary.control.wire.errors import ServiceError, ValidationException
@@ -31,13 +32,17 @@ _DEFAULTS = {
 Request = Mapping[str, Any]
 
 
-def new_body(request: Request, objects: ObjectStore, *, arn: str, region: str) -> dict[str, Any]:
+def new_body(
+    request: Request, objects: ObjectStore, *, arn: str, region: str, rules: programs.Rules = ()
+) -> dict[str, Any]:
     """The record of a new job: the request with the API's defaults, and where it stands. Blocks.
+
+    ``rules`` are those of clary.toml.
 
     Raises ValidationException for what could never run: an image, a channel or a bucket that is not there.
     Hyperparameters are the algorithm's: wrong ones fail the job, as on AWS.
     """
-    spec = _checked(request, objects, region)
+    spec = _checked(request, objects, region, rules)
     now = time.time()
     # Tags are kept by the ARN, for every resource alike; DescribeTrainingJob does not show them.
     body: dict[str, Any] = {**_DEFAULTS, **{name: value for name, value in request.items() if name != "Tags"}}
@@ -55,18 +60,21 @@ def new_body(request: Request, objects: ObjectStore, *, arn: str, region: str) -
     return status.advance(body, "Starting", now=now)
 
 
-def _checked(request: Request, objects: ObjectStore, region: str) -> AnySpec | None:
+def _checked(request: Request, objects: ObjectStore, region: str, rules: programs.Rules) -> AnySpec | None:
     """The built-in algorithm asked for. Raises ValidationException for a request that could never run. Blocks."""
     _check_resources(request)
     _check_texts(request)
     _check_names(request.get("InputDataConfig") or ())
     _check_metrics(request.get("AlgorithmSpecification", {}).get("MetricDefinitions") or ())
     try:
-        spec = programs.spec_of(request.get("AlgorithmSpecification") or {})
-        preparation.checkpoint_folder(request, Path())
+        program = programs.resolve(request.get("AlgorithmSpecification") or {}, rules)
+        if isinstance(program, Script):
+            scripts.check(program, request)
+        preparation.checkpoint_folder(request, Path(), rules)
     except CustomerError as error:
         raise ValidationException(str(error)) from error
     _check_data(objects, request, region)
+    spec = program.spec if isinstance(program, Builtin) else None
     if spec is not None:
         _check_channels(spec, request)
     return spec

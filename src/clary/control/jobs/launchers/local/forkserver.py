@@ -24,7 +24,7 @@ from importlib import import_module
 from pathlib import Path
 
 from clary.control.jobs.environment import program_variables
-from clary.control.jobs.launch import Algorithm, Launch
+from clary.control.jobs.launch import Algorithm, Launch, Script
 from clary.control.jobs.launchers.local import job_monitor
 from clary.errors import AlgorithmError, UsageError
 from clary.vision.algorithms.catalog import SPECS, train_function
@@ -50,6 +50,7 @@ def load() -> None:
         except (ImportError, AlgorithmError) as missing:  # its jobs will say so; others can be started
             sys.stderr.write(f"{spec.name}: {missing}\n")
     import_module("clary.vision.algorithms.run")
+    import_module("clary.toolkit.train")  # which starts users' scripts, here too
     torch = sys.modules.get("torch")
     if torch is not None:
         # One thread never starts OpenMP's pool, which no child could use.
@@ -102,7 +103,7 @@ def _answer(connection: socket.socket) -> None:
     except (OSError, UsageError) as error:
         sys.stderr.write(f"{error}\n")
         return
-    if isinstance(launch.program, Algorithm) and _fits(program_variables(launch)):
+    if isinstance(launch.program, Algorithm | Script) and _fits(program_variables(launch)):
         job_monitor.start(folder, connection.fileno())
 
 

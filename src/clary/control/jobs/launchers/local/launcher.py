@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from clary.control.jobs import folders
-from clary.control.jobs.launch import Algorithm, Exit, HostAttempt, Launch, OldAttempt
+from clary.control.jobs.launch import Algorithm, Exit, HostAttempt, Launch, OldAttempt, Script
 from clary.control.jobs.launchers.base import Exited, HostState, Launcher, Lost, NeverStarted, NotStarted, Running
 from clary.control.jobs.launchers.local import forkserver, lock, namespace, orphans
 from clary.control.settings import Settings
@@ -71,7 +71,7 @@ class LocalLauncher(Launcher):
         # first already; a second write, which waits for the disk, would stand between the call and the start.
         if _written(launch.folder) != launch:
             launch.write()
-        if isinstance(launch.program, Algorithm) and self._settings.warm and await self._forkserver_is_ready():
+        if isinstance(launch.program, Algorithm | Script) and self._settings.warm and await self._forkserver_is_ready():
             answer = await asyncio.to_thread(forkserver.ask, self._socket, launch.folder, WARM_SECONDS)
             if answer is not None:
                 return

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NoReturn, TextIO
 
 from clary.control.jobs.environment import platform_variables, program_variables
-from clary.control.jobs.launch import Algorithm, Command, Launch
+from clary.control.jobs.launch import Algorithm, Command, Launch, Program, Script
 from clary.control.jobs.launchers.local import forked, namespace
 from clary.control.jobs.launchers.local.orphans import MARK, OOM_SCORE
 from clary.errors import UsageError
@@ -52,14 +52,15 @@ def _become(launch: Launch, output: int, report: int, monitor: int) -> NoReturn:
     try:
         _leave_monitor(output, report, monitor)
         _set_up(launch)
-        if isinstance(launch.program, Command):
+        argv = _argv(launch.program)
+        if argv:
             # Ignored by Python, and exec would pass that on.
             for ignored in (signal.SIGPIPE, signal.SIGXFSZ):
                 signal.signal(ignored, signal.SIG_DFL)
-            os.execvpe(launch.program.argv[0], launch.program.argv, _variables(launch))
+            os.execvpe(argv[0], argv, _variables(launch))
         os.close(report)
         report = -1  # its number may be another file's soon
-        code = _run_algorithm(launch.program)
+        code = _run_here(launch.program)
     except (OSError, UsageError) as refused:  # UsageError: a file of the view that cannot be written
         if report < 0:
             raise
@@ -115,9 +116,28 @@ def _folder(launch: Launch) -> Path:
     return wanted
 
 
+def _argv(program: Program) -> tuple[str, ...]:
+    """The command to execute; none for what is run in this process."""
+    match program:
+        case Command(argv):
+            return argv
+        # -P: what lies in the folder it starts in is the script's to import, not ours.
+        case Script(plan) if "torch" not in sys.modules:
+            return (sys.executable, "-P", "-m", "clary.toolkit.train", plan)
+    return ()
+
+
+def _run_here(program: Program) -> int:
+    sys.stdout, sys.stderr = _stream(1), _stream(2)
+    if isinstance(program, Script):
+        # What was inherited the toolkit sees to, in the process that becomes the script.
+        return int(importlib.import_module("clary.toolkit.train").main([program.plan]))
+    assert isinstance(program, Algorithm)
+    return _run_algorithm(program)
+
+
 def _run_algorithm(algorithm: Algorithm) -> int:
     """Run a built-in algorithm as `python -m clary.vision.algorithms.run NAME` would; returns its exit code."""
-    sys.stdout, sys.stderr = _stream(1), _stream(2)
     sys.argv = ["clary.vision.algorithms.run", algorithm.name]
     _forget_what_was_inherited()
     run = importlib.import_module("clary.vision.algorithms.run")

@@ -1,0 +1,119 @@
+"""A user's own script as a training job: its source at /opt/ml/code, and the plan for the toolkit that starts it.
+
+The source is fetched here, with the job's other inputs, and not in the job as SageMaker's toolkit does: it finds the
+folder full, and a wrong one is told before anything runs.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from clary.control.configuration import InstalledEnvironment, RequirementsEnvironment
+from clary.control.images import Script, repository
+from clary.control.jobs import launch
+from clary.control.jobs.folders import remove_below
+from clary.control.objects.base import NoSuchBucket, NoSuchKey, ObjectStore, S3Uri
+from clary.control.settings import Settings
+from clary.errors import CustomerError
+from clary.toolkit.hyperparameters import decode
+from clary.toolkit.opt_ml import OPT_ML, can_link, refusal
+from clary.toolkit.plan import Plan
+from clary.toolkit.source import check_entry_point, unpack
+from clary.vision.base.jobdir import JobDir
+
+__all__ = ["LEFT", "check", "plan_script"]
+
+LEFT = ("environment", "opt_ml/code")  # of a host's folder: what this makes, gone before an attempt and after a job
+
+Body = Mapping[str, Any]
+
+
+def check(program: Script, body: Body) -> None:
+    """Refuse, when a job is created, one that names no script. Raises CustomerError."""
+    if not program.argv and not _entry_point_and_source(body)[0]:
+        image = body["AlgorithmSpecification"]["TrainingImage"]
+        what = f"the image {image} runs a script, and the request names none: no hyperparameter sagemaker_program"
+        raise CustomerError(
+            what, hint="give entry_point, as the SDK's estimators take it, or an entry point of the image"
+        )
+
+
+def plan_script(
+    program: Script,
+    body: Body,
+    *,
+    folder: Path,
+    job: JobDir,
+    settings: Settings,
+    objects: ObjectStore,
+    isolated: bool = True,
+) -> launch.Script:
+    """Unpack the source of a script and write its plan below ``folder``, the host's; what is launched. Blocks.
+
+    Channels are there already: under network isolation the source is in one. Raises CustomerError for a source that
+    is not there, cannot be unpacked, or lacks the entry point; OSError; UsageError where the script could have no
+    /opt/ml: jobs have none of their own (``isolated``), and this user may not link them into the one.
+    """
+    if not isolated and not can_link():
+        raise refusal()
+    entry_point, source = _entry_point_and_source(body)
+    if source:
+        _fetch(source, job, folder, objects)
+    if not program.argv:
+        check_entry_point(entry_point, job.root / "code", source or str(OPT_ML / "code"))
+    named = settings.configuration.environments.get(program.environment)
+    image = body["AlgorithmSpecification"]["TrainingImage"]
+    file = folder / "script.json"
+    Plan(
+        image=image,
+        layer=folder / "environment",
+        environments=settings.environments_root,
+        program=entry_point,
+        source=source,
+        framework=program.framework,
+        version=program.version,
+        python_version=program.python,
+        hugging_face=repository(image)[0].startswith("huggingface-"),
+        command=program.argv,
+        variables=body.get("Environment") or {},
+        interpreter=named.python if isinstance(named, InstalledEnvironment) else None,
+        requirements=named.file if isinstance(named, RequirementsEnvironment) else None,
+        complete=not program.environment,
+        link=None if isolated else OPT_ML,
+    ).write(file)
+    return launch.Script(str(file))
+
+
+def _entry_point_and_source(body: Body) -> tuple[str, str]:
+    """Each empty where the request names none; variables go before hyperparameters, as in the toolkit."""
+    given, found = body.get("Environment") or {}, decode(body.get("HyperParameters") or {})
+    return (
+        given.get("SAGEMAKER_PROGRAM") or found.program,
+        given.get("SAGEMAKER_SUBMIT_DIRECTORY") or found.submit_directory,
+    )
+
+
+def _fetch(source: str, job: JobDir, folder: Path, objects: ObjectStore) -> None:
+    code = job.root / "code"
+    if not source.startswith("s3://"):
+        path = PurePosixPath(source)  # of the script's own view
+        inside = path.parts[len(OPT_ML.parts) :] if path.is_relative_to(OPT_ML) else ()
+        archive = job.root.joinpath(*inside)
+        if not inside or ".." in inside or not archive.exists():
+            what = f"the source `{source}` is not there"
+            raise CustomerError(what, hint="name an S3 URI, or a file of a channel below /opt/ml/input/data")
+        unpack(archive, code, source)
+        return
+    uri = S3Uri.parse(source)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".source.") as temporary:
+        archive = Path(temporary) / "sourcedir.tar.gz"
+        try:
+            objects.fetch(uri.bucket, uri.key, archive)
+        except (NoSuchKey, NoSuchBucket) as error:
+            hint = "submit the job again, which uploads the source"
+            raise CustomerError("the source archive does not exist", where=source, hint=hint) from error
+        remove_below(job.root, "code")
+        unpack(archive, code, source)

@@ -1,0 +1,112 @@
+"""Why a script failed: the text of /opt/ml/output/failure, and the way out where one is known.
+
+    ExecuteUserScriptError:
+    ExitCode 1
+    ErrorMessage "ModuleNotFoundError: No module named 'timm'"
+    ExtraInfo "add the line `timm` to requirements.txt beside train.py"
+    Command "/.../python -- train.py --epochs 3"
+
+Source: sagemaker-training 5.1.4, errors.py; ExtraInfo is its as well, for exit code 137.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+__all__ = ["error_message", "extra_info", "failure_text", "package_of"]
+
+MESSAGE_LIMIT = 500  # characters: FailureReason has 1024, and the way out and the command are to be in it
+COMMAND_LIMIT = 200
+KILLED = 137  # as a shell says SIGKILL
+
+# A line that names an exception, as Python prints it at the end of a traceback; SyntaxError has no traceback's head.
+_EXCEPTION = re.compile(
+    r"^(?:[A-Za-z_]\w*\.)*(?:\w*(?:Error|Exception|Interrupt|Warning|Exit|Failure|Timeout))(?::.*)?$", re.MULTILINE
+)
+_MISSING = re.compile(r"No module named '?([A-Za-z_][\w.]*)'?")
+_PLACE = re.compile(r'^\s*File "([^"]+)", line (\d+)', re.MULTILINE)
+
+# Packages that are called otherwise than what they bring.
+_PACKAGES = {
+    "bs4": "beautifulsoup4",
+    "Crypto": "pycryptodome",
+    "cv2": "opencv-python-headless",
+    "dateutil": "python-dateutil",
+    "dotenv": "python-dotenv",
+    "fitz": "PyMuPDF",
+    "git": "GitPython",
+    "google.protobuf": "protobuf",
+    "MySQLdb": "mysqlclient",
+    "pkg_resources": "setuptools<80",
+    "PIL": "pillow",
+    "psycopg2": "psycopg2-binary",
+    "pycocotools": "pycocotools",
+    "skimage": "scikit-image",
+    "sklearn": "scikit-learn",
+    "SimpleITK": "SimpleITK",
+    "tensorflow": "tensorflow-cpu",
+    "yaml": "PyYAML",
+}
+# What is only in AWS's own images, and on no index.
+_ONLY_ON_AWS = {"smdistributed", "smddp", "sagemaker_pytorch_container", "sagemaker_tensorflow_container"}
+
+
+def failure_text(kind: str, code: int, message: str, command: str, extra: str = "") -> str:
+    """The note of a failure of ``kind``, SageMaker's name of it (ExecuteUserScriptError, say)."""
+    lines = [f"{kind}:", f"ExitCode {code}", f'ErrorMessage "{message[:MESSAGE_LIMIT]}"']
+    lines += [f'ExtraInfo "{extra}"'] if extra else []
+    return "\n".join([*lines, f'Command "{command[:COMMAND_LIMIT]}"'])
+
+
+def error_message(printed: str) -> str:
+    """What a script's output says of its end: the last exception and what follows it, else the last line."""
+    if found := list(_EXCEPTION.finditer(printed)):
+        return printed[found[-1].start() :].strip()
+    lines = [line.strip() for line in printed.splitlines() if line.strip()]
+    return lines[-1] if lines else ""
+
+
+def extra_info(printed: str, code: int, program: str, code_folder: Path) -> str:
+    """How to mend what ``error_message`` says, where that is known; empty where not. One line."""
+    message = error_message(printed)
+    if code == KILLED:
+        return "killed, most likely out of memory: use a smaller batch, fewer workers or smaller pictures"
+    if message.startswith(("ModuleNotFoundError", "ImportError")) and (missing := _MISSING.search(message)):
+        return _missing_module(missing[1], program, code_folder)
+    if message.startswith(("SyntaxError", "IndentationError", "TabError")):
+        return _syntax(printed)
+    return ""
+
+
+def package_of(module: str) -> str:
+    """The package that brings ``module``, as a line of requirements.txt names it."""
+    return next((_PACKAGES[name] for name in (module, module.partition(".")[0]) if name in _PACKAGES), "") or (
+        module.partition(".")[0].replace("_", "-")
+    )
+
+
+def _missing_module(module: str, program: str, code: Path) -> str:
+    root = module.partition(".")[0]
+    if root in _ONLY_ON_AWS:
+        return f"{root} is only in AWS's images: import it inside try, or where it is used"
+    inside = sorted(path for path in code.rglob(f"{root}*") if path.name in (root, f"{root}.py"))
+    if inside:
+        place = inside[0].relative_to(code)
+        way = f"import it as {'.'.join(place.with_suffix('').parts)}" if len(place.parts) > 1 else "add its __init__.py"
+        return f"{root} is {place} of your source: {way}"
+    line = package_of(module)
+    if (code / "requirements.txt").is_file():
+        return f"add the line `{line}` to requirements.txt"
+    return (
+        f"add the line `{line}` to a file requirements.txt beside {program or 'the script'}, at the root of source_dir"
+    )
+
+
+def _syntax(printed: str) -> str:
+    if not (places := _PLACE.findall(printed)):
+        return ""
+    file, line = places[-1]
+    version = f"Python {sys.version_info.major}.{sys.version_info.minor}"
+    return f"mend line {line} of {Path(file).name}; it is read by {version}"

@@ -1,0 +1,1 @@
+"""Kept for imports of `sagemaker_containers.beta.framework`."""

@@ -1,0 +1,28 @@
+"""The toolkit's exceptions."""
+
+from typing import Any
+
+__all__ = ["BaseInferenceToolkitError", "GenericInferenceToolkitError", "UnsupportedFormatError"]
+
+
+class UnsupportedFormatError(Exception):
+    """A media type that there is no encoder or decoder for."""
+
+    def __init__(self, content_type: str, **kwargs: Any) -> None:
+        self._message = f"Content type {content_type} is not supported by this framework."
+        super().__init__(self._message, **kwargs)
+
+
+class BaseInferenceToolkitError(Exception):
+    """An error that is answered with a status of its own."""
+
+    def __init__(self, status_code: int, message: str, phrase: str) -> None:
+        self.status_code, self.message, self.phrase = status_code, message, phrase
+        super().__init__(status_code, message, phrase)
+
+
+class GenericInferenceToolkitError(BaseInferenceToolkitError):
+    """The one that scripts raise."""
+
+    def __init__(self, status_code: int, message: str = "", phrase: str = "") -> None:
+        super().__init__(status_code, message or "Invalid Request", phrase or message)
