@@ -253,6 +253,7 @@ PROGRAMS: dict[str, tuple[str, tuple[str, ...]]] = {
     "test_boto3_says_why_a_job_failed": ("main", ("python", "examples/classify_boto3.py", "CHANNELS", *FAILING)),
     "test_boto3_says_why_detection_failed": ("main", ("python", "examples/detect_boto3.py", "RECORDS", *FAILING)),
     "test_boto3_says_why_segmentation_failed": ("main", ("python", "examples/segment_boto3.py", "MASKS", *FAILING)),
+    "test_v1_runs_a_script": ("v1", ("python", "tests/sdk/programs/script_v1.py", "CHANNELS")),
     "test_v2_runs_a_script": ("v2", ("python", "tests/sdk/programs/script_v2.py", "CHANNELS")),
     "test_v3_runs_a_script": ("v3", ("python", "tests/sdk/programs/script_v3.py", "CHANNELS")),
     "test_v2_says_why_a_job_failed": ("v2", ("python", "tests/sdk/programs/v2_failure.py", "CHANNELS")),

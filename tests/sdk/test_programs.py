@@ -184,6 +184,19 @@ def in_order(output: str) -> None:
     assert told == [(epoch, after) for epoch in range(1, 61) for after in (False, True)]
 
 
+def test_v1_runs_a_script(finished):
+    """As a job, and once more in local mode."""
+    assert finished.code == 0, finished.output
+    job, model, local = finished.output.partition("model s3://")
+    for output in (job, local):
+        in_order(output)
+        assert re.search(r"train accuracy=1\.0000; nesterov 'True' crop '\[1, 2\]'", output)
+        assert "pytorch 1.5.0 py3 was asked for; this is torch 2." in output
+    assert model
+    assert re.search(r"^in local mode file:///\S+/out/model\.tar\.gz \[.*'model\.tar\.gz'.*\]$", local, re.MULTILINE)
+    nothing_left_this_machine(finished.output)
+
+
 def test_v2_runs_a_script(finished):
     assert finished.code == 0, finished.output
     in_order(finished.output)
