@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from clary.vision.training.folded.network import FoldedNetwork
 
 TASKS = ("classification", "detection", "segmentation")
-LABELS = {"classification": "breeds", "detection": "species", "segmentation": "trimaps"}
 WAYS = ("folded", "plain", "fp32")
 GOALS = {"classification": 1.7, "detection": 1.45, "segmentation": 1.4}
 
@@ -149,7 +148,7 @@ def subject(task: str) -> Iterator[Subject]:
     with tempfile.TemporaryDirectory() as scratch:
         data = source(Path(scratch))
         with suppress(Caught):
-            clary.train(task, data, out=Path(scratch) / "run", labels=LABELS[task], hooks=[Catch()])
+            clary.train(task, data, out=Path(scratch) / "run", hooks=[Catch()])
         found.folded = FoldedNetwork.of(found.run.network, print)
         with keep_large_blocks():
             yield found

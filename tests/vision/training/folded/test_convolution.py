@@ -35,7 +35,9 @@ KINDS = {
     "depthwise 3x3, stride 2, padded": (16, 16, 3, 2, 1, 16, 8, 9),
     "depthwise 5x5": (48, 48, 5, 1, 2, 48, 7, 7),
     "depthwise 5x5, stride 2": (48, 48, 5, 2, 0, 48, 11, 12),
-    "depthwise 5x5, channels that make no groups": (20, 20, 5, 1, 2, 20, 7, 6),
+    "depthwise 5x5, padded and stride 2": (20, 20, 5, 2, 2, 20, 7, 6),
+    "depthwise 5x5 of a narrow map": (20, 20, 5, 1, 2, 20, 3, 2),
+    "depthwise 5x5, stride 3": (16, 16, 5, 3, 2, 16, 9, 8),
     "grouped": (32, 32, 3, 1, 1, 4, 8, 8),
 }
 CASES = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS.keys())
@@ -71,7 +73,7 @@ class Call:
         return acts[self.activation](found)
 
     def folded(self, dtype: torch.dtype) -> Tensor:
-        parts = Parts(self.weight, self.bias, self.gamma, self.beta, self.mean, self.variance, EPS)
+        parts = Parts(self.weight, self.bias, self.gamma, self.beta, self.mean, (self.variance + EPS).rsqrt())
         return folded_convolution(self.features.to(dtype), parts, self.how, self.activation)
 
     def gradients(self, output: Tensor) -> list[Tensor]:

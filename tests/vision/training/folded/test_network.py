@@ -29,7 +29,7 @@ LITE0, CPU = "timm:tf_efficientnet_lite0", torch.device("cpu")
 
 
 def classifier() -> Any:
-    made = build(describe(LITE0, 5)).classifier
+    made: Any = build(describe(LITE0, 5)).classifier
     made.freeze("3,norms")
     return made
 
@@ -37,13 +37,13 @@ def classifier() -> Any:
 def detector() -> Any:
     size = (64, 64)
     levels = spread(torch.rand(12, 2).numpy(), grids_of(LITE0, size, FPN))
-    made = build(describe_detector(LITE0, 2, size, levels, neck=FPN)).detector
+    made: Any = build(describe_detector(LITE0, 2, size, levels, neck=FPN)).detector
     made.freeze("2,norms")
     return made
 
 
 def segmenter() -> Any:
-    made = build(describe_segmenter(LITE0, "unet", 3)).segmenter
+    made: Any = build(describe_segmenter(LITE0, "unet", 3)).segmenter
     made.features.freeze("2,norms")
     return made
 
@@ -258,7 +258,7 @@ def test_gradients_reach_hooks_on_parameters() -> None:
     gradients(network, torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8), "bf16", way)
     trained = {name: one.grad for name, one in network.named_parameters() if one.requires_grad}
     assert seen.keys() == trained.keys()
-    assert all(torch.equal(value, trained[name]) for name, value in seen.items())  # type: ignore[arg-type]
+    assert all(torch.equal(value, trained[name]) for name, value in seen.items())
 
 
 def off(found: Tensor, expected: Tensor) -> float:

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from timm.layers import BatchNormAct2d, Conv2dSame, pad_same
+from timm.layers import BatchNormAct2d, Conv2dSame
+from timm.layers.padding import pad_same_arg
 from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
 
 from clary.vision.training.folded.convolution import Parts, fold, folded_convolution
 from clary.vision.training.folded.operators import Activation, Geometry, convolve
+from clary.vision.training.folded.padding import NO_MARGINS, Margins, pad, widen
 
 __all__ = ["Chain", "find_chains"]
 
@@ -33,6 +35,7 @@ class Chain:
     norm: nn.BatchNorm2d
     activation: nn.Module | None = None
     _kept: tuple[Any, tuple[Tensor, Tensor]] | None = field(default=None, init=False, repr=False)
+    _inverse: tuple[Any, Tensor] | None = field(default=None, init=False, repr=False)
 
     @property
     def frozen(self) -> bool:
@@ -53,22 +56,31 @@ class Chain:
 
     def forward(self, features: Tensor, dtype: torch.dtype) -> Tensor:
         """What the three give in turn, computed in ``dtype``."""
-        features, how = self._padded(features.to(dtype))
         # Convolutions of other orders fall back to slow kernels.
-        features = features.contiguous(memory_format=torch.channels_last)
+        features = features.to(dtype).contiguous(memory_format=torch.channels_last)
         activation, rest = self._activation()
         parts = self._parts()
         if torch.is_grad_enabled() and (parts.trained or features.requires_grad):
-            found = folded_convolution(features, parts, how, activation)
+            padded = pad(features, self._margins(features))
+            found = folded_convolution(padded, parts, self._geometry, activation)
         else:
-            found = convolve(features, *self._folded(parts, dtype), how, activation)
+            weight, bias = self._folded(parts, dtype)
+            weight, how = widen(weight, self._geometry, self._margins(features))
+            found = convolve(features, weight, bias, how, activation)
         return rest(found) if rest else found
 
-    def _padded(self, features: Tensor) -> tuple[Tensor, Geometry]:
+    @property
+    def _geometry(self) -> Geometry:
         own = self.convolution
-        if isinstance(own, Conv2dSame):
-            features = pad_same(features, own.kernel_size, own.stride, own.dilation)
-        return features, Geometry(own.stride, own.padding, own.dilation, own.groups)  # type: ignore[arg-type]
+        return Geometry(own.stride, own.padding, own.dilation, own.groups)  # type: ignore[arg-type]
+
+    def _margins(self, features: Tensor) -> Margins:
+        """What TensorFlow's padding adds to a map of that size."""
+        own = self.convolution
+        if not isinstance(own, Conv2dSame):
+            return NO_MARGINS
+        left, right, top, bottom = pad_same_arg(features.shape[2:], own.kernel_size, own.stride, own.dilation)
+        return (left, right, top, bottom)
 
     def _activation(self) -> tuple[Activation, nn.Module | None]:
         """What can be folded, else the norm's own that is still to be done."""
@@ -83,14 +95,21 @@ class Chain:
     def _parts(self) -> Parts:
         own, norm = self.convolution, self.norm
         assert norm.running_mean is not None
-        assert norm.running_var is not None
-        return Parts(own.weight, own.bias, norm.weight, norm.bias, norm.running_mean, norm.running_var, norm.eps)
+        return Parts(own.weight, own.bias, norm.weight, norm.bias, norm.running_mean, self._inverse_deviation())
+
+    def _inverse_deviation(self) -> Tensor:
+        variance = self.norm.running_var
+        assert variance is not None
+        key = _state(variance)
+        if self._inverse is None or self._inverse[0] != key:
+            self._inverse = (key, (variance + self.norm.eps).rsqrt())
+        return self._inverse[1]
 
     def _folded(self, parts: Parts, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """Weight and bias; of a frozen chain those of before, while nobody has written to what they are made of."""
         if parts.trained:
             return fold(parts, dtype)
-        key = (dtype, [(one.data_ptr(), one._version) for one in parts if isinstance(one, Tensor)])
+        key = (dtype, [_state(one) for one in parts if one is not None])
         if self._kept is None or self._kept[0] != key:
             self._kept = (key, fold(parts, dtype))
         return self._kept[1]
@@ -163,6 +182,11 @@ def _is_foldable(convolution: nn.Module, norm: nn.Module) -> bool:
 
 def _has_own_activation(norm: nn.Module) -> bool:
     return isinstance(norm, BatchNormAct2d) and type(norm.act) is not nn.Identity
+
+
+def _state(tensor: Tensor) -> tuple[int, int]:
+    """Another one after each time that somebody has written to it."""
+    return tensor.data_ptr(), tensor._version
 
 
 def _is_watched(module: nn.Module) -> bool:

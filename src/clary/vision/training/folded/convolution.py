@@ -1,7 +1,7 @@
 """A convolution, the frozen norm behind it and an activation, as one operation that autograd knows.
 
-With ``s = gamma / sqrt(var + eps)`` the weight is ``w * s`` and the bias ``beta + (bias - mean) * s``. Both are rounded
-to the type of the features; w, gamma and beta stay in fp32, and so do their gradients.
+With ``s = gamma / sqrt(variance + eps)`` the weight is ``w * s`` and the bias ``beta + (bias - mean) * s``. Both are
+rounded to the type of the features; w, gamma and beta stay in fp32, and so do their gradients.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ __all__ = ["Parts", "fold", "folded_convolution"]
 
 
 class Parts(NamedTuple):
-    """What is folded: weight (out, in, k, k) and bias of the convolution, the others (out,) of the norm, all fp32."""
+    """What is folded, all fp32: weight (out, in, k, k) and bias of the convolution, and (out,) of the norm; ``inverse``
+    is 1 / sqrt(variance + eps)."""
 
     weight: Tensor
     bias: Tensor | None
     gamma: Tensor
     beta: Tensor
     mean: Tensor
-    variance: Tensor
-    eps: float
+    inverse: Tensor
 
     @property
     def trained(self) -> bool:
@@ -37,8 +37,7 @@ class Parts(NamedTuple):
 
 def fold(parts: Parts, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Weight and bias of the one convolution, in ``dtype``."""
-    scale = parts.gamma * (parts.variance + parts.eps).rsqrt()
-    return _folded(parts, scale, dtype)
+    return _folded(parts, parts.gamma * parts.inverse, dtype)
 
 
 def folded_convolution(features: Tensor, parts: Parts, how: Geometry, activation: Activation) -> Tensor:
@@ -52,46 +51,42 @@ class _FoldedConvolution(torch.autograd.Function):
     def forward(ctx: Any, features: Tensor, *given: Any) -> Tensor:
         *told, how, activation = given
         parts = Parts(*told)
-        inverse = (parts.variance + parts.eps).rsqrt()
-        scale = parts.gamma * inverse
+        scale = parts.gamma * parts.inverse
         weight, bias = _folded(parts, scale, features.dtype)
         output = convolve(features, weight, bias, how, activation)
         kept = None if activation == "none" else output
-        ctx.save_for_backward(features, weight, kept, parts.weight, _offset(parts), scale, inverse)
-        ctx.how, ctx.activation, ctx.biased = how, activation, parts.bias is not None
+        ctx.save_for_backward(features, weight, kept, parts.weight, _mean(parts), scale, parts.inverse)
+        ctx.how, ctx.activation = how, activation
         return output
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        features, folded, output, weight, offset, scale, inverse = ctx.saved_tensors
-        wants_features, wants_weight, wants_bias, wants_gamma, wants_beta = ctx.needs_input_grad[:5]
+        features, folded, output, weight, mean, scale, inverse = ctx.saved_tensors
+        wanted = ctx.needs_input_grad[:5]
         gradient = _through(gradient, output, ctx.activation)
-        to_features = to_weight = to_gamma = to_beta = None
-        if wants_features:
+        to_features = to_weight = to_bias = to_gamma = to_beta = None
+        if wanted[0]:
             to_features = input_gradient(gradient, folded, features, ctx.how)
-        if wants_bias or wants_gamma or wants_beta:
+        if any(wanted[1:]):
             to_beta = bias_gradient(gradient).float()
-        if wants_weight or wants_gamma:
             to_folded = weight_gradient(gradient, features, folded, ctx.how).float()
-            to_weight = to_folded * scale.view(-1, 1, 1, 1)
-            if wants_gamma:
-                to_scale = (to_folded * weight).sum((1, 2, 3)) + offset * to_beta
-                to_gamma = to_scale * inverse
-        to_bias = to_beta * scale if wants_bias and to_beta is not None else None
+            to_weight, to_bias = to_folded * scale.view(-1, 1, 1, 1), to_beta * scale
+            to_scale = torch.addcmul((to_folded * weight).sum((1, 2, 3)), mean, to_beta, value=-1)
+            to_gamma = to_scale * inverse
         found = (to_features, to_weight, to_bias, to_gamma, to_beta)
-        asked = (one if wants else None for one, wants in zip(found, ctx.needs_input_grad, strict=False))
-        return (*asked, None, None, None, None, None)
+        asked = (one if wants else None for one, wants in zip(found, wanted, strict=True))
+        return (*asked, None, None, None, None)
 
 
 def _folded(parts: Parts, scale: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     weight = (parts.weight * scale.view(-1, 1, 1, 1)).to(dtype)
-    return weight, torch.addcmul(parts.beta, _offset(parts), scale).to(dtype)
+    return weight, torch.addcmul(parts.beta, _mean(parts), scale, value=-1).to(dtype)
 
 
-def _offset(parts: Parts) -> Tensor:
-    """What the norm's scale is multiplied with in the bias."""
-    return -parts.mean if parts.bias is None else parts.bias - parts.mean
+def _mean(parts: Parts) -> Tensor:
+    """The mean of what the convolution gives without its bias."""
+    return parts.mean if parts.bias is None else parts.mean - parts.bias
 
 
 def _through(gradient: Tensor, output: Tensor | None, activation: Activation) -> Tensor:

