@@ -1,7 +1,7 @@
 """A convolution, the frozen norm behind it and an activation, as one operation that autograd knows.
 
-With ``s = gamma / sqrt(variance + eps)`` the weight is ``w * s`` and the bias ``beta + (bias - mean) * s``. Both are
-rounded to the type of the features; w, gamma and beta stay in fp32, and so do their gradients.
+With ``s = gamma / sqrt(variance + eps)`` the weight is ``w * s`` and the bias ``beta + (bias - mean) * s``. The
+weight is rounded to the type of the features; w, gamma and beta stay in fp32, and so do their gradients.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Parts(NamedTuple):
 
 
 def fold(parts: Parts, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Weight and bias of the one convolution, in ``dtype``."""
+    """Weight of the one convolution in ``dtype``, and its bias in fp32."""
     return _folded(parts, parts.gamma * parts.inverse, dtype)
 
 
@@ -81,7 +81,8 @@ class _FoldedConvolution(torch.autograd.Function):
 
 def _folded(parts: Parts, scale: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     weight = (parts.weight * scale.view(-1, 1, 1, 1)).to(dtype)
-    return weight, torch.addcmul(parts.beta, _mean(parts), scale, value=-1).to(dtype)
+    # In fp32 as it is: oneDNN adds it before it rounds.
+    return weight, torch.addcmul(parts.beta, _mean(parts), scale, value=-1)
 
 
 def _mean(parts: Parts) -> Tensor:

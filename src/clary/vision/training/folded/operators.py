@@ -39,7 +39,8 @@ class Geometry(NamedTuple):
 
 
 def convolve(features: Tensor, weight: Tensor, bias: Tensor, how: Geometry, activation: Activation) -> Tensor:
-    """(N, C, H, W) to (N, out, H', W'), channels last, in the type of ``features``, which weight and bias share."""
+    """(N, C, H, W) to (N, out, H', W'), channels last, in the type of ``features`` and weight; bias is in that
+    or in fp32."""
     if fault():
         return plain(features, weight, bias, how, activation)
     return _pointwise(features, weight, bias, how, activation)
@@ -47,7 +48,7 @@ def convolve(features: Tensor, weight: Tensor, bias: Tensor, how: Geometry, acti
 
 def plain(features: Tensor, weight: Tensor, bias: Tensor, how: Geometry, activation: Activation) -> Tensor:
     """What ``convolve`` gives, in public operators."""
-    found = F.conv2d(features, weight, bias, how.stride, how.padding, how.dilation, how.groups)
+    found = F.conv2d(features, weight, bias.to(weight.dtype), how.stride, how.padding, how.dilation, how.groups)
     if activation == "none":
         return found
     return found.clamp_(0, 6) if activation == "relu6" else found.clamp_(min=0)
@@ -101,8 +102,9 @@ def _difference(case: _Case) -> str:
     # A generator of its own: a run's draws must not depend on whether this was asked before.
     random = torch.Generator().manual_seed(0)
     shapes = (2, 32, 9, 7), (32, 32 // case.how.groups, case.side, case.side), (32,)
-    features, weight, bias = (torch.randn(shape, generator=random).to(case.dtype) for shape in shapes)
-    features = (4 * features).to(memory_format=torch.channels_last)
+    features, weight, bias = (torch.randn(shape, generator=random) for shape in shapes)
+    features = (4 * features).to(case.dtype, memory_format=torch.channels_last)
+    weight = weight.to(case.dtype)
     found = _pointwise(features, weight, bias, case.how, case.activation)
     expected = plain(features, weight, bias, case.how, case.activation)
     if found.dtype != case.dtype or found.shape != expected.shape:
