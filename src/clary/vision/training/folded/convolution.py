@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from clary.vision.training.folded.gradients import bias_gradient, input_gradient, weight_gradient
+from clary.vision.training.folded.gradients import bias_gradient, gradients
 from clary.vision.training.folded.operators import Activation, Geometry, convolve
 
 __all__ = ["Parts", "fold", "folded_convolution"]
@@ -65,12 +65,13 @@ class _FoldedConvolution(torch.autograd.Function):
         features, folded, output, weight, mean, scale, inverse = ctx.saved_tensors
         wanted = ctx.needs_input_grad[:5]
         gradient = _through(gradient, output, ctx.activation)
-        to_features = to_weight = to_bias = to_gamma = to_beta = None
-        if wanted[0]:
-            to_features = input_gradient(gradient, folded, features, ctx.how)
-        if any(wanted[1:]):
+        to_weight = to_bias = to_gamma = to_beta = None
+        to_features, to_folded = gradients(
+            gradient, features, folded, ctx.how, of_features=wanted[0], of_weight=any(wanted[1:])
+        )
+        if to_folded is not None:
             to_beta = bias_gradient(gradient).float()
-            to_folded = weight_gradient(gradient, features, folded, ctx.how).float()
+            to_folded = to_folded.float()
             to_weight, to_bias = to_folded * scale.view(-1, 1, 1, 1), to_beta * scale
             to_scale = torch.addcmul((to_folded * weight).sum((1, 2, 3)), mean, to_beta, value=-1)
             to_gamma = to_scale * inverse

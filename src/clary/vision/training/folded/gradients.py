@@ -12,11 +12,25 @@ from torch import Tensor
 
 from clary.vision.training.folded.operators import Geometry, convolve
 
-__all__ = ["bias_gradient", "input_gradient", "weight_gradient"]
+__all__ = ["bias_gradient", "gradients", "input_gradient", "weight_gradient"]
 
 # Places of a map from which a 1x1 weight gradient is no product any more: two narrow factors, and the sum over all
 # places is on one core (16 by 96 channels, 112 x 112: 45 ms, as a convolution 24).
 LARGE = 56 * 56
+
+
+def gradients(
+    gradient: Tensor, features: Tensor, weight: Tensor, how: Geometry, *, of_features: bool, of_weight: bool
+) -> tuple[Tensor | None, Tensor | None]:
+    """``input_gradient`` and ``weight_gradient``, those that are asked for."""
+    if not _is_product(weight, how) and not _is_depthwise(weight, how):
+        # In one call what they share is laid out once.
+        found = _backward_all(gradient, features, weight, how, (of_features, of_weight, False))
+        return found[0], found[1]
+    return (
+        input_gradient(gradient, weight, features, how) if of_features else None,
+        weight_gradient(gradient, features, weight, how) if of_weight else None,
+    )
 
 
 def input_gradient(gradient: Tensor, weight: Tensor, features: Tensor, how: Geometry) -> Tensor:
@@ -120,8 +134,15 @@ def _widened(features: Tensor, left: int, right: int) -> Tensor:
 
 
 def _backward(gradient: Tensor, features: Tensor, weight: Tensor, how: Geometry, which: int) -> Tensor:
-    mask = [which == place for place in range(3)]
-    found: Tensor = torch.ops.aten.convolution_backward(
-        gradient, features, weight, None, how.stride, how.padding, how.dilation, False, [0, 0], how.groups, mask
-    )[which]
+    found = _backward_all(gradient, features, weight, how, (which == 0, which == 1, False))[which]
+    assert found is not None
+    return found
+
+
+def _backward_all(
+    gradient: Tensor, features: Tensor, weight: Tensor, how: Geometry, wanted: tuple[bool, bool, bool]
+) -> tuple[Tensor | None, ...]:
+    found: tuple[Tensor | None, ...] = torch.ops.aten.convolution_backward(
+        gradient, features, weight, None, how.stride, how.padding, how.dilation, False, [0, 0], how.groups, wanted
+    )
     return found
