@@ -159,9 +159,9 @@ class Run:
 
     @property
     def metrics(self) -> Mapping[str, Any]:
-        """The run in numbers: ``epochs``, ``best_epoch`` (0-based), ``seconds``, ``reason``, ``precision`` and why, and
-        each metric at the best epoch as ``train:accuracy``, ``validation:accuracy`` and so on. Empty before the first
-        epoch.
+        """The run in numbers: ``epochs``, ``best_epoch`` (0-based), ``seconds``, ``reason``, ``precision`` and why,
+        ``way``, and each metric at the best epoch as ``train:accuracy``, ``validation:accuracy`` and so on. Empty
+        before the first epoch.
         """
         records = self.records
         epochs = _epochs(records)
@@ -173,6 +173,7 @@ class Run:
         numbers: JsonObject = {"epochs": len(epochs), "best_epoch": best.epoch}
         numbers["seconds"] = end.seconds or sum(record.seconds or 0 for record in epochs)
         said = {"reason": end.reason, "precision": end.precision, "precision_reason": end.precision_reason}
+        said |= {"way": end.way}
         numbers |= {name: value for name, value in said.items() if value is not None}
         numbers |= {f"train:{name}": value for name, value in best.train.items()}
         numbers |= {f"validation:{name}": value for name, value in best.validation.items()}

@@ -213,7 +213,9 @@ def test_start_tells_of_precision_and_resume(log: JobLog, lines: list[str]) -> N
     listener = ClassificationLog(log)
     listener.on_start(RunStart(None, None, 3, 10, 0, "bf16", precision_reason="known"))
     listener.on_start(RunStart(None, None, 3, 10, 17, "fp32", 1))
-    assert messages(lines) == ["precision: bf16 (known)", "precision: fp32", "Resuming from the checkpoint at step 17"]
+    listener.on_start(RunStart(None, None, 3, 10, 0, "bf16", way="folded norms"))
+    resumed = "Resuming from the checkpoint at step 17"
+    assert messages(lines) == ["precision: bf16 (known)", "precision: fp32", resumed, "precision: bf16, folded norms"]
 
 
 def test_a_shared_machine_is_said_once_before_the_first_step(

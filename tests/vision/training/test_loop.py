@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 import timm
 import torch
+from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
@@ -41,6 +42,7 @@ from clary.vision.training.loop import Training, fit
 from clary.vision.training.objectives.base import MetricAccumulator, Objective, TallyAccumulator
 from clary.vision.training.objectives.classification import ClassificationObjective
 from clary.vision.training.optim import UpdateRule, make_optimizer
+from clary.vision.training.precision import processor
 from clary.vision.training.precision_cache import Choice
 from clary.vision.training.records import MetricsFile
 from clary.vision.training.schedules import Schedule, cosine, factor
@@ -284,6 +286,8 @@ def small_resnet() -> nn.Module:
     return network
 
 
+needs_bf16 = pytest.mark.skipif(processor(CPU) is None, reason="no bf16 in hardware")
+
 TOTAL = EPOCHS * STEPS
 SETTINGS = {
     "sgd": Setting(),
@@ -299,6 +303,10 @@ SETTINGS = {
     "factor, drop within an epoch": Setting(schedule=factor(0.1, (1,), 0.1, STEPS + 1)),
     "nag, drop": Setting(optimizer="nag", schedule=factor(0.1, (1,), 0.1, STEPS - 1)),
     "bf16": Setting(precision="bf16"),
+    "folded norms": Setting(precision="bf16", freeze="norms"),
+    "folded norms, adam": Setting(
+        network=small_resnet, size=32, precision="bf16", freeze="1,norms", optimizer="adam", learning_rate=1e-3
+    ),
     "multi-label": Setting(multi_label=True),
     "no validation": Setting(validation=False),
     "timm network": Setting(network=small_resnet, size=32),
@@ -325,7 +333,9 @@ def test_run_stopped_once_at_any_step_equals_unbroken_run(name: str, tmp_path: P
         assert_same(stopped_and_resumed(setting, tmp_path / f"epoch{epoch}", epoch=epoch), expected)
 
 
-@pytest.mark.parametrize(("name", "nth"), [("sgd", 1), ("sgd", 2), ("adam", 3), ("no validation", 1)])
+@pytest.mark.parametrize(
+    ("name", "nth"), [("sgd", 1), ("sgd", 2), ("adam", 3), ("no validation", 1), ("folded norms", 2)]
+)
 def test_run_killed_at_any_step_goes_on_from_its_last_checkpoint(name: str, nth: int, tmp_path: Path) -> None:
     setting = SETTINGS[name]
     expected = unbroken(setting, tmp_path / "unbroken")
@@ -372,7 +382,7 @@ def test_resume_of_a_finished_run_gives_the_same_result(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["factor, drop within an epoch", "timm network in bf16, adam"])
+@pytest.mark.parametrize("name", ["factor, drop within an epoch", "timm network in bf16, adam", "folded norms, adam"])
 def test_process_killed_at_random_instants_ends_as_unbroken_run(name: str, tmp_path: Path) -> None:
     command = [sys.executable, __file__, name, str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
@@ -414,6 +424,67 @@ def test_trial_of_precisions_leaves_the_run_as_it_was(tmp_path: Path, monkeypatc
     found = outcome(tmp_path / "auto", run, fit(run))
     forced = SETTINGS["sgd" if starts.seen[0].precision == "fp32" else "bf16"]
     assert_same(found, unbroken(forced, tmp_path / "forced"))
+
+
+# The folded way
+
+
+@needs_bf16
+def test_frozen_norms_are_folded_in_bf16_and_it_is_recorded(tmp_path: Path) -> None:
+    starts = Starts()
+    run = SETTINGS["folded norms"].make(tmp_path, [starts])
+    found = outcome(tmp_path, run, fit(run))
+    assert [(one.way, one.arithmetic) for one in starts.seen] == [("folded norms", "bf16, folded norms")]
+    assert found["records"][-1]["way"] == "folded norms"
+    assert all("forward" not in vars(module) for module in run.network.modules())
+    plain = replace(SETTINGS["folded norms"].make(tmp_path / "plain", [starts]), folds=False)
+    assert outcome(tmp_path / "plain", plain, fit(plain))["weights"] != found["weights"]
+    assert starts.seen[-1].way == "plain"
+
+
+@pytest.mark.parametrize("name", ["sgd", "bf16"])
+def test_in_fp32_and_where_norms_are_trained_nothing_is_folded(name: str, tmp_path: Path) -> None:
+    starts = Starts()
+    run = SETTINGS[name].make(tmp_path / "may", [starts])
+    found = outcome(tmp_path / "may", run, fit(run))
+    assert [one.way for one in starts.seen] == ["plain"]
+    run = replace(SETTINGS[name].make(tmp_path / "must not"), folds=False)
+    assert_same(found, outcome(tmp_path / "must not", run, fit(run)))
+
+
+@needs_bf16
+@pytest.mark.parametrize("told", ["plain", "folded norms", "nothing"])
+def test_a_run_goes_on_its_own_way(told: str, tmp_path: Path) -> None:
+    setting, stop, starts = SETTINGS["folded norms"], StopRequest(), Starts()
+    with pytest.raises(InterruptedRun):
+        fit(replace(setting.make(tmp_path, [At(stop, step=2)]), stop=stop, folds=told == "folded norms"))
+    if told == "nothing":  # a checkpoint of before there were two ways
+        path = tmp_path / "checkpoints" / "last.safetensors"
+        with safe_open(path, framework="pt") as file:
+            note = json.loads(file.metadata()["clary"])
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 - not a dict
+        del note["progress"]["way"]
+        path.write_bytes(save(tensors, {"clary": json.dumps(note)}))
+    run = setting.make(tmp_path, [starts])
+    found = outcome(tmp_path, run, fit(run))
+    assert starts.seen[0].way == (told if told == "folded norms" else "plain")
+    whole = replace(setting.make(tmp_path / "unbroken"), folds=told == "folded norms")
+    assert_same(found, outcome(tmp_path / "unbroken", whole, fit(whole)))
+
+
+@needs_bf16
+def test_a_hook_within_is_given_what_it_asks_for_and_the_log_says_so(tmp_path: Path) -> None:
+    seen: list[Tensor] = []
+    lines: list[str] = []
+
+    class Within(Hook):
+        def on_start(self, event: RunStart) -> None:
+            norm = event.network.backbone.stem[1]
+            norm.register_forward_hook(lambda module, given, output: seen.append(output.detach().clone()))
+
+    fit(replace(SETTINGS["folded norms"].make(tmp_path, [Within()]), say=lines.append))
+    assert min(float(one.min()) for one in seen) < 0  # before the activation
+    assert lines == ["1 convolution of 2 is not folded: a hook is within (first `backbone.stem.0`)"]
 
 
 # What is kept

@@ -25,6 +25,7 @@ def test_another_network_or_size_is_another_matter(file: Path) -> None:
     assert PrecisionCache.of(nn.Linear(3, 2), (4,)).recall() is None
     assert PrecisionCache.of(nn.Linear(3, 3), (3,)).recall() is None
     assert PrecisionCache.of(nn.Linear(3, 2).requires_grad_(False), (3,)).recall() is None
+    assert PrecisionCache.of(nn.Linear(3, 2), (3,), "folded norms").recall() is None
 
 
 @pytest.mark.parametrize(

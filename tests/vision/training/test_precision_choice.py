@@ -9,9 +9,10 @@ import pytest
 import torch
 from torch import nn
 
+from clary.vision.base.events import Way
 from clary.vision.training import precision_choice
 from clary.vision.training.precision_cache import PrecisionCache
-from clary.vision.training.precision_choice import BUDGET, KNOWN, LEAD, LEAD_AGAINST, TRIED_WITH, choose, trial_size
+from clary.vision.training.precision_choice import BUDGET, KNOWN, LEAD, LEAD_AGAINST, Pair, choose, trial_size
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
@@ -36,8 +37,8 @@ class Machine:
         for parameter in network.parameters():
             parameter.data.fill_(1.0)
 
-    def choose(self, architecture: str = "", cache: PrecisionCache | None = None) -> str:
-        return choose(nn.Linear(2, 2), self.step, CPU, architecture=architecture, cache=cache).precision
+    def choose(self, architecture: str = "", cache: PrecisionCache | None = None, way: Way = "plain") -> str:
+        return choose(nn.Linear(2, 2), self.step, CPU, architecture=architecture, way=way, cache=cache).precision
 
 
 @pytest.mark.parametrize(("bf16", "fp32", "expected"), [(0.1, 0.13, "bf16"), (0.13, 0.1, "fp32")])
@@ -83,16 +84,26 @@ def test_other_programs_do_not_turn_the_choice(fp32: float, expected: str, monke
 
 def test_what_is_known_is_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine(monkeypatch, bf16=2.0, fp32=1.0)
-    monkeypatch.setattr(torch, "__version__", f"{TRIED_WITH}.3+cpu")
+    monkeypatch.setattr(torch, "__version__", "2.15.3+cpu")
     assert machine.choose("timm:resnet18") == "bf16"
     assert machine.steps == []
-    monkeypatch.setattr(torch, "__version__", f"{TRIED_WITH}0.0")
+    monkeypatch.setattr(torch, "__version__", "2.150.0")
     machine.choose("timm:resnet18")
     assert machine.steps != []
 
 
 def test_all_that_is_known_is_that_bf16_is_faster() -> None:
-    assert all(ratio >= 1.05 for networks in KNOWN.values() for ratio in networks.values())
+    assert all(ratio >= 1.05 for ratio in KNOWN.values())
+
+
+def test_what_is_known_of_one_way_is_not_known_of_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "__version__", "2.15.0")
+    monkeypatch.setattr(precision_choice, "KNOWN", {Pair("amx", "timm:resnet18", "2.15", "folded norms"): 2.0})
+    machine = Machine(monkeypatch, bf16=2.0, fp32=1.0)
+    assert machine.choose("timm:resnet18", way="folded norms") == "bf16"
+    assert machine.steps == []
+    machine.choose("timm:resnet18")
+    assert machine.steps != []
 
 
 def test_trial_is_made_on_a_copy(monkeypatch: pytest.MonkeyPatch) -> None:

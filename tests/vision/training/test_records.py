@@ -88,6 +88,7 @@ def test_fields_of_each_kind(whole: list[dict[str, Any]]) -> None:
         "seconds": 12.346,
         "precision": "bf16",
         "precision_reason": "asked for",
+        "way": "plain",
     }
 
 

@@ -46,7 +46,7 @@ def start_said(event: RunStart) -> list[str]:
         names = event.dataset.class_names
         said += [plural(len(names), "class", ",")] if names else []
     resumed = f"resumed at step {event.first_step + 1}" if event.first_step else ""
-    return [part for part in (*said, event.network_name, event.device, resumed, event.precision) if part]
+    return [part for part in (*said, event.network_name, event.device, resumed, event.arithmetic) if part]
 
 
 def notes_said(event: RunStart) -> list[str]:
@@ -62,7 +62,7 @@ def notes_said(event: RunStart) -> list[str]:
 def precision_said(event: RunStart) -> str:
     """The precision and why it was chosen; empty for one that was asked for."""
     why = event.precision_reason
-    return f"{event.precision} ({why})" if why and why != ASKED else ""
+    return f"{event.arithmetic} ({why})" if why and why != ASKED else ""
 
 
 def epoch_said(event: EpochEnd, epochs: int) -> list[str]:

@@ -66,7 +66,7 @@ def log_worker(log: JobLog, content_types: Iterable[str], gpus: int) -> None:
 def log_run_start(log: JobLog, event: RunStart) -> None:
     """Lines of ours, which the original does not have: the arithmetic and why, and where a resumed run goes on."""
     why = f" ({event.precision_reason})" if event.precision_reason else ""
-    log.info(f"precision: {event.precision}{why}")
+    log.info(f"precision: {event.arithmetic}{why}")
     if event.first_step:
         log.info(f"Resuming from the checkpoint at step {event.first_step}")
 

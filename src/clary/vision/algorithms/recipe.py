@@ -233,6 +233,7 @@ def train_and_export(
     it, and what ``fit`` and ``write_model`` raise.
     """
     _check_room(run, job)
+    run.say = log.info
     # Of a finished run that is given more epochs it is gone.
     job.model.mkdir(parents=True, exist_ok=True)
     # Who looks at the model meanwhile finishes a copy (``archive.open_unfinished``); who does it already is waited for.

@@ -22,9 +22,11 @@ __all__ = [
     "RunStart",
     "Step",
     "ValidationBatchEnd",
+    "Way",
 ]
 
 Mode = Literal["train", "validation"]
+Way = Literal["plain", "folded norms"]
 PhaseName = Literal["data", "forward", "backward", "optimizer", "validation", "checkpoint"]
 
 
@@ -51,6 +53,8 @@ class RunStart:
     minimised) are those of the run: listeners may register hooks of the tensor library on them, and take them off in
     ``on_close``. Numbers are of whole epochs; ``validation_samples`` is 0 without a validation split.
 
+    ``way`` says how steps are computed: "folded norms" where convolutions, frozen norms and activations are one call.
+
     ``dataset`` (a Dataset) is what is trained on, ``network_name`` what its network is called in a run's configuration,
     ``device`` what computes, for people ("CPU, 2 threads"); None and empty where nobody said.
     """
@@ -68,9 +72,15 @@ class RunStart:
     validation_steps: int = 0
     validation_samples: int = 0
     precision_reason: str = ""
+    way: Way = "plain"
     dataset: Any = field(default=None, repr=False)
     network_name: str = ""
     device: str = ""
+
+    @property
+    def arithmetic(self) -> str:
+        """Precision and, where it is not the plain one, the way: ``bf16, folded norms``."""
+        return self.precision if self.way == "plain" else f"{self.precision}, {self.way}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from clary.errors import UsageError
+from clary.vision.base.events import Way
 from clary.vision.base.files import remove_temporaries, write_bytes
 
 __all__ = ["PICTURES", "Checkpoints", "Progress"]
@@ -38,6 +39,7 @@ class Progress:
     global_step: int = 0
     precision: str = ""
     precision_reason: str = ""
+    way: Way = "plain"  # as checkpoints of before it was written were made
     best_epoch: int = -1
     history: list[dict[str, float]] = field(default_factory=list)
     tally: dict[str, float] = field(default_factory=dict)

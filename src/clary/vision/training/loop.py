@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, Literal
@@ -29,10 +30,12 @@ from clary.vision.base.events import (
     RunStart,
     Step,
     ValidationBatchEnd,
+    Way,
 )
 from clary.vision.base.types import Dataset
 from clary.vision.datasets.loader import Batch, Loader
 from clary.vision.training.checkpoint import Checkpoints, Progress
+from clary.vision.training.folded.network import FoldedNetwork
 from clary.vision.training.listeners import Listeners
 from clary.vision.training.objectives.base import Objective
 from clary.vision.training.optim import rescale_momentum, set_rate
@@ -44,13 +47,16 @@ from clary.vision.training.stopping import EarlyStopping, StopRequest
 
 __all__ = ["Training", "fit"]
 
+Subject = tuple[nn.Module, FoldedNetwork | None]  # a network, and the folded way through it
+
 
 @dataclass
 class Training:
     """All that a run is made of. ``validation`` may be None: then the last epoch's weights are the result.
 
-    ``architecture`` names the backbone as manifests do (``timm:resnet18``); precision is known of some. ``dataset`` and
-    ``network_name`` are for listeners.
+    ``architecture`` names the backbone as manifests do (``timm:resnet18``); precision is known of some. With ``folds``
+    steps in bf16 are made the folded way where that is possible (``training.folded``); ``say`` takes lines for the log.
+    ``dataset`` and ``network_name`` are for listeners.
     """
 
     network: nn.Module
@@ -65,12 +71,15 @@ class Training:
     checkpoints: Checkpoints
     precision: str = "auto"
     architecture: str = ""
+    folds: bool = True
+    say: Callable[[str], object] = lambda line: None
     dataset: Dataset | None = None
     network_name: str = ""
     early_stopping: EarlyStopping | None = None
     hooks: Sequence[Hook] = ()
     stop: StopRequest = field(default_factory=StopRequest)
     progress: Progress = field(default_factory=Progress)  # where it is: also how far one came that was interrupted
+    folded: FoldedNetwork | None = None  # what passes are made with; found by ``fit``
 
 
 def fit(run: Training) -> Progress:
@@ -93,8 +102,7 @@ def _fit(run: Training, listeners: Listeners) -> Progress:
     if run.stop.made and not progress.global_step:
         raise InterruptedRun("stopped before the first step")
     started = time.perf_counter() - progress.seconds  # the trial of precisions counts as training
-    if not progress.precision:
-        progress.precision, progress.precision_reason = _choose_precision(run, listeners)
+    _settle_arithmetic(run, listeners, progress)
     # Only now: the trial is no part of the run, and its passes would be told to what hooks put on the network.
     listeners.on_start(_run_start(run, progress))
     while progress.epoch < run.epochs and not _should_stop(run, progress):
@@ -118,6 +126,7 @@ def _run_start(run: Training, progress: Progress) -> RunStart:
         first_epoch=progress.epoch,
         precision=progress.precision,
         precision_reason=progress.precision_reason,
+        way=progress.way,
         batch_size=run.train.batch_size,
         train_samples=run.train.samples,
         validation_steps=len(run.validation) if run.validation else 0,
@@ -196,7 +205,7 @@ def _step(
     # None, not zeros: an optimizer leaves alone what has no gradient, so frozen layers are not decayed either.
     run.optimizer.zero_grad(set_to_none=True)
     with listeners.phase("forward", *where):
-        outputs, loss = _forward(run, run.network, images, targets, progress.precision)
+        outputs, loss = _forward(run, (run.network, run.folded), images, targets, progress.precision)
     if step:
         listeners.on_forward(step, outputs)
         listeners.on_loss(step, loss)
@@ -257,7 +266,7 @@ def _evaluate(run: Training, listeners: Listeners, progress: Progress) -> dict[s
         step = Step(*where, images, targets) if listeners.steps else None
         listeners.on_step_start(step)
         with listeners.phase("forward", *where):
-            outputs, loss = _forward(run, run.network, images, targets, progress.precision)
+            outputs, loss = _forward(run, (run.network, run.folded), images, targets, progress.precision)
         listeners.on_forward(step, outputs)
         listeners.on_loss(step, loss)
         value = loss.item()
@@ -272,8 +281,10 @@ def _evaluate(run: Training, listeners: Listeners, progress: Progress) -> dict[s
     return accumulator.metrics()
 
 
-def _forward(run: Training, network: nn.Module, images: Tensor, targets: Tensor, precision: str) -> tuple[Any, Tensor]:
-    with autocast(precision, run.device):
+def _forward(run: Training, subject: Subject, images: Tensor, targets: Tensor, precision: str) -> tuple[Any, Tensor]:
+    network, folded = subject
+    applied = folded.applied(run.say) if folded and precision == "bf16" else nullcontext()
+    with autocast(precision, run.device), applied:
         outputs = network(images)
     return outputs, run.objective.loss(outputs, targets)
 
@@ -288,6 +299,18 @@ def _check_finite(loss: float, where: str) -> None:
         raise DivergedError(f"the loss is {loss}", where=where, hint="lower `learning_rate`")
 
 
+def _settle_arithmetic(run: Training, listeners: Listeners, progress: Progress) -> None:
+    """Precision and way: of a run that goes on those that it began with."""
+    begins = not progress.precision
+    foldable = run.folds and run.precision != "fp32" and run.device.type == "cpu" and processor(run.device) is not None
+    run.folded = FoldedNetwork.of(run.network, run.say) if foldable and (begins or progress.way != "plain") else None
+    if begins:
+        progress.precision, progress.precision_reason = _choose_precision(run, listeners)
+    if progress.precision == "fp32":
+        run.folded = None
+    progress.way = "folded norms" if run.folded else "plain"
+
+
 def _choose_precision(run: Training, listeners: Listeners) -> Choice:
     if run.precision != "auto":
         slow = run.precision == "bf16" and processor(run.device) is None
@@ -298,13 +321,14 @@ def _choose_precision(run: Training, listeners: Listeners) -> Choice:
 
     tried = count()
 
-    def step(network: nn.Module, precision: str) -> None:
+    def step(subject: Subject, precision: str) -> None:
         listeners.on_preparation(Preparation("trying bf16 and fp32", next(tried)))
-        network.train()
-        _forward(run, network, images, targets, precision)[1].backward()
+        subject[0].train()
+        _forward(run, subject, images, targets, precision)[1].backward()
 
-    cache = PrecisionCache.of(run.network, images.shape[1:])
-    return choose(run.network, step, run.device, architecture=run.architecture, cache=cache)
+    way: Way = "folded norms" if run.folded else "plain"
+    cache = PrecisionCache.of(run.network, images.shape[1:], way)
+    return choose((run.network, run.folded), step, run.device, architecture=run.architecture, way=way, cache=cache)
 
 
 def _should_stop(run: Training, progress: Progress) -> bool:

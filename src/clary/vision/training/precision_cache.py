@@ -19,6 +19,7 @@ import torch
 from torch import nn
 
 from clary.errors import UsageError
+from clary.vision.base.events import Way
 from clary.vision.base.files import write_json
 
 __all__ = ["Choice", "PrecisionCache"]
@@ -41,14 +42,17 @@ class PrecisionCache:
     key: str
 
     @classmethod
-    def of(cls, network: nn.Module, shape: Sequence[int]) -> PrecisionCache:
-        """``shape`` is a picture's. Number of threads and version of torch count as parts of the machine."""
+    def of(cls, network: nn.Module, shape: Sequence[int], way: Way = "plain") -> PrecisionCache:
+        """``shape`` is a picture's, ``way`` that of steps in bf16. Number of threads and version of torch are parts of
+        the machine."""
         named = os.environ.get("CLARY_PRECISION_CACHE")
         # What is frozen counts: it has no backward pass, which is what bf16 is slow at in depthwise convolutions.
         weights = [(name, list(weight.shape), weight.requires_grad) for name, weight in network.named_parameters()]
         # A home may be shared by several machines, of which one has bf16.
         machine = [platform.node(), platform.processor(), torch.get_num_threads(), torch.__version__]
-        text = json.dumps([str(type(network)), weights, list(shape), machine])
+        # The plain way's key is that of before there was another: what was found then is still so.
+        others = [] if way == "plain" else [way]
+        text = json.dumps([str(type(network)), weights, list(shape), machine, *others])
         return cls(Path(named) if named else None, hashlib.sha256(text.encode()).hexdigest()[:32])
 
     def recall(self) -> Choice | None:

@@ -74,6 +74,7 @@ class EndRecord:
     seconds: Number = None
     precision: str | None = None
     precision_reason: str | None = None
+    way: str | None = None
     others: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -87,7 +88,7 @@ class OtherRecord:
 
 Record: TypeAlias = BatchRecord | EpochRecord | EndRecord | OtherRecord
 
-_TEXTS = ("reason", "precision", "precision_reason")
+_TEXTS = ("reason", "precision", "precision_reason", "way")
 _COUNTS = ("epoch", "step", "global_step", "epochs", "best_epoch")
 
 
@@ -138,10 +139,11 @@ class MetricsFile(Hook):
     def __init__(self, path: Path) -> None:
         self._path = path
         self._steps = 0
-        self._precision = self._why = ""
+        self._precision = self._why = self._way = ""
 
     def on_start(self, event: RunStart) -> None:
-        self._precision, self._why, self._steps = event.precision, event.precision_reason, event.first_step
+        self._precision, self._why, self._way = event.precision, event.precision_reason, event.way
+        self._steps = event.first_step
         lines = self._path.read_text().splitlines() if self._path.exists() else []
         write_text(self._path, "".join(f"{line}\n" for line in lines if _precedes(_parsed(line), event)))
 
@@ -183,6 +185,7 @@ class MetricsFile(Hook):
                 seconds=round(event.seconds, 3),
                 precision=self._precision,
                 precision_reason=self._why,
+                way=self._way,
             )
         )
 
