@@ -190,6 +190,16 @@ def test_more_epochs_are_taken(make_data: Callable[[str], Path], tmp_path: Path)
     assert [path.name for path in out.glob(".*")] == []
 
 
+def test_a_short_run_is_not_trained_anew(make_data: Callable[[str], Path], tmp_path: Path) -> None:
+    """It ends before the first checkpoint is due, and went on from nothing."""
+    data, out = make_data("classification"), tmp_path / "run"
+    clary.train("classification", data, out=out, settings=SETTINGS["classification"] | {"epochs": "1"})
+    again = clary.resume(out, epochs=2)
+    assert "Resuming from the checkpoint at step" in again.log
+    records = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert [one["epoch"] for one in records if one["kind"] == "epoch"] == [0, 1]
+
+
 def test_of_a_run_that_is_given_more_epochs_the_earlier_model_is_there_meanwhile(
     colour_run: Path, colour_jpeg: Callable[..., bytes], tmp_path: Path
 ) -> None:

@@ -67,11 +67,16 @@ class Checkpoints:
         self._every = every
         self._may_grow = may_grow
         self._last = time.monotonic()
+        self._held = (0, 0)  # epoch and step to do next
 
     @property
     def due(self) -> bool:
         # monotonic: a clock that is set must neither stop checkpoints nor ask for one after each step.
         return time.monotonic() - self._last >= self._every
+
+    def hold(self, progress: Progress) -> bool:
+        """Whether the checkpoint that was written or read last is of this place."""
+        return self._held == (progress.epoch, progress.step)
 
     def save(self, progress: Progress, network: nn.Module, optimizer: Optimizer) -> None:
         """Replace the checkpoint. Raises UsageError when the disk is full; the old one then stays."""
@@ -87,6 +92,7 @@ class Checkpoints:
         plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
         write_bytes(self.path, save(plain, {"clary": json.dumps(note)}))
         self._last = time.monotonic()
+        self._held = (progress.epoch, progress.step)
 
     def peek(self) -> Progress | None:
         """The numbers of the checkpoint, without its tensors; None when there is none.
@@ -114,6 +120,7 @@ class Checkpoints:
         # Its own groups stay: rates and decays are those of this run's settings, which the fingerprint has compared.
         optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
         _lay_out_as_parameters(optimizer)
+        self._held = (progress.epoch, progress.step)
         return progress
 
     def _note(self) -> dict[str, Any]:

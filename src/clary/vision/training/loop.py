@@ -107,6 +107,9 @@ def _fit(run: Training, listeners: Listeners) -> Progress:
     listeners.on_start(_run_start(run, progress))
     while progress.epoch < run.epochs and not _should_stop(run, progress):
         _train_epoch(run, listeners, progress, started)
+    # However short the run was: it may be given more epochs, and before its network takes the best weights.
+    if not run.checkpoints.hold(progress):
+        _save(run, listeners, progress)
     # Of a run without validation these are the last epoch's.
     if progress.best:
         run.network.load_state_dict(progress.best)
@@ -340,10 +343,14 @@ def _should_stop(run: Training, progress: Progress) -> bool:
 def _save_if_asked(run: Training, listeners: Listeners, progress: Progress) -> None:
     if not run.stop.made and not run.checkpoints.due:
         return
-    with listeners.phase("checkpoint", "train", progress.epoch, progress.step, progress.global_step):
-        run.checkpoints.save(progress, run.network, run.optimizer)
+    _save(run, listeners, progress)
     if run.stop.made:
         raise InterruptedRun(f"stopped at epoch {progress.epoch}, step {progress.step}; everything is saved")
+
+
+def _save(run: Training, listeners: Listeners, progress: Progress) -> None:
+    with listeners.phase("checkpoint", "train", progress.epoch, progress.step, progress.global_step):
+        run.checkpoints.save(progress, run.network, run.optimizer)
 
 
 def _to_device(batch: Batch, device: torch.device) -> tuple[Tensor, Tensor]:
