@@ -46,7 +46,7 @@ PHASES = {
 }
 TO_FIRST_STEP = "to the first step"
 FROM_LAST_STEP = "from the last step to the end"
-STAGE = re.compile(r"^(?:(?P<task>\w+)  )?(?P<stage>\w+): .*, (?P<seconds>[0-9.]+) s$")
+STAGE = re.compile(r"^(?:(?P<task>\w+)  )?(?P<stage>data|train|evaluate|predict|report): .*, (?P<seconds>[0-9.]+) s$")
 
 # Seconds by phase, and processor seconds.
 Times = dict[str, tuple[float, float]]
