@@ -5,9 +5,9 @@ end, by phase; and those of `clary quickstart` by stage.
     python benchmarks/start_and_end.py --quickstart [all]
 
 A phase begins with the line that the program prints, so nothing of Clary's own is measured by Clary; the first step is
-done when it stands in metrics.jsonl. Processor time is of all threads. With ``--cold`` no page of the installed
-packages and of the pictures is in memory at first (``posix_fadvise``: of what no other program uses). ``--before``
-measures another checkout, which has a .venv of its own, in turn with this one.
+done when it stands in metrics.jsonl, the export when there is an archive. Processor time is of all threads. With
+``--cold`` no page of the installed packages and of the pictures is in memory at first (``posix_fadvise``: of what no
+other program uses). ``--before`` measures another checkout, which has a .venv of its own, in turn with this one.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -39,7 +39,7 @@ PHASES = {
     "start:": "decoding pictures, choosing a precision",
     "first step": "first step",
     "end:": "later steps",
-    "model:": "export",
+    "archive": "export",
     "testing:": "test split",
     "next:": "report",
     "exit": "end of the process",
@@ -114,8 +114,8 @@ def _between(first: Mark, then: Mark) -> tuple[float, float]:
 
 
 def _lines(checkout: Path, words: Sequence[str], metrics: Path) -> Iterator[tuple[str, Mark]]:
-    """Each line of a `clary` command, when it came and what processor time was used until then; "first step" and
-    "exit" are ours."""
+    """Each line of a `clary` command, when it came and what processor time was used until then; "first step",
+    "archive" and "exit" are ours."""
     command = [str(checkout / ".venv/bin/clary"), *words]
     output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     queue: SimpleQueue[tuple[str, Mark]] = SimpleQueue()
@@ -147,10 +147,14 @@ def _read(child: subprocess.Popen[str], metrics: Path, queue: SimpleQueue[tuple[
 
 
 def _watch(child: subprocess.Popen[str], metrics: Path, queue: SimpleQueue[tuple[str, Mark]]) -> None:
-    while child.returncode is None:
-        if metrics.is_file() and '"kind": "batch"' in metrics.read_text():
-            queue.put(("first step", _mark(child)))
-            return
+    signs: list[tuple[str, Callable[[], bool]]] = [
+        ("first step", lambda: metrics.is_file() and '"kind": "batch"' in metrics.read_text()),
+        # Packed whole, then renamed.
+        ("archive", (metrics.parent / "model.tar.gz").is_file),
+    ]
+    while signs and child.returncode is None:
+        if signs[0][1]():
+            queue.put((signs.pop(0)[0], _mark(child)))
         time.sleep(0.005)
 
 
