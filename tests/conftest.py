@@ -25,6 +25,8 @@ def pytest_configure() -> None:
     Networks as small as those of tests lose time to more, and as many tests run at once as there are cores.
     """
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    # A user's own cache is no place for pictures of tests; those of the cache name another.
+    os.environ["CLARY_PICTURES"] = "off"
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's `make test &` has it so, and all that it starts
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

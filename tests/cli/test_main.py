@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
+
+from clary.version import __version__
 
 Cli = Callable[..., tuple[int, str, str]]
 
@@ -43,3 +48,37 @@ def test_help_and_version_are_no_mistakes(cli: Cli) -> None:
         code, out, err = cli(*words)
         assert (code, err) == (0, "")
         assert out
+
+
+@pytest.mark.parametrize(
+    ("program", "code", "out"),
+    [
+        ("sys.argv[1:] = ['--version']", 0, f"{__version__}\nlast\n"),
+        ("sys.argv[1:] = ['xyzzy']", 2, "last\n"),
+        # What is written and not yet flushed: output goes to a pipe.
+        ("sys.argv[1:] = ['--version']; sys.stdout.write('first '); atexit.register(print, 'x' * 9000)", 0, None),
+    ],
+    ids=["done", "mistake", "buffered"],
+)
+def test_program_ends_with_all_its_output_and_what_was_to_be_done_at_its_end(
+    program: str, code: int, out: str | None
+) -> None:
+    begin = "import atexit, sys, threading; from clary.__main__ import main; atexit.register(print, 'last')\n"
+    # One that nobody waits for, as of a library that is still being loaded.
+    begin += "threading.Thread(target=threading.Event().wait, args=(600,)).start()\n"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{begin}{program}\nmain()"], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == code, done.stderr
+    assert done.stdout == (out or f"first {__version__}\n{'x' * 9000}\nlast\n")
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/dev/full is Linux's")
+def test_output_that_cannot_be_written_is_one_line_and_no_success() -> None:
+    program = "import sys; from clary.__main__ import main; sys.argv[1:] = ['--version']\n"
+    program += "import clary.cli.main as cli; cli._run = lambda: print('half') or 0\nmain()"
+    command, buffered = [sys.executable, "-c", program], {**os.environ, "PYTHONUNBUFFERED": ""}
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, env=buffered)
+    assert (done.returncode, done.stderr) == (120, "clary: the output cannot be written (No space left on device)\n")

@@ -6,6 +6,7 @@ import shlex
 import shutil
 import traceback
 from collections.abc import Sequence
+from threading import Thread
 
 from clary.errors import AlgorithmError, ClaryError, InterruptedRun
 from clary.local.progress import View
@@ -20,8 +21,10 @@ from clary.vision.training.listeners import tell
 __all__ = ["execute"]
 
 
-def execute(spec: AnySpec, job: JobDir, hooks: Sequence[Hook], echo: Sink | None) -> Run:
-    """Train in ``job``, whose lock the caller holds, and pack the model.
+def execute(
+    spec: AnySpec, job: JobDir, hooks: Sequence[Hook], echo: Sink | None, libraries: Thread | None = None
+) -> Run:
+    """Train in ``job``, whose lock the caller holds, and pack the model. ``libraries`` is what ``load_ahead`` gave.
 
     Raises InterruptedRun after Ctrl-C, with the command that goes on; AlgorithmError of one line for a fault that is
     none of ours, whose traceback is kept in ``output/traceback.txt``; else what the algorithm raises.
@@ -29,7 +32,10 @@ def execute(spec: AnySpec, job: JobDir, hooks: Sequence[Hook], echo: Sink | None
     run = Run(job.root)
     tell(hooks, "loading PyTorch")
     try:
-        # The tensor library is loaded only now: asking for a wrong setting costs nothing.
+        # Before anything is imported here: two threads that import may each wait for a module that the other is at.
+        if libraries:
+            libraries.join()
+        # Only now where nobody began it: asking for a wrong setting costs nothing.
         from clary.vision.algorithms.run import run_job
         from clary.vision.artifact.archive import pack
 

@@ -20,7 +20,7 @@ from clary.local.resume import resume as run_on
 from clary.local.run import Run
 from clary.local.run_lock import held, is_held
 from clary.version import __version__
-from clary.vision.algorithms.catalog import find
+from clary.vision.algorithms.catalog import find, load_ahead
 from clary.vision.algorithms.joblog import Sink
 from clary.vision.base.events import Hook
 from clary.vision.base.files import write_json
@@ -30,7 +30,9 @@ from clary.vision.base.spec import AnySpec
 from clary.vision.base.torch_environment import set_torch_environment
 from clary.vision.base.types import Dataset
 from clary.vision.datasets.check import CheckResult, examine
+from clary.vision.datasets.decoded import DecodedPictures
 from clary.vision.datasets.left_out import count_left_out, summed_up
+from clary.vision.datasets.picture_store import PictureStore
 from clary.vision.datasets.reading import ReadingOptions, read
 from clary.vision.training.listeners import counting, tell
 
@@ -115,18 +117,22 @@ def _start(
     _refuse_taken(out)
     filled = spec.settings_for(given, data)
     checked = spec.parse(filled)
-    # Last, since it opens every picture: a wrong setting is told at once.
-    result = result or examine(data, progress=counting(hooks, "checking pictures", len(data)))
+    # Last, since both take their time: a wrong setting is told at once.
+    checking = None if result else counting(hooks, "checking pictures", len(data))
+    libraries = load_ahead(spec)
+    pictures = DecodedPictures(checked.decoded_sizes(), PictureStore.usual())
+    result = result or examine(data, progress=checking, pictures=pictures)
     result.refuse(job=False)
     channels = {"dataset": Channel("dataset", source, options.content_type)}
     channels |= {name: Channel(name, Path(path), MODEL_CONTENT_TYPE) for name, path in start.items()}
     job = JobDir.create(_claim(out, source), filled, channels)
     # As it was read and looked at: half a second for 20,000 pictures that are not listed again, a minute to open them.
-    job.dataset = data = result.dataset
+    job.dataset, job.pictures = result.dataset, pictures
+    data = result.dataset
     # Last: without it the folder is no run, so one that was killed before is not listed, nor resumed.
     write_json(job.root / "config.json", {**_config(spec, source, data, options, checked), **start})
     with held(job.root / "config.json"):
-        return execute(spec, job, hooks, echo)
+        return execute(spec, job, hooks, echo, libraries)
 
 
 def _archive(model: str | Path) -> Path:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 
 import pytest
 
 from clary.errors import AlgorithmError, UsageError
-from clary.vision.algorithms.catalog import SPECS, find, train_function
+from clary.vision.algorithms.catalog import SPECS, find, load_ahead, train_function
 from clary.vision.base.hyperparameters import Hyperparameters
 from clary.vision.base.spec import Spec
 
@@ -72,6 +73,32 @@ def test_a_spec_that_names_no_function_is_one_line(name: str) -> None:
     spec = Spec("other", "classification", name, Hyperparameters, (), ())
     with pytest.raises(AlgorithmError, match="which trains other, is not there"):
         train_function(spec)
+
+
+def test_what_trains_is_loaded_ahead_on_a_thread() -> None:
+    program = "from clary.vision.algorithms.catalog import find, load_ahead; loading = load_ahead(find('detection'))\n"
+    program += "import sys, gc; loading.join(); assert gc.isenabled()\n"
+    program += "print('clary.vision.algorithms.object_detection.train' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("True\n", "")
+
+
+def test_what_cannot_be_loaded_ahead_is_told_where_it_is_asked_for(capfd: pytest.CaptureFixture[str]) -> None:
+    spec = Spec("other", "classification", "clary.nowhere:train", Hyperparameters, (), ())
+    load_ahead(spec).join()
+    assert capfd.readouterr() == ("", "")
+    with pytest.raises(ModuleNotFoundError):
+        train_function(spec)
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_collections_are_as_they_were_once_libraries_are_loaded(wanted: bool) -> None:
+    try:
+        (gc.enable if wanted else gc.disable)()
+        train_function(find("classification"))
+        assert gc.isenabled() is wanted
+    finally:
+        gc.enable()
 
 
 def test_members_are_specs_of_different_names() -> None:

@@ -22,6 +22,7 @@ from clary.vision.artifact.manifest import Manifest
 from clary.vision.base.events import EpochEnd
 from clary.vision.base.preprocessing import Preprocess
 from clary.vision.base.types import Blob, Dataset, Problem, Sample
+from clary.vision.datasets.decoded import CACHE_BYTES
 
 REQUIRED = {"num_classes": "3", "num_training_samples": "10"}
 ALGORITHMS = ("image-classification", "object-detection", "semantic-segmentation")
@@ -160,9 +161,9 @@ def test_network_is_tried_out_on_one_picture() -> None:
 
 def test_room_for_pictures_is_shared_by_the_sizes_of_the_splits(dataset: Dataset) -> None:
     train, validation = recipe.cache_budgets(dataset)
-    assert train + validation == recipe.CACHE_BYTES
-    assert train == recipe.CACHE_BYTES * 2 // 3
-    assert recipe.cache_budgets(dataset.with_splits({"train": dataset.splits["train"]})) == (recipe.CACHE_BYTES, 0)
+    assert train + validation == CACHE_BYTES
+    assert train == CACHE_BYTES * 2 // 3
+    assert recipe.cache_budgets(dataset.with_splits({"train": dataset.splits["train"]})) == (CACHE_BYTES, 0)
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)

@@ -20,7 +20,7 @@ __all__ = ["platform_environment", "platform_variables", "program_variables"]
 # Of the gateway's own environment, what a program needs to find its libraries, its devices and its way out.
 _KEPT = re.compile(
     r"PATH|HOME|USER|LOGNAME|SHELL|TZ|LANG|LANGUAGE|LC_.*|TMPDIR|LD_LIBRARY_PATH|VIRTUAL_ENV|PYTHONPATH|XDG_.*_HOME"
-    r"|CLARY_WEIGHTS|(CUDA|NVIDIA|OMP|MKL|OPENBLAS|KMP|TORCH|HF|PIP|ONEDNN|DNNL|OPENVINO)_.*"
+    r"|CLARY_(PICTURES|WEIGHTS)|(CUDA|NVIDIA|OMP|MKL|OPENBLAS|KMP|TORCH|HF|PIP|ONEDNN|DNNL|OPENVINO)_.*"
     r"|SSL_CERT_(FILE|DIR)|REQUESTS_CA_BUNDLE|(?i:(http|https|all|no)_proxy)"
 )
 _KEY = "clary"  # where the gateway asks for no key

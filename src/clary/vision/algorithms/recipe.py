@@ -35,8 +35,10 @@ from clary.vision.base.jobdir import JobDir
 from clary.vision.base.preprocessing import Preprocess
 from clary.vision.base.types import Blob, Dataset, Sample
 from clary.vision.datasets.check import examine
+from clary.vision.datasets.decoded import CACHE_BYTES, DecodedPictures
 from clary.vision.datasets.left_out import by_reason, count_left_out, say_left_out
 from clary.vision.datasets.loader import Loader
+from clary.vision.datasets.picture_store import PictureStore
 from clary.vision.formats._classes import readable
 from clary.vision.inference.engines import installed
 from clary.vision.training.checkpoint import PICTURES, Checkpoints
@@ -64,8 +66,6 @@ __all__ = [
     "try_out",
 ]
 
-# Chosen: about 5,000 pictures of 256 x 256 pixels.
-CACHE_BYTES = 1 << 30  # decoded pictures kept in memory, both splits together
 # Lines of one kind that a log names one by one: a set of scans has a note for each of its gray pictures.
 ERRORS_ALIKE, NOTES_ALIKE = 100, 3
 FINISHING = 60.0  # seconds for somebody who finishes what the run left before; ResNet-101's export takes 20
@@ -152,6 +152,11 @@ def assemble(
 ) -> Training:
     """The run, of the parts that differ from task to task; ``network`` is on its device already, its backbone is called
     ``architecture`` in the manifest."""
+    if job.pictures:
+        for loader in filter(None, loaders):
+            loader.take(job.pictures)
+        # What no loader takes is in nobody's budget.
+        job.pictures = None
     return Training(
         network=network,
         objective=objective,
@@ -310,21 +315,30 @@ def examples(dataset: Dataset, how: Preprocess) -> np.ndarray:
     return np.stack([preprocessing.fit(decoding.decode(s.image.read(), strict=False), how) for s in samples])
 
 
-def admit(job: JobDir, dataset: Dataset, log: JobLog) -> Dataset:
-    """The job's data as it is trained on, each bad record named and counted in the log before the first step.
+def admit(job: JobDir, hp: TrainingHyperparameters, dataset: Dataset, log: JobLog) -> Dataset:
+    """The job's data as it is trained on, each bad record named and counted in the log before the first step. What is
+    decoded to see that goes to ``job.pictures``.
 
     Raises DataError for records that no run can use (``CheckResult.refuse``), after all of them are named.
     """
     # Looked at already, by who started the job in this process.
     if job.dataset is not None:
         log_problems(dataset, log)
+        _log_taken(job.pictures, log)
         return dataset
-    result = examine(dataset)
+    job.pictures = DecodedPictures(hp.decoded_sizes(), PictureStore.usual())
+    result = examine(dataset, pictures=job.pictures)
     # Of the data set as it was read: records that are tolerated stay.
     dataset = replace(dataset, problems=result.problems)
     log_problems(dataset, log)
+    _log_taken(job.pictures, log)
     result.refuse(job=True)
     return dataset
+
+
+def _log_taken(pictures: DecodedPictures | None, log: JobLog) -> None:
+    if pictures and pictures.taken:
+        log.info(f"{plural(pictures.taken, 'decoded picture', ',')} taken from the cache")
 
 
 def log_problems(dataset: Dataset, log: JobLog) -> None:

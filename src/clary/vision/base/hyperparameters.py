@@ -20,6 +20,7 @@ from functools import cache
 from typing import Any, Generic, TypeVar
 
 from clary.errors import HyperparameterError
+from clary.vision.base.decoded_size import DecodedSize
 from clary.wording import similar_names
 
 __all__ = [
@@ -253,6 +254,11 @@ class Hyperparameters(Mapping[str, Any]):
     def network_name(self) -> str:
         """The network these values ask for, as a run's configuration calls it."""
         return ""
+
+    def decoded_sizes(self) -> Mapping[str, DecodedSize]:
+        """At which size pictures of a split are decoded, where that is known before they are looked at; splits that are
+        not used in training have none."""
+        return {}
 
     def __getitem__(self, name: str) -> Any:
         if name not in self._names():

@@ -26,6 +26,7 @@ from clary.vision.base.files import write_json, write_reserved
 
 if TYPE_CHECKING:
     from clary.vision.base.types import Dataset
+    from clary.vision.datasets.decoded import DecodedPictures
 
 __all__ = ["DATASET_CONTENT_TYPE", "SUBSTITUTE_WEIGHTS", "Channel", "JobDir", "canonical", "media_type"]
 
@@ -82,8 +83,9 @@ class JobDir:
     """The paths of a job directory, and what its configuration files say.
 
     ``dataset`` is what our own channel holds, where whoever starts the job in this process has read it already: a
-    folder of 20,000 images takes half a second to read, COCO's annotations longer. ``may_grow`` says that the job
-    may go on from a checkpoint with more epochs than it was started with.
+    folder of 20,000 images takes half a second to read, COCO's annotations longer. ``pictures`` are those that were
+    decoded when they were looked at, until the loaders take them. ``may_grow`` says that the job may go on from a
+    checkpoint with more epochs than it was started with.
     """
 
     def __init__(self, root: Path | str) -> None:
@@ -98,6 +100,7 @@ class JobDir:
         self.room = self.output / "failure.room"  # while a job runs: for the note, on a full disk
         self.substitution = self.root / "substitution.json"
         self.dataset: Dataset | None = None
+        self.pictures: DecodedPictures | None = None
         self.may_grow = False
 
     @classmethod

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,6 +15,7 @@ from clary.errors import DataError, ImageError
 from clary.vision import formats
 from clary.vision.base import decoding, image_formats
 from clary.vision.base.types import IGNORED, Dataset, Problem, Sample, SplitName, TaskName
+from clary.vision.datasets.decoded import DecodedPictures
 from clary.vision.datasets.duplicates import duplicates
 from clary.vision.datasets.left_out import count_left_out, unlisted
 from clary.vision.datasets.likeness import Look, alike_across_splits, look_of
@@ -94,15 +95,23 @@ def check(
     return examine(formats.read(root, task=task, labels=labels), decode=decode, progress=progress)
 
 
-def examine(dataset: Dataset, *, decode: bool = True, progress: Progress | None = None) -> CheckResult:
+def examine(
+    dataset: Dataset,
+    *,
+    decode: bool = True,
+    progress: Progress | None = None,
+    pictures: DecodedPictures | None = None,
+) -> CheckResult:
     """The problems of ``dataset``: those of its format, of each picture, of equal pictures, of the balance of classes.
 
     Every picture is decoded whole unless ``decode`` is False, which leaves its content alone. ``progress`` is called
-    with 1 after each. Depends on the data only, not on the number of processors.
+    with 1 after each. ``pictures`` keeps what is decoded of those that are trained on. Depends on the data only, not on
+    the number of processors.
     """
     samples = [sample for found in dataset.splits.values() for sample in found]
     problems = list(dataset.problems)
-    looks = dict(zip(map(id, samples), _inspected(samples, dataset, progress), strict=True)) if decode else {}
+    inspected = _inspected(dataset, pictures or DecodedPictures({}), progress) if decode else ()
+    looks = dict(zip(map(id, samples), inspected, strict=decode))
     problems += [problem for look in looks.values() for problem in look.problems]
     bad = {  # by id(): two records may be equal
         key for key, look in looks.items() if any(problem.severity == "error" for problem in look.problems)
@@ -158,16 +167,19 @@ def _without(dataset: Dataset, bad: set[int]) -> Dataset:
     )
 
 
-def _inspected(samples: Sequence[Sample], dataset: Dataset, progress: Progress | None) -> Iterator[_Looked]:
+def _inspected(dataset: Dataset, pictures: DecodedPictures, progress: Progress | None) -> Iterator[_Looked]:
+    each = [(sample, split) for split, found in dataset.splits.items() for sample in found]
     with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as threads:
-        for start in range(0, len(samples), BATCH):
-            for look in threads.map(lambda sample: _inspect(sample, dataset), samples[start : start + BATCH]):
+        for start in range(0, len(each), BATCH):
+            for look in threads.map(
+                lambda one: _inspect(one[0], one[1], dataset, pictures), each[start : start + BATCH]
+            ):
                 if progress:
                     progress(1)
                 yield look
 
 
-def _inspect(sample: Sample, dataset: Dataset) -> _Looked:
+def _inspect(sample: Sample, split: SplitName, dataset: Dataset, pictures: DecodedPictures) -> _Looked:
     """Open and decode one picture, and see whether what is known of it fits."""
     where = where_of(sample, dataset.root)
     try:
@@ -178,8 +190,10 @@ def _inspect(sample: Sample, dataset: Dataset) -> _Looked:
     try:
         info = decoding.inspect(data)
         # Strictly, where training uses what is there of a truncated JPEG: here it is to be found. At an eighth of its
-        # size that takes two thirds of the time, and all of its bytes are read.
-        pixels = decoding.decode(data, at_least=SMALL)
+        # size that takes two thirds of the time, and all of its bytes are read; what is trained on is decoded as it
+        # will be needed, and not again.
+        size = pictures.size(split, SMALL)
+        pixels = pictures.decode(sample.image, data, size) if size else decoding.decode(data, at_least=SMALL)
     except ImageError as error:
         return _Looked([Problem(where, error.what, error.hint, "error", 1, _reason(error), _tolerated(data))])
     remarks = [Problem(where, what, hint, "note") for what, hint in _remarks(info, sample)]

@@ -15,8 +15,10 @@ import numpy as np
 
 from clary.errors import DataError, ImageError
 from clary.vision.base import decoding, preprocessing
+from clary.vision.base.decoded_size import DecodedSize
 from clary.vision.base.in_flight import PICTURES
 from clary.vision.base.types import Sample
+from clary.vision.datasets.decoded import DecodedPictures
 
 __all__ = ["Batch", "ImageCache", "Loader", "TargetCache", "random_of"]
 
@@ -56,7 +58,7 @@ class ImageCache:
     def __init__(self, samples: Sequence[Sample], resize: int | None, at_least: int, budget: int) -> None:
         self._samples = samples
         self._resize = resize
-        self._at_least = max(resize or 0, at_least)
+        self._at_least = DecodedSize.of(resize, at_least).at_least
         self._kept: list[np.ndarray | None] = [None] * len(samples)
         self._room = budget
         self._lock = Lock()
@@ -80,6 +82,15 @@ class ImageCache:
                 self._room -= pixels.nbytes
                 self._kept[index] = pixels
         return pixels
+
+    def take(self, pictures: DecodedPictures) -> None:
+        """Keep what was decoded already, where that was at the size of these."""
+        size = DecodedSize(self._at_least, self._resize)
+        for index, sample in enumerate(self._samples):
+            pixels = pictures.get(sample.image, size)
+            if pixels is not None and pixels.nbytes <= self._room and self._kept[index] is None:
+                self._room -= pixels.nbytes
+                self._kept[index] = pixels
 
     def where(self, index: int) -> object:
         """Where a picture lies, for an error that names it."""
@@ -150,6 +161,10 @@ class Loader:
     @property
     def samples(self) -> int:
         return len(self._images)
+
+    def take(self, pictures: DecodedPictures) -> None:
+        """Keep what was decoded already."""
+        self._images.take(pictures)
 
     def __len__(self) -> int:
         """Batches in an epoch."""

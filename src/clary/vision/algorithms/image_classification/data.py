@@ -27,7 +27,7 @@ def load_dataset(job: JobDir, hp: ClassificationHyperparameters, log: JobLog) ->
         if name.endswith("_lst"):
             log.info(f"Searching for .lst files in {channel.path}.")
     dataset = channels.load(job, num_classes=hp.num_classes, multi_label=hp.multi_label)
-    dataset = recipe.admit(job, dataset, log)
+    dataset = recipe.admit(job, hp, dataset, log)
     recipe.check_batch(dataset, hp)
     return dataset
 

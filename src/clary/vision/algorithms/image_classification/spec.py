@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from clary.vision.algorithms import hyperparameters as shared
 from clary.vision.algorithms.local_settings import counted, fitting
 from clary.vision.base.channels import ChannelSpec
+from clary.vision.base.decoded_size import DecodedSize
 from clary.vision.base.hyperparameters import (
     Choice,
     Float,
@@ -139,6 +140,12 @@ class ClassificationHyperparameters(shared.TrainingHyperparameters):
 
     def network_name(self) -> str:
         return self.backbone or f"resnet{self.num_layers}"
+
+    def decoded_sizes(self) -> Mapping[str, DecodedSize]:
+        side = max(self.image_shape[1:])
+        cropped = DecodedSize.of(self.resize or side, side)
+        squashed = self.validation_crop == "serving" and self.inference_crop != "center"
+        return {"train": cropped, "validation": DecodedSize.of(None, side) if squashed else cropped}
 
     def pretrained_network(self) -> str:
         return self.network_name() if self.use_pretrained_model else ""

@@ -32,7 +32,7 @@ BACKGROUND, BACKGROUND_OF_FITTED = 0.5, 0.4
 def load_dataset(job: JobDir, hp: DetectionHyperparameters, log: JobLog) -> Dataset:
     """The job's channels as a data set that fits the hyperparameters. Raises CustomerError for one that does not."""
     dataset = channels.load(job, task="detection", num_classes=hp.num_classes)
-    dataset = recipe.admit(job, dataset, log)
+    dataset = recipe.admit(job, hp, dataset, log)
     # The original pads every label vector to label_width and refuses longer ones, in training and validation alike.
     fullest = max((one for samples in dataset.splits.values() for one in samples), key=lambda one: len(one.boxes))
     if len(fullest.boxes) > slots(hp):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from clary.vision.algorithms import hyperparameters as shared
 from clary.vision.algorithms.local_settings import counted, fitting
 from clary.vision.base.channels import ChannelSpec
+from clary.vision.base.decoded_size import DecodedSize
 from clary.vision.base.hyperparameters import (
     Choice,
     Float,
@@ -131,6 +132,11 @@ class DetectionHyperparameters(shared.TrainingHyperparameters):
 
     def network_name(self) -> str:
         return self.backbone or self.base_network
+
+    def decoded_sizes(self) -> Mapping[str, DecodedSize]:
+        # Crops enlarge: a training picture is kept at twice the size of the input.
+        side = self.image_shape
+        return {"train": DecodedSize.of(None, 2 * side), "validation": DecodedSize.of(None, side)}
 
     def pretrained_network(self) -> str:
         return (self.backbone or BASES[self.base_network]) if self.use_pretrained_model else ""

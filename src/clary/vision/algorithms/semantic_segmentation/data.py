@@ -36,7 +36,7 @@ def load_dataset(job: JobDir, hp: SegmentationHyperparameters, log: JobLog) -> D
         for split in ("train", "validation"):
             log.info(f"#label_map {split} :{{'scale': 1}}")
     dataset = channels.load(job, task="segmentation", num_classes=hp.num_classes)
-    dataset = recipe.admit(job, dataset, log)
+    dataset = recipe.admit(job, hp, dataset, log)
     recipe.check_batch(dataset, hp)
     return dataset
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from clary.vision.algorithms import hyperparameters as shared
 from clary.vision.algorithms.local_settings import counted, fitting
 from clary.vision.base.channels import ChannelSpec
+from clary.vision.base.decoded_size import DecodedSize
 from clary.vision.base.hyperparameters import (
     Choice,
     Flag,
@@ -119,6 +120,12 @@ class SegmentationHyperparameters(shared.TrainingHyperparameters):
 
     def network_name(self) -> str:
         return self.backbone
+
+    def decoded_sizes(self) -> Mapping[str, DecodedSize]:
+        # Pixels of a shorter side beyond which nothing is gained: a larger JPEG is decoded at reduced scale.
+        crop = -(-self.crop_size // 8) * 8
+        largest = int(max(self.base_size * self.scale_range[1], self.inference_size or 1 << 14, crop))
+        return dict.fromkeys(("train", "validation"), DecodedSize.of(None, largest))
 
     def pretrained_network(self) -> str:
         return BACKBONES.get(self.backbone, self.backbone) if self.use_pretrained_model else ""
