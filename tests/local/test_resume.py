@@ -145,6 +145,33 @@ def test_killed_run_goes_on_to_the_same_weights(
     kill_and_resume(task, make_data(task), tmp_path, with_network(task, network, precision), step)
 
 
+# Sizes of an epoch each, and the last.
+SMALL_FIRST = {"classification": "32:1,48:1", "detection": "160:1,224:1", "segmentation": "32:1,48:1"}
+SMALL_NETWORKS = {"classification": {}, "detection": {"neck": "fpn"}, "segmentation": {"precision": "bf16"}}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", list(SMALL_FIRST))
+def test_killed_run_goes_on_to_the_same_weights_where_sizes_change(
+    task: str, make_data: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """Killed in the epoch after the change, and resumed from the end of the one before it."""
+    settings = {**SETTINGS[task], "epochs": "3", "precision": "fp32", "progressive_resizing": SMALL_FIRST[task]}
+    kill_and_resume(task, make_data(task), tmp_path, settings | SMALL_NETWORKS[task], 3)
+
+
+def test_more_epochs_are_at_full_size_and_those_done_stay(make_data: Callable[[str], Path], tmp_path: Path) -> None:
+    data, settings = make_data("classification"), {**SETTINGS["classification"], "progressive_resizing": "32:1,48:1"}
+    run = clary.train("classification", data, out=tmp_path / "run", settings=settings, epochs=3)
+    assert "progressive resizing: 32 -> 48 -> 64 pixels" in run.log
+    again = clary.resume(run, epochs=5)
+    assert [record.image_size for record in again.epochs] == [32, 48, 64, 64, 64]
+    assert again.config["hyperparameters"]["progressive_resizing"] == [[32, 1], [48, 1]]
+    with pytest.raises(UsageError, match="progressive_resizing"):
+        clary.train("classification", data, out=run.path, resume=True, epochs=6, progressive_resizing="32:2")
+    assert "32 -&gt; 48 -&gt; 64 pixels" in clary.report(again).read_text()
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize(("task", "network"), NETWORKS + LARGE, ids=named)

@@ -24,14 +24,16 @@ from clary.vision.base.hyperparameters import (
     required,
     setting,
 )
+from clary.vision.base.image_sizes import Stage
 from clary.vision.base.spec import Metric, Spec
 
 if TYPE_CHECKING:
     from clary.vision.base.types import Dataset
 
-__all__ = ["BACKBONES", "SPEC", "SegmentationHyperparameters"]
+__all__ = ["BACKBONES", "MULTIPLE", "SPEC", "SegmentationHyperparameters"]
 
 BACKBONES = {"resnet-50": "resnet50", "resnet-101": "resnet101"}  # timm's names
+MULTIPLE = 8  # of which sides are; the output stride of all networks but U-Net
 
 IMAGES = ("image/jpeg", "application/x-image")
 RECORDS = "application/x-recordio"
@@ -105,6 +107,7 @@ class SegmentationHyperparameters(shared.TrainingHyperparameters):
     )
     freeze: str = shared.freeze()
     precision: str = shared.precision()
+    progressive_resizing: tuple[Stage, ...] | None = shared.progressive_resizing("sides of the crops")
     head_rate_factor: float = shared.head_rate_factor(10.0)
     seed: int = shared.seed()
 
@@ -115,7 +118,11 @@ class SegmentationHyperparameters(shared.TrainingHyperparameters):
         if not 0 < self.scale_range[0] <= self.scale_range[1]:
             why = "expects two numbers above 0, the smaller first"
             found += [invalid("scale_range", as_text(self.scale_range), why)]
-        return found
+        return [*found, *(invalid(name, as_text(self[name]), why) for name, why in self.unfit_sizes(MULTIPLE))]
+
+    def image_size(self) -> int:
+        """Side in pixels of the square that is trained on: `crop_size` rounded up to a multiple of 8."""
+        return -(-self.crop_size // MULTIPLE) * MULTIPLE
 
     def network_name(self) -> str:
         return self.backbone
@@ -147,7 +154,8 @@ LOCAL_DEFAULTS = {
     "backbone": "tf_efficientnet_lite0",
     "use_pretrained_model": "1",
     "freeze": "2,norms",
-    "epochs": "20",
+    "epochs": "14",
+    "progressive_resizing": "192:8",
     "mini_batch_size": "8",
     "base_size": "352",
     "scale_range": "0.8,1.25",
@@ -165,7 +173,9 @@ LOCAL_DEFAULTS = {
 
 
 def _local_settings(given: Mapping[str, str], dataset: Dataset) -> Mapping[str, str]:
-    defaults = fitting(SegmentationHyperparameters, LOCAL_DEFAULTS, given)
+    # Chosen for the usual network at its size; others may take one size only.
+    unfit = {"progressive_resizing"} if given.keys() & {"crop_size", "base_size", "backbone", "algorithm"} else set()
+    defaults = fitting(SegmentationHyperparameters, LOCAL_DEFAULTS, given, unfit)
     return {**defaults, **counted(dataset, defaults), **given}
 
 
