@@ -43,9 +43,11 @@ WAYS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
     "classification": {
         "8 at 224": {"epochs": "8", "progressive_resizing": "none"},
         "5 at 224": {"epochs": "5", "progressive_resizing": "none"},
+        "8 at 160, 224": {"epochs": "8", "progressive_resizing": "160:4"},
         "8 at 128, 160, 224": {"epochs": "8", "progressive_resizing": "128:4,160:2"},
         "6 at 128, 160, 224": {"epochs": "6", "progressive_resizing": "128:2,160:2"},
         "Lite1, 5 at 224": {**LITE1, "epochs": "5", "progressive_resizing": "none"},
+        "Lite1, 8 at 160, 224": {**LITE1, "epochs": "8", "progressive_resizing": "160:4"},
         "Lite1, 8 at 128, 160, 224": {**LITE1, "epochs": "8", "progressive_resizing": "128:4,160:2"},
         "Lite1, 6 at 128, 160, 224": {**LITE1, "epochs": "6", "progressive_resizing": "128:2,160:2"},
         "Lite1, 8 at 224": {**LITE1, "epochs": "8", "progressive_resizing": "none"},
@@ -140,7 +142,7 @@ def _trainval(task: str) -> Dataset:
 
     root = pets()
     assert root is not None
-    data = formats.read(root, task=task)  # type: ignore[arg-type]  # one of three
+    data = formats.read(root, task=task)
     return data.with_splits({"train": [*data.splits["train"], *data.splits.get("validation", ())]})
 
 
@@ -236,9 +238,9 @@ def _segmented(start: Any, hp: Any, data: Dataset) -> Row:
 
     from clary.vision.algorithms.semantic_segmentation.data import serving_transform
     from clary.vision.base.decoding import decode_mask
-    from clary.vision.base.preprocessing import prepare_sized
     from clary.vision.base.pixels import PixelCounts
     from clary.vision.base.planes import strongest
+    from clary.vision.base.preprocessing import prepare_sized
 
     how, counts = serving_transform(hp), PixelCounts(len(data.class_names))
     start.network.eval()
@@ -340,7 +342,7 @@ def whole(task: str, seed: int) -> Row:
         start = time.perf_counter()
         run = clary.train(task, data, out=Path(scratch) / "run", seed=seed, progress=False)
         seconds = time.perf_counter() - start
-        found = clary.evaluate(run.model, data, split=split)  # type: ignore[arg-type]  # of two
+        found = clary.evaluate(run.model, data, split=split)
     numbers = {name: float(value) for name, value in found.metrics.items()}
     return {**numbers, "count": found.count, "training": run.metrics["seconds"], "whole": seconds}
 
@@ -410,8 +412,8 @@ def _print(rows: list[Row]) -> None:
             table([task, *SHOWN[task], "steps, s", "first = 1", "runs"], lines)
         if steps := [row for row in rows if (row["kind"], row["task"]) == ("step", task)]:
             print()
-            columns = ("backbone", "size", "ms", "least", "most", "cpu_ms")
-            table(columns, [[row[name] for name in columns] for row in steps])
+            timed = ("backbone", "size", "ms", "least", "most", "cpu_ms")
+            table(timed, [[row[name] for name in timed] for row in steps])
         if tests := [row for row in rows if (row["kind"], row["task"]) == ("test", task)]:
             print(f"\n{task}, `clary.train` with nothing set, judged on what it never saw")
             columns = (*SHOWN[task], "training", "whole")

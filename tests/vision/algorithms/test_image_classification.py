@@ -227,9 +227,10 @@ def test_small_pictures_show_as_much_as_large_ones(job: Make, tmp_path: Path) ->
 
 
 def test_a_network_of_one_size_is_refused_before_it_is_trained(job: Make) -> None:
-    hint = "set another progressive_resizing"
-    shape = {"image_shape": "3,64,64", "backbone": "test_vit"}
-    assert failure(job(progressive_resizing="32:1", **shape)).endswith(hint)
+    shape = {"image_shape": "3,224,224", "backbone": "vit_tiny_patch16_224"}
+    found = failure(job(progressive_resizing="128:1", **shape))
+    assert found.startswith("The network timm:vit_tiny_patch16_224 does not take pictures of 128 x 128 pixels (")
+    assert found.endswith("; set another progressive_resizing")
 
 
 def test_half_precision_is_bf16(job: Make) -> None:
