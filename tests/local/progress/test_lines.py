@@ -83,7 +83,7 @@ def test_what_was_noted_of_the_pictures_is_said(said: tuple[Lines, list[str]]) -
 def test_sizes_that_change_are_said(said: tuple[Lines, list[str]]) -> None:
     view, lines = said
     view.on_start(RunStart(None, None, 8, 7, 0, "bf16", device="CPU", image_sizes=(128, 160, 224)))
-    assert lines == ["start: CPU; 128 -> 160 -> 224 pixels; bf16"]
+    assert lines == ["start: 128 -> 160 -> 224 pixels; CPU; bf16"]
 
 
 def replaced(start: RunStart, **changes: object) -> RunStart:

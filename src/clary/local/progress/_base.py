@@ -35,7 +35,7 @@ class View(Hook):
 
 
 def start_said(event: RunStart) -> list[str]:
-    """Pictures, classes, network, device, sizes that change and, last, precision: what a run begins with."""
+    """Pictures, classes, network, sizes that change, device and, last, precision: what a run begins with."""
     # Brings numpy, and every verb's module is loaded for every command.
     from clary.vision.base.types import SplitName
 
@@ -48,7 +48,7 @@ def start_said(event: RunStart) -> list[str]:
         said += [plural(len(names), "class", ",")] if names else []
     resumed = f"resumed at step {event.first_step + 1}" if event.first_step else ""
     sizes = sizes_said(event.image_sizes)
-    return [part for part in (*said, event.network_name, event.device, sizes, resumed, event.arithmetic) if part]
+    return [part for part in (*said, event.network_name, sizes, event.device, resumed, event.arithmetic) if part]
 
 
 def notes_said(event: RunStart) -> list[str]:

@@ -170,7 +170,7 @@ LOCAL_DEFAULTS = {
     "use_pretrained_model": "1",
     "freeze": "3,norms",
     "epochs": "8",
-    "progressive_resizing": "128:4,160:2",
+    "progressive_resizing": "160:4",
     "optimizer": "adamw",
     "learning_rate": "0.0003",
     "head_rate_factor": "3",
