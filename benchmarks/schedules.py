@@ -24,7 +24,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -110,7 +110,7 @@ def _wanted(options: argparse.Namespace) -> Iterator[Row]:
         for seed in range(options.seeds):
             yield _in_a_process(options, seed)
     elif options.steps:
-        yield from step_times(options.task, options.rounds)
+        yield from step_times(options.task, options.rounds, options.only or WAYS[options.task])
     else:
         yield from quality(options)
 
@@ -259,7 +259,7 @@ MEASURES = {"classification": _classified, "detection": _detected, "segmentation
 # Time
 
 
-def step_times(task: str, rounds: int) -> Iterator[Row]:
+def step_times(task: str, rounds: int, ways: Iterable[str]) -> Iterator[Row]:
     """A row for each network: milliseconds of a step at each size, of the clock and of processors, medians."""
     from clary.vision.algorithms.catalog import find
     from clary.vision.base.events import EpochEnd, Hook
@@ -268,7 +268,7 @@ def step_times(task: str, rounds: int) -> Iterator[Row]:
     spec = find(task)
     stages = spec["progressive_resizing"]
     used: dict[str, set[int]] = defaultdict(set)
-    for way in WAYS[task].values():
+    for way in (WAYS[task][name] for name in ways):
         used[way.get("backbone", "")] |= {size for size, _ in stages.parse(way["progressive_resizing"])}
     # In turn, where a run has each size once.
     ImageSizes.at = lambda self, epoch: self.all()[epoch % len(self.all())]  # type: ignore[method-assign]
