@@ -364,7 +364,8 @@ def _read(path: Path) -> list[Row]:
 
 
 def _seconds(rows: list[Row], task: str, way: str) -> float | None:
-    """Of all steps of ``way`` on the whole of trainval; None where a size was not timed."""
+    """Processor time of all steps of ``way`` on the whole of trainval; None where a size was not timed. Other programs
+    disturb it less than the clock."""
     from clary.vision.algorithms.catalog import find
     from clary.vision.base.image_sizes import ImageSizes
 
@@ -381,7 +382,7 @@ def _seconds(rows: list[Row], task: str, way: str) -> float | None:
         taken = [steps[sizes.at(epoch)] for epoch in range(int(settings["epochs"]))]
     except KeyError:
         return None
-    return float(sum(row["steps"] * row["ms"] / 1000 for row in taken))
+    return float(sum(row["steps"] * row["cpu_ms"] / 1000 for row in taken))
 
 
 def _summaries(rows: list[Row], task: str) -> dict[str, dict[str, tuple[float, float, int]]]:
@@ -409,7 +410,7 @@ def _print(rows: list[Row]) -> None:
                 told = [f"{seconds:.1f}", f"{seconds / first:.2f}"] if seconds and first else ["", ""]
                 numbers = [f"{mean:.4f} ± {error:.4f}" for mean, error, _ in metrics.values()]
                 lines.append([way, *numbers, *told, next(iter(metrics.values()))[2]])
-            table([task, *SHOWN[task], "steps, s", "first = 1", "runs"], lines)
+            table([task, *SHOWN[task], "steps, processor s", "first = 1", "runs"], lines)
         if steps := [row for row in rows if (row["kind"], row["task"]) == ("step", task)]:
             print()
             timed = ("backbone", "size", "ms", "least", "most", "cpu_ms")
@@ -423,7 +424,7 @@ def _print(rows: list[Row]) -> None:
 
 
 def draw(rows: list[Row], path: Path) -> None:
-    """Quality over seconds of steps, a panel a task."""
+    """Quality over processor time of steps, a panel a task; ways of a single run are left out."""
     from clary.vision.plots._style import BLUE, FONT, INK, MUTED, bare, figure, heading
 
     tasks = [task for task in WAYS if any(_seconds(rows, task, way) for way in _summaries(rows, task))]
@@ -432,13 +433,13 @@ def draw(rows: list[Row], path: Path) -> None:
     for task, axes in zip(tasks, sheet.subplots(1, len(tasks), squeeze=False)[0], strict=True):
         main = "AP" if task == "detection" else SHOWN[task][0]
         for way, metrics in _summaries(rows, task).items():
-            if seconds := _seconds(rows, task, way):
-                mean, error, _ = metrics[main]
+            mean, error, runs = metrics[main]
+            if runs > 1 and (seconds := _seconds(rows, task, way)):
                 axes.errorbar(seconds, mean, yerr=error, fmt="o", color=BLUE, ecolor=MUTED, elinewidth=0.8)
                 axes.annotate(way, (seconds, mean), (4, 4), textcoords="offset points", fontsize=FONT - 2, color=INK)
         bare(axes)
         axes.margins(x=0.3)
-        axes.set_xlabel("seconds of steps", fontsize=FONT, color=MUTED)
+        axes.set_xlabel("processor seconds of steps", fontsize=FONT, color=MUTED)
         heading(axes, f"{task}: {main}")
     sheet.savefig(path, dpi=110)
 
