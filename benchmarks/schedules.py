@@ -66,7 +66,8 @@ WAYS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
         "12 at 288": {"epochs": "12", "progressive_resizing": "none"},
         "14 at 192, 288": {"epochs": "14", "progressive_resizing": "192:8"},
         "16 at 192, 288": {"epochs": "16", "progressive_resizing": "192:8"},
-        "20 at 192, 288": {"epochs": "20", "progressive_resizing": "192:12"},
+        "20 at 192 (8), 288": {"epochs": "20", "progressive_resizing": "192:8"},
+        "20 at 192 (12), 288": {"epochs": "20", "progressive_resizing": "192:12"},
     },
 }
 SHOWN = {

@@ -155,7 +155,7 @@ LOCAL_DEFAULTS = {
     "use_pretrained_model": "1",
     "freeze": "2,norms",
     "epochs": "20",
-    "progressive_resizing": "192:12",
+    "progressive_resizing": "192:8",
     "mini_batch_size": "8",
     "base_size": "352",
     "scale_range": "0.8,1.25",
