@@ -155,7 +155,6 @@ LOCAL_DEFAULTS = {
     "use_pretrained_model": "1",
     "freeze": "2,norms",
     "epochs": "20",
-    "progressive_resizing": "192:8",
     "mini_batch_size": "8",
     "base_size": "352",
     "scale_range": "0.8,1.25",
@@ -173,9 +172,7 @@ LOCAL_DEFAULTS = {
 
 
 def _local_settings(given: Mapping[str, str], dataset: Dataset) -> Mapping[str, str]:
-    # Chosen for the usual network at its size; others may take one size only.
-    unfit = {"progressive_resizing"} if given.keys() & {"crop_size", "base_size", "backbone", "algorithm"} else set()
-    defaults = fitting(SegmentationHyperparameters, LOCAL_DEFAULTS, given, unfit)
+    defaults = fitting(SegmentationHyperparameters, LOCAL_DEFAULTS, given)
     return {**defaults, **counted(dataset, defaults), **given}
 
 
