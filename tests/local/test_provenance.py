@@ -83,6 +83,16 @@ def test_the_command_line_can_be_pasted(colours, make_colour_run, tmp_path):
     ]
 
 
+def test_what_is_unset_by_what_is_given_is_left_out_of_the_command_line(colours, make_colour_run, tmp_path):
+    """`resize` goes with the usual shape, and has no word for none."""
+    values = {"image_shape": [3, 64, 64], "resize": None, "progressive_resizing": [[32, 1], [48, 2]], "epochs": 4}
+    run = make_colour_run(
+        tmp_path / "run", colours(tmp_path / "pictures", {"train": 1}), None, hyperparameters=values, seed=0
+    )
+    words = shlex.split(provenance.command(Run(run)))
+    assert words[-4:] == ["--set", "image_shape=3,64,64", "--set", "progressive_resizing=32:1,48:2"]
+
+
 def test_the_command_line_names_the_model_gone_on_from(colours, make_colour_run, tmp_path):
     run = make_colour_run(tmp_path / "run", colours(tmp_path / "pictures", {"train": 1}), None)
     config = json.loads((run / "config.json").read_text())

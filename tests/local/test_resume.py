@@ -145,6 +145,35 @@ def test_killed_run_goes_on_to_the_same_weights(
     kill_and_resume(task, make_data(task), tmp_path, with_network(task, network, precision), step)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("task", "settings"),
+    [
+        ("classification", {"progressive_resizing": "32:1,48:1", "precision": "bf16"}),
+        ("detection", {"progressive_resizing": "160:1,224:1", "precision": "fp32", "neck": "fpn"}),
+        pytest.param("segmentation", {"progressive_resizing": "32:1,48:1"}, marks=pytest.mark.long),
+    ],
+    ids=named,
+)
+def test_killed_run_goes_on_to_the_same_weights_where_sizes_change(
+    task: str, settings: dict[str, str], make_data: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """Killed in the second epoch, and resumed from its checkpoint to a third."""
+    kill_and_resume(task, make_data(task), tmp_path, {**SETTINGS[task], **settings, "epochs": "3"}, 4)
+
+
+def test_more_epochs_are_at_full_size_and_those_done_stay(make_data: Callable[[str], Path], tmp_path: Path) -> None:
+    data, settings = make_data("classification"), {**SETTINGS["classification"], "progressive_resizing": "32:1,48:1"}
+    run = clary.train("classification", data, out=tmp_path / "run", settings=settings, epochs=3)
+    assert "progressive resizing: 32 -> 48 -> 64 pixels" in run.log
+    again = clary.resume(run, epochs=5)
+    assert [record.image_size for record in again.epochs] == [32, 48, 64, 64, 64]
+    assert again.config["hyperparameters"]["progressive_resizing"] == [[32, 1], [48, 1]]
+    with pytest.raises(UsageError, match="progressive_resizing"):
+        clary.train("classification", data, out=run.path, resume=True, epochs=6, progressive_resizing="32:2")
+    assert "32 -&gt; 48 -&gt; 64 pixels" in clary.report(again).read_text()
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize(("task", "network"), NETWORKS + LARGE, ids=named)

@@ -9,6 +9,7 @@ import numpy as np
 
 from clary.local.evaluate import Evaluation
 from clary.local.run import Run
+from clary.vision.base.image_sizes import sizes_said
 from clary.wording import duration
 
 __all__ = ["NONE", "Tile", "tiles"]
@@ -41,7 +42,8 @@ def tiles(
     engine = f"judged with {evaluation.engine} in {evaluation.precision}" if evaluation else ""
     precision = config.get("precision") or numbers.get("precision", "")
     why = f" ({numbers['precision_reason']})" if numbers.get("precision_reason") else ""
-    remarks = [f"trained in {precision}{why}" if precision else "", engine]
+    resized = sizes_said([size for size in dict.fromkeys(one.image_size for one in run.epochs) if size])
+    remarks = [f"trained in {precision}{why}" if precision else "", resized, engine]
     yield Tile("Network", str(config.get("network", NONE)), ", ".join(filter(None, remarks)))
 
 

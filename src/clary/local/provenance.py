@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from clary.errors import UsageError
+from clary.errors import HyperparameterError, UsageError
 from clary.local.config import RunConfig
 from clary.local.run import Run
 from clary.vision.algorithms import catalog
@@ -27,12 +27,13 @@ NOT_SET_BY_HAND = ("num_classes", "num_training_samples", "epochs", "seed")
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A hyperparameter as text, beside its default and its meaning."""
+    """A hyperparameter as text, beside its default and its meaning; ``sayable`` is one whose text can be given."""
 
     name: str
     value: str
     default: str = ""
     meaning: str = ""
+    sayable: bool = True
 
     @property
     def changed(self) -> bool:
@@ -90,9 +91,18 @@ def settings(config: RunConfig) -> list[Setting]:
             text(value),
             text(known[name].parse(local[name]) if name in local else known[name].default) if name in known else "",
             known[name].meaning if name in known else "",
+            name not in known or _is_taken(known[name], text(value)),
         )
         for name, value in config.get("hyperparameters", {}).items()
     ]
+
+
+def _is_taken(known: Hyperparameter, value: str) -> bool:
+    try:
+        known.parse(value)
+    except HyperparameterError:
+        return False
+    return True
 
 
 def command(run: Run) -> str:
@@ -112,7 +122,8 @@ def command(run: Run) -> str:
     if config.get("model"):
         words += ["--model", config["model"]]
     for one in settings(config):
-        if one.changed and one.name not in NOT_SET_BY_HAND:
+        # What is unset, as `resize` where `image_shape` is given, cannot be said, and is so by what is.
+        if one.changed and one.sayable and one.name not in NOT_SET_BY_HAND:
             words += ["--set", f"{one.name}={one.value}"]
     return shlex.join(words)
 

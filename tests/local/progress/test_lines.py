@@ -57,7 +57,7 @@ def test_the_start_is_one_line_with_all_of_it(said: tuple[Lines, list[str]], mon
     view, lines = said
     start = RunStart(None, None, 5, 36, 0, "bf16", precision_reason="1.7 times as fast as fp32")
     about = {"dataset": dataset(train=1440, validation=48, test=1), "network_name": "tf_efficientnet_lite0"}
-    view.on_start(replaced(start, device="CPU, 2 threads", **about))
+    view.on_start(replaced(start, device="CPU, 2 threads", image_sizes=(224,), **about))
     first = "start: pictures: 1,440 train, 48 validation, 1 test; 2 classes; tf_efficientnet_lite0; "
     assert lines == [f"{first}CPU, 2 threads; bf16 (1.7 times as fast as fp32)"]
     monkeypatch.setattr(OtherPrograms, "sharing", lambda self: Sharing(2, 1.8, 2))
@@ -78,6 +78,12 @@ def test_what_was_noted_of_the_pictures_is_said(said: tuple[Lines, list[str]]) -
         "note: masks: has masks of 0 and 255 only; 255 is class 1",
         "note: left out: 2 files or records (2 hidden or no picture)",
     ]
+
+
+def test_sizes_that_change_are_said(said: tuple[Lines, list[str]]) -> None:
+    view, lines = said
+    view.on_start(RunStart(None, None, 8, 7, 0, "bf16", device="CPU", image_sizes=(128, 160, 224)))
+    assert lines == ["start: 128 -> 160 -> 224 pixels; CPU; bf16"]
 
 
 def replaced(start: RunStart, **changes: object) -> RunStart:

@@ -18,10 +18,13 @@ from starlette.testclient import TestClient
 
 from clary.errors import CustomerError, WeightsError
 from clary.vision.algorithms.catalog import find
+from clary.vision.algorithms.image_classification.data import loaders
 from clary.vision.algorithms.joblog import JobLog
 from clary.vision.algorithms.run import main, run_job
 from clary.vision.artifact.archive import pack
+from clary.vision.base.events import Hook, Step
 from clary.vision.base.jobdir import Channel, JobDir
+from clary.vision.base.types import Blob, Dataset, Sample
 from clary.vision.inference.app import create_app
 from clary.vision.inference.predictor import load
 from clary.vision.inference.server_settings import ServerSettings
@@ -182,6 +185,52 @@ def test_weighted_loss_changes_what_is_learnt_of_several_labels(tmp_path: Path) 
 )
 def test_settings_that_train(settings: dict[str, Any], job: Make) -> None:
     assert run(SPEC, job(epochs="1", **settings)).records[-1]["reason"] == "completed"
+
+
+class Seen(Hook):
+    """Notes what each epoch was trained on, and validated on."""
+
+    def __init__(self) -> None:
+        self.shapes: dict[str, list[tuple[int, ...]]] = {"train": [], "validation": []}
+
+    def on_step_start(self, step: Step) -> None:
+        if step.step == 0:
+            self.shapes[step.mode].append(tuple(step.images.shape[1:]))
+
+
+@pytest.mark.parametrize("augmentation", ["crop", "resized_crop"])
+def test_small_pictures_come_first(augmentation: str | None, job: Make) -> None:
+    seen, lines = Seen(), list[str]()
+    shape = {"image_shape": "3,32,48", "augmentation_type": augmentation, "epochs": "3"}
+    made = job(progressive_resizing="16:1,24:1", **shape)
+    run_job(SPEC, made, JobLog(echo=lines.append), [seen])
+    assert seen.shapes["train"] == [(16, 24, 3), (24, 36, 3), (32, 48, 3)]
+    assert set(seen.shapes["validation"]) == {(32, 48, 3)}
+    assert any(line.endswith("] progressive resizing: 16 -> 24 -> 32 pixels") for line in lines)
+    records = [json.loads(line) for line in made.metrics.read_text().splitlines()]
+    assert [record["image_size"] for record in records if record["kind"] == "epoch"] == [16, 24, 32]
+
+
+def test_small_pictures_show_as_much_as_large_ones(job: Make, tmp_path: Path) -> None:
+    """A picture whose red is its column: the centre at half the size has columns as far apart."""
+    pixels = np.zeros((40, 40, 3), np.uint8)
+    pixels[..., 0] = 6 * np.arange(40)
+    Image.fromarray(pixels).save(tmp_path / "columns.png")
+    sample = Sample(Blob(tmp_path / "columns.png"), (0,))
+    dataset = Dataset(tmp_path, "memory", ("a", "b", "c"), {"train": (sample,)})
+    settings = {"mini_batch_size": "1", "augmentation_type": None, "resize": None, "progressive_resizing": "16:1"}
+    hp = SPEC.parse(job(**settings).hyperparameters)
+    train, _ = loaders(dataset, hp)  # type: ignore[arg-type]  # a classifier's
+    small, full = (next(iter(train.epoch(epoch))).images[0, :, :, 0].astype(int) for epoch in (0, 1))
+    assert (small.shape, full.shape) == ((16, 16), (32, 32))
+    assert abs((small[0, -1] - small[0, 0]) - (full[0, -1] - full[0, 0])) <= 12
+
+
+def test_a_network_of_one_size_is_refused_before_it_is_trained(job: Make) -> None:
+    shape = {"image_shape": "3,224,224", "backbone": "vit_tiny_patch16_224"}
+    found = failure(job(progressive_resizing="128:1", **shape))
+    assert found.startswith("The network timm:vit_tiny_patch16_224 does not take pictures of 128 x 128 pixels (")
+    assert found.endswith("; set another progressive_resizing")
 
 
 def test_half_precision_is_bf16(job: Make) -> None:

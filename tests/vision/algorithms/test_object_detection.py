@@ -219,7 +219,7 @@ def test_batches_hold_pictures_and_targets_of_one_shape(job: Make) -> None:
     hp = SPEC.parse(SETTINGS)
     dataset = data.load_dataset(made, hp, JobLog(echo=None))
     anchors = Anchors(ssd_levels([(n, n) for n in (19, 10, 5, 3, 2, 1)], 300, 300))
-    train, validation = data.loaders(dataset, hp, anchors)
+    train, validation = data.loaders(dataset, hp, {300: anchors})
     assert validation is not None
     for loader, count in ((train, 8), (validation, 3)):
         batches = list(loader.epoch())

@@ -94,7 +94,7 @@ def test_a_picture_with_more_objects_is_named(
 def test_targets_have_room_for_as_many_objects(dataset: Callable[..., Dataset]) -> None:
     anchors = Anchors([Level.even((3, 3), [(0.5, 0.5)])])
     train, validation = data.loaders(
-        dataset(Box(1, 8, 4, 48, 24)), settings(augmentation="none", label_width="22"), anchors
+        dataset(Box(1, 8, 4, 48, 24)), settings(augmentation="none", label_width="22"), {300: anchors}
     )
     assert validation is not None
     for batch in (*train.epoch(), *validation.epoch()):
@@ -177,7 +177,7 @@ def test_validation_and_serving_see_the_whole_picture_squashed(dataset: Callable
     how = data.serving_transform(hp)
     assert (how.height, how.width, how.crop) == (300, 300, "squash")
     found = dataset(Box(1, 8, 4, 48, 24))
-    loader = data.loaders(found, hp, Anchors([Level.even((3, 3), [(0.5, 0.5)])]))[1]
+    loader = data.loaders(found, hp, {300: Anchors([Level.even((3, 3), [(0.5, 0.5)])])})[1]
     assert loader is not None
     first, again = (next(iter(loader.epoch(epoch))) for epoch in (0, 1))
     assert first.images.shape == (1, 300, 300, 3)
@@ -191,7 +191,7 @@ def test_training_pictures_change_from_epoch_to_epoch_and_repeat_with_the_seed(d
     found = dataset(Box(1, 8, 4, 48, 24))
 
     def targets(epoch: int, **texts: str) -> np.ndarray:
-        loader, _ = data.loaders(found, settings(mini_batch_size="3", **texts), anchors)
+        loader, _ = data.loaders(found, settings(mini_batch_size="3", **texts), {300: anchors})
         (batch,) = loader.epoch(epoch)
         targets: np.ndarray = batch.targets[np.argsort(batch.indices)]
         return targets
@@ -201,6 +201,20 @@ def test_training_pictures_change_from_epoch_to_epoch_and_repeat_with_the_seed(d
     assert not np.array_equal(targets(0), targets(0, seed="1"))
 
 
+def test_small_pictures_come_first_with_anchors_of_their_own(dataset: Callable[..., Dataset]) -> None:
+    sides = (160, 224, 320)
+    anchors = {side: Anchors([Level.even((side // 32,) * 2, [(0.5, 0.5)])]) for side in sides}
+    hp = settings(
+        backbone="test_resnet", image_shape="320", epochs="4", mini_batch_size="3", progressive_resizing="160:1,224:2"
+    )
+    train, validation = data.loaders(dataset(Box(1, 8, 4, 48, 24)), hp, anchors)
+    assert validation is not None
+    found = [next(iter(train.epoch(epoch))) for epoch in range(4)]
+    assert [batch.images.shape[1:3] for batch in found] == [(side, side) for side in (160, 224, 224, 320)]
+    assert [batch.targets.shape[1] for batch in found] == [10 + (side // 32) ** 2 for side in (160, 224, 224, 320)]
+    assert next(iter(validation.epoch())).images.shape == (1, 320, 320, 3)
+
+
 def test_anchors_that_overlap_a_little_are_left_alone_where_they_are_fitted(dataset: Callable[..., Dataset]) -> None:
     """Between 0.4 and 0.5 a fitted anchor is neither object nor background; of SSD's own all below 0.5 are."""
     # Around the centre of the box, as wide: overlaps are the shares of its height, 1, 0.45 and 0.3.
@@ -208,7 +222,7 @@ def test_anchors_that_overlap_a_little_are_left_alone_where_they_are_fitted(data
     found = dataset(Box(1, 8, 4, 48, 24))
     answers = {}
     for kind in ("original", "fitted"):
-        loader = data.loaders(found, settings(anchors=kind, augmentation="none"), anchors)[1]
+        loader = data.loaders(found, settings(anchors=kind, augmentation="none"), {300: anchors})[1]
         assert loader is not None
         answers[kind] = next(iter(loader.epoch())).targets[0, -3:].tolist()
     assert answers == {"original": [0, -1, -1], "fitted": [0, -2, -1]}

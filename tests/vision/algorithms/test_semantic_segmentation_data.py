@@ -88,7 +88,19 @@ def pairs(dataset: Dataset, hp: SegmentationHyperparameters, place: int = 0) -> 
 
 @pytest.mark.parametrize(("asked", "side"), [("17", 24), ("24", 24), ("240", 240), ("241", 248)])
 def test_crop_size_is_rounded_up_to_a_multiple_of_8(asked: str, side: int) -> None:
-    assert data.crop_side(settings(crop_size=asked)) == side
+    assert settings(crop_size=asked).image_size() == side
+
+
+def test_crops_are_small_first_and_things_as_large_as_ever(dataset: Callable[..., Dataset]) -> None:
+    hp = settings(progressive_resizing="16:1,24:1", epochs="3", augmentation_type="default")
+    found = batches(dataset(), hp, 0)
+    assert [images.shape for images, _ in found] == [(4, side, side, 3) for side in (16, 24, 32)]
+    for images, masks in found:
+        assert masks.shape == images.shape[:3]
+        # From column to column: by one class, as in the picture.
+        steps = np.abs(np.diff(masks.astype(int), axis=2))
+        assert set(np.unique(steps)) == {1}
+    assert {images.shape[1:] for images, _ in batches(dataset(), hp, 1)} == {(32, 32, 3)}
 
 
 def test_batches_have_the_shapes_of_the_network(dataset: Callable[..., Dataset]) -> None:

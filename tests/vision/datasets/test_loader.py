@@ -91,6 +91,18 @@ def test_without_shuffle_the_order_is_that_of_the_samples() -> None:
 # Batches
 
 
+def test_an_epoch_may_have_a_transform_of_its_own_wherever_it_is_begun() -> None:
+    def enlarged(times: int) -> Any:
+        return lambda pixels, target, random: (noisy(np.repeat(pixels, times, axis=0), target, random)[0], target)
+
+    of_epoch = {0: enlarged(1), 1: enlarged(1), 2: enlarged(3)}
+    loader = make(10, 3, of_epoch=of_epoch.__getitem__)
+    whole = [list(loader.epoch(epoch)) for epoch in range(3)]
+    assert [[batch.images.shape[1] for batch in one] for one in whole] == [[2] * 3, [2] * 3, [6] * 3]
+    assert same(whole[2][1], next(iter(make(10, 3, of_epoch=of_epoch.__getitem__).epoch(2, 1))))
+    assert all(same(*pair) for pair in zip(whole[0], make(10, 3).epoch(0), strict=True))
+
+
 @given(counts, sizes, st.booleans())
 @settings(max_examples=60, deadline=None)
 def test_samples_come_once_at_most_in_full_batches_or_once_exactly(count: int, size: int, shuffle: bool) -> None:

@@ -78,6 +78,7 @@ def test_fields_of_each_kind(whole: list[dict[str, Any]]) -> None:
         "learning_rate": 0.01,
         "seconds": 1.235,
         "best": True,
+        "image_size": None,
     }
     assert whole[-1] == {
         "kind": "run",

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, get_args
 
 from clary.vision.base.events import EpochEnd, Hook, RunEnd, RunStart
+from clary.vision.base.image_sizes import sizes_said
 from clary.wording import duration, plural
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class View(Hook):
 
 
 def start_said(event: RunStart) -> list[str]:
-    """Pictures, classes, network, device and, last, precision: what a run begins with."""
+    """Pictures, classes, network, sizes that change, device and, last, precision: what a run begins with."""
     # Brings numpy, and every verb's module is loaded for every command.
     from clary.vision.base.types import SplitName
 
@@ -46,7 +47,8 @@ def start_said(event: RunStart) -> list[str]:
         names = event.dataset.class_names
         said += [plural(len(names), "class", ",")] if names else []
     resumed = f"resumed at step {event.first_step + 1}" if event.first_step else ""
-    return [part for part in (*said, event.network_name, event.device, resumed, event.arithmetic) if part]
+    sizes = sizes_said(event.image_sizes)
+    return [part for part in (*said, event.network_name, sizes, event.device, resumed, event.arithmetic) if part]
 
 
 def notes_said(event: RunStart) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, Self
 
@@ -20,6 +20,7 @@ from clary.vision.base.hyperparameters import (
     required,
     setting,
 )
+from clary.vision.base.image_sizes import ImageSizes, Stage
 
 __all__ = ["WITHOUT_EFFECT", "TrainingHyperparameters"]
 
@@ -51,6 +52,24 @@ class TrainingHyperparameters(Hyperparameters):
         """The same with another backbone, which has weights."""
         changes: dict[str, Any] = {"backbone": backbone, "instead_of": self.pretrained_network()}
         return replace(self, **changes)
+
+    def image_size(self) -> int:
+        """The shorter side in pixels of what is trained on; 0 where nobody said."""
+        return 0
+
+    def image_sizes(self) -> ImageSizes:
+        """The same by epoch."""
+        return ImageSizes(self.image_size(), self.get("progressive_resizing") or ())
+
+    def unfit_sizes(self, multiple: int = 1) -> Iterator[tuple[str, str]]:
+        """What is wrong with `progressive_resizing`, as its name and the end of the validator's sentence."""
+        sizes = self.image_sizes()
+        if any(one >= next_one for one, next_one in zip(sizes.all(), sizes.all()[1:], strict=False)):
+            yield "progressive_resizing", f"must rise from size to size and stay below the full one ({sizes.full})"
+        if sum(epochs for _, epochs in sizes.stages) >= self.epochs and sizes.stages:
+            yield "progressive_resizing", f"must leave one of the {self.epochs} epochs for the full size"
+        if any(size % multiple for size, _ in sizes.stages):
+            yield "progressive_resizing", f"must have sizes that are multiples of {multiple}"
 
     @property
     @abstractmethod
@@ -165,6 +184,15 @@ def precision() -> str:
     return setting(Choice(("auto", "fp32", "bf16")), meaning, "auto", extension=True)
 
 
+def progressive_resizing(what: str) -> tuple[Stage, ...] | None:
+    """Sizes of the first epochs; ``what`` has them."""
+    stage = "[1-9][0-9]{0,4}:[1-9][0-9]{0,8}"
+    # Nothing at all as well: so `as_text` writes what is none.
+    kind = Parsed(f"^(none|({stage}(,{stage})*)?)$", _stages)
+    meaning = f"{what} in the first epochs: 128:4,160:2 is 4 epochs at 128 pixels, 2 at 160, the others at full size"
+    return optional(kind, meaning, extension=True)
+
+
 def lr_schedule() -> str:
     """The shape of the rate, where SageMaker has steps only."""
     meaning = "factor: steps of `lr_scheduler_step`; cosine: a short rise, then down to zero; one-cycle: a long rise"
@@ -188,6 +216,11 @@ def epoch_list(*, empty: bool = False) -> Parsed[tuple[int, ...]]:
     """Epochs as 10,20; with ``empty`` also none at all."""
     pattern = r"(([1-9][0-9]*)(,[1-9][0-9]*)*)"
     return Parsed(f"^{pattern}{'?' if empty else ''}$", integers)
+
+
+def _stages(text: str) -> tuple[Stage, ...]:
+    pairs = [part.split(":") for part in text.split(",")] if text not in ("", "none") else []
+    return tuple((int(size), int(epochs)) for size, epochs in pairs)
 
 
 def integers(text: str) -> tuple[int, ...]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from clary.vision.base.events import Hook, RunStart
 from clary.vision.base.files import append_text
+from clary.vision.base.image_sizes import sizes_said
 from clary.vision.base.other_programs import OtherPrograms
 
 __all__ = ["JobLog", "SharedMachineLog", "log_run_start", "log_worker", "print_line"]
@@ -64,9 +65,12 @@ def log_worker(log: JobLog, content_types: Iterable[str], gpus: int) -> None:
 
 
 def log_run_start(log: JobLog, event: RunStart) -> None:
-    """Lines of ours, which the original does not have: the arithmetic and why, and where a resumed run goes on."""
+    """Lines of ours, which the original does not have: the arithmetic and why, sizes that change, and where a resumed
+    run goes on."""
     why = f" ({event.precision_reason})" if event.precision_reason else ""
     log.info(f"precision: {event.arithmetic}{why}")
+    if sizes := sizes_said(event.image_sizes):
+        log.info(f"progressive resizing: {sizes}")
     if event.first_step:
         log.info(f"Resuming from the checkpoint at step {event.first_step}")
 

@@ -172,6 +172,7 @@ def assemble(
         architecture=architecture,
         dataset=dataset,
         network_name=hp.network_name(),
+        image_sizes=hp.image_sizes(),
         early_stopping=early_stopping(hp),
         hooks=hooks,
         stop=stop,

@@ -53,6 +53,8 @@ class RunStart:
     minimised) are those of the run: listeners may register hooks of the tensor library on them, and take them off in
     ``on_close``. Numbers are of whole epochs; ``validation_samples`` is 0 without a validation split.
 
+    ``image_sizes`` are the shorter sides in pixels that are trained on, in the order of their epochs, each once.
+
     ``way`` says how steps are computed: "folded norms" where convolutions, frozen norms and activations are one call.
 
     ``dataset`` (a Dataset) is what is trained on, ``network_name`` what its network is called in a run's configuration,
@@ -76,6 +78,7 @@ class RunStart:
     dataset: Any = field(default=None, repr=False)
     network_name: str = ""
     device: str = ""
+    image_sizes: tuple[int, ...] = ()
 
     @property
     def arithmetic(self) -> str:
@@ -152,7 +155,8 @@ class ValidationBatchEnd:
 class EpochEnd:
     """Sent after validation. ``best`` says that this epoch's weights are the ones kept so far.
 
-    ``seconds`` and ``samples`` are of training alone, of what this process did of the epoch.
+    ``seconds`` and ``samples`` are of training alone, of what this process did of the epoch. ``image_size`` is the
+    shorter side in pixels that it was trained on, 0 where nobody said.
     """
 
     epoch: int
@@ -164,6 +168,7 @@ class EpochEnd:
     samples: int = 0
     validation_seconds: float = 0.0
     validation_samples: int = 0
+    image_size: int = 0
 
 
 @dataclass(frozen=True, slots=True)

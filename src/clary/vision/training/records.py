@@ -46,7 +46,8 @@ class BatchRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EpochRecord:
-    """A whole epoch. ``seconds`` are of training alone; ``best`` says that its weights were the best until then."""
+    """A whole epoch. ``seconds`` are of training alone; ``best`` says that its weights were the best until then;
+    ``image_size`` is the shorter side in pixels of what was trained on."""
 
     kind: ClassVar[str] = "epoch"
 
@@ -57,6 +58,7 @@ class EpochRecord:
     learning_rate: Number = None
     seconds: Number = None
     best: bool = False
+    image_size: int | None = None
     others: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -89,7 +91,7 @@ class OtherRecord:
 Record: TypeAlias = BatchRecord | EpochRecord | EndRecord | OtherRecord
 
 _TEXTS = ("reason", "precision", "precision_reason", "way")
-_COUNTS = ("epoch", "step", "global_step", "epochs", "best_epoch")
+_COUNTS = ("epoch", "step", "global_step", "epochs", "best_epoch", "image_size")
 
 
 def to_json(record: Record) -> dict[str, Any]:
@@ -172,6 +174,7 @@ class MetricsFile(Hook):
                 learning_rate=event.learning_rate,
                 seconds=round(event.seconds, 3),
                 best=event.best,
+                image_size=event.image_size or None,
             )
         )
 

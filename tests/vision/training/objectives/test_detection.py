@@ -134,6 +134,23 @@ def test_gradient_falls_on_objects_and_the_hardest_background_only() -> None:
     assert background[touched & ~positive].max() <= background[left_out].min()
 
 
+def test_smaller_pictures_are_judged_by_their_own_anchors() -> None:
+    """Of a batch of another size as of a detector that knows no other."""
+    larger = Anchors([Level.even((12, 12), [(0.2, 0.2), (0.3, 0.15)]), Level.even((6, 6), [(0.5, 0.5)])])
+    both, alone = DetectionObjective(larger, CLASSES, smaller=[ANCHORS]), DetectionObjective(ANCHORS, CLASSES)
+    outputs, targets, truth = batch(5, (2, 0, 3))
+    tallies: list[Tally] = [{}, {}]
+    for objective, tally in zip((both, alone), tallies, strict=True):
+        loss = objective.loss(outputs, targets)
+        objective.count(tally, outputs, targets, loss.item())
+    assert tallies[0] == tallies[1]
+    assert both.loss(outputs, targets) == alone.loss(outputs, targets)
+    np.testing.assert_array_equal(both.objects(targets, len(ANCHORS))[0, :2], truth[0])
+    found = (outputs[0].detach(), outputs[1].detach())
+    for one, other in zip(both.detections(found), alone.detections(found), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_half_precision_outputs_give_a_float32_loss() -> None:
     outputs, targets, _ = batch(2, (2, 3))
     objective = DetectionObjective(ANCHORS, CLASSES)

@@ -76,19 +76,35 @@ def _loader(
     budget: int,
     shuffle: bool = True,
 ) -> Loader:
-    how = _cropped(hp) if shuffle else validation_transform(hp)
-
-    def transform(pixels: np.ndarray, target: Any, random: np.random.Generator) -> tuple[np.ndarray, Any]:
-        if how.crop == "squash":
-            return preprocessing.fit(pixels, how), target
-        return augment(pixels, kind, how.height, how.width, random), target
-
+    how, sizes = _cropped(hp) if shuffle else validation_transform(hp), hp.image_sizes()
+    views = {size: _View(how, kind, size / sizes.full) for size in sizes.all()}
     return Loader(
         ImageCache(samples, how.resize, max(how.height, how.width), budget),
         targets_of(samples, hp),
-        transform,
+        views[sizes.full],
         # A validation split may hold fewer; that the training split does not is checked before.
         batch_size=min(hp.mini_batch_size, len(samples)),
         seed=hp.seed,
         shuffle=shuffle,
+        of_epoch=(lambda epoch: views[sizes.at(epoch)]) if shuffle else None,
     )
+
+
+class _View:
+    """A picture as ``how`` says, changed at random where there is a ``kind``, at ``scale`` times its size."""
+
+    def __init__(self, how: Preprocess, kind: str | None, scale: float) -> None:
+        self._how = how
+        self._kind = kind
+        self._scale = scale
+        self._height, self._width = round(how.height * scale), round(how.width * scale)
+
+    def __call__(self, pixels: np.ndarray, target: Any, random: np.random.Generator) -> tuple[np.ndarray, Any]:
+        if self._how.crop == "squash":
+            return preprocessing.fit(pixels, self._how), target
+        # A crop of so many pixels would see less of a picture that is not made smaller as well; the other kind cuts out
+        # a share of it.
+        if self._scale < 1 and self._kind != "resized_crop":
+            rows, columns = (round(side * self._scale) for side in pixels.shape[:2])
+            pixels = preprocessing.resize(pixels, max(rows, 1), max(columns, 1))
+        return augment(pixels, self._kind, self._height, self._width, random), target

@@ -23,6 +23,7 @@ from clary.vision.base.hyperparameters import (
     required,
     setting,
 )
+from clary.vision.base.image_sizes import Stage
 from clary.vision.base.spec import Metric, Spec
 
 if TYPE_CHECKING:
@@ -106,6 +107,7 @@ class ClassificationHyperparameters(shared.TrainingHyperparameters):
     )
     freeze: str = shared.freeze()
     precision: str = shared.precision()
+    progressive_resizing: tuple[Stage, ...] | None = shared.progressive_resizing("shorter sides of what is trained on")
     lr_schedule: str = shared.lr_schedule()
     head_rate_factor: float = shared.head_rate_factor(1.0)
     label_smoothing: float = setting(Float(), "share of the target spread over all classes", 0.0, extension=True)
@@ -132,11 +134,15 @@ class ClassificationHyperparameters(shared.TrainingHyperparameters):
             yield "top_k", f"must not be above 'num_classes' ({self.num_classes})"
         if self.image_shape[0] not in (1, 3):
             yield "image_shape", "must have 3 channels, or 1 for gray"
+        yield from self.unfit_sizes()
         if self.optimizer in ("adam", "adamw"):
             # At 1 a mean never moves from zero, and Adam divides by zero to correct for it.
             for name, beta in (("beta_1", self.beta_1), ("beta_2", self.beta_2)):
                 if beta >= 1:
                     yield name, f"must be below 1 for {self.optimizer}"
+
+    def image_size(self) -> int:
+        return min(self.image_shape[1:])
 
     def network_name(self) -> str:
         return self.backbone or f"resnet{self.num_layers}"
@@ -171,6 +177,7 @@ LOCAL_DEFAULTS = {
     "use_pretrained_model": "1",
     "freeze": "3,norms",
     "epochs": "8",
+    "progressive_resizing": "160:4",
     "optimizer": "adamw",
     "learning_rate": "0.0003",
     "head_rate_factor": "3",
@@ -185,7 +192,8 @@ LOCAL_DEFAULTS = {
 
 
 def _local_settings(given: Mapping[str, str], dataset: Dataset) -> Mapping[str, str]:
-    unfit: set[str] = set()
+    # Chosen for the usual network at its size; others may take one size only.
+    unfit = {"progressive_resizing"} if given.keys() & {"image_shape", "backbone", "num_layers"} else set()
     # Asks for SageMaker's own network.
     if "num_layers" in given and "backbone" not in given:
         unfit |= {"backbone", "use_pretrained_model"}

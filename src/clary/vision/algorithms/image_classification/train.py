@@ -109,6 +109,9 @@ def _make_network(job: JobDir, hp: ClassificationHyperparameters, log: JobLog) -
     network = build(description)
     # Before hours of data and steps: some networks take one size only.
     recipe.try_out(network, _architecture(hp), height, width, "image_shape")
+    for size in hp.image_sizes().all()[:-1]:
+        rows, columns = (round(side * size / hp.image_size()) for side in (height, width))
+        recipe.try_out(network, _architecture(hp), rows, columns, "progressive_resizing")
     if earlier:
         earlier.put_into(network, hp.num_classes, log)
     elif pretrained:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -69,13 +69,18 @@ def fitted_levels(dataset: Dataset, hp: DetectionHyperparameters, grids: Sequenc
     return spread(sizes, grids)
 
 
-def loaders(dataset: Dataset, hp: DetectionHyperparameters, anchors: Anchors) -> tuple[Loader, Loader | None]:
-    """Loaders of the train and validation splits, sharing the room for decoded pictures by their sizes."""
+def loaders(
+    dataset: Dataset, hp: DetectionHyperparameters, anchors: Mapping[int, Anchors]
+) -> tuple[Loader, Loader | None]:
+    """Loaders of the train and validation splits, sharing the room for decoded pictures by their sizes. ``anchors`` are
+    those of each size that is trained on."""
     validation = dataset.splits.get("validation", ())
     budget, rest = recipe.cache_budgets(dataset)
     kind = None if hp.augmentation == "none" else hp.augmentation
-    train = _loader(dataset.splits["train"], hp, _Transform(hp, anchors, kind), budget, shuffle=True)
-    return train, _loader(validation, hp, _Transform(hp, anchors, None), rest, shuffle=False) if validation else None
+    transforms = {size: _Transform(hp, size, own, kind) for size, own in anchors.items()}
+    train = _loader(dataset.splits["train"], hp, transforms, budget, shuffle=True)
+    whole = {hp.image_shape: _Transform(hp, hp.image_shape, anchors[hp.image_shape], None)}
+    return train, _loader(validation, hp, whole, rest, shuffle=False) if validation else None
 
 
 class ObjectCache(TargetCache):
@@ -91,8 +96,8 @@ class ObjectCache(TargetCache):
 class _Transform:
     """A picture at the network's size, and what its loss is told of the objects in it."""
 
-    def __init__(self, hp: DetectionHyperparameters, anchors: Anchors, kind: str | None) -> None:
-        self._side = hp.image_shape
+    def __init__(self, hp: DetectionHyperparameters, side: int, anchors: Anchors, kind: str | None) -> None:
+        self._side = side
         self._slots = slots(hp)
         self._anchors = anchors
         self._kind = kind
@@ -107,12 +112,25 @@ class _Transform:
 
 
 def _loader(
-    samples: Sequence[Sample], hp: DetectionHyperparameters, transform: _Transform, budget: int, *, shuffle: bool
+    samples: Sequence[Sample],
+    hp: DetectionHyperparameters,
+    transforms: Mapping[int, _Transform],
+    budget: int,
+    *,
+    shuffle: bool,
 ) -> Loader:
     # Crops enlarge: a training picture is kept at twice the size of the input.
     cache = ImageCache(samples, None, hp.image_shape * (2 if shuffle else 1), budget)
-    size = min(hp.mini_batch_size, len(samples))
-    return Loader(cache, ObjectCache(samples), transform, batch_size=size, seed=hp.seed, shuffle=shuffle)
+    sizes = hp.image_sizes()
+    return Loader(
+        cache,
+        ObjectCache(samples),
+        transforms[sizes.full],
+        batch_size=min(hp.mini_batch_size, len(samples)),
+        seed=hp.seed,
+        shuffle=shuffle,
+        of_epoch=(lambda epoch: transforms[sizes.at(epoch)]) if shuffle else None,
+    )
 
 
 def _objects(sample: Sample) -> np.ndarray:

@@ -25,6 +25,7 @@ from clary.vision.base.hyperparameters import (
     required,
     setting,
 )
+from clary.vision.base.image_sizes import Stage
 from clary.vision.base.spec import Metric, Spec
 
 if TYPE_CHECKING:
@@ -114,6 +115,7 @@ class DetectionHyperparameters(shared.TrainingHyperparameters):
     )
     freeze: str = shared.freeze()
     precision: str = shared.precision()
+    progressive_resizing: tuple[Stage, ...] | None = shared.progressive_resizing("sides that pictures are resized to")
     lr_schedule: str = shared.lr_schedule()
     head_rate_factor: float = shared.head_rate_factor(1.0)
     box_weight: float = setting(
@@ -129,6 +131,13 @@ class DetectionHyperparameters(shared.TrainingHyperparameters):
             yield "neck", "must be 'ssd' for the base network 'vgg-16'"
         if self.neck == "fpn" and self.anchors == "original":
             yield "anchors", "must be 'fitted' for the neck 'fpn', which has other maps than SSD"
+        yield from self.unfit_sizes()
+        if self.progressive_resizing and not self.backbone and self.base_network == "vgg-16":
+            # Its last maps have no padding: of smaller pictures one is empty; of others there are fewer (LARGE).
+            yield "progressive_resizing", "must be 'none' for the base network 'vgg-16', whose maps go with one size"
+
+    def image_size(self) -> int:
+        return self.image_shape
 
     def network_name(self) -> str:
         return self.backbone or self.base_network
@@ -170,6 +179,7 @@ LOCAL_DEFAULTS = {
     "freeze": "2,norms",
     "image_shape": "320",
     "epochs": "20",
+    "progressive_resizing": "224:10",
     "mini_batch_size": "8",
     "optimizer": "adamw",
     "learning_rate": "0.0003",
@@ -181,7 +191,8 @@ LOCAL_DEFAULTS = {
 
 
 def _local_settings(given: Mapping[str, str], dataset: Dataset) -> Mapping[str, str]:
-    unfit: set[str] = set()
+    # Chosen for the usual network at its size; others may take one size only.
+    unfit = {"progressive_resizing"} if given.keys() & {"image_shape", "backbone", "base_network"} else set()
     # Asks for SageMaker's own network.
     if "base_network" in given and "backbone" not in given:
         unfit |= {"backbone", "use_pretrained_model"}

@@ -118,6 +118,8 @@ def _make_network(
     description = describe_detector(architecture, hp.num_classes, shape, levels, neck=neck, mean=mean, std=std)
     network = build_detector(description)
     recipe.try_out(network, architecture, *shape, "image_shape")
+    for size in hp.image_sizes().all()[:-1]:
+        recipe.try_out(network.detector, architecture, size, size, "progressive_resizing")
     if earlier:
         earlier.put_into(network, hp.num_classes, log)
     elif pretrained:
@@ -178,7 +180,8 @@ def _assemble(
 ) -> Training:
     device = pick_device()
     detector = network.detector.to(device)
-    loaders = data.loaders(dataset, hp, network.levels)
+    anchors = _anchors_by_size(hp, network.levels)
+    loaders = data.loaders(dataset, hp, anchors)
     return recipe.assemble(
         job,
         hp,
@@ -186,7 +189,7 @@ def _assemble(
         network=detector,
         architecture=architecture,
         loaders=loaders,
-        objective=_objective(hp, network.levels),
+        objective=_objective(hp, anchors),
         optimizer=_optimizer(detector, hp),
         schedule=_schedule(hp, len(loaders[0])),
         hooks=hooks,
@@ -194,10 +197,21 @@ def _assemble(
     )
 
 
-def _objective(hp: DetectionHyperparameters, anchors: Anchors) -> DetectionObjective:
+def _anchors_by_size(hp: DetectionHyperparameters, anchors: Anchors) -> dict[int, Anchors]:
+    """The network's ``anchors``, and the same boxes on the smaller maps of each smaller size that is trained on."""
+    found = {hp.image_shape: anchors}
+    for size in hp.image_sizes().all()[:-1]:
+        grids = grids_of(_architecture(hp), (size, size), FPN if hp.neck == "fpn" else SSD)
+        levels = zip(grids, anchors.levels, strict=True)
+        found[size] = Anchors([Level.even(grid, level.sizes) for grid, level in levels])
+    return found
+
+
+def _objective(hp: DetectionHyperparameters, anchors: Mapping[int, Anchors]) -> DetectionObjective:
     return DetectionObjective(
-        anchors,
+        anchors[hp.image_shape],
         hp.num_classes,
+        smaller=[own for size, own in anchors.items() if size != hp.image_shape],
         box_weight=hp.box_weight,
         overlap=hp.overlap_threshold,
         suppression=hp.nms_threshold,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from clary.errors import DataError
 from clary.vision.algorithms import recipe
 from clary.vision.algorithms.joblog import JobLog
-from clary.vision.algorithms.semantic_segmentation.spec import SegmentationHyperparameters
+from clary.vision.algorithms.semantic_segmentation.spec import MULTIPLE, SegmentationHyperparameters
 from clary.vision.base import decoding, preprocessing
 from clary.vision.base.jobdir import JobDir
 from clary.vision.base.preprocessing import Preprocess
@@ -20,11 +20,10 @@ from clary.vision.datasets.augment import random_light
 from clary.vision.datasets.loader import ImageCache, Loader, TargetCache
 from clary.vision.tasks.segmentation import HINT_SIZE, of_another_size
 
-__all__ = ["MaskCache", "crop_side", "crop_transform", "load_dataset", "loaders", "serving_transform"]
+__all__ = ["MaskCache", "crop_transform", "load_dataset", "loaders", "serving_transform"]
 
 Pair = tuple[np.ndarray, np.ndarray]  # pixels and the mask that goes with them
 
-MULTIPLE = 8  # crop_size is rounded up to one of it; the output stride of all networks but U-Net
 COARSEST = 32  # stride of the deepest map of U-Net
 
 
@@ -41,11 +40,6 @@ def load_dataset(job: JobDir, hp: SegmentationHyperparameters, log: JobLog) -> D
     return dataset
 
 
-def crop_side(hp: SegmentationHyperparameters) -> int:
-    """Side in pixels of the square that is trained on: `crop_size` rounded up to a multiple of 8."""
-    return -(-hp.crop_size // MULTIPLE) * MULTIPLE
-
-
 def serving_transform(hp: SegmentationHyperparameters) -> Preprocess:
     """How a picture becomes network input when serving: whole, at its own size or at `inference_size`.
 
@@ -59,17 +53,19 @@ def loaders(dataset: Dataset, hp: SegmentationHyperparameters) -> tuple[Loader, 
     """Loaders of the train and validation splits, sharing the room for decoded pictures by their sizes."""
     validation = dataset.splits.get("validation", ())
     budget, rest = recipe.cache_budgets(dataset)
-    train = _loader(dataset.splits["train"], hp, _Training(hp), budget, hp.mini_batch_size, shuffle=True)
+    crops = {side: _Training(hp, side) for side in hp.image_sizes().all()}
+    train = _loader(dataset.splits["train"], hp, crops, budget, hp.mini_batch_size, shuffle=True)
     if not validation:
         return train, None
     # The guide's rule: one at a time whole, several at a time as crops, which alone fit into one batch.
     transform = _Whole(hp) if hp.validation_mini_batch_size == 1 else _Centre(hp)
-    return train, _loader(validation, hp, transform, rest, hp.validation_mini_batch_size, shuffle=False)
+    whole = {hp.image_size(): transform}
+    return train, _loader(validation, hp, whole, rest, hp.validation_mini_batch_size, shuffle=False)
 
 
 def crop_transform(hp: SegmentationHyperparameters) -> Preprocess:
     """The middle of a picture at the size that is trained on."""
-    side = crop_side(hp)
+    side = hp.image_size()
     return Preprocess(side, side, side)
 
 
@@ -100,8 +96,9 @@ class _Training:
     has no class (the original calls it class 0, which teaches a network that black is background).
     """
 
-    def __init__(self, hp: SegmentationHyperparameters) -> None:
-        self._side = crop_side(hp)
+    def __init__(self, hp: SegmentationHyperparameters, side: int) -> None:
+        self._side = side
+        # The same for smaller squares: things keep the size in which they are served, and less is around them.
         self._base = hp.base_size
         self._scales = hp.scale_range
         self._light = hp.augmentation_type == "light"
@@ -126,7 +123,7 @@ class _Centre:
     """Shorter side to the crop's, then the centre: pictures of one size, as many as a step takes."""
 
     def __init__(self, hp: SegmentationHyperparameters) -> None:
-        self._side = crop_side(hp)
+        self._side = hp.image_size()
 
     def __call__(
         self, pixels: np.ndarray, mask: np.ndarray, random: np.random.Generator
@@ -155,7 +152,7 @@ class _Whole:
 def _loader(
     samples: Sequence[Sample],
     hp: SegmentationHyperparameters,
-    transform: _Training | _Centre | _Whole,
+    transforms: Mapping[int, _Training] | Mapping[int, _Centre | _Whole],
     budget: int,
     batch_size: int,
     *,
@@ -163,13 +160,21 @@ def _loader(
 ) -> Loader:
     cache = ImageCache(samples, None, _largest_used(hp), budget)
     masks = MaskCache(samples, hp.num_classes)
-    size = min(batch_size, len(samples))
-    return Loader(cache, masks, transform, batch_size=size, seed=hp.seed, shuffle=shuffle)
+    sizes = hp.image_sizes()
+    return Loader(
+        cache,
+        masks,
+        transforms[sizes.full],
+        batch_size=min(batch_size, len(samples)),
+        seed=hp.seed,
+        shuffle=shuffle,
+        of_epoch=(lambda epoch: transforms[sizes.at(epoch)]) if shuffle else None,
+    )
 
 
 def _largest_used(hp: SegmentationHyperparameters) -> int:
     """Pixels of a shorter side beyond which nothing is gained: a larger JPEG is decoded at reduced scale."""
-    return int(max(hp.base_size * hp.scale_range[1], hp.inference_size or 1 << 14, crop_side(hp)))
+    return int(max(hp.base_size * hp.scale_range[1], hp.inference_size or 1 << 14, hp.image_size()))
 
 
 def _square(pixels: np.ndarray, mask: np.ndarray, side: int, random: np.random.Generator) -> Pair:

@@ -25,14 +25,16 @@ from clary.vision.base.hyperparameters import (
     required,
     setting,
 )
+from clary.vision.base.image_sizes import Stage
 from clary.vision.base.spec import Metric, Spec
 
 if TYPE_CHECKING:
     from clary.vision.base.types import Dataset
 
-__all__ = ["BACKBONES", "SPEC", "SegmentationHyperparameters"]
+__all__ = ["BACKBONES", "MULTIPLE", "SPEC", "SegmentationHyperparameters"]
 
 BACKBONES = {"resnet-50": "resnet50", "resnet-101": "resnet101"}  # timm's names
+MULTIPLE = 8  # of which sides are; the output stride of all networks but U-Net
 
 IMAGES = ("image/jpeg", "application/x-image")
 RECORDS = "application/x-recordio"
@@ -106,6 +108,7 @@ class SegmentationHyperparameters(shared.TrainingHyperparameters):
     )
     freeze: str = shared.freeze()
     precision: str = shared.precision()
+    progressive_resizing: tuple[Stage, ...] | None = shared.progressive_resizing("sides of the crops")
     head_rate_factor: float = shared.head_rate_factor(10.0)
     seed: int = shared.seed()
 
@@ -116,7 +119,11 @@ class SegmentationHyperparameters(shared.TrainingHyperparameters):
         if not 0 < self.scale_range[0] <= self.scale_range[1]:
             why = "expects two numbers above 0, the smaller first"
             found += [invalid("scale_range", as_text(self.scale_range), why)]
-        return found
+        return [*found, *(invalid(name, as_text(self[name]), why) for name, why in self.unfit_sizes(MULTIPLE))]
+
+    def image_size(self) -> int:
+        """Side in pixels of the square that is trained on: `crop_size` rounded up to a multiple of 8."""
+        return -(-self.crop_size // MULTIPLE) * MULTIPLE
 
     def network_name(self) -> str:
         return self.backbone

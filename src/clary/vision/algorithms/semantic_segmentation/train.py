@@ -44,7 +44,7 @@ def train(job: JobDir, hp: SegmentationHyperparameters, log: JobLog, hooks: Sequ
     Raises CustomerError for data or settings that cannot be used, DivergedError, InterruptedRun.
     """
     log_worker(log, CONTENT_TYPES, torch.cuda.device_count())
-    side = data.crop_side(hp)
+    side = hp.image_size()
     check_memory(
         lambda: _untrained(hp), hp.mini_batch_size, (side, side), optimizer=hp.optimizer, precision=recipe.precision(hp)
     )
@@ -88,8 +88,9 @@ def _make_network(job: JobDir, hp: SegmentationHyperparameters, log: JobLog) -> 
     mean, std = (trained.mean, trained.std) if trained else (IMAGENET_MEAN, IMAGENET_STD)
     description = describe_segmenter(f"timm:{name}", hp.algorithm, hp.num_classes, mean=mean, std=std)
     network = build_segmenter(description)
-    side = data.crop_side(hp)
-    recipe.try_out(network, f"{hp.algorithm} on {name}", side, side, "crop_size")
+    for side in hp.image_sizes().all():
+        setting = "crop_size" if side == hp.image_size() else "progressive_resizing"
+        recipe.try_out(network, f"{hp.algorithm} on {name}", side, side, setting)
     if earlier:
         earlier.put_into(network, hp.num_classes, log)
     elif pretrained:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,8 +43,9 @@ class DetectionObjective(TaskObjective):
 
     The class loss is the mean over the anchors with an object and, of each picture, ``negatives`` times as many of
     background: those the network is least sure of. The other loss is ``box_weight`` times the mean smooth L1 over the
-    offsets of anchors with an object. ``overlap`` is what a hit of the validation must overlap by, ``suppression`` the
-    threshold of non-maximum suppression, ``most`` the boxes of a picture that go into it.
+    offsets of anchors with an object. ``smaller`` are the anchors of smaller pictures that are trained on as well; how
+    many boxes a network gave tells which they are of. ``overlap`` is what a hit of the validation must overlap by,
+    ``suppression`` the threshold of non-maximum suppression, ``most`` the boxes of a picture that go into it.
     """
 
     task = TASK
@@ -54,6 +55,7 @@ class DetectionObjective(TaskObjective):
         anchors: Anchors,
         num_classes: int,
         *,
+        smaller: Sequence[Anchors] = (),
         negatives: float = 3.0,
         least_negatives: int = 0,
         box_weight: float = 1.0,
@@ -63,7 +65,9 @@ class DetectionObjective(TaskObjective):
     ) -> None:
         self.num_classes = num_classes
         self.overlap = overlap
-        self._anchors = torch.from_numpy(anchors.centred)
+        self._count = len(anchors)
+        # Larger pictures have larger maps: no two sizes have as many anchors and other ones.
+        self._anchors = {len(one): torch.from_numpy(one.centred) for one in (*smaller, anchors)}
         self._negatives = negatives
         self._least = least_negatives
         self._box_weight = box_weight
@@ -100,9 +104,10 @@ class DetectionObjective(TaskObjective):
     def accumulator(self) -> MetricAccumulator:
         return _DetectionAccumulator(self)
 
-    def objects(self, targets: Tensor) -> Tensor:
-        """What targets tell of the pictures: (N, slots, 5), class id and box; -1 where a slot is free."""
-        return targets[:, : targets.shape[1] - len(self._anchors)].view(len(targets), -1, 5)
+    def objects(self, targets: Tensor, anchors: int | None = None) -> Tensor:
+        """What targets tell of the pictures: (N, slots, 5), class id and box; -1 where a slot is free. ``anchors`` is
+        how many there are of the pictures' size, unless that is the full one."""
+        return targets[:, : targets.shape[1] - (anchors or self._count)].view(len(targets), -1, 5)
 
     def detections(self, outputs: Outputs) -> list[np.ndarray]:
         """Rows of ``base.boxes.detect`` for each picture, float32 (n, 6)."""
@@ -114,8 +119,9 @@ class DetectionObjective(TaskObjective):
 
     def _parts(self, outputs: Outputs, targets: Tensor) -> _Parts:
         logits, offsets = outputs
-        answers = targets[:, targets.shape[1] - len(self._anchors) :].long()
-        objects = self.objects(targets)
+        anchors = logits.shape[1]
+        answers = targets[:, targets.shape[1] - anchors :].long()
+        objects = self.objects(targets, anchors)
         image, anchor = torch.nonzero(answers >= 0, as_tuple=True)
         own = objects[image, answers[image, anchor]]
         # 0 is the background; classes count from 1 here, as the outputs do.
@@ -145,10 +151,11 @@ class DetectionObjective(TaskObjective):
         return torch.zeros_like(background).scatter_(1, hardest, chosen)
 
     def _on(self, like: Tensor) -> Tensor:
-        """The anchors where the outputs are."""
-        if self._anchors.device != like.device:
-            self._anchors = self._anchors.to(like.device)
-        return self._anchors
+        """The anchors of outputs (N, A, 4), where they are."""
+        anchors = self._anchors[like.shape[1]]
+        if anchors.device != like.device:
+            anchors = self._anchors[like.shape[1]] = anchors.to(like.device)
+        return anchors
 
 
 class _DetectionAccumulator:
