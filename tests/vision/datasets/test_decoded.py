@@ -186,7 +186,7 @@ def loaders(algorithm: str, dataset: Dataset, hp: Any) -> tuple[Loader, Loader]:
     from clary.vision.algorithms.semantic_segmentation import data as segmentation
     from clary.vision.models.anchors import Anchors, Level
 
-    anchors = Anchors([Level.even((3, 3), [(0.5, 0.5)])])
+    anchors = {hp.image_shape: Anchors([Level.even((3, 3), [(0.5, 0.5)])])} if algorithm == "detection" else {}
     made = {
         "classification": lambda: classification.loaders(dataset, hp),
         "detection": lambda: detection.loaders(dataset, hp, anchors),

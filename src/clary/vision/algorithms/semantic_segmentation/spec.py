@@ -130,8 +130,7 @@ class SegmentationHyperparameters(shared.TrainingHyperparameters):
 
     def decoded_sizes(self) -> Mapping[str, DecodedSize]:
         # Pixels of a shorter side beyond which nothing is gained: a larger JPEG is decoded at reduced scale.
-        crop = -(-self.crop_size // 8) * 8
-        largest = int(max(self.base_size * self.scale_range[1], self.inference_size or 1 << 14, crop))
+        largest = int(max(self.base_size * self.scale_range[1], self.inference_size or 1 << 14, self.image_size()))
         return dict.fromkeys(("train", "validation"), DecodedSize.of(None, largest))
 
     def pretrained_network(self) -> str:
