@@ -19,6 +19,16 @@ from clary.control.settings import DEFAULT_PORT, Settings, default_home
 if TYPE_CHECKING:
     from clary.control.home import Server
 
+SubstituteWeights = Annotated[
+    bool,
+    typer.Option(
+        "--substitute-weights",
+        help="Jobs whose pretrained weights are not to be had train the packaged network (EfficientNet-Lite0) "
+        "instead; log, manifest and `clary jobs` say so.",
+        envvar="CLARY_SUBSTITUTE_WEIGHTS",
+    ),
+]
+
 
 def register(app: typer.Typer) -> None:
     app.command("up")(up)
@@ -49,15 +59,7 @@ def up(
     warm: Annotated[
         bool, typer.Option("--warm/--no-warm", help="Keep the training libraries loaded, so that jobs start at once.")
     ] = True,
-    substitute_weights: Annotated[
-        bool,
-        typer.Option(
-            "--substitute-weights",
-            help="Jobs whose pretrained weights are not to be had train the packaged network (EfficientNet-Lite0) "
-            "instead; log, manifest and `clary jobs` say so.",
-            envvar="CLARY_SUBSTITUTE_WEIGHTS",
-        ),
-    ] = False,
+    substitute_weights: SubstituteWeights = False,
     detach: Annotated[bool, typer.Option("--detach", help="Go on in the background once it is up.")] = False,
 ) -> None:
     """Start the platform: SageMaker, S3, CloudWatch, STS and IAM on one port, for programs written for AWS."""

@@ -58,8 +58,8 @@ def prepare(
     ``isolated`` says whether hosts get their own absolute /opt/ml. A second call starts over: only checkpoints of the
     attempt before are kept.
 
-    Raises CustomerError or ServiceError for what the customer can mend (an image, a hyperparameter, a channel, a
-    bucket), OSError or UsageError for what the machine lacks. ``clary.control.jobs.reasons.of_error`` words both.
+    Raises CustomerError or ServiceError for what the customer can mend (image, hyperparameter, channel, bucket),
+    OSError or UsageError for what the machine lacks; ``jobs.reasons.of_error`` words both.
     """
     rules = settings.configuration.images
     program = programs.resolve(body["AlgorithmSpecification"], rules)
@@ -73,29 +73,22 @@ def prepare(
     share = (hosts.index(host), len(hosts))
     # Links are for those who cannot write through them: an overlay stands before them, or our own algorithms read.
     inputs = _fetch_channels(body, job, objects, share, linked=isolated or isinstance(program, Builtin))
-    pipes = _plan_pipes(body, folder / "pipes", objects, share)
     _write_configuration(body, job, list(hosts), host)
     if isinstance(program, Builtin):
         # Now, not when it runs: on a disk that is full by then it could not say why it ends, and a disk that is full
         # here is said in its place.
         reserve(job.room)
     _say(body, program, isolated, log)
-    given = body.get("Environment") or {}
-    runs: Program
-    if isinstance(program, Script):
-        # The request's variables go with the plan: the toolkit, which runs first, is a program of ours.
-        runs, given = _plan_script(program, body, folder, job, settings, objects, log, isolated), {}
-    else:
-        runs = Algorithm(program.name) if isinstance(program, Builtin) else Command(program.argv)
     return Launch(
         job=body["TrainingJobName"],
         kind=TRAINING_JOB,
         host=host,
         folder=folder,
         log=stream,
-        program=runs,
+        program=_launched(program, body, folder, job, settings, objects, log, isolated),
         environment=environment(body, settings),
-        given=given,
+        # Those for a script go with its plan: the toolkit, which runs first, is a program of ours.
+        given={} if isinstance(program, Script) else body.get("Environment") or {},
         cwd="",
         namespace=isolated,
         inputs=inputs,
@@ -103,7 +96,7 @@ def prepare(
         max_run=float(body.get("StoppingCondition", {}).get("MaxRuntimeInSeconds") or DAY),
         grace=settings.stop_grace,
         attempt=int(body.get("_attempt") or 1),
-        pipes=pipes,
+        pipes=_plan_pipes(body, folder / "pipes", objects, share),
         s3_root=settings.s3_root,
         s3_endpoint=settings.s3_endpoint,
         region=settings.region,
@@ -269,8 +262,8 @@ def _further_configuration(body: Body) -> dict[str, dict[str, Any]]:
     return files
 
 
-def _plan_script(
-    program: Script,
+def _launched(
+    program: Builtin | ImageCommand | Script,
     body: Body,
     folder: Path,
     job: JobDir,
@@ -279,6 +272,10 @@ def _plan_script(
     log: LogWriter,
     isolated: bool,
 ) -> Program:
+    if isinstance(program, Builtin):
+        return Algorithm(program.name)
+    if not isinstance(program, Script):
+        return Command(program.argv)
     try:
         return scripts.plan_script(
             program, body, folder=folder, job=job, settings=settings, objects=objects, isolated=isolated
