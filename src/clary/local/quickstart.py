@@ -104,7 +104,8 @@ def quickstart(
         passes = epochs or (DRAWN_EPOCHS.get(summary.task) if dataset == DRAWN else None)
         _train(summary, found, {**(settings or {}), "epochs": passes, "seed": seed}, showing)
         numbers = summary.run.metrics
-        clock.lap(summary, "train", f"{plural(numbers['epochs'], 'epoch')}, best {numbers['best_epoch'] + 1}")
+        best = f", best {numbers['best_epoch'] + 1}" if any(name.startswith("validation:") for name in numbers) else ""
+        clock.lap(summary, "train", f"{plural(numbers['epochs'], 'epoch')}{best}")
         _judge(summary, clock)
     return summaries
 
