@@ -372,6 +372,12 @@ def test_what_the_test_split_says_is_told_as_evaluate_gives_it(
     assert len(measured) == 1
     line = next(line for line in out.splitlines() if line.startswith("test:   "))
     assert "testing: 6 of 6" in err.splitlines()
+    # Nothing was validated: it is what the list of runs and a notebook show.
+    accuracy = measured[0].metrics["accuracy"]
+    assert clary.Run(run).main_metric == ("test:accuracy", accuracy)
+    assert f"test:accuracy {accuracy:.4f}" in cli("runs", tmp_path)[1]
+    assert f"test:accuracy={accuracy:.4f}" in repr(clary.Run(run))
+    assert "end: last epoch 1 of 1" in err
     code, out, _ = cli("evaluate", run, data, "--split", "test")
     assert code == 0
     assert out.splitlines()[-1].startswith(line.removeprefix("test:   "))

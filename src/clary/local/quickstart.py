@@ -173,6 +173,8 @@ def _judge(summary: Summary, clock: _Clock) -> None:
     found = evaluate(summary.run.model, provenance.dataset(summary.run))
     summary.metric, summary.value = found.main, found.metrics[found.main]
     summary.split, summary.images = found.split, found.count
+    if found.split == "test":
+        summary.run.record_test(found.metrics, found.count)
     clock.lap(summary, "evaluate", found.summary())
     clock.lap(summary, "predict", _predict(summary, found))
     # With what was measured just now: the report would measure it again.

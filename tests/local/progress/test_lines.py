@@ -161,7 +161,9 @@ def test_python_programs_have_lines_and_may_silence_them(
     assert {"loading PyTorch", "loading the network", "decoding pictures (4 of 9)"} <= set(lines)
     expected = "start: pictures: 9 train, 3 validation; 3 classes; test_resnet; random weights; CPU, 1 thread; fp32"
     assert lines[start] == expected
-    after = [line for line in lines[start + 1 :] if line != "decoding pictures (4 of 9)" and not line.startswith("note: ")]
+    after = [
+        line for line in lines[start + 1 :] if line != "decoding pictures (4 of 9)" and not line.startswith("note: ")
+    ]
     assert [line.split(":")[0] for line in after] == ["epoch 1/2", "epoch 2/2", "end", "writing the model", "model"]
     assert after[-1] == f"model: {run.model}"
     # Nothing of SageMaker's, which is in the run's log.

@@ -117,6 +117,7 @@ def test_the_end_shows_the_score_and_pictures_with_what_the_model_says(
     page = view._repr_html_()
     assert clary.evaluate(run, data, split="test").summary() in text(page)
     assert f"model: {run.model}" in text(page)
+    assert "test:accuracy" in run.metrics
     # All six, each with a class and its score, and what it is where that is wrong.
     captions = re.findall(r"<figcaption>(\w+) (0\.\d{4}|1\.0000)(?: <span class=.wrong.>is (\w+)</span>)?</fig", page)
     assert len(captions) == page.count('<img src="data:image/') == 6

@@ -207,6 +207,8 @@ def _judged(run: Run) -> tuple[str, list[Shown]]:
     with open_network(run) as network:
         data = provenance.dataset(run)
         found = evaluate(network, data)
+        if found.split == "test":
+            run.record_test(found.metrics, found.count)
         # From all over the split: its pictures stand class by class.
         some = found.samples[:: max(1, len(found.samples) // PICTURES)][:PICTURES]
         return found.summary(), predicted(network, data, some)
