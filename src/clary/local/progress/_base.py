@@ -34,8 +34,8 @@ class View(Hook):
 
 
 def start_said(event: RunStart) -> list[str]:
-    """Pictures, classes, network, sizes that change, device and, last, precision: what a run begins with. Why it is that
-    precision stands in the log, the metrics and the report."""
+    """Pictures, classes, network, sizes that change, device and, last, precision: what a run begins with. Why it is
+    that precision stands in the log, the metrics and the report."""
     # Brings numpy, and every verb's module is loaded for every command.
     from clary.vision.base.types import SplitName
 
