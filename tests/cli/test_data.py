@@ -71,9 +71,26 @@ class TestCheck:
         code, out, _ = cli("data", "check", root)
         told = [line for line in out.splitlines() if line.startswith("note")]
         assert code == 0
-        assert len(told) == 11
-        assert told[-1] == "note   ... and 5 more: is grayscale (--json lists all)"
+        assert len(told) == 6
+        assert told[-1] == "note   ... and 10 more: is grayscale (--json lists all)"
         assert len(json.loads(cli("data", "check", root, "--json")[1])["notes"]) == 15
+
+    def test_many_bad_masks_are_summed_up_and_counted(self, cli: Cli, tmp_path: Path) -> None:
+        for folder in ("images", "masks"):
+            (tmp_path / folder).mkdir()
+        for number in range(7):
+            for folder in ("images", "masks"):
+                Image.new("RGB", (40, 40), (number, 9, 40)).save(tmp_path / folder / f"{number}.png")
+        code, out, _ = cli("data", "check", tmp_path)
+        told = [line for line in out.splitlines() if line.startswith("error")]
+        assert code == 1
+        what = "is RGB with 8 bits a channel, not a mask of one channel"
+        assert told[0] == f"error  masks/0.png: {what}; convert it to a palette PNG of class ids"
+        assert told[5:] == [f"error  ... and 2 more: {what} (--json lists all)"]
+        assert "left out: 7 files or records (7 with a mask that cannot be used)" in out
+        # Of masks that cannot be opened, no class is known.
+        assert "pixels of class" not in out
+        assert "pictures (masks)" in out
 
     def test_very_many_notes_are_cut(self, cli: Cli, root: Path) -> None:
         for number in range(105):  # each picture twice, under its class
@@ -332,8 +349,9 @@ class TestSplit:
 
 class TestDrawAndFetch:
     def test_drawn_pets_pass_their_check(self, cli: Cli, tmp_path: Path) -> None:
-        code, out, _ = cli("data", "draw", tmp_path / "pets", "--pictures", 24, "--seed", 1)
+        code, out, err = cli("data", "draw", tmp_path / "pets", "--pictures", 24, "--seed", 1)
         assert (code, out) == (0, f"{tmp_path}/pets\n")
+        assert f"next: clary data check {tmp_path}/pets   clary train classification {tmp_path}/pets" in err
         code, out, _ = cli("data", "check", tmp_path / "pets")
         assert code == 0, out
 
@@ -354,3 +372,9 @@ def test_help_and_no_tensor_library() -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert all(verb in done.stdout for verb in ("check", "show", "convert", "pack", "split", "oxford-pets", "draw"))
     assert done.stdout.splitlines()[-1] == "set()"
+
+
+def test_layouts_fit_a_terminal_of_100_columns(cli: Cli) -> None:
+    code, out, _ = cli("data", "layouts")
+    assert code == 0
+    assert max(map(len, out.splitlines())) <= 100

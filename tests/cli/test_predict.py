@@ -85,9 +85,16 @@ def test_boxes_as_json_above_a_score(cli, box_model, scenes):
     assert (code, out.split()[-2:]) == (0, [str(scenes / "b.png"), "-"])
 
 
+def test_files_that_are_no_pictures_are_counted_and_the_place_of_drawings_is_said(cli, box_model, scenes, tmp_path):
+    (scenes / "notes.txt").write_text("none")
+    code, _, err = cli("predict", box_model, scenes, "--output", tmp_path / "drawn")
+    assert code == 0
+    assert said(err) == ["left out: 1 file that is hidden or no picture", f"drawn in {tmp_path / 'drawn'}"]
+
+
 def test_drawn_boxes(cli, box_model, scenes, tmp_path):
     code, _, err = cli("predict", box_model, scenes, "--output", tmp_path / "drawn")
-    assert (code, said(err)) == (0, [])
+    assert (code, said(err)) == (0, [f"drawn in {tmp_path / 'drawn'}"])
     assert sorted(path.name for path in (tmp_path / "drawn").iterdir()) == ["a-2.jpg", "a.jpg", "b.jpg", "c.jpg"]
     drawn = np.asarray(Image.open(tmp_path / "drawn" / "b.jpg")).astype(int)
     before = np.asarray(Image.open(scenes / "b.png")).astype(int)
@@ -97,7 +104,7 @@ def test_drawn_boxes(cli, box_model, scenes, tmp_path):
 
 def test_masks(cli, pixel_model, scenes, rectangle_image, tmp_path):
     code, out, err = cli("predict", pixel_model, scenes / "b.png", "-o", tmp_path / "drawn")
-    assert (code, said(err)) == (0, [])
+    assert (code, said(err)) == (0, [f"drawn in {tmp_path / 'drawn'}"])
     header, *rows = [line.split() for line in out.splitlines() if line.strip()]
     assert header == ["image", "class", "share"]
     assert rows[0][1] == "ground"
@@ -128,7 +135,7 @@ def test_folders_are_searched(cli, colour_model, red):
     (red.parent / "notes.txt").write_text("no picture")
     code, out, err = cli("predict", colour_model, red.parents[1], "--json", "--top", 1)
     found = {row["image"]: row["predictions"][0]["label"] for row in json.loads(out)}
-    assert (code, said(err), len(found)) == (0, [], 9)
+    assert (code, said(err), len(found)) == (0, ["left out: 2 files that are hidden or no picture"], 9)
     assert all(f"/{label}/" in image for image, label in found.items())
 
 

@@ -75,7 +75,7 @@ def test_the_contract(serve, model_archive, jpeg):
         assert "server" not in answer.headers
         assert client.get("/execution-parameters").json()["MaxPayloadInMB"] == 6
         rebound = client.get("/ping", headers={"Host": "evil.example"})
-        assert (rebound.status_code, rebound.text.endswith("--allowed-host evil.example")) == (421, True)
+        assert (rebound.status_code, rebound.text.endswith("--allowed-host evil.example\n")) == (421, True)
         assert client.get("/ping", headers={"Host": "models.lan"}).status_code == 200
         assert "What is in the picture?" in client.get("/").text
     assert server.stop() == (0, "")

@@ -291,7 +291,7 @@ def test_bar_tells_each_epoch(alone: None, capsys: pytest.CaptureFixture[str]) -
     assert out == ""
     said = [line.rstrip() for line in err.splitlines()]
     assert "resnet18 · bf16" in said
-    assert "bf16 (known)" in said
+    assert not any("known" in line for line in said)
     # Each below the other, whether best or not.
     assert "epoch 1/2   train accuracy 0.5000 loss 1.500   validation accuracy 0.6250  best   1.2 s" in said
     assert "epoch 2/2   train accuracy 0.7500 loss 0.500   validation accuracy 0.5000         1.2 s" in said
@@ -372,6 +372,12 @@ def test_what_the_test_split_says_is_told_as_evaluate_gives_it(
     assert len(measured) == 1
     line = next(line for line in out.splitlines() if line.startswith("test:   "))
     assert "testing: 6 of 6" in err.splitlines()
+    # Nothing was validated: it is what the list of runs and a notebook show.
+    accuracy = measured[0].metrics["accuracy"]
+    assert clary.Run(run).main_metric == ("test:accuracy", accuracy)
+    assert f"test:accuracy {accuracy:.4f}" in cli("runs", tmp_path)[1]
+    assert f"test:accuracy={accuracy:.4f}" in repr(clary.Run(run))
+    assert "end: last epoch 1 of 1" in err
     code, out, _ = cli("evaluate", run, data, "--split", "test")
     assert code == 0
     assert out.splitlines()[-1].startswith(line.removeprefix("test:   "))
@@ -393,8 +399,8 @@ def test_without_a_terminal_there_are_lines_of_ours(cli: Cli, images: Path, tmp_
         "reading pictures",
         "loading PyTorch",
         "loading the network",
-        r"start: pictures: 12 train, 3 validation; 3 classes; test_resnet; CPU, 1 thread; fp32 \(asked for\)",
-        r"decoding pictures \(4\)",
+        r"start: pictures: 12 train, 3 validation; 3 classes; test_resnet; random weights; CPU, 1 thread; fp32",
+        r"decoding pictures \(4 of 12\)",
         r"epoch 1/2: train accuracy 0\.\d{4} loss \d+\.\d{3}; validation accuracy 0\.\d{4} loss \S+ best; \S+ s; "
         r"\S+ pictures/s",
         r"epoch 2/2: train .*; validation .*",

@@ -57,12 +57,14 @@ def test_weights_that_do_not_fit(name: str, sentence: str, cli: Cli, file: Path,
     assert not folder.exists()
 
 
-@pytest.mark.parametrize("content", [None, b"", b"junk"], ids=["missing", "empty", "junk"])
+@pytest.mark.parametrize("content", [None, b"", b"junk", b"."], ids=["missing", "empty", "junk", "full stop"])
 def test_file_that_holds_no_weights(content: bytes | None, cli: Cli, tmp_path: Path, folder: Path) -> None:
     if content is not None:
         (tmp_path / "mine.pth").write_bytes(content)
     code, out, err = cli("weights", "add", "test_resnet", tmp_path / "mine.pth")
     assert (code, out) == (2, "")
     assert err.startswith(f"clary: {tmp_path / 'mine.pth'}: cannot be read as weights")
+    assert err.endswith("; give a .safetensors file, or a .pth of tensors alone\n")
+    assert "pop from" not in err
     assert len(err.splitlines()) == 1
     assert not folder.exists()

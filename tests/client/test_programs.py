@@ -142,3 +142,8 @@ def test_a_program_that_is_not_there(hold, url, tmp_path):
     with pytest.raises(UsageError, match="cannot be run"):
         programs.run([str(tmp_path / "text")], tmp_path)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_the_command_that_follows_a_job_names_the_home(start, tmp_path):
+    process = start("sh", "-c", "echo $CLARY_FOLLOW")
+    assert process.communicate(timeout=30)[0] == f"clary logs {{}} -f --home {tmp_path}\n"

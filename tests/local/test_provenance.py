@@ -71,6 +71,9 @@ def test_settings_that_differ_are_told_from_those_that_do_not():
     assert (found["image_shape"].value, found["image_shape"].default) == ("3,64,64", "3,224,224")
     assert found["top_k"].value == ""
     assert found["gamma"].meaning
+    # What the run says was asked for: a batch that was chosen for the pictures is nobody's setting.
+    found = {one.name: one for one in provenance.settings({**config, "given": ["own"]})}
+    assert [name for name, one in found.items() if one.changed] == ["own"]
 
 
 def test_the_command_line_can_be_pasted(colours, make_colour_run, tmp_path):

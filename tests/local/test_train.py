@@ -119,6 +119,8 @@ def test_configuration_says_what_was_done(finished: clary.Run) -> None:
     assert config["dataset"]["path"] == str((finished.path.parent / "colours").resolve())
     assert config["dataset"]["validation"] == 0.2
     assert config["hyperparameters"]["epochs"] == 2
+    assert "epochs" in config["given"]
+    assert not {"num_training_samples", "weight_decay"} & set(config["given"])
     assert config["hyperparameters"]["num_training_samples"] == 12
     assert config["machine"]["cores"] > 0
 
@@ -322,6 +324,12 @@ def test_wrong_settings_are_told_before_anything_is_written(
         clary.train("classification", images, out=tmp_path / "run", **QUICK | given)
     assert sentence in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_more_epochs_than_anybody_waits_for_are_refused(images: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="99,999,999,999 epochs never end; ask for 1,000,000 at the most"):
+        clary.train("classification", images, out=tmp_path / "run", **QUICK | {"epochs": 99999999999})
     assert not (tmp_path / "run").exists()
 
 

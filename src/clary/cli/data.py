@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from textwrap import indent
@@ -29,8 +30,8 @@ class EncodingName(StrEnum):
     png = "png"
 
 
-# Chosen for a terminal: thousands of records alike must not push the errors out of it.
-ALIKE, NOTES = 10, 100  # notes of one kind, and of all kinds, that are spelled out
+# Chosen for a terminal: thousands of records alike must not push the other errors out of it.
+ALIKE, NOTES = 5, 100  # problems of one kind, and notes of all kinds, that are spelled out
 
 _HELP = "Check, show, convert, pack, split, fetch and draw data sets; see how they lie on disk."
 
@@ -229,28 +230,24 @@ def draw(
     seed: Seed = 0,
 ) -> None:
     """Draw a set of cats and dogs of several breeds, in the layout of the Oxford-IIIT Pet set."""
-    from clary.cli.output import progress
+    from clary.cli.output import note, progress
     from clary.drawn import draw_pets
 
     with progress("drawing pictures", images) as advance:
         folder = draw_pets(directory, images=images, seed=seed, progress=advance)
     print(folder)
+    place = shlex.quote(str(folder))
+    note(f"next: clary data check {place}   clary train classification {place}   (or detection, segmentation)")
 
 
 def _print(result: CheckResult) -> None:
     """Errors, then notes, then the counts and a line that sums up."""
     from clary.vision.datasets.left_out import say_left_out
 
-    for problem in result.errors:
-        print(f"error  {problem}")
-    alike = Counter(problem.what for problem in result.notes)
-    told: Counter[str] = Counter()
-    for problem in result.notes[:NOTES]:
-        told[problem.what] += 1
-        if told[problem.what] <= ALIKE:
-            print(f"note   {problem}")
-        elif told[problem.what] == ALIKE + 1:
-            print(f"note   ... and {alike[problem.what] - ALIKE} more: {problem.what} (--json lists all)")
+    for line in _folded(result.errors):
+        print(f"error  {line}")
+    for line in _folded(result.notes[:NOTES]):
+        print(f"note   {line}")
     if len(result.notes) > NOTES:
         print(f"note   ... {len(result.notes)} notes in all (--json lists them)")
     if result.problems:
@@ -264,6 +261,18 @@ def _print(result: CheckResult) -> None:
         print(f"\n{say_left_out(result.left_out)}")
     errors, notes = len(result.errors), len(result.notes)
     print(f"\n{plural(errors, 'error') if errors else 'no errors'}, {plural(notes, 'note')}")
+
+
+def _folded(problems: Sequence[Problem]) -> Iterator[str]:
+    """A line for each problem; of more than ALIKE alike, one after the first of them says how many more there are."""
+    alike = Counter(problem.what for problem in problems)
+    told: Counter[str] = Counter()
+    for problem in problems:
+        told[problem.what] += 1
+        if told[problem.what] <= ALIKE:
+            yield str(problem)
+        elif told[problem.what] == ALIKE + 1:
+            yield f"... and {alike[problem.what] - ALIKE} more: {problem.what} (--json lists all)"
 
 
 def _common_task(source: Format, target: Format, root: Path) -> str:
@@ -308,7 +317,8 @@ def _print_counts(dataset: Dataset, layout: str = "", pixels: Mapping[Any, Seque
     known = any(counts)
     rows: list[list[Any]] = [[n, *(one[c] if one else "" for one in counts)] for c, n in enumerate(names) if known]
     rows.append(["all pictures", *(len(samples) for samples in splits.values())])
-    table("", [f"{task.unit} ({layout or dataset.format})", *splits], rows)
+    # Masks that were not opened: nothing is known of classes, and the heading names none.
+    table("", [f"{task.unit if rows[1:] else 'pictures'} ({layout or dataset.format})", *splits], rows)
 
 
 def _as_json(result: CheckResult) -> dict[str, Any]:

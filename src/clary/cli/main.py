@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 import clary.cli
-from clary.errors import ClaryError, UsageError
+from clary.errors import ClaryError, HyperparameterError, UsageError
 from clary.version import __version__
 
 STOPPED = 130  # 128 and SIGINT, as a shell reports a program that the signal ended
@@ -92,6 +92,11 @@ def main() -> None:
     load_verbs()
     try:
         sys.exit(_run())
+    except HyperparameterError as error:
+        from clary.vision.base.hyperparameters import plainly
+
+        print(f"clary: {plainly(str(error))}", file=sys.stderr)
+        sys.exit(error.exit_code)
     except ClaryError as error:
         print(f"clary: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from clary.cli.engine_options import EngineName, PrecisionName
+from clary.wording import plural
 
 if TYPE_CHECKING:
     from clary.local.predictions import PredictionView
@@ -46,6 +47,7 @@ def predict(
     from clary.vision.inference.predictor import load
 
     paths = [path for image in images for path in _images(image)]
+    others = sum(_count_others(image) for image in images)
     # After the paths: a folder without pictures is told at once, not after seconds of loading.
     with load(model, engine, precision=precision) as loaded:
         view = view_of(loaded.task, top=top, least=least)
@@ -65,6 +67,10 @@ def predict(
         emit(rows)
     elif lines:
         table("", ("image", *view.columns), lines)
+    if others:
+        note(f"left out: {plural(others, 'file')} that {'is' if others == 1 else 'are'} hidden or no picture")
+    if output:
+        note(f"drawn in {output}")
     note(f"predicted with {loaded.engine}")
     # At the end: one bad picture costs the others nothing, but a script must see it.
     if any("error" in row for row in rows):
@@ -83,6 +89,13 @@ def _images(path: Path) -> list[Path]:
 
         raise UsageError("holds no pictures", where=path, hint="name pictures or a folder of them")
     return found
+
+
+def _count_others(path: Path) -> int:
+    """The files in a folder that ``_images`` leaves out."""
+    if not path.is_dir():
+        return 0
+    return sum(one.is_file() for one in path.rglob("*")) - len(_images(path))
 
 
 def _places(folder: Path, paths: list[Path], view: PredictionView) -> dict[Path, Path]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import sys
 from typing import Annotated
 
@@ -22,9 +24,12 @@ def run(
 ) -> None:
     """Run a program with AWS being this machine.
 
-    Starts the platform for that time if none runs. The exit code is the program's.
+    Starts the platform for that time if none runs. Says of each job that a Python program creates how to follow it. The
+    exit code is the program's.
     """
     from clary.cli.output import note
     from clary.client import programs
 
-    sys.exit(programs.run(command, folder(home), tell=note))
+    usual = home is None or str(home) == os.environ.get("CLARY_HOME")
+    place = "" if usual else f" --home {shlex.quote(str(folder(home)))}"
+    sys.exit(programs.run(command, folder(home), follow=f"clary logs {{}} -f{place}", tell=note))

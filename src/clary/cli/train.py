@@ -143,7 +143,9 @@ def _test(run: Run) -> Evaluation | None:
         if not data.splits.get("test"):
             return None
         with progress("testing", len(data.splits["test"])) as advance:
-            return evaluate(run, data, split="test", advance=advance)
+            found = evaluate(run, data, split="test", advance=advance)
+        run.record_test(found.metrics, found.count)
+        return found
     # The model is there, whatever became of the pictures since.
     except CustomerError as error:
         note(f"not tested: {error}")

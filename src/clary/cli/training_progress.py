@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, Task, TextColumn, TimeRemainingCo
 from rich.text import Text
 
 from clary.local.progress import Lines
-from clary.local.progress._base import epoch_said, notes_said, pictures_per_second, precision_said, start_said
+from clary.local.progress._base import epoch_said, notes_said, pictures_per_second, start_said
 from clary.vision.base.events import BatchEnd, EpochEnd, Hook, Preparation, RunEnd, RunStart, ValidationBatchEnd
 from clary.vision.base.other_programs import OtherPrograms
 from clary.wording import clock
@@ -78,8 +78,6 @@ class _Bar(Hook):
         self._epochs, self._steps = event.epochs, event.epochs * event.steps_per_epoch
         print_line = self._progress.console.print
         print_line(Text(" · ".join(start_said(event)), style="bold"))
-        if why := precision_said(event):
-            print_line(Text(why, style="dim"))
         for note in notes_said(event):
             print_line(Text(f"note: {note}"))
         if sharing := self._others.sharing():

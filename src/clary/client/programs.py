@@ -20,11 +20,22 @@ __all__ = ["run"]
 _FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
 
 
-def run(command: Sequence[str], folder: Path, *, tell: Callable[[str], None] = lambda text: None) -> int:
+FOLLOW = "CLARY_FOLLOW"  # the patch `remarks` says with it that a job has begun
+
+
+def run(
+    command: Sequence[str],
+    folder: Path,
+    *,
+    follow: str = "clary logs {} -f",
+    tell: Callable[[str], None] = lambda text: None,
+) -> int:
     """Run ``command`` in the environment of the gateway of home ``folder``; its exit code, 128 + n after signal n.
 
     Where no gateway runs, one is started at a free port for the time of the command, and of others that use it
-    meanwhile; ``tell`` hears of it. Raises UsageError when the command is not to be found.
+    meanwhile; ``tell`` hears of it. ``follow`` is the command that shows a job's log, {} in the place of its name: of
+    each job that a Python program creates it is said on standard error. Raises UsageError when the command is not to be
+    found.
     """
     if not home.held(folder):
         tell("no platform runs; starting one for the time of this command")
@@ -32,7 +43,7 @@ def run(command: Sequence[str], folder: Path, *, tell: Callable[[str], None] = l
     try:
         # A free port: the usual one may be another home's.
         with gateway.borrowed(folder, ["--port", "0"]) as server:
-            environ = environment.changes(server, os.environ).applied(os.environ)
+            environ = environment.changes(server, os.environ).applied(os.environ) | {FOLLOW: follow}
             code = _run(command, environ)
     except NotRunningError:
         if code is None:

@@ -41,13 +41,15 @@ class MachineConfig(TypedDict, total=False):
 
 
 class RunConfig(TypedDict, total=False):
-    """The whole file. ``started`` is in ISO 8601 with its offset, ``model`` the archive that was gone on from."""
+    """The whole file. ``started`` is in ISO 8601 with its offset, ``model`` the archive that was gone on from,
+    ``given`` the names of the hyperparameters that were asked for: others were chosen for the pictures."""
 
     clary: str
     started: str
     algorithm: str
     dataset: DatasetConfig
     hyperparameters: Mapping[str, Any]
+    given: Sequence[str]
     seed: int
     network: str
     precision: str

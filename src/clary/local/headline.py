@@ -35,7 +35,8 @@ def tiles(
     yield Tile("Pictures", f"{sum(sizes.values()):,}", ", ".join(f"{n:,} {split}" for split, n in sizes.items()))
     yield Tile("Classes", f"{len(class_names):,}", _some(class_names))
     if numbers:
-        best = f"best epoch {numbers['best_epoch'] + 1} of {numbers['epochs']}"
+        which = "best" if any(name.startswith("validation:") for name in numbers) else "last"
+        best = f"{which} epoch {numbers['best_epoch'] + 1} of {numbers['epochs']}"
         yield Tile("Training time", duration(numbers["seconds"]), best)
     if speed := _speed(run):
         yield Tile("Training speed", f"{speed:,.0f}/s" if speed >= 10 else f"{speed:.1f}/s", "pictures a second")

@@ -34,10 +34,12 @@ class Setting:
     default: str = ""
     meaning: str = ""
     sayable: bool = True
+    given: bool = True
 
     @property
     def changed(self) -> bool:
-        return self.value != self.default and self.name not in ("num_classes", "num_training_samples")
+        """Whether somebody asked for another value than the default."""
+        return self.given and self.value != self.default and self.name not in ("num_classes", "num_training_samples")
 
 
 def dataset(run: Run) -> Dataset:
@@ -85,6 +87,8 @@ def settings(config: RunConfig) -> list[Setting]:
         spec = catalog.find(config["algorithm"])
         # What was not given was filled from local_defaults, so those are what "changed" is told from.
         known, local = {one.name: one for one in spec.hyperparameters}, spec.local_defaults or {}
+    # A run of an older version does not say it: then all that differs counts.
+    given = config.get("given", config.get("hyperparameters", {}))
     return [
         Setting(
             name,
@@ -92,6 +96,7 @@ def settings(config: RunConfig) -> list[Setting]:
             text(known[name].parse(local[name]) if name in local else known[name].default) if name in known else "",
             known[name].meaning if name in known else "",
             name not in known or _is_taken(known[name], text(value)),
+            name in given,
         )
         for name, value in config.get("hyperparameters", {}).items()
     ]

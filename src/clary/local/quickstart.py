@@ -104,7 +104,8 @@ def quickstart(
         passes = epochs or (DRAWN_EPOCHS.get(summary.task) if dataset == DRAWN else None)
         _train(summary, found, {**(settings or {}), "epochs": passes, "seed": seed}, showing)
         numbers = summary.run.metrics
-        clock.lap(summary, "train", f"{plural(numbers['epochs'], 'epoch')}, best {numbers['best_epoch'] + 1}")
+        best = f", best {numbers['best_epoch'] + 1}" if any(name.startswith("validation:") for name in numbers) else ""
+        clock.lap(summary, "train", f"{plural(numbers['epochs'], 'epoch')}{best}")
         _judge(summary, clock)
     return summaries
 
@@ -172,6 +173,8 @@ def _judge(summary: Summary, clock: _Clock) -> None:
     found = evaluate(summary.run.model, provenance.dataset(summary.run))
     summary.metric, summary.value = found.main, found.metrics[found.main]
     summary.split, summary.images = found.split, found.count
+    if found.split == "test":
+        summary.run.record_test(found.metrics, found.count)
     clock.lap(summary, "evaluate", found.summary())
     clock.lap(summary, "predict", _predict(summary, found))
     # With what was measured just now: the report would measure it again.

@@ -31,7 +31,15 @@ from clary.local.run_lock import is_held
 from clary.vision.artifact.archive import model_within
 from clary.vision.base.types import Problem
 from clary.vision.tasks import TASKS
-from clary.vision.training.records import EndRecord, EpochRecord, Record, read_records, to_json
+from clary.vision.training.records import (
+    EndRecord,
+    EpochRecord,
+    EvaluationRecord,
+    Record,
+    append_record,
+    read_records,
+    to_json,
+)
 
 __all__ = ["NotThere", "Run", "State", "damaged_runs", "list_runs"]
 
@@ -160,8 +168,8 @@ class Run:
     @property
     def metrics(self) -> Mapping[str, Any]:
         """The run in numbers: ``epochs``, ``best_epoch`` (0-based), ``seconds``, ``reason``, ``precision`` and why,
-        ``way``, and each metric at the best epoch as ``train:accuracy``, ``validation:accuracy`` and so on. Empty
-        before the first epoch.
+        ``way``, and each metric at the best epoch as ``train:accuracy``, ``validation:accuracy`` and so on; where the
+        model was tested after training, ``test:accuracy`` as well. Empty before the first epoch.
         """
         records = self.records
         epochs = _epochs(records)
@@ -177,11 +185,19 @@ class Run:
         numbers |= {name: value for name, value in said.items() if value is not None}
         numbers |= {f"train:{name}": value for name, value in best.train.items()}
         numbers |= {f"validation:{name}": value for name, value in best.validation.items()}
+        tests = [record for record in records if isinstance(record, EvaluationRecord) and record.split == "test"]
+        numbers |= {f"test:{name}": value for name, value in (tests[-1].metrics if tests else {}).items()}
         return numbers
+
+    def record_test(self, metrics: Mapping[str, float], count: int) -> None:
+        """Keep what the model gave on the ``count`` pictures of the test split among the run's numbers."""
+        record = EvaluationRecord(split="test", count=count, metrics=dict(metrics))
+        append_record(self.path / "metrics.jsonl", record)
 
     @property
     def main_metric(self) -> tuple[str, float] | None:
-        """Name (``validation:accuracy``) and value of the number the run is judged by; None while there is none."""
+        """Name (``validation:accuracy``) and value of the number the run is judged by: of validation, else of the test,
+        else of training; None while there is none."""
         return _main_metric(self.metrics)
 
     @property
@@ -225,7 +241,7 @@ class Run:
         numbers = self.metrics
         yield f"state={'finished' if self.finished else 'not finished'}"
         yield f"epochs={numbers.get('epochs', 0)}"
-        for name in (f"{split}:{task.metric}" for task in TASKS for split in ("train", "validation")):
+        for name in (f"{split}:{task.metric}" for task in TASKS for split in ("train", "validation", "test")):
             if isinstance(numbers.get(name), float):
                 yield f"{name}={numbers[name]:.4f}"
         if "seconds" in numbers:
@@ -274,7 +290,7 @@ def damaged_runs(folder: Path | str) -> list[Path]:
 def _main_metric(numbers: Mapping[str, Any]) -> tuple[str, float] | None:
     # Whatever the task: only its own metric is among a run's numbers.
     metrics = [task.metric for task in TASKS]
-    named = [f"{split}:{name}" for split in ("validation", "train") for name in metrics]
+    named = [f"{split}:{name}" for split in ("validation", "test", "train") for name in metrics]
     return next(((name, numbers[name]) for name in named if isinstance(numbers.get(name), float)), None)
 
 

@@ -39,6 +39,7 @@ from clary.vision.training.listeners import counting, tell
 __all__ = ["train"]
 
 MODEL_CONTENT_TYPE = "application/x-sagemaker-model"
+MOST_EPOCHS = 1_000_000  # chosen; SageMaker knows no bound
 VERSIONS = ("torch", "timm", "openvino", "onnxruntime")
 
 
@@ -117,6 +118,8 @@ def _start(
     _refuse_taken(out)
     filled = spec.settings_for(given, data)
     checked = spec.parse(filled)
+    if (epochs := checked.get("epochs") or 0) > MOST_EPOCHS:
+        raise UsageError(f"{epochs:,} epochs never end", hint=f"ask for {MOST_EPOCHS:,} at the most")
     # Last, since both take their time: a wrong setting is told at once.
     checking = None if result else counting(hooks, "checking pictures", len(data))
     libraries = load_ahead(spec)
@@ -130,7 +133,9 @@ def _start(
     job.dataset, job.pictures = result.dataset, pictures
     data = result.dataset
     # Last: without it the folder is no run, so one that was killed before is not listed, nor resumed.
-    write_json(job.root / "config.json", {**_config(spec, source, data, options, checked), **start})
+    write_json(
+        job.root / "config.json", {**_config(spec, source, data, options, checked), "given": sorted(given), **start}
+    )
     with held(job.root / "config.json"):
         return execute(spec, job, hooks, echo, libraries)
 

@@ -325,7 +325,7 @@ class TestAsync:
         assert (answer["InferenceId"], answer["ResponseMetadata"]["HTTPStatusCode"]) == ("mine", 202)
         assert len(json.loads(content(gateway, answer["OutputLocation"]))) == 3
         answer = runtime.invoke_endpoint_async(**request, InputLocation="s3://models/in/text")
-        assert content(gateway, answer["FailureLocation"]) == b"the body is not a picture"
+        assert content(gateway, answer["FailureLocation"]) == b"the body is not a picture\n"
         answer = runtime.invoke_endpoint_async(**request, InputLocation="s3://models/in/none")
         assert b"s3://models/in/none" in content(gateway, answer["FailureLocation"])
 

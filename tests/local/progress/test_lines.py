@@ -59,11 +59,26 @@ def test_the_start_is_one_line_with_all_of_it(said: tuple[Lines, list[str]], mon
     about = {"dataset": dataset(train=1440, validation=48, test=1), "network_name": "tf_efficientnet_lite0"}
     view.on_start(replaced(start, device="CPU, 2 threads", image_sizes=(224,), **about))
     first = "start: pictures: 1,440 train, 48 validation, 1 test; 2 classes; tf_efficientnet_lite0; "
-    assert lines == [f"{first}CPU, 2 threads; bf16 (1.7 times as fast as fp32)"]
+    # Why it is bf16 stands in the log: the line is for who waits.
+    assert lines == [f"{first}CPU, 2 threads; bf16"]
     monkeypatch.setattr(OtherPrograms, "sharing", lambda self: Sharing(2, 1.8, 2))
     view.on_start(replaced(start, first_step=17))
     busy = "2 other programs are busy on this machine (1.8 of 2 cores): training takes up to twice as long"
-    assert lines[1:] == ["start: resumed at step 18; bf16 (1.7 times as fast as fp32)", f"busy: {busy}"]
+    assert lines[1:] == ["start: resumed at step 18; bf16", f"busy: {busy}"]
+
+
+def test_a_network_that_learnt_nothing_before_says_so(said: tuple[Lines, list[str]]) -> None:
+    view, lines = said
+    view.on_start(RunStart(None, None, 5, 36, 0, "fp32", network_name="resnet50", random_weights=True))
+    note = "starts from random weights; use_pretrained_model=1 takes pretrained ones (`clary weights` lists those here)"
+    assert lines == ["start: resnet50; random weights; fp32", f"note: {note}"]
+
+
+def test_of_pictures_that_are_waited_for_the_whole_is_said(said: tuple[Lines, list[str]]) -> None:
+    view, lines = said
+    view.on_preparation(Preparation("decoding pictures", 0, 36, 144))
+    view.on_preparation(Preparation("decoding others", 0, 36, 36))
+    assert lines == ["decoding pictures (36 of 144)", "decoding others (36)"]
 
 
 def test_what_was_noted_of_the_pictures_is_said(said: tuple[Lines, list[str]]) -> None:
@@ -122,6 +137,8 @@ def test_the_end(said: tuple[Lines, list[str]], tmp_path: Path) -> None:
     view.on_model(clary.Run(tmp_path))
     end = "end: best epoch 4 of 7 (stopped early: no gain any more), 2 min 10 s"
     assert lines == [end, "writing the model", f"model: {tmp_path / 'model.tar.gz'}"]
+    view.on_end(RunEnd("completed", 8, 7, 37.6, validated=False))
+    assert lines[3] == "end: last epoch 8 of 8, 37.6 s"
 
 
 def test_python_programs_have_lines_and_may_silence_them(
@@ -141,10 +158,12 @@ def test_python_programs_have_lines_and_may_silence_them(
     assert out == ""
     start = next(place for place, line in enumerate(lines) if line.startswith("start: "))
     assert lines[0] == "reading pictures"
-    assert {"loading PyTorch", "loading the network", "decoding pictures (4)"} <= set(lines)
-    expected = "start: pictures: 9 train, 3 validation; 3 classes; test_resnet; CPU, 1 thread; fp32"
-    assert lines[start] == f"{expected} (asked for)"
-    after = [line for line in lines[start + 1 :] if line != "decoding pictures (4)" and not line.startswith("note: ")]
+    assert {"loading PyTorch", "loading the network", "decoding pictures (4 of 9)"} <= set(lines)
+    expected = "start: pictures: 9 train, 3 validation; 3 classes; test_resnet; random weights; CPU, 1 thread; fp32"
+    assert lines[start] == expected
+    after = [
+        line for line in lines[start + 1 :] if line != "decoding pictures (4 of 9)" and not line.startswith("note: ")
+    ]
     assert [line.split(":")[0] for line in after] == ["epoch 1/2", "epoch 2/2", "end", "writing the model", "model"]
     assert after[-1] == f"model: {run.model}"
     # Nothing of SageMaker's, which is in the run's log.

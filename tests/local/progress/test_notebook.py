@@ -66,7 +66,7 @@ def test_phases_counts_and_epochs_are_shown_as_they_come(shown: Handle, monkeypa
     start = RunStart(None, None, 3, 4, 0, "bf16", dataset=data, precision_reason="known", network_name="<resnet>")
     view.on_start(start)
     assert "2 classes · <resnet> · bf16" in shown.pages[-1]
-    assert "bf16 (known)" in shown.pages[-1]
+    assert "known" not in shown.pages[-1]
     assert "2 other programs are busy" in shown.pages[-1]
     # Names are text, never markup.
     assert "<resnet>" not in view._repr_html_()
@@ -117,6 +117,7 @@ def test_the_end_shows_the_score_and_pictures_with_what_the_model_says(
     page = view._repr_html_()
     assert clary.evaluate(run, data, split="test").summary() in text(page)
     assert f"model: {run.model}" in text(page)
+    assert "test:accuracy" in run.metrics
     # All six, each with a class and its score, and what it is where that is wrong.
     captions = re.findall(r"<figcaption>(\w+) (0\.\d{4}|1\.0000)(?: <span class=.wrong.>is (\w+)</span>)?</fig", page)
     assert len(captions) == page.count('<img src="data:image/') == 6

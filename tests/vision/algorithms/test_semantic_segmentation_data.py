@@ -333,7 +333,7 @@ def test_pictures_without_a_mask_are_named_and_left_out(job: JobDir) -> None:
     assert len(found.splits["train"]) == 3
     assert told(lines) == [
         "left out: train/2.png: has no mask 2.png in train_annotation; add it or remove the picture",
-        "left out: 1 file or record (1 no mask)",
+        "left out: 1 file or record (1 without a mask)",
     ]
     assert lines[-1].endswith(f"pictures used: 3 of train, {len(found.splits['validation'])} of validation")
 

@@ -22,8 +22,10 @@ from clary.vision.base.hyperparameters import (
     Text,
     as_text,
     described,
+    invalid,
     optional,
     parse,
+    plainly,
     required,
     setting,
 )
@@ -184,3 +186,20 @@ def test_any_strings_parse_or_are_refused(given: dict[str, str]) -> None:
         assert isinstance(hp.steps, int)
         assert 0 <= hp.rate <= 1
     assert len(message.splitlines()) <= 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "said"),
+    [
+        (Integer(1), "0", "it=0: expects an integer greater than or equal to 1"),
+        (Float(0.0, 1.0), "much", "it=much: expects a number between 0 and 1"),
+        (Choice(("sgd", "adam")), "lion", "it=lion: accepts one of the following: 'sgd', 'adam'"),
+        (Text("^[a-z]+$"), "A", "it=A: expects text of the form '^[a-z]+$'"),
+    ],
+)
+def test_at_a_terminal_a_wrong_value_is_said_in_fewer_words(kind: Kind[Any], text: str, said: str) -> None:
+    assert plainly(invalid("it", text, kind.expectation())) == said
+
+
+def test_at_a_terminal_names_are_said_in_fewer_words() -> None:
+    assert plainly(complaint({"stepps": "1"})) == ("there is no setting `stepps`, did you mean 'steps'?; give 'steps'")

@@ -375,7 +375,7 @@ class TestLeftOut:
         rows = [f"{n}\t{n % 2}\t{'ab'[n % 2]}/{n // 2}.jpg\n" for n in range(10)]
         (tmp_path / "train.lst").write_text("".join(rows) + "11\t0\ta/gone.jpg\n")
         result = check(tmp_path)
-        assert result.left_out == {"faulty record": 1, "in no list": 1}
+        assert result.left_out == {"faulty": 1, "in no list": 1}
         assert any("has 1 picture in no list, left out: a/5.jpg" in note for note in lines(result, "note"))
 
     @pytest.mark.parametrize(
@@ -471,7 +471,7 @@ class TestBlackAndWhite:
         result = check(self.data(tmp_path, jpeg, 0, 255))
         assert result.dataset.class_names == ("background", "foreground")
         assert lines(result, "error") == []
-        note = "images: has masks of 0 and 255 only; 255 is read as class 1 here; in a SageMaker job it is void"
+        note = "masks: has masks of 0 and 255 only; 255 is read as class 1 here; in a SageMaker job it is void"
         assert note in lines(result, "note")
         assert result.pixels == {"train": (6 * 40 * 64, 6 * 8 * 64)}
         assert result.ignored == {"train": 0}

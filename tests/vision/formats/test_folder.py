@@ -106,6 +106,12 @@ class TestMistakes:
         [error] = said(formats.read(class_folders(tmp_path / "pets", {"cat": 2})))
         assert error == "pets: has one class only, `cat`; add pictures of a second class"
 
+    def test_pictures_without_labels(self, tmp_path: Path, class_folders: Tree) -> None:
+        [error] = said(formats.read(class_folders(tmp_path / "pets", {"images": 2})))
+        assert error.startswith(
+            "pets: has pictures in `images` and nothing that says what they show; put labels, boxes"
+        )
+
     def test_a_class_train_does_not_have(self, tmp_path: Path, class_folders: Tree) -> None:
         tree = {"train/cat": 1, "train/dog": 1, "test/bird": 1, "val/bird": 1}
         [error] = said(formats.read(class_folders(tmp_path, tree)))

@@ -206,7 +206,7 @@ class TestBoxes:
 
     def test_no_picture(self, boxes):
         answer = boxes.post("/invocations", content=b"nothing", headers=JPEG)
-        assert (answer.status_code, answer.text.split(";")[0]) == (400, "the body is not a picture")
+        assert (answer.status_code, answer.text.split(";")[0]) == (400, "the body is not a picture\n")
 
 
 class TestPixels:
@@ -284,7 +284,7 @@ class TestHealth:
         with TestClient(create_app(model, ServerSettings())) as client:
             assert client.get("/ping").status_code == 503
             answer = client.post("/invocations", content=jpeg(), headers=JPEG)
-            assert (answer.status_code, answer.text) == (500, "the engine failed (out of memory)")
+            assert (answer.status_code, answer.text) == (500, "the engine failed (out of memory)\n")
             assert client.get("/ping").status_code == 503
             broken = False
             assert client.get("/ping").status_code == 200
@@ -304,7 +304,7 @@ class TestManyCallers:
             answer = client.post("/invocations", content=jpeg(), headers=JPEG)
         assert answer.status_code == 503
         assert answer.headers["retry-after"] == "1"
-        assert answer.text == "too many requests are waiting; try again in a second"
+        assert answer.text == "too many requests are waiting; try again in a second\n"
 
     def test_two_hundred_at_once_are_all_answered(self, model, jpeg):
         async def scene(app: Any) -> None:
@@ -349,7 +349,7 @@ class TestManyCallers:
             call = Call(app, jpeg())
             await call.run()
             assert (call.status, call.headers[b"retry-after"]) == (503, b"1")
-            assert call.body == b"its turn did not come within 0.01 seconds; try again in a second"
+            assert call.body == b"its turn did not come within 0.01 seconds; try again in a second\n"
             engine_at_a_gate.gate.set()
 
         play(model, scene, limit=0.01)
@@ -360,7 +360,7 @@ class TestManyCallers:
         async def scene(app: Any) -> None:
             call = Call(app, jpeg()[:-1], whole=False)
             await call.run()
-            assert (call.status, call.body) == (408, b"the body did not come within 0.01 seconds")
+            assert (call.status, call.body) == (408, b"the body did not come within 0.01 seconds\n")
 
         play(model, scene)
 

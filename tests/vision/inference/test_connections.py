@@ -184,7 +184,7 @@ class TestTooSlow:
             await world.trickle(writer, 44, piece)
             answer = await reader.read()
             assert answer.startswith(b"HTTP/1.1 408 Request Timeout\r\n")
-            assert answer.endswith(b"the request did not come in time")
+            assert answer.endswith(b"the request did not come in time\n")
             assert (world.app.gone, world.app.bodies) == (1, [])
             assert not world.state.tasks, "it holds no place"
 

@@ -981,7 +981,7 @@ def test_pictures_of_the_first_batch_and_tried_steps_are_counted(
     monkeypatch.setattr("clary.vision.training.loop.choose", choose)
     listener = Preparations()
     fit(Setting(precision=precision).make(tmp_path, [listener]))
-    decoding = [Preparation("decoding pictures", 0, BATCH), Preparation("decoding pictures", BATCH, BATCH)]
+    decoding = [Preparation("decoding pictures", done, BATCH, SAMPLES) for done in (0, BATCH)]
     trying = [Preparation("trying bf16 and fp32", 0), Preparation("trying bf16 and fp32", 1)]
     told = [event for event in listener.told if event.done in (0, 1, BATCH)]
     # Once a run, though each epoch has a first batch.

@@ -121,9 +121,21 @@ def test_epoch_whose_end_was_not_saved_is_ended_again(path: Path, whole: list[di
 
 
 @pytest.mark.parametrize(
-    "torn", ['{"kind": "ep', "", "[1, 2]", '"text"', "{}", '{"kind": "epoch", "epoch": null}', "\x00"]
+    "torn",
+    [
+        '{"kind": "ep',
+        "",
+        "[1, 2]",
+        '"text"',
+        "{}",
+        '{"kind": "epoch", "epoch": null}',
+        '{"kind": "evaluation", "split": "test", "metrics": {"accuracy": "good"}}',
+        # Whole, but of the model that was there before.
+        '{"kind": "evaluation", "split": "test", "metrics": {"accuracy": 0.5}}',
+        "\x00",
+    ],
 )
-def test_torn_lines_are_dropped(torn: str, path: Path, whole: list[dict[str, Any]]) -> None:
+def test_torn_or_outdated_lines_are_dropped(torn: str, path: Path, whole: list[dict[str, Any]]) -> None:
     lines = path.read_text().splitlines()[:4]  # the first epoch
     path.write_text("\n".join([*lines, torn]))
     metrics = MetricsFile(path)

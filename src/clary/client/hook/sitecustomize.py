@@ -65,6 +65,8 @@ def _is_gateway(url: str) -> bool:
 def _on_session(session: Any) -> None:
     session.register("before-endpoint-resolution", _to_gateway)
     _patch("local_mode").name_files(session)
+    if os.environ.get("CLARY_FOLLOW"):
+        _patch("remarks").connect(session)
 
 
 def _on_botocore(botocore: ModuleType) -> None:

@@ -86,7 +86,7 @@ def _check(platform: Platform, name: str, invocation: Invocation) -> None:
     """Raises ServiceError for an answer that is none of success."""
     if 200 <= invocation.status < 300:
         return
-    message = invocation.body.decode(errors="replace")
+    message = invocation.body.decode(errors="replace").rstrip("\n")
     if invocation.status == 503:
         raise unavailable(message, 1)
     raise model_error(platform.settings, name, invocation.status, message, region=call().region)

@@ -19,11 +19,10 @@ __all__ = [
     "measured",
     "notes_said",
     "pictures_per_second",
-    "precision_said",
     "start_said",
 ]
 
-ASKED = "asked for"
+RANDOM = "starts from random weights; use_pretrained_model=1 takes pretrained ones (`clary weights` lists those here)"
 NOTES = 3  # kinds of notes that are said; `clary data check` says all
 
 
@@ -35,7 +34,8 @@ class View(Hook):
 
 
 def start_said(event: RunStart) -> list[str]:
-    """Pictures, classes, network, sizes that change, device and, last, precision: what a run begins with."""
+    """Pictures, classes, network, sizes that change, device and, last, precision: what a run begins with. Why it is
+    that precision stands in the log, the metrics and the report."""
     # Brings numpy, and every verb's module is loaded for every command.
     from clary.vision.base.types import SplitName
 
@@ -48,23 +48,21 @@ def start_said(event: RunStart) -> list[str]:
         said += [plural(len(names), "class", ",")] if names else []
     resumed = f"resumed at step {event.first_step + 1}" if event.first_step else ""
     sizes = sizes_said(event.image_sizes)
-    return [part for part in (*said, event.network_name, sizes, event.device, resumed, event.arithmetic) if part]
+    random = "random weights" if event.random_weights else ""
+    network = (event.network_name, random, sizes)
+    return [part for part in (*said, *network, event.device, resumed, event.arithmetic) if part]
 
 
 def notes_said(event: RunStart) -> list[str]:
-    """What `clary data check` would note of the pictures: how something was read, what was left out."""
+    """That nothing learnt before is used, and what `clary data check` would note of the pictures: how something was
+    read, what was left out."""
     # Brings numpy, as above.
     from clary.vision.datasets.left_out import count_left_out, say_left_out, summed_up
 
     problems = event.dataset.problems if event.dataset is not None else ()
     left_out = count_left_out(problems)
-    return [*summed_up(problems, NOTES), *([say_left_out(left_out)] if left_out else [])]
-
-
-def precision_said(event: RunStart) -> str:
-    """The precision and why it was chosen; empty for one that was asked for."""
-    why = event.precision_reason
-    return f"{event.arithmetic} ({why})" if why and why != ASKED else ""
+    random = [RANDOM] if event.random_weights else []
+    return [*random, *summed_up(problems, NOTES), *([say_left_out(left_out)] if left_out else [])]
 
 
 def epoch_said(event: EpochEnd, epochs: int) -> list[str]:
@@ -77,9 +75,10 @@ def epoch_said(event: EpochEnd, epochs: int) -> list[str]:
 
 
 def end_said(event: RunEnd) -> str:
-    """Which epoch was best and what all of them took."""
+    """Which epoch was best, or the last where nothing was validated, and what all of them took."""
     why = " (stopped early: no gain any more)" if event.reason == "early_stopping" else ""
-    return f"best epoch {event.best_epoch + 1} of {event.epochs}{why}, {duration(event.seconds)}"
+    which = "best" if event.validated else "last"
+    return f"{which} epoch {event.best_epoch + 1} of {event.epochs}{why}, {duration(event.seconds)}"
 
 
 def measured(metrics: Mapping[str, float]) -> str:

@@ -3,7 +3,7 @@
 reading pictures
 checking pictures (240)
 loading the network
-start: pictures: 144 train, 48 validation, 48 test; 12 classes; resnet18; CPU, 2 threads; bf16 (...)
+start: pictures: 144 train, 48 validation, 48 test; 12 classes; resnet18; CPU, 2 threads; bf16
 epoch 1/5: train accuracy 0.8125 loss 0.512; validation accuracy 0.9062 loss 0.400 best; 3.4 s; 44 pictures/s
 end: best epoch 4 of 5, 17.8 s
 """
@@ -47,15 +47,16 @@ class Lines(View):
         now = time.monotonic()
         if event.what != self._phase:
             self._phase, self._last = event.what, now
-            self._write(f"{event.what} ({event.total:,})" if event.total else event.what)
+            some = f" of {event.whole:,}" if event.whole and event.whole != event.total else ""
+            self._write(f"{event.what} ({event.total:,}{some})" if event.total else event.what)
         elif now - self._last >= EVERY and event.done != event.total:
             self._last = now
             of = f" of {event.total:,}" if event.total else ""
             self._write(f"{event.what}: {event.done:,}{of}")
 
     def on_start(self, event: RunStart) -> None:
-        self._epochs, why = event.epochs, event.precision_reason
-        self._write(f"start: {'; '.join(start_said(event))}{f' ({why})' if why else ''}")
+        self._epochs = event.epochs
+        self._write(f"start: {'; '.join(start_said(event))}")
         for note in notes_said(event):
             self._write(f"note: {note}")
         if sharing := self._others.sharing():

@@ -19,7 +19,6 @@ from clary.local.progress._base import (
     epoch_said,
     notes_said,
     pictures_per_second,
-    precision_said,
     start_said,
 )
 from clary.vision.base.events import BatchEnd, EpochEnd, Preparation, RunEnd, RunStart
@@ -84,9 +83,7 @@ class Display(View):
         self._epochs, self._steps = event.epochs, event.epochs * event.steps_per_epoch
         self._task = event.dataset.task if event.dataset is not None else ""
         self._head = [" · ".join(start_said(event))]
-        self._head += [
-            said for said in (precision_said(event), *notes_said(event), str(self._others.sharing() or "")) if said
-        ]
+        self._head += [said for said in (*notes_said(event), str(self._others.sharing() or "")) if said]
         self._show("training", event.first_step, self._steps, now=True)
 
     def on_batch(self, event: BatchEnd) -> None:
@@ -210,6 +207,8 @@ def _judged(run: Run) -> tuple[str, list[Shown]]:
     with open_network(run) as network:
         data = provenance.dataset(run)
         found = evaluate(network, data)
+        if found.split == "test":
+            run.record_test(found.metrics, found.count)
         # From all over the split: its pictures stand class by class.
         some = found.samples[:: max(1, len(found.samples) // PICTURES)][:PICTURES]
         return found.summary(), predicted(network, data, some)

@@ -173,6 +173,7 @@ def assemble(
         dataset=dataset,
         network_name=hp.network_name(),
         image_sizes=hp.image_sizes(),
+        random_weights=not hp.pretrained_network() and "model" not in job.channels,
         early_stopping=early_stopping(hp),
         hooks=hooks,
         stop=stop,

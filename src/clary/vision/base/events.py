@@ -34,12 +34,14 @@ PhaseName = Literal["data", "forward", "backward", "optimizer", "validation", "c
 class Preparation:
     """What is done before the first step, in the words of a progress line ("reading pictures"), and how far it is.
 
-    ``total`` is None where nobody can know it beforehand.
+    ``total`` is None where nobody can know it beforehand. ``whole`` is how many there are where ``total`` of them are
+    all that is waited for.
     """
 
     what: str
     done: int = 0
     total: int | None = None
+    whole: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,8 @@ class RunStart:
     ``image_sizes`` are the shorter sides in pixels that are trained on, in the order of their epochs, each once.
 
     ``way`` says how steps are computed: "folded norms" where convolutions, frozen norms and activations are one call.
+
+    ``random_weights``: the network starts from nothing that was learnt before.
 
     ``dataset`` (a Dataset) is what is trained on, ``network_name`` what its network is called in a run's configuration,
     ``device`` what computes, for people ("CPU, 2 threads"); None and empty where nobody said.
@@ -79,6 +83,7 @@ class RunStart:
     network_name: str = ""
     device: str = ""
     image_sizes: tuple[int, ...] = ()
+    random_weights: bool = False
 
     @property
     def arithmetic(self) -> str:
@@ -173,12 +178,13 @@ class EpochEnd:
 
 @dataclass(frozen=True, slots=True)
 class RunEnd:
-    """Sent once. ``best_epoch`` is 0-based."""
+    """Sent once. ``best_epoch`` is 0-based; where nothing was ``validated`` it is the last."""
 
     reason: Literal["completed", "early_stopping"]
     epochs: int
     best_epoch: int
     seconds: float
+    validated: bool = True
 
 
 class Hook:

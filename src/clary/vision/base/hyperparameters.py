@@ -39,6 +39,7 @@ __all__ = [
     "invalid",
     "optional",
     "parse",
+    "plainly",
     "required",
     "setting",
 ]
@@ -330,6 +331,19 @@ def as_text(value: Any) -> str:
 def invalid(name: str, text: str, why: str) -> str:
     """The validator's sentence for a value that is refused."""
     return f"The value '{text}' is not valid for the '{name}' hyperparameter which {why} (caused by ValidationError)"
+
+
+def plainly(sentences: str) -> str:
+    """What the validator says, in fewer words: for a person at a terminal, where programs read nothing of it."""
+    text = sentences.replace(" (caused by ValidationError)", "")
+    text = re.sub(r"The value '(.*?)' is not valid for the '(\w+)' hyperparameter which ", r"\2=\1: ", text)
+    text = re.sub(r"(a string which matches the pattern '\S*'; or |expects one of the following: )", "expects ", text)
+    text = text.replace("expects expects ", "expects ").replace(
+        "a string which matches the pattern", "text of the form"
+    )
+    unexpected = r"Additional properties are not allowed \('(.*?)' was unexpected(, did you mean '(\w+)'\?)?\)"
+    text = re.sub(unexpected, lambda found: f"there is no setting `{found[1]}`" + (found[2] or ""), text)
+    return re.sub(r"No value\(s\) were specified for (.*?) which are required hyperparameter\(s\)", r"give \1", text)
 
 
 def _unknown(name: str, known: list[str]) -> str:

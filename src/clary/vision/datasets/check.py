@@ -213,7 +213,8 @@ def _tolerated(data: bytes) -> bool:
 def _reason(error: ImageError) -> str:
     """What is wrong with a picture in words that others share: without what its decoder said, and without numbers."""
     words = re.sub(r"\s*\(.*\)|, .*|^(is|has) |\b[0-9][0-9.,]*( x [0-9]+)?", "", error.what)
-    return " ".join(words.split())
+    # After a number: "24 damaged or truncated", but "24 a strip of pixels" is no English.
+    return re.sub(r"^an? ", "not usable, ", " ".join(words.split()))
 
 
 def _remarks(info: decoding.ImageInfo, sample: Sample) -> Iterator[tuple[str, str]]:

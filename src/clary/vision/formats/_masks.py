@@ -20,7 +20,7 @@ from clary.vision.base.files import read_file
 from clary.vision.base.types import IGNORED, Problem, Sample, SplitName
 from clary.vision.formats._boxes import is_number
 from clary.vision.formats._files import place
-from clary.vision.formats._wording import typed
+from clary.vision.formats._wording import relative, typed
 
 __all__ = [
     "PALETTE",
@@ -93,7 +93,7 @@ def read_label_map(path: Path, where: str) -> tuple[bytes | None, list[Problem]]
 
 
 def as_classes(
-    splits: Mapping[SplitName, tuple[Sample, ...]], names: Sequence[str] | None, where: str
+    splits: Mapping[SplitName, tuple[Sample, ...]], names: Sequence[str] | None, root: Path
 ) -> tuple[Mapping[SplitName, tuple[Sample, ...]], Sequence[str] | None, list[Problem]]:
     """The samples with their masks as they are meant, the names of the classes, and a note where that is a guess.
 
@@ -104,6 +104,8 @@ def as_classes(
     plain = all(sample.mask and sample.mask_values is None for sample in samples)
     if not plain or (names is not None and len(names) != 2) or not _black_and_white(samples):
         return splits, names, []
+    # All have a mask, and there is one: else nothing would be black and white.
+    where = next(relative(sample.mask.path.parent, root) for sample in samples if sample.mask)
     what, hint = "has masks of 0 and 255 only", "255 is read as class 1 here; in a SageMaker job it is void"
     read = {split: tuple(replace(s, mask_values=_YES_NO) for s in found) for split, found in splits.items()}
     return read, names or ("background", "foreground"), [Problem(where, what, hint, "note")]

@@ -55,7 +55,9 @@ def _by_stem(folder: Path, wanted: object, problems: list[Problem], root: Path, 
             strange.append(relative(path, root))
         elif stem in found:
             what = f"is left out, {relative(found[stem], root)} has the same name"
-            problems.append(Problem(relative(path, root), what, "rename one of the two", "error", 1, "name used twice"))
+            problems.append(
+                Problem(relative(path, root), what, "rename one of the two", "error", 1, "with a name used twice")
+            )
         else:
             found[stem] = path
     if strange:

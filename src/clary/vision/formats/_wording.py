@@ -25,7 +25,7 @@ __all__ = [
     "typed",
 ]
 
-FAULTY = "faulty record"  # why a line, record or annotation is left out whose label cannot be read
+FAULTY = "faulty"  # why a line, record or annotation is left out whose label cannot be read
 MISSING = "listed, not there"
 UNLISTED = "in no list"
 HINT_UNLISTED = "list them if they are wanted"

@@ -261,7 +261,7 @@ def _dataset(
     problems: Sequence[Problem],
 ) -> Dataset:
     if task == "segmentation" and num_classes is None and not names:
-        splits, named, guessed = as_classes(splits, None, where.get("train", "train"))
+        splits, named, guessed = as_classes(splits, None, root)
         names, problems = dict(enumerate(named or ())), [*problems, *guessed]
     samples = [sample for found in splits.values() for sample in found]
     highest = max((c for sample in samples for c in sample.classes), default=-1)

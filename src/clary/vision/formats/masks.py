@@ -1,10 +1,10 @@
 """Pictures and masks of the same name in two folders.
 
     ROOT/
-    ├── images/train/a.jpg   masks/train/a.png     also train/images/a.jpg, train/masks/a.png;
-    ├── images/validation    masks/validation      without splits images/a.jpg, masks/a.png
-    ├── classes.txt                                optional: class names in id order
-    └── label_map.json                             optional: {"map": {"0": 40}} or {"scale": 10}, as SageMaker has it
+    ├── images/train/a.jpg   masks/train/a.png   also train/images/a.jpg, train/masks/a.png;
+    ├── images/validation    masks/validation    without splits images/a.jpg, masks/a.png
+    ├── classes.txt                              optional: class names in id order
+    └── label_map.json                           optional: {"map": {"0": 40}} or {"scale": 10}
 
 A mask has one channel: palette indices or gray values. They are class ids, or what label_map.json says; 255 is
 ignored. Without names the number of classes is found by opening the masks.
@@ -81,7 +81,7 @@ def masked_samples(
         what, mend = f"has no mask {path.stem}.png in {wanted}", hint
         if other := other_kinds.get(path.relative_to(images).with_suffix("")):
             what, mend = f"{what}, but {other}", "save masks as PNG (JPEG does not keep the values)"
-        lost.append(Problem(relative(path, root), what, mend, "error", 1, "no mask"))
+        lost.append(Problem(relative(path, root), what, mend, "error", 1, "without a mask"))
     return samples, [*pairs.problems, *lost]
 
 
@@ -103,7 +103,7 @@ def masked_dataset(
     """A data set for segmentation; classes are those named, those asked for, else those in the masks."""
     # A job says how many classes there are, and its contract what 255 means.
     if num_classes is None:
-        splits, names, guessed = as_classes(splits, names, where.get("train", "train"))
+        splits, names, guessed = as_classes(splits, names, root)
         problems = [*problems, *guessed]
     samples = [sample for found in splits.values() for sample in found]
     # The last way, since every mask has to be opened for it.

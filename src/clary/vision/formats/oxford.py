@@ -4,7 +4,7 @@
     ├── images/Bengal_12.jpg           may be a GIF or PNG in spite of its name
     └── annotations/
         ├── list.txt                   all pictures; lines that begin with # are comments
-        ├── trainval.txt  test.txt     name, class id from 1, species (1 cat, 2 dog), breed within the species
+        ├── trainval.txt  test.txt     name, class id from 1, species (1 cat, 2 dog), breed within it
         ├── trimaps/Bengal_12.png      per pixel 1 pet, 2 background, 3 border
         └── xmls/Bengal_12.xml         VOC, box of the head; not for every picture
 

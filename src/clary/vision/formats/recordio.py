@@ -1,9 +1,9 @@
 """Pictures packed into RecordIO files, as im2rec and SageMaker have them.
 
     ROOT/
-    ├── train.rec  validation.rec  test.rec     also pets_train.rec; one file of another name is train
-    ├── train.idx ...                           optional: key and byte offset of each record
-    └── classes.txt                             optional: class names in id order; not part of the original layout
+    ├── train.rec  validation.rec  test.rec   also pets_train.rec; one file of another name is train
+    ├── train.idx ...                         optional: key and byte offset of each record
+    └── classes.txt                           optional, not of the original: class names in id order
 
 Labels of a record: one number is a class id; 0 and 1 for each class is multi-label; a vector that begins with 2 or
 more is detection: header size, numbers an object (at least 5), the rest of the header, then objects of class id, xmin,

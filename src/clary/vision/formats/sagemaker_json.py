@@ -120,7 +120,7 @@ class _Reader:
             # Left out, unlike with YOLO: an annotation can say that nothing is to be seen, and here none does.
             hint = "add one with an empty list where nothing is to be seen"
             where = relative(annotations, self.root)
-            self.problems.append(Problem(where, what, hint, "note", len(names), "no annotation"))
+            self.problems.append(Problem(where, what, hint, "note", len(names), "without an annotation"))
         self.splits[split], self.where[split] = tuple(samples), relative(images, self.root)
 
     def dataset(self, names: tuple[str, ...] | None, num_classes: int | None) -> Dataset:

@@ -2,11 +2,11 @@
 
     ROOT/
     ├── JPEGImages/000001.jpg
-    ├── Annotations/000001.xml                      boxes
-    ├── SegmentationClass/000001.png                palette masks, 0 is background, 255 is ignored
-    ├── ImageSets/Main/train.txt val.txt test.txt   names of pictures a split; trainval.txt where there is no train.txt
-    ├── ImageSets/Segmentation/train.txt ...        the same for masks
-    └── classes.txt                                 optional: class names in id order; not part of the original layout
+    ├── Annotations/000001.xml                 boxes
+    ├── SegmentationClass/000001.png           palette masks, 0 is background, 255 is ignored
+    ├── ImageSets/Main/train.txt val.txt ...   names a split; trainval.txt where there is no train.txt
+    ├── ImageSets/Segmentation/train.txt ...   the same for masks
+    └── classes.txt                            optional, not of the original: class names in id order
 
 Without lists all annotations (or masks) are train. Without ``classes.txt`` the classes of boxes are the names they
 have, sorted; those of masks are background and the twenty of VOC.

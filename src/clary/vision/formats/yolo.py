@@ -1,7 +1,7 @@
 """Boxes as YOLO has them: a text file for each picture.
 
     ROOT/
-    ├── data.yaml                       names: [cat, dog]  (or a line each); also classes.txt, one name a line
+    ├── data.yaml                       names: [cat, dog], or one a line; also classes.txt, one a line
     ├── images/train/a.jpg              also train/images/a.jpg, train/labels/a.txt;
     └── labels/train/a.txt              without splits images/a.jpg, labels/a.txt
 

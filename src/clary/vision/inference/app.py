@@ -233,7 +233,8 @@ async def _answered(invoke: Callable[[Request], Awaitable[Response]], request: R
 
 
 def _text(message: str, status: int, headers: Mapping[str, str] | None = None) -> Response:
-    return Response(message, status, headers, media_type="text/plain")
+    # With its end: at a terminal the prompt would follow on the same line.
+    return Response(message + "\n", status, headers, media_type="text/plain")
 
 
 async def _body(request: Request, limit: int, visit: Visit) -> bytes:

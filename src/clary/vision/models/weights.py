@@ -43,6 +43,7 @@ __all__ = ["PACKAGED", "SUBSTITUTE", "Pretrained", "Source", "add", "folder", "l
 State = Mapping[str, Tensor]
 
 # What torch's unpickler raises on damaged bytes (found by fuzzing it).
+HINT_FILE = "give a .safetensors file, or a .pth of tensors alone"
 _DAMAGE = (
     OSError,
     SafetensorError,
@@ -237,11 +238,13 @@ def _read_tensors(file: Path) -> State:
             # pictures.
             loaded = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:  # torch's own text advises to load it all the same
-        raise WeightsError("holds more than tensors", where=file, hint="give a .safetensors file") from error
+        raise WeightsError("holds more than tensors", where=file, hint=HINT_FILE) from error
     except _DAMAGE as error:
         reason = error.strerror if isinstance(error, OSError) else str(error).partition("\n")[0]
+        # Of bytes that happen to be a pickle's: what its reader says of its stack helps nobody.
+        reason = "no tensors are in it" if isinstance(error, LookupError) else reason
         raise WeightsError(
-            f"cannot be read as weights ({reason or type(error).__name__})", where=file, hint="give a .safetensors file"
+            f"cannot be read as weights ({reason or type(error).__name__})", where=file, hint=HINT_FILE
         ) from error
     # Training scripts save the weights under this key, beside the optimizer's state.
     state = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else {}
@@ -263,7 +266,7 @@ def _refuse_packed(file: Path) -> None:
     # A megabyte is room for the little that is packed.
     if unpacked > file.stat().st_size + (1 << 20):
         what = f"is an archive of {file.stat().st_size:,} bytes that unpacks to {unpacked:,}, and torch packs none"
-        raise WeightsError(what, where=file, hint="give a .safetensors file")
+        raise WeightsError(what, where=file, hint=HINT_FILE)
 
 
 def _from_folder(path: Path) -> Pretrained:

@@ -9,6 +9,8 @@ from clary.vision.tasks._base import Task
 
 __all__ = ["TASK", "ClassificationTask"]
 
+PLAIN_NAMES = {"images", "image", "imgs", "img", "jpegimages", "pictures", "photos"}
+
 
 class ClassificationTask(Task):
     """The network gives scores (N, classes)."""
@@ -30,7 +32,12 @@ class ClassificationTask(Task):
         classes = {c for samples in splits.values() for sample in samples for c in sample.classes}
         if multi_label or len(classes) != 1:
             return None
-        return f"has one class only, `{class_names[classes.pop()]}`", "add pictures of a second class"
+        name = class_names[classes.pop()]
+        # What people call a folder of pictures whose labels, or masks, stand elsewhere.
+        if name.casefold() in PLAIN_NAMES:
+            hint = "put labels, boxes or masks beside it, or a folder for each class in it (`clary data layouts`)"
+            return f"has pictures in `{name}` and nothing that says what they show", hint
+        return f"has one class only, `{name}`", "add pictures of a second class"
 
 
 TASK = ClassificationTask()

@@ -55,11 +55,11 @@ class SegmentationTask(Task):
         except OSError as error:
             hint = "copy it again or mend its permissions"
             what = f"cannot be read ({error.strerror})"
-            return Inspection([Problem(where, what, hint, "error", 1, "mask that cannot be read")])
+            return Inspection([Problem(where, what, hint, "error", 1, "with a mask that cannot be read")])
         except ImageError as error:
-            return Inspection([Problem(where, error.what, error.hint, "error", 1, "mask that cannot be used")])
+            return Inspection([Problem(where, error.what, error.hint, "error", 1, "with a mask that cannot be used")])
         if what := of_another_size(ids, info):
-            return Inspection([Problem(where, what, HINT_SIZE, "error", 1, "mask of another size")])
+            return Inspection([Problem(where, what, HINT_SIZE, "error", 1, "with a mask of another size")])
         # One pass for all questions: which values are strange, which are ignored, how many of each class.
         counts = np.bincount(ids.ravel(), minlength=IGNORED + 1)
         known = len(dataset.class_names)
@@ -67,7 +67,7 @@ class SegmentationTask(Task):
             more = f" and {len(strange) - 3} more" if len(strange) > 3 else ""
             values = ", ".join(map(str, strange[:3])) + more
             what = f"has the class id {values}, with {known} classes they run from 0 to {known - 1}"
-            return Inspection([Problem(where, what, HINT_CLASS, "error", 1, "class id beyond the classes")])
+            return Inspection([Problem(where, what, HINT_CLASS, "error", 1, "with a class id beyond the classes")])
         classes, ignored = counts[: min(known, IGNORED)], int(counts[IGNORED])
         # A note, not an error: the loss of such a picture is 0, and the rest of the set is not at fault.
         if ignored == ids.size:

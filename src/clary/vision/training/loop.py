@@ -57,7 +57,7 @@ class Training:
 
     ``architecture`` names the backbone as manifests do (``timm:resnet18``); precision is known of some. With ``folds``
     steps in bf16 are made the folded way where that is possible (``training.folded``); ``say`` takes lines for the log.
-    ``dataset``, ``network_name`` and ``image_sizes`` are for listeners.
+    ``dataset``, ``network_name``, ``image_sizes`` and ``random_weights`` are for listeners.
     """
 
     network: nn.Module
@@ -77,6 +77,7 @@ class Training:
     dataset: Dataset | None = None
     network_name: str = ""
     image_sizes: ImageSizes = field(default_factory=ImageSizes)
+    random_weights: bool = False
     early_stopping: EarlyStopping | None = None
     hooks: Sequence[Hook] = ()
     stop: StopRequest = field(default_factory=StopRequest)
@@ -116,7 +117,8 @@ def _fit(run: Training, listeners: Listeners) -> Progress:
     if progress.best:
         run.network.load_state_dict(progress.best)
     reason: Literal["completed", "early_stopping"] = "early_stopping" if _should_stop(run, progress) else "completed"
-    listeners.on_end(RunEnd(reason, progress.epoch, progress.best_epoch, time.perf_counter() - started))
+    seconds = time.perf_counter() - started
+    listeners.on_end(RunEnd(reason, progress.epoch, progress.best_epoch, seconds, validated=run.validation is not None))
     return progress
 
 
@@ -140,6 +142,7 @@ def _run_start(run: Training, progress: Progress) -> RunStart:
         network_name=run.network_name,
         device=device_name(run.device),
         image_sizes=run.image_sizes.all() if run.image_sizes.full else (),
+        random_weights=run.random_weights,
     )
 
 
@@ -175,7 +178,7 @@ def _batches(run: Training, listeners: Listeners, progress: Progress, mode: Mode
     first = progress.step if mode == "train" else 0
     epoch, before = progress.epoch, progress.global_step
     # A resumed epoch goes on at its step: the order is the same, so those before are simply not made.
-    batches = loader.epoch(epoch, first, _decoding(listeners)) if mode == "train" else loader.epoch()
+    batches = loader.epoch(epoch, first, _decoding(run, listeners)) if mode == "train" else loader.epoch()
     for step in range(first, len(loader)):
         done = before + step - first if mode == "train" else before
         with listeners.phase("data", mode, epoch, step, done):
@@ -185,11 +188,12 @@ def _batches(run: Training, listeners: Listeners, progress: Progress, mode: Mode
     next(batches, None)  # there is none, but the loader ends its threads
 
 
-def _decoding(listeners: Listeners) -> Callable[[int, int], None] | None:
+def _decoding(run: Training, listeners: Listeners) -> Callable[[int, int], None] | None:
     """What tells how far the first batch is decoded; None where nobody listens."""
     if not listeners.on_preparation:
         return None
-    return lambda done, total: listeners.on_preparation(Preparation("decoding pictures", done, total))
+    whole = run.train.samples
+    return lambda done, total: listeners.on_preparation(Preparation("decoding pictures", done, total, whole))
 
 
 def _step(
@@ -322,7 +326,7 @@ def _choose_precision(run: Training, listeners: Listeners) -> Choice:
     if run.precision != "auto":
         slow = run.precision == "bf16" and processor(run.device) is None
         return Choice(run.precision, f"asked for{', though this processor has none in hardware' if slow else ''}")
-    images, targets = _to_device(next(iter(run.train.epoch(0, waiting=_decoding(listeners)))), run.device)
+    images, targets = _to_device(next(iter(run.train.epoch(0, waiting=_decoding(run, listeners)))), run.device)
     few = trial_size(len(images), run.device)
     images, targets = images[:few], targets[:few]
 

@@ -17,7 +17,17 @@ from clary.vision.base.events import BatchEnd, EpochEnd, Hook, RunEnd, RunStart
 from clary.vision.base.files import append_text, write_text
 from clary.vision.base.types import Problem
 
-__all__ = ["BatchRecord", "EndRecord", "EpochRecord", "MetricsFile", "OtherRecord", "Record", "read_records"]
+__all__ = [
+    "BatchRecord",
+    "EndRecord",
+    "EpochRecord",
+    "EvaluationRecord",
+    "MetricsFile",
+    "OtherRecord",
+    "Record",
+    "append_record",
+    "read_records",
+]
 
 BATCHES_BETWEEN_RECORDS = 20  # at 60 batches/s three lines a second: enough for a curve, nothing for a disk
 
@@ -81,6 +91,18 @@ class EndRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationRecord:
+    """What the finished model gave on ``count`` pictures of ``split``. A run that goes on drops it."""
+
+    kind: ClassVar[str] = "evaluation"
+
+    split: str | None = None
+    count: int | None = None
+    metrics: Mapping[str, Number] = field(default_factory=dict)
+    others: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OtherRecord:
     """A record of a kind that this version does not know; all its fields are ``others``."""
 
@@ -88,10 +110,10 @@ class OtherRecord:
     others: Mapping[str, Any] = field(default_factory=dict)
 
 
-Record: TypeAlias = BatchRecord | EpochRecord | EndRecord | OtherRecord
+Record: TypeAlias = BatchRecord | EpochRecord | EndRecord | EvaluationRecord | OtherRecord
 
-_TEXTS = ("reason", "precision", "precision_reason", "way")
-_COUNTS = ("epoch", "step", "global_step", "epochs", "best_epoch", "image_size")
+_TEXTS = ("reason", "split", "precision", "precision_reason", "way")
+_COUNTS = ("epoch", "step", "global_step", "epochs", "best_epoch", "count", "image_size")
 
 
 def to_json(record: Record) -> dict[str, Any]:
@@ -104,10 +126,12 @@ def from_json(value: object) -> Record | None:
     """The record that an object stands for; None for what is none."""
     if not isinstance(value, dict) or not isinstance(value.get("kind"), str) or not _is_number(value.get("seconds")):
         return None
-    kind = {one.kind: one for one in (BatchRecord, EpochRecord, EndRecord)}.get(value["kind"])
+    kind = {one.kind: one for one in (BatchRecord, EpochRecord, EndRecord, EvaluationRecord)}.get(value["kind"])
     if kind is None:
         return OtherRecord(kind=value["kind"], others={name: one for name, one in value.items() if name != "kind"})
     if kind is EpochRecord and not _is_epoch(value):
+        return None
+    if kind is EvaluationRecord and not _is_measured(value.get("metrics")):
         return None
     known = {one.name for one in fields(kind)} - {"others"}
     own = {name: _typed(name, one) for name, one in value.items() if name in known}
@@ -193,7 +217,12 @@ class MetricsFile(Hook):
         )
 
     def _append(self, record: Record) -> None:
-        append_text(self._path, json.dumps(to_json(record)) + "\n")
+        append_record(self._path, record)
+
+
+def append_record(path: Path, record: Record) -> None:
+    """Add a line to a file of records."""
+    append_text(path, json.dumps(to_json(record)) + "\n")
 
 
 def _precedes(record: Record | None, start: RunStart) -> bool:
@@ -213,7 +242,7 @@ def _parsed(line: str) -> Record | None:
 
 def _typed(name: str, value: Any) -> Any:
     """A field as its class promises it, None for what is not."""
-    if name in ("train", "validation"):
+    if name in ("train", "validation", "metrics"):
         return value or {}
     if name == "best":
         return bool(value)
@@ -223,11 +252,12 @@ def _typed(name: str, value: Any) -> Any:
 
 
 def _is_epoch(value: Mapping[str, Any]) -> bool:
-    splits = [value.get("train") or {}, value.get("validation") or {}]
-    if not isinstance(value.get("epoch"), int) or not all(isinstance(split, dict) for split in splits):
-        return False
-    numbers = [number for split in splits for number in split.values()]
-    return all(_is_number(number) for number in (*numbers, value.get("learning_rate")))
+    measured = all(_is_measured(value.get(split)) for split in ("train", "validation"))
+    return measured and isinstance(value.get("epoch"), int) and _is_number(value.get("learning_rate"))
+
+
+def _is_measured(value: object) -> bool:
+    return not value or (isinstance(value, dict) and all(map(_is_number, value.values())))
 
 
 def _is_number(value: object) -> bool:
