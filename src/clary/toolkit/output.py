@@ -115,6 +115,8 @@ class Output:
                 view = view[os.write(1, view) :]
         else:
             *lines, self._rest = (self._rest + data).split(b"\n")
+            if len(self._rest) > KEPT:  # a line without end would be copied with each piece of it
+                lines, self._rest = [*lines, self._rest], b""
             for line in lines:
                 self._say(line.decode(errors="replace").rstrip("\r"))
         return bool(data)

@@ -147,7 +147,7 @@ class _Run:
         python = self._launcher(environment, training, kind)
         words = command_line(kind, program, training.user_arguments, python)
         _show(training, variables, words)
-        if kind == "script" and len(python) == 1 and self._may_be_warm(environment):
+        if kind == "script" and len(python) == 1 and self._may_be_warm(environment, program):
             arguments = training.user_arguments
             self._execute(
                 words,
@@ -156,10 +156,10 @@ class _Run:
             return
         self._execute(words, lambda output: output.run(words, env=variables, cwd=self._code))
 
-    def _may_be_warm(self, environment: JobEnvironment) -> bool:
+    def _may_be_warm(self, environment: JobEnvironment, program: str) -> bool:
         if not warm.is_warm():
             return False
-        if reason := warm.obstacle(self._plan, environment, self._code):
+        if reason := warm.obstacle(self._plan, environment, self._code, program):
             _log.info("The script starts cold: %s", reason)
         return not reason
 
