@@ -301,3 +301,22 @@ def test_a_network_that_fails_at_the_size_of_the_trial_goes_the_plain_way() -> N
     lines: list[str] = []
     assert FoldedNetwork.of(Halves(least=224), lines.append) is None
     assert lines == ["norms are not folded: a picture that is too small"]
+
+
+def test_what_is_written_past_autograd_counts_from_the_next_epoch_on() -> None:
+    torch.manual_seed(0)
+    network = Halves().requires_grad_(False)
+    found = folded(network)
+    images = torch.randint(0, 256, (1, 16, 16, 3), dtype=torch.uint8)
+
+    def difference() -> float:
+        with found.applied(dtype=torch.float32):
+            return float((network(images) - expected).abs().max())
+
+    expected = network(images)
+    assert difference() < 1e-5
+    network.first[1].running_var.data.fill_(0.01)
+    network.first[0].weight.data.mul_(2)
+    expected = network(images)
+    found.forget()
+    assert difference() < 1e-4

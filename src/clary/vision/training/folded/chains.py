@@ -38,7 +38,6 @@ class Chain:
     activation: nn.Module | None = None
     cut: tuple[nn.Module, ...] = ()
     _kept: tuple[Any, tuple[Tensor, Tensor]] | None = field(default=None, init=False, repr=False)
-    _inverse: tuple[Any, Tensor] | None = field(default=None, init=False, repr=False)
 
     @property
     def frozen(self) -> bool:
@@ -72,6 +71,10 @@ class Chain:
             found = convolve(features, weight, bias, how, activation)
         return rest(found) if rest else found
 
+    def forget(self) -> None:
+        """Fold anew at the next pass: what is written to ``weight.data`` leaves no trace."""
+        self._kept = None
+
     @property
     def _geometry(self) -> Geometry:
         own = self.convolution
@@ -103,16 +106,15 @@ class Chain:
     def _inverse_deviation(self) -> Tensor:
         variance = self.norm.running_var
         assert variance is not None
-        key = _state(variance)
-        if self._inverse is None or self._inverse[0] != key:
-            self._inverse = (key, (variance + self.norm.eps).rsqrt())
-        return self._inverse[1]
+        # Each time: a hundred numbers, and whoever writes to `running_var.data` leaves no trace.
+        return (variance + self.norm.eps).rsqrt()
 
     def _folded(self, parts: Parts, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """Weight and bias; of a frozen chain those of before, while nobody has written to what they are made of."""
         if parts.trained:
             return fold(parts, dtype)
-        key = (dtype, [_state(one) for one in parts if one is not None])
+        variance = self.norm.running_var
+        key = (dtype, [_state(one) for one in (*parts[:-1], variance) if one is not None])
         if self._kept is None or self._kept[0] != key:
             self._kept = (key, fold(parts, dtype))
         return self._kept[1]

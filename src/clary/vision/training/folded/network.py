@@ -87,6 +87,11 @@ class FoldedNetwork:
             for module in patched:
                 vars(module).pop("forward", None)
 
+    def forget(self) -> None:
+        """Keep nothing of passes before: hooks may have written to the network past autograd (``.data``)."""
+        for chain in self.chains:
+            chain.forget()
+
     def _say_watched(self, say: Say, watched: Sequence[Chain]) -> None:
         self._said = True
         said = f"{plural(len(watched), 'convolution')} of {len(self.chains)} {'is' if len(watched) == 1 else 'are'}"
