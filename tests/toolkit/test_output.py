@@ -46,7 +46,7 @@ def test_what_is_left_running_does_not_hold_it(tmp_path):
 
 
 def test_a_stop_while_it_runs_leaves_no_fault_behind(tmp_path, monkeypatch):
-    faults = []
+    faults: list[object] = []
     monkeypatch.setattr(threading, "excepthook", faults.append)
 
     def stop(line):

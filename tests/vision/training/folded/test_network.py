@@ -315,8 +315,8 @@ def test_what_is_written_past_autograd_counts_from_the_next_epoch_on() -> None:
 
     expected = network(images)
     assert difference() < 1e-5
-    network.first[1].running_var.data.fill_(0.01)
-    network.first[0].weight.data.mul_(2)
+    network.get_buffer("first.1.running_var").data.fill_(0.01)
+    network.get_parameter("first.0.weight").data.mul_(2)
     expected = network(images)
     found.forget()
     assert difference() < 1e-4
