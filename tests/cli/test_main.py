@@ -9,7 +9,9 @@ from collections.abc import Callable
 
 import pytest
 
+from clary.__main__ import ABANDONED
 from clary.version import __version__
+from clary.vision.algorithms import catalog
 
 Cli = Callable[..., tuple[int, str, str]]
 
@@ -65,12 +67,47 @@ def test_program_ends_with_all_its_output_and_what_was_to_be_done_at_its_end(
 ) -> None:
     begin = "import atexit, sys, threading; from clary.__main__ import main; atexit.register(print, 'last')\n"
     # One that nobody waits for, as of a library that is still being loaded.
-    begin += "threading.Thread(target=threading.Event().wait, args=(600,)).start()\n"
+    begin += "threading.Thread(target=threading.Event().wait, args=(600,), name='libraries').start()\n"
     done = subprocess.run(
         [sys.executable, "-c", f"{begin}{program}\nmain()"], capture_output=True, text=True, timeout=60
     )
     assert done.returncode == code, done.stderr
     assert done.stdout == (out or f"first {__version__}\n{'x' * 9000}\nlast\n")
+    assert "Traceback" not in done.stderr
+
+
+def test_program_waits_for_threads_that_others_started() -> None:
+    program = """
+import concurrent.futures, sys, threading, time
+from clary.__main__ import main
+def late(word):
+    time.sleep(0.3)
+    print(word)
+threading.Thread(target=late, args=("thread",)).start()
+concurrent.futures.ThreadPoolExecutor(1).submit(late, "pool").add_done_callback(lambda _: None)
+sys.argv[1:] = ["--version"]
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert sorted(done.stdout.splitlines()) == sorted([__version__, "pool", "thread"])
+
+
+def test_the_thread_that_nobody_waits_for_has_this_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalog, "train_function", lambda spec: None)
+    thread = catalog.load_ahead(catalog.find("image-classification"))
+    thread.join()
+    assert thread.name == ABANDONED
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell's own closing of files")
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&-"])
+@pytest.mark.parametrize(("word", "code"), [("--version", 0), ("xyzzy", 2)])
+def test_streams_that_are_closed_change_no_exit_code(closed: str, word: str, code: int) -> None:
+    done = subprocess.run(
+        ["sh", "-c", f'"$0" -m clary {word} {closed}', sys.executable], capture_output=True, text=True
+    )
+    assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
 
 

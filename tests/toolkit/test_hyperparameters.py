@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clary.toolkit.hyperparameters import arguments, decode, variable_text
+from clary.errors import CustomerError
+from clary.toolkit.hyperparameters import arguments, check, decode, variable_text
 
 # What SDK v2's PyTorch estimator sends.
 SDK_V2 = {
@@ -101,3 +102,13 @@ def test_any_strings_are_taken(strings):
     assert all(isinstance(word, str) for word in arguments(found.user))
     # To a script they go through execve, which takes all but NUL.
     assert all(isinstance(variable_text(value), str) for value in found.user.values())
+
+
+@pytest.mark.parametrize("told", [{"x": '"a\\u0000b"'}, {"x": '{"a": "\\ud800"}'}, {"a=b": "1"}, {"a\0": "1"}])
+def test_what_no_program_can_be_handed_is_refused(told):
+    with pytest.raises(CustomerError, match="the hyperparameter"):
+        check(decode(told))
+
+
+def test_what_is_odd_and_can_be_handed_is_not():
+    check(decode({"": "1", "x\ny": '"q\\nr"', "x": '"\u00e9 \U0001f600"', "l": '["\\ud800"]'}))

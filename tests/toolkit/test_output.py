@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
+import threading
 import time
+
+import pytest
 
 from clary.toolkit.output import KEPT, Output
 
@@ -39,3 +43,19 @@ def test_what_is_left_running_does_not_hold_it(tmp_path):
     os.kill(int(said[0]), 9)
     assert code == 0
     assert time.monotonic() - begun < 30
+
+
+def test_a_stop_while_it_runs_leaves_no_fault_behind(tmp_path, monkeypatch):
+    faults: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", faults.append)
+
+    def stop(line):
+        raise SystemExit(143)
+
+    others = set(threading.enumerate())
+    program = "import time; print('x', flush=True); time.sleep(0.3)"
+    with pytest.raises(SystemExit):
+        Output(stop).run([sys.executable, "-c", program], env={}, cwd=tmp_path)
+    for thread in set(threading.enumerate()) - others:
+        thread.join()
+    assert not faults

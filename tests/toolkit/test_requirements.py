@@ -33,10 +33,41 @@ def test_what_it_includes_counts(read):
 
 
 @pytest.mark.parametrize(
-    "line", ["-e .", "./wheels/a.whl", "/x/a", "a.whl", "--find-links wheels", "a @ file:///x", "a @ ./b"]
+    "line",
+    [
+        *("-e .", "./wheels/a.whl", "/x/a", "a.whl", "--find-links wheels", "a @ file:///x", "a @ ./b"),
+        # pip takes what has a slash in it, and a file of an archive's name, for what lies in the working folder.
+        *("libs/mine", "libs/mine[extra] ; python_version > '3'", "a.whl ; python_version > '3'", "a.tar.bz2", "a.tgz"),
+        *("-elibs", "-flibs", "-r file:///x/more.txt", "a.whl --hash=sha256:0123", "git+file:///x/a", "-ilibs/index"),
+        "--extra-index-url libs/index",
+    ],
 )
 def test_what_comes_from_the_source_is_nobody_elses(read, line):
     assert not read(f"timm\n{line}\n").shared
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(
+            "timm",
+            "timm>=1.0,<2 ; python_version > '3'",
+            "timm[extra]==1.0 --hash=sha256:0123",
+            "ruamel.yaml",
+            "zope.zip2",
+        ),
+        *("a @ https://host/a.zip", "git+https://host/a/b@v1#egg=a", "https://host/a.whl", "a@git+ssh://git@host/a"),
+        *(
+            "--index-url https://host/simple",
+            "-i https://host/simple",
+            "--extra-index-url=https://host/simple",
+            "--pre",
+        ),
+        *("-c https://host/pins.txt", "--trusted-host host", "--no-binary :all:", "--no-index", "timm==1.0 \\"),
+    ],
+)
+def test_what_comes_from_elsewhere_is_the_same_for_all(read, line):
+    assert read(f"timm\n{line}\n").shared
 
 
 def test_mistakes(read, tmp_path):

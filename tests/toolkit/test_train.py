@@ -407,3 +407,18 @@ def test_torchrun_where_the_estimator_asks_for_it(run_script):
     found = run_script({"train.py": script}, {"sagemaker_torch_distributed_enabled": True}, framework="pytorch")
     assert found.code == 0, found.log
     assert "rank 0 of 1" in found.log
+
+
+@pytest.mark.parametrize("given", [{"x": "a\0b"}, {"a=b": 1}])
+def test_hyperparameters_that_no_program_can_have_are_the_customers(run_script, given):
+    ran = run_script({"train.py": ""}, given)
+    assert ran.code == 1
+    assert ran.failure.startswith("ClientError: the hyperparameter `")
+
+
+def test_a_script_that_takes_its_output_folder_away_fails_in_its_own_words(run_script):
+    take = "import os, shutil\nplace = os.environ['SM_OUTPUT_DIR']\nshutil.rmtree(place)\nopen(place, 'w').close()\n"
+    ran = run_script({"train.py": f"{take}raise ValueError('no pictures')\n"})
+    assert ran.code == 1
+    assert 'ErrorMessage "ValueError: no pictures"' in ran.log
+    assert "UsageError" not in ran.log

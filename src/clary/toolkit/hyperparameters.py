@@ -12,7 +12,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Hyperparameters", "arguments", "decode", "variable_text"]
+from clary.errors import CustomerError
+
+__all__ = ["Hyperparameters", "arguments", "check", "decode", "variable_text"]
 
 # The toolkit's own, which neither arguments nor variables show.
 _RESERVED = frozenset(
@@ -72,6 +74,18 @@ def _decoded(name: str, text: str, say: Callable[[str], object]) -> Any:
     except (ValueError, RecursionError):
         say(f"Failed to parse hyperparameter {name} value {text} to Json. Returning the value itself")
         return text
+
+
+def check(given: Hyperparameters) -> None:
+    """Raises CustomerError for what no program can be handed: JSON spells NUL and halves of characters."""
+    for name, value in given.user.items():
+        if "=" in name:
+            what = f"the hyperparameter `{name!a}` has a `=` in its name, which no variable SM_HP_ can have"
+            raise CustomerError(what, hint="call it otherwise")
+        for text in (name, _argument(value), variable_text(value)):
+            if any(letter == "\0" or "\ud800" <= letter <= "\udfff" for letter in text):
+                what = f"the hyperparameter `{name!a}` holds a character that no argument can have"
+                raise CustomerError(what, hint="leave it out, or encode it (base64)")
 
 
 def arguments(values: Mapping[str, Any]) -> list[str]:

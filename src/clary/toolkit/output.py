@@ -68,13 +68,18 @@ class Output:
         try:
             try:
                 wait = start(write_end)
+            except BaseException:
+                os.close(wake)
+                raise
             finally:
                 os.close(write_end)
             ended: list[int] = []
 
             def wait_for_it() -> None:
                 ended.append(wait())
-                os.write(wake, b".")
+                # Closed by whom it is written: a stop ends the other thread before this one, and its number would by
+                # then be another file's. The end is read as a byte is.
+                os.close(wake)
 
             # What the program left running may hold the pipe for ever: its own end is what counts.
             waiting = threading.Thread(target=wait_for_it, daemon=True)
@@ -83,7 +88,7 @@ class Output:
             waiting.join()
             return ended[0]
         finally:
-            for descriptor in (output, woken, wake):
+            for descriptor in (output, woken):
                 os.close(descriptor)
 
     def _forward(self, output: int, woken: int) -> None:
@@ -115,6 +120,8 @@ class Output:
                 view = view[os.write(1, view) :]
         else:
             *lines, self._rest = (self._rest + data).split(b"\n")
+            if len(self._rest) > KEPT:  # a line without end would be copied with each piece of it
+                lines, self._rest = [*lines, self._rest], b""
             for line in lines:
                 self._say(line.decode(errors="replace").rstrip("\r"))
         return bool(data)

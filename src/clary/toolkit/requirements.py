@@ -13,8 +13,13 @@ __all__ = ["Requirements", "read_requirements", "requirements_of"]
 MOST_FILES = 100  # that one may include, by way of the others
 
 _INCLUDED = re.compile(r"(?:-r|--requirement|-c|--constraint)[ =]?\s*(\S+)")
-# What is taken from the source itself, or from elsewhere on this machine: another source has other bytes there.
-_LOCAL = re.compile(r"(-e|--editable)\b|[./~]|(-f|--find-links)\b|.*(\bfile:|@\s*[./])|.*\.(whl|tar\.gz|zip)\s*$")
+# What is taken from the source itself, or from elsewhere on this machine: another source has other bytes there. pip
+# takes a word for a path that begins with a dot, has a slash in it or ends as archives do (its own
+# `_get_url_from_path`), unless it is an address.
+_OPTION = re.compile(r"--?[A-Za-z]")
+_ALWAYS = re.compile(r"-e|--editable\b|-f|--find-links\b")
+_ADDRESS = re.compile(r"(?!(?:\w+\+)?file:)[A-Za-z][\w+.-]*://")
+_PATH = re.compile(r"[.~]|.*[/\\]|.*\.(?:whl|zip|tar|tgz|tbz|txz|tlz|tar\.(?:gz|bz2|xz|lz|lzma))(?:\[.*)?$|.*\bfile:")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +62,32 @@ def _read(file: Path, lines: list[str], above: list[Path]) -> bool:
             continue
         if included := _INCLUDED.match(stripped):
             lines.append(stripped)
-            if "://" not in included[1]:
+            if _is_local(included[1]) and "://" in included[1]:
+                shared = False
+            elif "://" not in included[1]:
                 shared &= _read(file.parent / included[1], lines, [*above, file])
         else:
             lines.append(stripped)
-            shared &= not _LOCAL.match(stripped)
+            shared &= not _is_of_this_machine(stripped)
     return shared
+
+
+def _is_of_this_machine(line: str) -> bool:
+    """Whether a line names what lies in the source, or elsewhere on this machine."""
+    if _ALWAYS.match(line):
+        return True
+    if _OPTION.match(line):
+        # An index may be a folder, too.
+        words = re.split(r"[\s=]", line, maxsplit=1)
+        return bool(re.match(r"-i(?!https?:)\S", line)) or any(map(_is_local, words[1:]))
+    word = re.split(r"\s*;|\s+--|\s*\\$", line, maxsplit=1)[0]  # without its marker, its hashes, its next line
+    if _ADDRESS.match(word):
+        return False
+    return any(_is_local(part.strip()) for part in word.split("@", 1))
+
+
+def _is_local(word: str) -> bool:
+    return not _ADDRESS.match(word) and bool(_PATH.match(word))
 
 
 def _text(file: Path, above: list[Path]) -> str:

@@ -30,6 +30,7 @@ from clary.toolkit.environments import InstallationFailed, install
 from clary.toolkit.failure import KILLED, error_message, extra_info, failure_text
 from clary.toolkit.frameworks import FRAMEWORKS, Framework
 from clary.toolkit.hyperparameters import Hyperparameters, decode
+from clary.toolkit.hyperparameters import check as check_hyperparameters
 from clary.toolkit.job_environment import JobEnvironment, job_environment, path_of_source, pip_variables
 from clary.toolkit.layer import site_of
 from clary.toolkit.opt_ml import linked
@@ -98,6 +99,7 @@ class _Run:
     def start(self) -> None:
         """Raises _ScriptFailed, InstallationFailed and what ``job_environment`` raises."""
         plan, code = self._plan, self._code
+        check_hyperparameters(self._hyperparameters)
         gpus = count_gpus()
         if self._framework.module:
             _log.info("Imported framework %s", self._framework.module.partition(":")[0])
@@ -147,7 +149,7 @@ class _Run:
         python = self._launcher(environment, training, kind)
         words = command_line(kind, program, training.user_arguments, python)
         _show(training, variables, words)
-        if kind == "script" and len(python) == 1 and self._may_be_warm(environment):
+        if kind == "script" and len(python) == 1 and self._may_be_warm(environment, program):
             arguments = training.user_arguments
             self._execute(
                 words,
@@ -156,10 +158,10 @@ class _Run:
             return
         self._execute(words, lambda output: output.run(words, env=variables, cwd=self._code))
 
-    def _may_be_warm(self, environment: JobEnvironment) -> bool:
+    def _may_be_warm(self, environment: JobEnvironment, program: str) -> bool:
         if not warm.is_warm():
             return False
-        if reason := warm.obstacle(self._plan, environment, self._code):
+        if reason := warm.obstacle(self._plan, environment, self._code, program):
             _log.info("The script starts cold: %s", reason)
         return not reason
 
@@ -261,8 +263,10 @@ def _failed(job: JobDir, note: str, code: int) -> int:
     """Leave the note, unless the script has left one, and say it in the log; ``code``."""
     _log.error("Reporting training FAILURE")
     _log.error("%s", note)
-    if not job.failure.exists():
-        job.fail(note)
+    # The script may have laid anything in its place; the log has it in any case.
+    with suppress(UsageError, OSError):
+        if not job.failure.exists():
+            job.fail(note)
     return code
 
 

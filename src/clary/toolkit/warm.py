@@ -7,6 +7,7 @@ would see that, and they start cold.
 from __future__ import annotations
 
 import atexit
+import builtins
 import importlib
 import logging
 import multiprocessing
@@ -22,6 +23,7 @@ import time
 import traceback
 import types
 from collections.abc import Iterable, Mapping, Sequence
+from importlib.machinery import SourceFileLoader
 from multiprocessing import process
 from pathlib import Path
 from typing import NoReturn, TextIO
@@ -47,8 +49,8 @@ def is_warm() -> bool:
     return "torch" in sys.modules
 
 
-def obstacle(plan: Plan, environment: JobEnvironment, code: Path) -> str:
-    """Why the script in ``code`` cannot be run in this process; empty where it can."""
+def obstacle(plan: Plan, environment: JobEnvironment, code: Path, program: str) -> str:
+    """Why the script ``program`` of ``code`` cannot be run in this process; empty where it can."""
     if plan.interpreter is not None:
         return "it has a Python of its own"
     if plan.framework not in _SERVED:
@@ -58,7 +60,8 @@ def obstacle(plan: Plan, environment: JobEnvironment, code: Path) -> str:
     layers = [site_of(folder, environment.interpreter) for folder in (environment.layer, *environment.shared)]
     if loaded := sorted({name for folder in layers for name in _modules(folder)} & sys.modules.keys()):
         return f"its requirements bring {', '.join(loaded)}, which the warm process has loaded"
-    if loaded := sorted(set(_modules(code)) & sys.modules.keys()):
+    own = {name for folder in (code, (code / program).parent) for name in _modules(folder)}
+    if loaded := sorted(own & sys.modules.keys()):
         return f"its source has {', '.join(loaded)}, and the warm process a module of this name"
     return ""
 
@@ -74,16 +77,16 @@ def become(
     status = 1
     try:
         sys.stdout, sys.stderr = _stream(1), _stream(2)
-        _take_over(environment, variables, code)
+        _take_over(environment, variables, code, program)
         sys.argv = [program, *arguments]
-        status = _run(code / program, program)
+        status = _run(code / program)
     except BaseException:  # noqa: BLE001  # of ours: there is nobody above who could tell
         traceback.print_exc()
     finally:
         _end(status)
 
 
-def _take_over(environment: JobEnvironment, variables: Mapping[str, str], code: Path) -> None:
+def _take_over(environment: JobEnvironment, variables: Mapping[str, str], code: Path, program: str) -> None:
     for number in (signal.SIGTERM, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
     os.environ.clear()
@@ -94,10 +97,11 @@ def _take_over(environment: JobEnvironment, variables: Mapping[str, str], code: 
     sys.prefix = sys.exec_prefix = str(environment.layer)
     sys.executable = str(environment.python)
     multiprocessing.set_executable(sys.executable)
-    # Where a process that is spawned looks for the script, whose path is relative; as a rule the folder it starts in.
+    # The folder that a process starts in, as its children are told.
     process.ORIGINAL_DIR = str(code)  # type: ignore[attr-defined]
     multiprocessing.current_process().authkey = os.urandom(32)
-    paths = [str(code), *filter(None, variables.get("PYTHONPATH", "").split(os.pathsep))]
+    # First where the script lies, which may be a folder of the source.
+    paths = [str((code / program).parent), *filter(None, variables.get("PYTHONPATH", "").split(os.pathsep))]
     library = [path for path in sys.path if _is_library(Path(path))]
     sys.path[:] = [*dict.fromkeys(paths), *library]
     # As site.py does at a fresh start; the rest of the path is in the layer's own file.
@@ -126,13 +130,16 @@ def _reset_libraries() -> None:
         sys.modules["torch"].set_num_threads(int(wanted) if wanted.isdigit() and int(wanted) else cores())
 
 
-def _run(file: Path, program: str) -> int:
+def _run(file: Path) -> int:
     """Execute the script as ``__main__``; its exit code."""
     module = types.ModuleType("__main__")
-    module.__dict__.update({"__file__": program, "__builtins__": __builtins__, "__spec__": None})
+    # What an interpreter gives it: the path is absolute (since Python 3.9), builtins are the module, no dict of it.
+    given = {"__file__": str(file), "__builtins__": builtins, "__cached__": None, "__annotations__": {}}
+    module.__dict__.update(given, __loader__=SourceFileLoader("__main__", str(file)))
     sys.modules["__main__"] = module
     try:
-        exec(compile(file.read_bytes(), str(file), "exec"), module.__dict__)
+        # What this module has from __future__ is none of the script's.
+        exec(compile(file.read_bytes(), str(file), "exec", dont_inherit=True), module.__dict__)
     except SystemExit as leaving:
         if leaving.code is None or isinstance(leaving.code, int):
             return leaving.code or 0

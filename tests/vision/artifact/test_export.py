@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 import pytest
@@ -17,6 +20,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from clary.errors import AlgorithmError, ArtifactError
+from clary.vision.artifact import export
 from clary.vision.artifact.archive import open_model
 from clary.vision.artifact.export import TOLERANCE, write_model
 from clary.vision.artifact.manifest import Input, Manifest, Output, Provenance
@@ -265,3 +269,17 @@ def test_no_tensor_library_is_loaded_to_open_a_model(model_archive):
         "assert not {'torch', 'onnx', 'openvino', 'onnxruntime'} & set(sys.modules), 'heavy'"
     )
     subprocess.run([sys.executable, "-c", program], check=True, env=os.environ)
+
+
+def test_trainings_on_threads_of_one_process_export_one_after_the_other(tmp_path, monkeypatch):
+    busy = Lock()
+
+    def slow(*words, **named):
+        assert busy.acquire(blocking=False)
+        time.sleep(0.1)
+        busy.release()
+
+    monkeypatch.setattr(torch.onnx, "export", slow)
+    example = np.zeros((1, 8, 8, 3), np.uint8)
+    with ThreadPoolExecutor(3) as threads:
+        list(threads.map(lambda n: export._write_graph(tmp_path / n, nn.Identity(), example, MANIFEST), "abc"))

@@ -126,12 +126,62 @@ def test_two_that_write_at_once_leave_whole_files(store: PictureStore, place: Pa
 
 
 def test_what_killed_processes_left_goes(store: PictureStore, place: Path) -> None:
-    for name, age in ((".old", 1e9), (".young", 0)):
+    old, young = (f".{letter * 64}.01234567" for letter in "ab")
+    for name in (old, young):
         (place / name).write_bytes(b"half")
-        if age:
-            os.utime(place / name, (0, 0))
+    os.utime(place / old, (0, 0))
     store.put(b"a", SIZE, pixels(0))
-    assert {file.name for file in place.iterdir() if file.name.startswith(".")} == {".young"}
+    assert {file.name for file in place.iterdir() if file.name.startswith(".")} == {young}
+
+
+def test_files_of_a_folder_that_was_somebodys_stay(place: Path) -> None:
+    PictureStore.usual()
+    theirs = [place / name for name in (".bashrc", "cat.jpg", "f" * 63, ".dir")]
+    for path in theirs:
+        path.mkdir() if path.name == ".dir" else path.write_bytes(bytes(10_000))
+        os.utime(path, (0, 0))
+    limit = 8 * (BYTES + 20)
+    for seed in range(20):
+        PictureStore(place, limit).put(bytes([seed]), SIZE, pixels(seed))
+    assert all(path.exists() for path in theirs)
+    assert sum(file.stat().st_size for file in place.iterdir() if len(file.name) == 64) <= limit
+    assert len(list(place.iterdir())) > len(theirs)
+
+
+def test_folder_that_may_only_be_read_gives_what_it_has(store: PictureStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.put(b"a", SIZE, pixels(0))
+
+    def refuse(*words: object, **others: object) -> None:
+        raise PermissionError(1, "Read-only file system")
+
+    for name in ("utime", "replace", "unlink"):
+        monkeypatch.setattr(os, name, refuse)
+    np.testing.assert_array_equal(store.get(b"a", SIZE), pixels(0))
+    store.put(b"b", SIZE, pixels(1))
+
+
+def test_folder_that_cannot_be_looked_at_is_looked_at_once(
+    store: PictureStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[object] = []
+
+    def refuse(*words: object) -> None:
+        looks.append(words)
+        raise PermissionError(1, "no")
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    for seed in range(5):
+        store.put(bytes([seed]), SIZE, pixels(seed))
+    assert len(looks) == 1
+
+
+def test_pixels_of_another_shape_are_none(store: PictureStore, place: Path) -> None:
+    store.put(b"a", SIZE, pixels(0))
+    (file,) = place.iterdir()
+    data = bytearray(file.read_bytes())
+    data[8:16] = data[12:16] + data[8:12]  # height and width
+    file.write_bytes(data)
+    assert store.get(b"a", SIZE) is None
 
 
 def test_full_disk_is_no_error(store: PictureStore, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

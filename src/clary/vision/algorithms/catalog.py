@@ -89,6 +89,7 @@ def load_ahead(spec: AnySpec) -> Thread:
         with suppress(Exception):
             train_function(spec)
 
+    # clary.__main__ knows it by its name.
     # No daemon: an interpreter that ends while a thread of it loads a library takes the process down with it.
     thread = Thread(target=load, name="libraries")
     thread.start()

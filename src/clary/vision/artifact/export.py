@@ -17,6 +17,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from threading import Lock
 from typing import Protocol
 
 import numpy as np
@@ -57,6 +58,10 @@ class EngineOpener(Protocol):
     def name(self) -> str: ...
 
     def __call__(self, folder: Path, manifest: Manifest, *, precision: str) -> CheckedEngine: ...
+
+
+# Whether PyTorch exports is one variable for the whole process: two exports on threads of it fail.
+_EXPORTING = Lock()
 
 
 def write_model(
@@ -104,7 +109,7 @@ def _write_graph(path: Path, network: nn.Module, example: np.ndarray, manifest: 
     """
     names = [manifest.input.name, *(output.name for output in manifest.outputs)]
     stream = io.BytesIO()
-    with warnings.catch_warnings(), torch.no_grad():
+    with _EXPORTING, warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         torch.onnx.export(
             network,

@@ -2,7 +2,8 @@
 
 ``~/.cache/clary/pictures`` (``CLARY_PICTURES`` names another folder, or is "off") holds a file for each: what it was
 made of is its name, so nothing in it is ever out of date, and two processes that write the same one write the same
-bytes. Only this user may look into it; nothing in it is needed.
+bytes. Only this user may look into it; nothing in it is needed. Files of any other name are somebody's own, for whom
+the variable has named a folder of theirs, and stay.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import re
 import secrets
 import shutil
 import stat
@@ -40,9 +42,11 @@ DEAD = 600.0  # seconds after which a temporary file is a killed process's
 # Nothing behind a link, and no waiting for the other end of a pipe; binary, where text is another thing.
 _READ = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))
 _MAGIC = b"clary px"
-_HEAD = struct.Struct("<8sIII")  # magic, height, width, CRC-32 of the pixels: a machine that crashed may leave zeros
+_HEAD = struct.Struct("<8sIII")  # magic, height, width, CRC-32 of these and the pixels: a crash may leave zeros
+_NAME = re.compile(r"[0-9a-f]{64}")
+_TEMPORARY = re.compile(r"\.[0-9a-f]{64}\.[0-9a-f]{8}")
 # What the same bytes may decode to other pixels with. The machine is among it: a home may be on several.
-_MADE_WITH = f"1 {simplejpeg.__version__} {cv2.__version__} {PIL.__version__} {np.__version__} {platform.node()}"
+_MADE_WITH = f"2 {simplejpeg.__version__} {cv2.__version__} {PIL.__version__} {np.__version__} {platform.node()}"
 
 
 def folder() -> Path | None:
@@ -91,8 +95,10 @@ class PictureStore:
         with suppress(OSError), FileIO(descriptor) as file:
             pixels = _read(file)
             if pixels is not None:
-                # When it was used last: file systems seldom keep that themselves (noatime).
-                os.utime(path)
+                # When it was used last: file systems seldom keep that themselves (noatime). Not where nothing can be
+                # written, or another process has just made room of it.
+                with suppress(OSError):
+                    os.utime(path)
             return pixels
         return None
 
@@ -106,7 +112,7 @@ class PictureStore:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
             with open(os.open(temporary, flags, PRIVATE), "wb", buffering=0) as file:
                 plain = np.ascontiguousarray(pixels)
-                file.write(_HEAD.pack(_MAGIC, *plain.shape[:2], zlib.crc32(plain.data)))
+                file.write(_HEAD.pack(_MAGIC, *plain.shape[:2], _checksum(plain)))
                 file.write(plain.data)
             # Not synced: what a crash leaves of it has another checksum.
             os.replace(temporary, path)
@@ -147,9 +153,9 @@ class PictureStore:
                 used -= size
             self._room = min(step, self._limit - used, shutil.disk_usage(self._folder).free - ROOM)
             self._open = self._room > 0
-        # The folder has gone, most of all.
+        # The folder has gone, or may be read only: not looked at for each picture again.
         except OSError:
-            self._room = 0
+            self._room, self._open = 0, False
 
     def _files(self) -> Iterator[tuple[float, int, str]]:
         """When each was used last, its bytes, its path. What killed processes left goes."""
@@ -157,9 +163,11 @@ class PictureStore:
             for entry in entries:
                 with suppress(FileNotFoundError):
                     found = entry.stat(follow_symlinks=False)
-                    if entry.name.startswith(".") and found.st_mtime < time.time() - DEAD:
+                    if not stat.S_ISREG(found.st_mode):
+                        continue
+                    if _TEMPORARY.fullmatch(entry.name) and found.st_mtime < time.time() - DEAD:
                         os.unlink(entry.path)
-                    elif stat.S_ISREG(found.st_mode):
+                    elif _NAME.fullmatch(entry.name):
                         yield found.st_mtime, found.st_size, entry.path
 
 
@@ -173,7 +181,12 @@ def _read(file: FileIO) -> np.ndarray | None:
         return None
     pixels = np.empty((height, width, 3), np.uint8)
     file.readinto(pixels.data)
-    return pixels if zlib.crc32(pixels.data) == checksum else None
+    return pixels if _checksum(pixels) == checksum else None
+
+
+def _checksum(pixels: np.ndarray) -> int:
+    """Of pixels uint8 (height, width, 3) and of their shape."""
+    return zlib.crc32(pixels.data, zlib.crc32(repr(pixels.shape[:2]).encode()))
 
 
 def _is_own(found: os.stat_result) -> bool:

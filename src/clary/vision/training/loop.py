@@ -149,6 +149,7 @@ def _run_start(run: Training, progress: Progress) -> RunStart:
 def _train_epoch(run: Training, listeners: Listeners, progress: Progress, started: float) -> None:
     begin = time.perf_counter()
     epoch, first = progress.epoch, progress.step
+    _fold_anew(run)
     for images, targets in _batches(run, listeners, progress, "train"):
         rate, loss = _step(run, listeners, progress, images, targets)
         progress.step += 1
@@ -169,6 +170,12 @@ def _train_epoch(run: Training, listeners: Listeners, progress: Progress, starte
         progress.seconds = time.perf_counter() - started
         _save_if_asked(run, listeners, progress)
     _end_epoch(run, listeners, progress, time.perf_counter() - begin, (progress.step - first) * run.train.batch_size)
+
+
+def _fold_anew(run: Training) -> None:
+    """Hooks between epochs may have written to the network's ``.data``."""
+    if run.folded:
+        run.folded.forget()
 
 
 def _batches(run: Training, listeners: Listeners, progress: Progress, mode: Mode) -> Iterator[tuple[Tensor, Tensor]]:
@@ -270,6 +277,7 @@ def _evaluate(run: Training, listeners: Listeners, progress: Progress) -> dict[s
     Raises DivergedError, and InterruptedRun: a run stopped here goes on with the whole validation.
     """
     run.network.eval()
+    _fold_anew(run)
     accumulator = run.objective.accumulator()
     begin, samples = time.perf_counter(), 0
     for number, (images, targets) in enumerate(_batches(run, listeners, progress, "validation")):

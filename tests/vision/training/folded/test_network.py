@@ -263,3 +263,60 @@ def test_gradients_reach_hooks_on_parameters() -> None:
 
 def off(found: Tensor, expected: Tensor) -> float:
     return float((found - expected).norm() / expected.norm())
+
+
+class Halves(nn.Module):
+    """A convolution and its norm in one part, the activation outside of it; as many networks of others have it."""
+
+    def __init__(self, least: int = 0) -> None:
+        super().__init__()
+        self.least = least
+        self.first = nn.Sequential(nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8).requires_grad_(False))
+        self.act = nn.ReLU()
+
+    def train(self, mode: bool = True) -> Halves:
+        super().train(mode)
+        self.first[1].eval()
+        return self
+
+    def forward(self, images: Tensor) -> Tensor:
+        if images.shape[1] < self.least:
+            raise IndexError("a picture that is too small")
+        found: Tensor = self.act(self.first(images.permute(0, 3, 1, 2).float() / 255 - 0.5))
+        return found.mean((2, 3))
+
+
+def test_a_hook_on_a_part_that_ends_within_a_chain_is_told_what_the_part_gives() -> None:
+    torch.manual_seed(0)
+    network = Halves()
+    found = folded(network)
+    told: list[Tensor] = []
+    network.first.register_forward_hook(lambda module, given, output: told.append(output))
+    with found.applied():
+        network(torch.randint(0, 256, (1, 16, 16, 3), dtype=torch.uint8))
+    assert told[0].min() < 0, "what comes before the activation"
+
+
+def test_a_network_that_fails_at_the_size_of_the_trial_goes_the_plain_way() -> None:
+    lines: list[str] = []
+    assert FoldedNetwork.of(Halves(least=224), lines.append) is None
+    assert lines == ["norms are not folded: a picture that is too small"]
+
+
+def test_what_is_written_past_autograd_counts_from_the_next_epoch_on() -> None:
+    torch.manual_seed(0)
+    network = Halves().requires_grad_(False)
+    found = folded(network)
+    images = torch.randint(0, 256, (1, 16, 16, 3), dtype=torch.uint8)
+
+    def difference() -> float:
+        with found.applied(dtype=torch.float32):
+            return float((network(images) - expected).abs().max())
+
+    expected = network(images)
+    assert difference() < 1e-5
+    network.get_buffer("first.1.running_var").data.fill_(0.01)
+    network.get_parameter("first.0.weight").data.mul_(2)
+    expected = network(images)
+    found.forget()
+    assert difference() < 1e-4

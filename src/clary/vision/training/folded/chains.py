@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,14 +29,15 @@ EVERYWHERE = ("_global_forward_hooks", "_global_forward_pre_hooks", "_global_bac
 @dataclass(eq=False)
 class Chain:
     """A convolution whose output goes into ``norm`` alone, and the activation that alone takes the norm's; ``name`` is
-    the convolution's in its network. Without an ``activation`` the norm has its own, or none that can be folded."""
+    the convolution's in its network. Without an ``activation`` the norm has its own, or none that can be folded.
+    ``cut`` are parts of the network that begin or end within it."""
 
     name: str
     convolution: nn.Conv2d
     norm: nn.BatchNorm2d
     activation: nn.Module | None = None
+    cut: tuple[nn.Module, ...] = ()
     _kept: tuple[Any, tuple[Tensor, Tensor]] | None = field(default=None, init=False, repr=False)
-    _inverse: tuple[Any, Tensor] | None = field(default=None, init=False, repr=False)
 
     @property
     def frozen(self) -> bool:
@@ -47,7 +49,7 @@ class Chain:
         """Whether somebody asks for what goes in or comes out within it."""
         if any(getattr(torch_module, name, None) for name in EVERYWHERE):
             return True
-        return any(_is_watched(module) for module in self.modules)
+        return any(_is_watched(module) for module in (*self.modules, *self.cut))
 
     @property
     def modules(self) -> tuple[nn.Module, ...]:
@@ -68,6 +70,10 @@ class Chain:
             weight, how = widen(weight, self._geometry, self._margins(features))
             found = convolve(features, weight, bias, how, activation)
         return rest(found) if rest else found
+
+    def forget(self) -> None:
+        """Fold anew at the next pass: what is written to ``weight.data`` leaves no trace."""
+        self._kept = None
 
     @property
     def _geometry(self) -> Geometry:
@@ -100,16 +106,15 @@ class Chain:
     def _inverse_deviation(self) -> Tensor:
         variance = self.norm.running_var
         assert variance is not None
-        key = _state(variance)
-        if self._inverse is None or self._inverse[0] != key:
-            self._inverse = (key, (variance + self.norm.eps).rsqrt())
-        return self._inverse[1]
+        # Each time: a hundred numbers, and whoever writes to `running_var.data` leaves no trace.
+        return (variance + self.norm.eps).rsqrt()
 
     def _folded(self, parts: Parts, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """Weight and bias; of a frozen chain those of before, while nobody has written to what they are made of."""
         if parts.trained:
             return fold(parts, dtype)
-        key = (dtype, [_state(one) for one in parts if one is not None])
+        variance = self.norm.running_var
+        key = (dtype, [_state(one) for one in (*parts[:-1], variance) if one is not None])
         if self._kept is None or self._kept[0] != key:
             self._kept = (key, fold(parts, dtype))
         return self._kept[1]
@@ -137,7 +142,9 @@ def find_chains(network: nn.Module, images: Tensor) -> list[Chain]:
         if _is_foldable(convolution, norm):
             followers = dict(record.pairs(NORMS, tuple(ACTIVATIONS)))
             activation = None if _has_own_activation(norm) else followers.get(norm)
-            found.append(Chain(names[convolution], convolution, norm, activation))  # type: ignore[arg-type]
+            members = [names[one] for one in (convolution, norm, activation) if one is not None]
+            cut = tuple(network.get_submodule(name) for name in _cut(members))
+            found.append(Chain(names[convolution], convolution, norm, activation, cut))  # type: ignore[arg-type]
     return found
 
 
@@ -169,6 +176,12 @@ class _Record:
             for (one, other), count in self._links.items()
             if type(one) in first and type(other) in second and count == self._calls[one] == self._calls[other]
         ]
+
+
+def _cut(members: Sequence[str]) -> list[str]:
+    """The parts in which some of the members lie, by their names, and others do not."""
+    above = Counter(name.rsplit(".", depth)[0] for name in members for depth in range(1, name.count(".") + 1))
+    return [name for name, count in above.items() if count < len(members)]
 
 
 def _is_foldable(convolution: nn.Module, norm: nn.Module) -> bool:

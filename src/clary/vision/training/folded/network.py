@@ -49,9 +49,9 @@ class FoldedNetwork:
         try:
             folded = cls(network, find_chains(network, images))
             difference = folded._difference(images)
-        # A network that takes other pictures only; one that cannot be trained will say so itself.
-        except (RuntimeError, NotImplementedError, AssertionError, ValueError, TypeError) as error:
-            say(f"norms are not folded: {' '.join(str(error).split())}")
+        # A network that takes other pictures only, whatever it raises of these; one that cannot be trained will say so.
+        except Exception as error:  # noqa: BLE001
+            say(f"norms are not folded: {' '.join(str(error).split()) or type(error).__name__}")
             return None
         finally:
             network.train()
@@ -86,6 +86,11 @@ class FoldedNetwork:
         finally:
             for module in patched:
                 vars(module).pop("forward", None)
+
+    def forget(self) -> None:
+        """Keep nothing of passes before: hooks may have written to the network past autograd (``.data``)."""
+        for chain in self.chains:
+            chain.forget()
 
     def _say_watched(self, say: Say, watched: Sequence[Chain]) -> None:
         self._said = True

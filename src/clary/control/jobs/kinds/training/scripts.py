@@ -18,6 +18,7 @@ from clary.control.jobs.folders import remove_below
 from clary.control.objects.base import NoSuchBucket, NoSuchKey, ObjectStore, S3Uri
 from clary.control.settings import Settings
 from clary.errors import CustomerError
+from clary.toolkit.hyperparameters import check as check_hyperparameters
 from clary.toolkit.hyperparameters import decode
 from clary.toolkit.opt_ml import OPT_ML, can_link, refusal
 from clary.toolkit.plan import Plan
@@ -32,7 +33,9 @@ Body = Mapping[str, Any]
 
 
 def check(program: Script, body: Body) -> None:
-    """Refuse, when a job is created, one that names no script. Raises CustomerError."""
+    """Refuse, when a job is created, one that names no script, or has hyperparameters that none can be handed. Raises
+    CustomerError."""
+    check_hyperparameters(decode(body.get("HyperParameters") or {}))
     if not program.argv and not _entry_point_and_source(body)[0]:
         image = body["AlgorithmSpecification"]["TrainingImage"]
         what = f"the image {image} runs a script, and the request names none: no hyperparameter sagemaker_program"
