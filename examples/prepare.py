@@ -68,7 +68,7 @@ def main() -> None:
         sys.exit("usage: python prepare.py PICTURES FOLDER")
     source, out = Path(sys.argv[1]), Path(sys.argv[2])
     if not source.is_dir():
-        sys.exit(f"{source} is not a folder; `clary data draw {source}` draws one to try")
+        sys.exit(f"{source} is not a folder; name one with a folder of pictures for each class")
     if (out / "train").exists():
         sys.exit(f"{out} holds channels already; name a new folder")
     splits = splits_of(source)

@@ -82,7 +82,7 @@ def shape(line: str) -> str:
     """A line without what another machine, or another moment, prints otherwise; empty for one that may be missing."""
     if line.startswith("busy: "):
         return ""
-    line = re.sub(r"; [^;]*; (bf16|fp32) \(.*|\bbest\b(?! epoch)", "", line)
+    line = re.sub(r"; [^;]*; (bf16|fp32)\b.*|\bbest\b(?! epoch)", "", line)
     line = re.sub(r"\d[\d.,]*", "#", re.sub(r"\d+ min ", "", line))
     return " ".join(line.split()).replace(" ;", ";")
 

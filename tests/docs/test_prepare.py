@@ -14,7 +14,7 @@ PROGRAM = Path(__file__).parents[2] / "examples" / "prepare.py"
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["nowhere", "out"], "nowhere is not a folder; `clary data draw nowhere` draws one to try"),
+        (["nowhere", "out"], "nowhere is not a folder; name one with a folder of pictures for each class"),
         (["empty", "out"], "empty holds no pictures of known classes"),
         (["empty", "taken"], "taken holds channels already; name a new folder"),
         (["empty"], "usage: python prepare.py PICTURES FOLDER"),

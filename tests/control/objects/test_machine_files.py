@@ -81,7 +81,7 @@ def test_a_link_is_named_and_not_followed(store, folder, tmp_path, where, to):
             store.put(MACHINE, key(link / "deep" / "new"), folder / "list") if to == "folder" else listed(store, link)
         ),
     ):
-        with pytest.raises(CustomerError, match=rf"/{where}: is a symbolic link; links are not followed"):
+        with pytest.raises(CustomerError, match=rf"/{where}: is a symbolic link.*; links are not followed"):
             act()
     assert not (tmp_path / "fetched").exists()
     assert os.listdir(tmp_path / "secret") == ["key"]
