@@ -27,6 +27,11 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str],
     url = gateway.start(home, ["--port", "0"]).url
     known = {"aws_access_key_id": "x", "aws_secret_access_key": "y", "region_name": "us-east-1", "endpoint_url": url}
     yield lambda service: boto3.client(service, **known)
+    # Jobs outlive the platform: one that a failed test left would train for minutes beside the others.
+    sagemaker = boto3.client("sagemaker", **known)
+    for job in sagemaker.list_training_jobs(StatusEquals="InProgress")["TrainingJobSummaries"]:
+        sagemaker.stop_training_job(TrainingJobName=job["TrainingJobName"])
+    until(lambda: not sagemaker.list_training_jobs(StatusEquals="Stopping")["TrainingJobSummaries"])
     gateway.stop(home)
 
 
@@ -68,7 +73,10 @@ def stopped_after_an_epoch(client: Callable[[str], Any], name: str) -> None:
 
     def epoch() -> bool:
         group = {"logGroupName": "/aws/sagemaker/TrainingJobs", "logStreamNamePrefix": f"{name}/"}
-        found = logs.filter_log_events(**group)["events"]
+        try:
+            found = logs.filter_log_events(**group)["events"]
+        except logs.exceptions.ResourceNotFoundException:  # of a new platform, until its first job has begun
+            return False
         return any("Saved checkpoint to" in event["message"] for event in found)
 
     until(epoch)
