@@ -15,7 +15,7 @@ def test_they_are_set_for_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in NAMES:
         monkeypatch.delenv(name, raising=False)
     set_torch_environment()
-    assert [os.environ[name] for name in NAMES] == ["10000"]
+    assert [os.environ[name] for name in NAMES] == ["3000"]
 
 
 def test_the_users_word_stands(monkeypatch: pytest.MonkeyPatch) -> None:
