@@ -63,7 +63,7 @@ class TestTable:
         assert "[bold]cat" in seen  # data is no markup
 
     def test_what_is_too_wide_for_a_terminal_is_listed_whole(self) -> None:
-        name, path = "classify-boto3-2026-11-30-17-35-48-b7839d", "/work/data/pets-of-all-kinds/images/test/beagle.jpg"
+        name, path = "classify-boto3-2026-11-30-17-35-48-b7839d", "/home/me/data/pets-of-all-kinds/images/beagle.jpg"
         reason = f"{'why ' * 40}end"
         rows = [[name, path, "", 3, reason]]
         columns = ["name", "picture", "nothing", "boxes", "remarks"]
