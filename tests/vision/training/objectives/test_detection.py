@@ -213,3 +213,10 @@ def test_only_a_strictly_higher_map_is_kept() -> None:
     assert [objective.keeps({"mAP": value}, history) for value in (0.4, 0.5, 0.51)] == [False, False, True]
     assert objective.keeps({"mAP": 0.0}, [])
     assert objective.watched == "mAP"
+
+
+def test_late_epochs_are_kept_within_one_standard_error() -> None:
+    objective = DetectionObjective(ANCHORS, CLASSES, late_objects=58)
+    history = [{"mAP": 0.5}, {"mAP": 1.0}]
+    assert [objective.keeps({"mAP": value}, history) for value in (0.96, 0.98, 1.0)] == [False, True, True]
+    assert objective.keeps({"mAP": 0.0}, [])

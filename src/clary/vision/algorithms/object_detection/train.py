@@ -189,7 +189,7 @@ def _assemble(
         network=detector,
         architecture=architecture,
         loaders=loaders,
-        objective=_objective(hp, anchors),
+        objective=_objective(hp, dataset, anchors),
         optimizer=_optimizer(detector, hp),
         schedule=_schedule(hp, len(loaders[0])),
         hooks=hooks,
@@ -207,7 +207,8 @@ def _anchors_by_size(hp: DetectionHyperparameters, anchors: Anchors) -> dict[int
     return found
 
 
-def _objective(hp: DetectionHyperparameters, anchors: Mapping[int, Anchors]) -> DetectionObjective:
+def _objective(hp: DetectionHyperparameters, dataset: Dataset, anchors: Mapping[int, Anchors]) -> DetectionObjective:
+    validated = sum(len(sample.boxes) for sample in dataset.splits.get("validation", ()))
     return DetectionObjective(
         anchors[hp.image_shape],
         hp.num_classes,
@@ -216,6 +217,7 @@ def _objective(hp: DetectionHyperparameters, anchors: Mapping[int, Anchors]) -> 
         overlap=hp.overlap_threshold,
         suppression=hp.nms_threshold,
         most=hp.nms_topk,
+        late_objects=0 if hp.lr_schedule == "factor" else validated,
     )
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from clary.vision.tasks import Task
 
-__all__ = ["MetricAccumulator", "Objective", "Tally", "TallyAccumulator", "TaskObjective", "add"]
+__all__ = ["MetricAccumulator", "Objective", "Tally", "TallyAccumulator", "TaskObjective", "add", "as_good"]
 
 Tally = dict[str, float]
 
@@ -80,6 +80,18 @@ class TallyAccumulator:
 
     def metrics(self) -> dict[str, float]:
         return self._objective.metrics(self._tally)
+
+
+def as_good(new: float, best: float, count: int) -> bool:
+    """Whether ``new`` is within one standard error of ``best``, both shares of ``count`` that were right.
+
+    The rule of Breiman et al., *Classification and Regression Trees*, 1984, 3.4.3, for the latest of the epochs that
+    are: on some dozen pictures the difference is chance, and a rate that falls to zero makes late weights the better
+    ones. The error is that of Agresti and Coull, 1998 (two more right, two more wrong), since that of a best of 1 would
+    be none.
+    """
+    share = (best * count + 2) / (count + 4)
+    return new >= best - math.sqrt(share * (1 - share) / (count + 4))
 
 
 def add(tally: Tally, **amounts: float) -> None:

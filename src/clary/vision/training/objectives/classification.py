@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -10,7 +9,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from clary.vision.tasks.classification import TASK
-from clary.vision.training.objectives.base import MetricAccumulator, Tally, TallyAccumulator, TaskObjective, add
+from clary.vision.training.objectives.base import (
+    MetricAccumulator,
+    Tally,
+    TallyAccumulator,
+    TaskObjective,
+    add,
+    as_good,
+)
 
 __all__ = ["ClassificationObjective", "positive_weights"]
 
@@ -77,14 +83,12 @@ class ClassificationObjective(TaskObjective):
     def keeps(self, new: Mapping[str, float], earlier: Sequence[Mapping[str, float]]) -> bool:
         """Strictly higher accuracy than ever before; equal accuracy does not replace the best, as in the original.
 
-        With ``late_samples`` the latest epoch within one standard error of the best is kept (the rule of Breiman et
-        al., *Classification and Regression Trees*, 1984, 3.4.3): on some dozen pictures the difference is chance,
-        and a rate that falls to zero makes late weights the better ones.
+        With ``late_samples``, how many are validated on, the latest epoch that is as good as the best.
         """
         best = max((epoch["accuracy"] for epoch in earlier), default=-1.0)
         if not self._late_samples or best < 0:
             return new["accuracy"] > best
-        return new["accuracy"] >= best - math.sqrt(best * (1 - best) / self._late_samples)
+        return as_good(new["accuracy"], best, self._late_samples)
 
 
 def positive_weights(targets: Tensor) -> Tensor:
