@@ -48,7 +48,7 @@ class Contest:
     data: Callable[[Path, int], Path]
     training: Callable[[Path, int, Path], Training]
     loop: Callable[[Path, int], list[float]]
-    images: int = 0
+    pictures: int = 0
     epochs: int = 3
 
 
@@ -57,7 +57,7 @@ def main(doc: str | None, contest: Contest) -> None:
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=contest.epochs)
-    parser.add_argument("--pictures", type=int, default=contest.images, help="of an epoch, about; 0: all there are")
+    parser.add_argument("--pictures", type=int, default=contest.pictures, help="of an epoch, about; 0: all there are")
     parser.add_argument("--contestant", choices=sorted(CONTESTANTS), help=argparse.SUPPRESS)
     parser.add_argument("--data", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -65,7 +65,7 @@ def main(doc: str | None, contest: Contest) -> None:
         print(json.dumps(CONTESTANTS[options.contestant](contest, options.data, options.epochs)))
         return
     with tempfile.TemporaryDirectory() as scratch:
-        root = contest.data(Path(scratch), options.images)
+        root = contest.data(Path(scratch), options.pictures)
         rounds = [
             {name: _run(name, root, options.epochs) for name in ("limit", "ours", "loop")}
             for _ in range(options.rounds)

@@ -59,10 +59,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=options.folder) as scratch:
         root = Path(scratch)
         print(machine())
-        size = _write_images(root / "folders" / "train", options.images)
-        print(f"{options.images} JPEGs of {size / options.images / 1000:.1f} kB in {CLASSES} classes; {GOAL}")
+        size = _write_images(root / "folders" / "train", options.pictures)
+        print(f"{options.pictures} JPEGs of {size / options.pictures / 1000:.1f} kB in {CLASSES} classes; {GOAL}")
         rounds = [{role: _run(role, root) for role in ROLES} for _ in range(options.rounds)]
-    _print(rounds, options.images, size)
+    _print(rounds, options.pictures, size)
 
 
 def _print(rounds: list[dict[str, Result]], images: int, size: int) -> None:

@@ -185,5 +185,5 @@ def _body(detector: Any) -> nn.Module:
 
 
 if __name__ == "__main__":
-    contest = Contest(f"SSD-{SIDE} on ResNet-50", GOAL, BATCH, annotated, training, loop, images=64, epochs=2)
+    contest = Contest(f"SSD-{SIDE} on ResNet-50", GOAL, BATCH, annotated, training, loop, pictures=64, epochs=2)
     main(__doc__, contest)

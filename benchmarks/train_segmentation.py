@@ -154,5 +154,5 @@ def _parameters(classes: int) -> int:
 
 
 if __name__ == "__main__":
-    contest = Contest(f"FCN on ResNet-50, {CROP} px", GOAL, BATCH, masked, training, loop, images=32, epochs=2)
+    contest = Contest(f"FCN on ResNet-50, {CROP} px", GOAL, BATCH, masked, training, loop, pictures=32, epochs=2)
     main(__doc__, contest)
