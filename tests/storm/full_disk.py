@@ -24,8 +24,9 @@ from tests.storm.server import ENDED, Server
 from tests.storm.weather import Tally
 
 from clary.control import home as homes
-from clary.control.jobs.launchers.local import mounts, namespace
+from clary.control.jobs.launchers.local import namespace
 from clary.errors import ClaryError
+from clary.toolkit import mounts
 
 SIZE = 48 << 20  # bytes of the file system
 FLOODS = 5  # a round

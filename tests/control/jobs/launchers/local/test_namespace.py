@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from clary.control.jobs.launch import Launch
-from clary.control.jobs.launchers.local import mounts, namespace
+from clary.control.jobs.launchers.local import namespace
+from clary.toolkit import mounts
 
 pytestmark = [
     pytest.mark.skipif(not namespace.available(), reason="the kernel gives this user no mount namespace"),

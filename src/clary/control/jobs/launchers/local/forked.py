@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Collection, Iterable
 
-from clary.control.jobs.launchers.local import mounts
+from clary.toolkit import mounts
 
 __all__ = ["detach"]
 

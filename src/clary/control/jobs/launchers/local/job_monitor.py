@@ -24,10 +24,11 @@ from types import FrameType
 
 from clary.control.jobs import capacity
 from clary.control.jobs.launch import EXIT_ROOM, MAX_RUNTIME_EXCEEDED, STOPPED, Exit, Launch
-from clary.control.jobs.launchers.local import lock, mounts, orphans, pipe_writer, program
+from clary.control.jobs.launchers.local import lock, orphans, pipe_writer, program
 from clary.control.jobs.launchers.local.pipe_writer import PipeWriter
 from clary.control.logs.streams import LogWriter
 from clary.errors import CustomerError, UsageError
+from clary.toolkit import mounts
 from clary.vision.base import tree
 from clary.vision.base.file_lock import take
 from clary.vision.base.files import PRIVATE, reserve

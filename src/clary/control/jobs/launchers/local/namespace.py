@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from clary.control.jobs.launch import Launch
-from clary.control.jobs.launchers.local import mounts
+from clary.toolkit import mounts
 from clary.vision.base.files import write_text
 
 __all__ = ["OPT_ML", "available", "enter"]
@@ -53,37 +53,10 @@ def enter(launch: Launch) -> None:
     for folder in launch.inputs:
         _shield(folder, launch.scratch / folder.relative_to(launch.opt_ml))
     if not OPT_ML.is_dir():
-        _make_mount_point(OPT_ML)
+        mounts.make_mount_point(OPT_ML)
     mounts.bind(launch.opt_ml, OPT_ML)
     if launch.hosts and HOSTS.exists():
         _name_hosts(launch.folder / "hosts", launch.hosts)
-
-
-def _make_mount_point(folder: Path) -> None:
-    """Make ``folder`` exist in this namespace only: its parent becomes a file system in memory that shows the
-    parent's own entries, and the new one."""
-    parent = folder.parent
-    # Held open: once something is mounted over the folder its path does not lead there any more.
-    before = os.open(parent, os.O_PATH | os.O_DIRECTORY)
-    try:
-        mounts.tmpfs(parent)
-        entries = Path(f"/proc/self/fd/{before}")
-        for entry in sorted(entries.iterdir()):
-            _show(entry, parent / entry.name)
-    finally:
-        os.close(before)
-    folder.mkdir()
-
-
-def _show(entry: Path, at: Path) -> None:
-    if entry.is_symlink():
-        at.symlink_to(os.readlink(entry))
-        return
-    if entry.is_dir():
-        at.mkdir()
-    else:
-        at.touch()
-    mounts.bind(entry, at)
 
 
 def _shield(folder: Path, scratch: Path) -> None:

@@ -1,4 +1,4 @@
-"""The mount calls of Linux (mount(2), unshare(2), user_namespaces(7)) that a job's view of /opt/ml is made of."""
+"""The mount calls of Linux (mount(2), unshare(2), user_namespaces(7)) that a program's view of /opt/ml is made of."""
 
 from __future__ import annotations
 
@@ -8,7 +8,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["adopt_orphans", "bind", "bind_read_only", "enter", "kill_with_parent", "overlay", "tmpfs"]
+__all__ = [
+    "adopt_orphans",
+    "bind",
+    "bind_read_only",
+    "enter",
+    "kill_with_parent",
+    "make_mount_point",
+    "overlay",
+    "tmpfs",
+]
 
 CLONE_NEWNS = 0x00020000  # linux/sched.h
 CLONE_NEWUSER = 0x10000000
@@ -64,6 +73,33 @@ def bind_read_only(source: Path | str, target: Path | str) -> None:
 def tmpfs(target: Path | str) -> None:
     """An empty file system in memory at ``target``."""
     _mount("tmpfs", str(target), "tmpfs", MS_NOSUID | MS_NODEV, "mode=755")
+
+
+def make_mount_point(folder: Path) -> None:
+    """Make ``folder`` exist in this namespace only: its parent becomes a file system in memory that shows the
+    parent's own entries, and the new one."""
+    parent = folder.parent
+    # Held open: once something is mounted over the folder its path does not lead there any more.
+    before = os.open(parent, os.O_PATH | os.O_DIRECTORY)
+    try:
+        tmpfs(parent)
+        entries = Path(f"/proc/self/fd/{before}")
+        for entry in sorted(entries.iterdir()):
+            _show(entry, parent / entry.name)
+    finally:
+        os.close(before)
+    folder.mkdir()
+
+
+def _show(entry: Path, at: Path) -> None:
+    if entry.is_symlink():
+        at.symlink_to(os.readlink(entry))
+        return
+    if entry.is_dir():
+        at.mkdir()
+    else:
+        at.touch()
+    bind(entry, at)
 
 
 def overlay(lower: Path, upper: Path, work: Path) -> None:
