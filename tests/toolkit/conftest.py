@@ -90,22 +90,33 @@ class Scripts:
 
     def wheel(self, name: str, version: str, text: str) -> None:
         """A package of one module ``text``, for pip to find."""
-        note = f"{name}-{version}.dist-info"
-        files = {
-            f"{name}.py": text,
-            f"{note}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
-            f"{note}/WHEEL": "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-        }
-        record = "".join(f"{path},{_digest(content)},{len(content)}\n" for path, content in files.items())
-        files[f"{note}/RECORD"] = f"{record}{note}/RECORD,,\n"
-        with zipfile.ZipFile(self.wheels / f"{name}-{version}-py3-none-any.whl", "w") as archive:
-            for path, content in files.items():
-                archive.writestr(path, content)
+        make_wheel(self.wheels, name, version, text)
+
+
+def make_wheel(folder: Path, name: str, version: str, text: str) -> None:
+    """A package of one module ``text`` in ``folder``."""
+    note = f"{name}-{version}.dist-info"
+    files = {
+        f"{name}.py": text,
+        f"{note}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        f"{note}/WHEEL": "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    record = "".join(f"{path},{_digest(content)},{len(content)}\n" for path, content in files.items())
+    files[f"{note}/RECORD"] = f"{record}{note}/RECORD,,\n"
+    with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as archive:
+        for path, content in files.items():
+            archive.writestr(path, content)
 
 
 def _digest(content: str) -> str:
     digest = base64.urlsafe_b64encode(hashlib.sha256(content.encode()).digest()).rstrip(b"=")
     return f"sha256={digest.decode()}"
+
+
+@pytest.fixture(name="make_wheel", scope="session")
+def _make_wheel() -> Callable[[Path, str, str, str], None]:
+    """``make_wheel(folder, name, version, text)``: a package of one module, for pip to find."""
+    return make_wheel
 
 
 @pytest.fixture

@@ -80,6 +80,8 @@ class Environments:
         private_folder(self._root)
         place = self._root / self.key(below, requirements, variables)
         lock = os.open(place.with_name(f"{place.name}.lock"), os.O_RDWR | os.O_CREAT, PRIVATE)
+        # A process that becomes another program by exec goes on using the layer; those that it starts have it closed.
+        os.set_inheritable(lock, True)
         try:
             fcntl.flock(lock, fcntl.LOCK_SH)
             while not _is_whole(place):

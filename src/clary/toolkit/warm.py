@@ -33,7 +33,7 @@ from clary.toolkit.layer import site_of
 from clary.toolkit.plan import Plan
 from clary.vision.base.cores import cores
 
-__all__ = ["become", "is_warm", "obstacle"]
+__all__ = ["become", "is_warm", "obstacle", "take_over"]
 
 # Whose scripts use what is loaded. TensorFlow beside PyTorch brings a second OpenMP into one process.
 _SERVED = ("", "pytorch", "base-python", "distribution-cpu", "distribution-gpu", "scikit-learn")
@@ -77,7 +77,7 @@ def become(
     status = 1
     try:
         sys.stdout, sys.stderr = _stream(1), _stream(2)
-        _take_over(environment, variables, code, program)
+        take_over(environment, variables, code, program)
         sys.argv = [program, *arguments]
         status = _run(code / program)
     except BaseException:  # noqa: BLE001  # of ours: there is nobody above who could tell
@@ -86,7 +86,8 @@ def become(
         _end(status)
 
 
-def _take_over(environment: JobEnvironment, variables: Mapping[str, str], code: Path, program: str) -> None:
+def take_over(environment: JobEnvironment, variables: Mapping[str, str], code: Path, program: str) -> None:
+    """Make this process look as a fresh interpreter of ``environment`` that is about to run ``program`` of ``code``."""
     for number in (signal.SIGTERM, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
     os.environ.clear()

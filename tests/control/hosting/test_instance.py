@@ -30,7 +30,7 @@ def start(tmp_path_factory, tmp_path, model_folder):
 
     async def work() -> Worker:
         worker = await Worker.spawn(sockets, {})
-        worker.assign(Assignment(str(model_folder), {}), log)
+        worker.assign(Assignment(str(model_folder), {}).line(), log)
         await worker.serving(60)
         return worker
 

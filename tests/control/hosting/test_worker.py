@@ -58,7 +58,7 @@ class TestServing:
     def test_the_whole_way(self, sockets, log, model_folder, jpeg, tmp_path, loop):
         async def work():
             worker = await Worker.spawn(sockets, {})
-            worker.assign(Assignment(str(model_folder), {}), log)
+            worker.assign(Assignment(str(model_folder), {}).line(), log)
             await worker.serving(60)
             reply = await worker.post(jpeg(), JPEG)
             assert (reply.status, reply.headers["content-type"]) == (200, "application/json")
@@ -80,7 +80,7 @@ class TestServing:
     def test_a_call_inside_is_answered_before_it_stops(self, sockets, log, model_folder, jpeg):
         async def work():
             worker = await Worker.spawn(sockets, {})
-            worker.assign(Assignment(str(model_folder), {}), log)
+            worker.assign(Assignment(str(model_folder), {}).line(), log)
             await worker.serving(60)
             (path,) = sockets.iterdir()
             reader, writer = await asyncio.open_unix_connection(path)
@@ -103,7 +103,7 @@ class TestServing:
         async def work():
             (tmp_path / "empty").mkdir()
             worker = await Worker.spawn(sockets, {})
-            worker.assign(Assignment(str(tmp_path / "empty"), {}), log)
+            worker.assign(Assignment(str(tmp_path / "empty"), {}).line(), log)
             with pytest.raises(StartFailed, match="is empty: its training was stopped before the first epoch ended"):
                 await worker.serving(60)
             assert worker.ended.is_set()
@@ -113,7 +113,7 @@ class TestServing:
     def test_killed_while_it_starts(self, sockets, log, model_folder):
         async def work():
             worker = await Worker.spawn(sockets, {})
-            worker.assign(Assignment(str(model_folder), {}), log)
+            worker.assign(Assignment(str(model_folder), {}).line(), log)
             os.kill(worker.pid, signal.SIGKILL)
             with pytest.raises(StartFailed, match="ended by SIGKILL"):
                 await worker.serving(60)
@@ -125,7 +125,7 @@ class TestServing:
         uvloop = pytest.importorskip("uvloop")
 
         async def given(worker):
-            worker.assign(Assignment(str(model_folder), {}), log)
+            worker.assign(Assignment(str(model_folder), {}).line(), log)
             await worker.serving(20)
 
         async def work():
@@ -201,7 +201,7 @@ def test_it_dies_with_its_parent(sockets, model_folder, tmp_path, how):
         async def main():
             serving = await Worker.spawn(Path({str(sockets)!r}), {{}})
             log = VariantLog(LogStore(Path({str(tmp_path)!r})), "e", "v")
-            serving.assign(Assignment({str(model_folder)!r}, {{}}), log)
+            serving.assign(Assignment({str(model_folder)!r}, {{}}).line(), log)
             await serving.serving(60)
             spare = await Worker.spawn(Path({str(sockets)!r}), {{}})
             print(serving.pid, spare.pid, flush=True)

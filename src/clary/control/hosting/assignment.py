@@ -1,4 +1,4 @@
-"""What the gateway and a worker know of each other: a command line, and a line of JSON."""
+"""What the gateway and the worker of a built-in algorithm know of each other: a command line, and a line of JSON."""
 
 from __future__ import annotations
 

@@ -3,31 +3,38 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 import shutil
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from clary.control.hosting.assignment import Assignment
+from clary.control.hosting.code import plan_code
 from clary.control.hosting.failure import StartFailed
 from clary.control.hosting.instance import Instance
 from clary.control.hosting.log import VariantLog
 from clary.control.hosting.model_data import place
 from clary.control.hosting.process import Worker
-from clary.control.hosting.variants import Variant, WeightedRoundRobin
+from clary.control.hosting.variants import Variant, WeightedRoundRobin, served_program
 from clary.control.hosting.warm_worker import WarmWorker
+from clary.control.images import Builtin, ImageCommand, Script
 from clary.control.logs.streams import LogStore
 from clary.control.objects.base import ObjectStore
 from clary.control.request_environment import for_our_program, withheld_line
+from clary.control.settings import Settings
 from clary.control.wire.errors import ServiceError
+from clary.toolkit import serve
 
 __all__ = ["Deployment", "HostingContext", "Plan"]
 
 _DRAIN_LIMIT = 60.0  # seconds: no call takes longer
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +70,13 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class HostingContext:
-    """What every deployment works with. ``idle_after`` is in seconds."""
+    """What every deployment works with."""
 
-    root: Path
+    settings: Settings
     objects: ObjectStore
     logs: LogStore
-    warm_worker: WarmWorker
-    idle_after: float
+    warm_worker: WarmWorker  # of built-in algorithms
+    warm_code_worker: WarmWorker  # of users' own code
 
 
 class Deployment:
@@ -78,7 +85,7 @@ class Deployment:
     def __init__(self, endpoint: str, plan: Plan, context: HostingContext) -> None:
         self.plan = plan
         self._context = context
-        self._folder = context.root / endpoint / plan.id
+        self._folder = context.settings.endpoints_root / endpoint / plan.id
         self._logs = {one.name: VariantLog(context.logs, endpoint, one.name) for one in plan.variants}
         self._instances = {one.name: self._instance(one) for one in plan.variants}
         self._shares = plan.shares()
@@ -138,7 +145,7 @@ class Deployment:
     def _instance(self, variant: Variant) -> Instance:
         start = partial(self._start, variant)
         note = self._logs[variant.name].write
-        return Instance(start, idle_after=self._context.idle_after, note=note)
+        return Instance(start, idle_after=self._context.settings.idle_after, note=note)
 
     async def _open(self, variant: Variant) -> None:
         if variant.count > 1:
@@ -148,38 +155,68 @@ class Deployment:
         try:
             await self._instances[variant.name].open()
         except StartFailed as error:
+            # Without the details: the worker has printed them itself.
             self._logs[variant.name].write(str(error))
-            raise StartFailed(f"{error} (production variant {variant.name})") from error
+            raise StartFailed(f"{error} (production variant {variant.name})", details=error.details) from error
 
     async def _start(self, variant: Variant) -> Worker:
-        """A worker that has made its first prediction."""
-        folder = self._folder / variant.name
+        """A worker that is ready for calls."""
         # monotonic: the wall clock may be set while a model loads.
         began = time.monotonic()
-        await _finished(asyncio.to_thread(place, variant.data, folder, self._context.objects, archive=variant.archive))
+        program = served_program(variant.image, self._context.settings.configuration.images)
         try:
-            environment, withheld = for_our_program(variant.environment)
-            worker = await self._context.warm_worker.take(environment)
+            if isinstance(program, Builtin):
+                worker = await self._start_built_in(variant)
+            else:
+                worker = await self._start_code(variant, program)
         except OSError as error:
             raise StartFailed(f"a worker cannot be started ({error.strerror})") from error
+        warm = "warm" if worker.warm else "cold"
+        self._logs[variant.name].write(f"in service after {time.monotonic() - began:.2f} seconds ({warm})")
+        return worker
+
+    async def _start_built_in(self, variant: Variant) -> Worker:
+        """A worker that has made its first prediction."""
+        folder = self._folder / variant.name
+        await _finished(asyncio.to_thread(place, variant.data, folder, self._context.objects, archive=variant.archive))
+        environment, withheld = for_our_program(variant.environment)
+        worker = await self._context.warm_worker.take(environment)
         log = self._logs[variant.name]
-        try:
+        async with _killed_on_error(worker):
             if withheld:
                 log.write(withheld_line(withheld, "the endpoint's worker"))
-            worker.assign(Assignment(str(folder), environment), log)
+            worker.assign(Assignment(str(folder), environment).line(), log)
             await worker.serving(variant.startup)
-        except BaseException:
-            await worker.kill()
-            raise
-        log.write(f"in service after {time.monotonic() - began:.2f} seconds ({'warm' if worker.warm else 'cold'})")
+        return worker
+
+    async def _start_code(self, variant: Variant, program: Script | ImageCommand) -> Worker:
+        """A worker whose code has loaded its model; no client but the user's knows what it takes."""
+        context = self._context
+        folder = self._folder / variant.name
+        plan = await _finished(
+            asyncio.to_thread(plan_code, variant, program, folder, context.settings, context.objects)
+        )
+        worker = await context.warm_code_worker.take({})
+        async with _killed_on_error(worker):
+            worker.assign(os.fsencode(plan) + b"\n", self._logs[variant.name], note=folder / serve.NOTE)
+            await worker.serving(variant.startup, predicts=False)
         return worker
 
 
-async def _finished(work: Coroutine[Any, Any, None]) -> None:
+@asynccontextmanager
+async def _killed_on_error(worker: Worker) -> AsyncIterator[None]:
+    try:
+        yield
+    except BaseException:
+        await worker.kill()
+        raise
+
+
+async def _finished(work: Coroutine[Any, Any, T]) -> T:
     """Wait for work in a thread, to its end even when cancelled: what it writes may then be removed."""
     task = asyncio.create_task(work)
     try:
-        await asyncio.shield(task)
+        return await asyncio.shield(task)
     except asyncio.CancelledError:
         # The thread goes on writing whatever we do; the folder may be removed only when it has ended.
         await asyncio.gather(task, return_exceptions=True)

@@ -17,18 +17,18 @@ from clary.vision.base.files import atomic_folder
 
 __all__ = ["place"]
 
-# An archive may come from anywhere; the limits are far above any model that is trained here.
-_LIMITS = tarsafe.Limits(members=10_000, file_bytes=8 << 30, total_bytes=16 << 30)
+# An archive may come from anywhere; the limits are far above any model that is served here.
+_LIMITS = tarsafe.Limits(members=100_000, file_bytes=32 << 30, total_bytes=64 << 30, depth=64)
 _MANIFEST = "manifest.json"
 _NO_DRAFT = 3  # exit code of `vision.inference.finishing` where there is nothing to finish
 FINISHING = 600.0  # seconds for an export; ResNet-101's takes 20
 
 
-def place(data: str, folder: Path, objects: ObjectStore, *, archive: bool) -> None:
+def place(data: str, folder: Path, objects: ObjectStore, *, archive: bool, trained_here: bool = True) -> None:
     """Fetch the archive, or the objects under the prefix, ``data``, as ``folder``; blocks.
 
-    ``data`` is an S3 URI, or one of a file that local_mode.check has let through. The folder appears whole or not at
-    all; one that is there is kept. Raises StartFailed.
+    ``data`` is an S3 URI, or one of a file that local_mode.check has let through. ``trained_here``: it is to be what a
+    built-in algorithm can serve. The folder appears whole or not at all; one that is there is kept. Raises StartFailed.
     """
     if folder.is_dir():
         return
@@ -36,6 +36,8 @@ def place(data: str, folder: Path, objects: ObjectStore, *, archive: bool) -> No
         # Durable: a folder that is there is never looked at again.
         with atomic_folder(folder, durable=True) as temporary:
             (_unpack if archive else _copy)(place_of(data), temporary, objects)
+            if not trained_here:
+                return
             if not (temporary / _MANIFEST).is_file() and any(temporary.glob("*.params")):
                 _finish(temporary, data)
             # Said here, where the URI is known; the worker would only find that a file is missing.

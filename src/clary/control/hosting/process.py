@@ -10,14 +10,14 @@ import signal
 import socket
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from clary.control.hosting.assignment import Assignment, command
+from clary.control.hosting.assignment import command
 from clary.control.hosting.failure import StartFailed
 from clary.control.hosting.log import VariantLog
 from clary.control.hosting.probe import CONTENT_TYPE, IMAGE
@@ -62,6 +62,7 @@ class Worker:
         self._process = process
         self._path = path
         self._log: VariantLog | None = None
+        self._note: Path | None = None
         self._lines: deque[str] = deque(maxlen=_LINES_KEPT)
         # A socket file, no port: nobody else can be listening there, and only this user can connect. No limit: the
         # worker itself says 503 when it holds enough.
@@ -70,20 +71,31 @@ class Worker:
         self._watch = asyncio.create_task(self._watched())
 
     @classmethod
-    async def spawn(cls, folder: Path, environment: Mapping[str, str]) -> Worker:
-        """Start a process that waits for an assignment; its socket lies in ``folder``."""
+    async def spawn(
+        cls,
+        folder: Path,
+        environment: Mapping[str, str],
+        *,
+        words: Callable[[int], list[str]] = command,
+        inherited: Mapping[str, str] | None = None,
+    ) -> Worker:
+        """Start a process that waits for an assignment; its socket lies in ``folder``.
+
+        ``words`` gives its command line for the number of that socket's file. ``environment`` stands over what is
+        ``inherited``: the gateway's own environment unless another is given.
+        """
         path = folder / f"worker-{secrets.token_hex(6)}.sock"
         # Bound here, so that a connection made at any time waits for the worker, or fails when it is gone.
         with socket.socket(socket.AF_UNIX) as listener:
             unix_socket.bind_private(listener, path)
             listener.listen(1024)
             process = await asyncio.create_subprocess_exec(
-                *command(listener.fileno()),
+                *words(listener.fileno()),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.STDOUT,
-                # The gateway's own environment below: PATH, proxies, CUDA_VISIBLE_DEVICES are the machine's.
-                env={**os.environ, **environment},
+                # The gateway's own below: PATH, proxies, CUDA_VISIBLE_DEVICES are the machine's.
+                env={**(os.environ if inherited is None else inherited), **environment},
                 pass_fds=[listener.fileno()],
                 start_new_session=True,  # a Ctrl-C for the gateway is none for its workers
             )
@@ -100,18 +112,21 @@ class Worker:
         gone = self.ended.is_set() or self._process.returncode is not None
         return not gone and stdin is not None and not stdin.is_closing()
 
-    def assign(self, assignment: Assignment, log: VariantLog) -> None:
-        """Tell the worker what to serve and where its output goes. Raises StartFailed when it has ended."""
-        self._log = log
+    def assign(self, line: bytes, log: VariantLog, note: Path | None = None) -> None:
+        """Tell the worker what to serve and where its output goes. Raises StartFailed when it has ended.
+
+        ``note`` is a file in which it may say at length why it ends.
+        """
+        self._log, self._note = log, note
         # What it printed while it was nobody's belongs to the first who takes it.
         self._write_log(*self._lines)
         if not self.usable:
             raise StartFailed(self.exit_reason())
         assert self._process.stdin is not None
-        self._process.stdin.write(assignment.line())
+        self._process.stdin.write(line)
 
-    async def serving(self, limit: float) -> None:
-        """Return once the worker has answered a ping and predicted a picture. Raises StartFailed.
+    async def serving(self, limit: float, *, predicts: bool = True) -> None:
+        """Return once the worker has answered a ping and, where it ``predicts`` pictures, one. Raises StartFailed.
 
         ``limit`` is in seconds. The worker is left as it is.
         """
@@ -120,6 +135,8 @@ class Worker:
                 # A connection waits in the socket's queue until the worker accepts: the first ping is the wait.
                 while (await self._request("GET", "/ping")).status != 200:
                     await asyncio.sleep(_PING_PAUSE)
+                if not predicts:
+                    return
                 # The first prediction compiles and touches everything; the first client must not wait for that, nor be
                 # the one to find that the model cannot predict.
                 reply = await self.post(IMAGE, {"Content-Type": CONTENT_TYPE})
@@ -129,7 +146,7 @@ class Worker:
             # Its last line of output says why, and may come after the socket broke.
             await self._gone(_LAST_WORDS)
             await self.kill()
-            raise StartFailed(self.exit_reason()) from None
+            raise StartFailed(self.exit_reason(), details=self._account()[1]) from None
         if reply.status != 200:
             said = reply.body.decode(errors="replace")[:500]
             raise StartFailed(f"answered a first picture with {reply.status}: {said}")
@@ -163,14 +180,24 @@ class Worker:
         await self._gone(None)
 
     def exit_reason(self) -> str:
-        """Why the process ended: its last line, or its exit code or signal."""
+        """Why the process ended: its own account, its last line, or its exit code or signal."""
         code = self._process.returncode
+        if code and (account := self._account()[0]):
+            return account
         said = next((line for line in reversed(self._lines) if line.strip()), "")
         if code is not None and code < 0:
             return f"the worker was ended by {_signal_name(-code)}"
         if code is None:
             return "the worker ended before it had a model"
         return said.removeprefix("error: ") if code and said else f"the worker ended with exit code {code}"
+
+    def _account(self) -> tuple[str, str]:
+        """What the worker wrote down of why it ends, in a line and at length; empty where it did not."""
+        try:
+            first, _, rest = "" if self._note is None else self._note.read_text(errors="replace").partition("\n")
+        except OSError:
+            return "", ""
+        return first, rest
 
     async def _request(
         self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None

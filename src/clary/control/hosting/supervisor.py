@@ -24,6 +24,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from clary.control.hosting import code
 from clary.control.hosting.asynchronous import AsyncCall, AsyncInvocations
 from clary.control.hosting.deployment import Deployment, HostingContext, Plan
 from clary.control.hosting.failure import StartFailed
@@ -74,7 +75,14 @@ class Hosting:
         self._store = store
         self._sockets = _socket_folder(settings.run_root)
         self._warm_worker = WarmWorker(self._sockets, warm=settings.warm, idle_after=settings.idle_after)
-        self._context = HostingContext(settings.endpoints_root, objects, logs, self._warm_worker, settings.idle_after)
+        self._warm_code_worker = WarmWorker(
+            self._sockets,
+            warm=settings.warm,
+            idle_after=settings.idle_after,
+            spawn=partial(code.spawn, settings=settings),
+            ahead=partial(code.spawn, settings=settings, ahead=True),
+        )
+        self._context = HostingContext(settings, objects, logs, self._warm_worker, self._warm_code_worker)
         self._meter = CallMeter(store)
         self._asynchronous = AsyncInvocations(objects, self._invoke_asynchronously)
         self._endpoints: dict[str, _Endpoint] = {}
@@ -97,7 +105,7 @@ class Hosting:
         if self._tasks:
             await asyncio.wait(self._tasks)
         live = [one.live for one in self._endpoints.values() if one.live]
-        await asyncio.gather(*(one.close() for one in live), self._warm_worker.close())
+        await asyncio.gather(*(one.close() for one in live), self._warm_worker.close(), self._warm_code_worker.close())
         await self._meter.flush()
         if self._sockets != self._settings.run_root:
             shutil.rmtree(self._sockets, ignore_errors=True)
@@ -140,6 +148,11 @@ class Hosting:
     def warm_worker_pid(self) -> int | None:
         """The process that waits for the next model, or None when there is none."""
         return self._warm_worker.pid
+
+    @property
+    def warm_code_worker_pid(self) -> int | None:
+        """The process that waits for the next model with code of its own, or None when there is none."""
+        return self._warm_code_worker.pid
 
     def invoke_later(self, call: AsyncCall) -> None:
         """Call an endpoint when its turn comes, and store the answer. Returns at once."""
@@ -206,7 +219,7 @@ class Hosting:
             deployment = Deployment(name, self._plan(record), self._context)
             await deployment.open()
         except StartFailed as error:
-            self._store.edit("endpoint", name, partial(_failed, reason=str(error)))
+            self._store.edit("endpoint", name, partial(_failed, reason=error.reason))
             return
         # From here on calls go to the new workers; those inside the old ones are let end. No call is dropped by an
         # update.
@@ -225,7 +238,7 @@ class Hosting:
 
     def _plan(self, record: Record) -> Plan:
         target = record.body["_target"]
-        variants = resolve(self._store, target["config"])
+        variants = resolve(self._store, target["config"], self._settings.configuration.images)
         before = record.body.get("_deployment")
         # RetainAllVariantProperties: an update of the model must not undo weights that were set meanwhile.
         if before is not None and target["retain"] is not None:

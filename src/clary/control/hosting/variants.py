@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from clary.control import local_mode
+from clary.control.configuration import OURS, ImageRule
 from clary.control.hosting.failure import StartFailed
-from clary.control.images import Builtin, program_of
+from clary.control.images import Builtin, ImageCommand, Script, Unavailable, program_of, repository
 from clary.control.store.records import Store
 from clary.errors import CustomerError
-from clary.vision.algorithms.catalog import SPECS
+from clary.toolkit.frameworks import FRAMEWORKS
 
-__all__ = ["STARTUP_LIMIT", "Variant", "WeightedRoundRobin", "resolve"]
+__all__ = ["STARTUP_LIMIT", "Variant", "WeightedRoundRobin", "resolve", "served_program"]
 
 STARTUP_LIMIT = 240.0  # seconds a container has to become healthy, unless the variant says otherwise
 
@@ -22,7 +23,8 @@ STARTUP_LIMIT = 240.0  # seconds a container has to become healthy, unless the v
 class Variant:
     """One production variant, with all that is needed to start it again once its model's record is gone.
 
-    ``data`` is the S3 URI of an archive, or of a prefix where ``archive`` is False. ``startup`` is in seconds.
+    ``data`` is the S3 URI of an archive, or of a prefix where ``archive`` is False; empty where the image needs none.
+    ``startup`` is in seconds.
     """
 
     name: str
@@ -55,23 +57,28 @@ class Variant:
         return summary
 
 
-def resolve(store: Store, config: str) -> list[Variant]:
-    """The variants of an endpoint configuration. Raises StartFailed naming what is missing or cannot be served."""
+def resolve(store: Store, config: str, rules: Sequence[ImageRule] = ()) -> list[Variant]:
+    """The variants of an endpoint configuration. ``rules`` are those of clary.toml.
+
+    Raises StartFailed naming what is missing or cannot be served.
+    """
     record = store.get("endpoint-config", config)
     if record is None:
         raise StartFailed(f'Could not find endpoint configuration "{config}"')
-    return [_variant(store, described) for described in record.body["ProductionVariants"]]
+    return [_variant(store, described, rules) for described in record.body["ProductionVariants"]]
 
 
-def _variant(store: Store, described: Mapping[str, Any]) -> Variant:
+def _variant(store: Store, described: Mapping[str, Any], rules: Sequence[ImageRule]) -> Variant:
     name = described["VariantName"]
     container = _container(store, described.get("ModelName", ""), name)
-    data, archive = _model_data(container, name)
+    program = served_program(container.get("Image", ""), rules, variant=name)
+    data, archive = _model_data(container)
+    if not data and isinstance(program, Builtin):
+        raise StartFailed(f"The model of the production variant {name} names no model data", hint="set ModelDataUrl")
     try:
         local_mode.check([described.get("InstanceType", "")], [data])  # a package's is seen nowhere else
     except CustomerError as error:
         raise StartFailed(error.what, hint=error.hint) from error
-    _check_image(container.get("Image", ""), name)
     return Variant(
         name=name,
         weight=float(described.get("InitialVariantWeight", 1.0)),
@@ -108,22 +115,36 @@ def _packaged(store: Store, name: str) -> dict[str, Any]:
     return packaged
 
 
-def _model_data(container: Mapping[str, Any], variant: str) -> tuple[str, bool]:
-    """The S3 URI of the model data, and whether it is an archive."""
+def _model_data(container: Mapping[str, Any]) -> tuple[str, bool]:
+    """The S3 URI of the model data, empty where the container has none, and whether it is an archive."""
     source = (container.get("ModelDataSource") or {}).get("S3DataSource")
     if source:
         return source["S3Uri"], source["CompressionType"] == "Gzip"
-    if container.get("ModelDataUrl"):
-        return container["ModelDataUrl"], True
-    raise StartFailed(f"The model of the production variant {variant} names no model data", hint="set ModelDataUrl")
+    return container.get("ModelDataUrl") or "", True
 
 
-def _check_image(image: str, variant: str) -> None:
-    if not isinstance(program_of(image, "inference"), Builtin):
+def served_program(
+    image: str, rules: Sequence[ImageRule] = (), *, variant: str = ""
+) -> Builtin | Script | ImageCommand:
+    """What serves when a container names ``image``. Raises StartFailed where nothing here does."""
+    whose = f" of the production variant {variant}" if variant else ""
+    program = program_of(image, "inference", rules=rules)
+    if isinstance(program, Script) and not program.environment and program.framework not in FRAMEWORKS:
         raise StartFailed(
-            f'Nothing here serves the image "{image}" of the production variant {variant}',
-            hint=f"use the image of a built-in algorithm: {', '.join(spec.name for spec in SPECS)}",
+            f"There is no environment for {program.framework} here (image {image}{whose})", hint=_line(image)
         )
+    if isinstance(program, Unavailable):
+        raise StartFailed(
+            f'Nothing here serves the image "{image}"{whose}: {program.reason}',
+            hint=f"{program.hint}; of your own: {_line(image)}",
+        )
+    return program
+
+
+def _line(image: str) -> str:
+    name = repository(image)[0] or "my-image"
+    way = f'[[images]] pattern = "{name}:*" environment = "{OURS}"'
+    return f"say in clary.toml what it stands for, and start the platform again: {way}"
 
 
 class WeightedRoundRobin:

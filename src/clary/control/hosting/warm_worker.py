@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 from clary.control.hosting.process import Worker
@@ -21,12 +21,21 @@ _GRACE = 2.0
 
 log = logging.getLogger(__name__)
 
+Spawn = Callable[[Path, Mapping[str, str]], Awaitable[Worker]]
+
 
 class WarmWorker:
-    """The one warm worker. ``idle_after`` is in seconds; 0 or less: never given up. Used in one event loop."""
+    """The one warm worker. ``idle_after`` is in seconds; 0 or less: never given up. Used in one event loop.
 
-    def __init__(self, folder: Path, *, warm: bool, idle_after: float) -> None:
+    ``spawn`` starts a worker that is wanted now, ``ahead`` one that is to be warm.
+    """
+
+    def __init__(
+        self, folder: Path, *, warm: bool, idle_after: float, spawn: Spawn | None = None, ahead: Spawn | None = None
+    ) -> None:
         self._folder = folder
+        self._spawn = spawn or Worker.spawn
+        self._ahead = ahead or self._spawn
         self._warm = warm
         self._idle_after = idle_after
         self._worker: Worker | None = None
@@ -46,7 +55,7 @@ class WarmWorker:
         """A worker for a container with this environment: the warm one, or a new one. The caller owns it."""
         worker = self._release() if _may_come_late(environment) else None
         if worker is None:
-            worker = await Worker.spawn(self._folder, environment)
+            worker = await self._spawn(self._folder, environment)
         else:
             worker.warm = True
         self.prepare()
@@ -72,7 +81,7 @@ class WarmWorker:
     async def _make(self) -> None:
         await asyncio.sleep(_DELAY)
         try:
-            self._worker = await Worker.spawn(self._folder, {})
+            self._worker = await self._ahead(self._folder, {})
         except OSError as error:
             log.warning("no worker can be started ahead: %s", error.strerror)
         else:

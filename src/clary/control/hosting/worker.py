@@ -13,22 +13,18 @@ It ends on SIGTERM, after running requests; when standard input closes, likewise
 from __future__ import annotations
 
 import argparse
-import ctypes
 import importlib
 import logging
 import os
-import signal
 import socket
 import sys
-import threading
 from pathlib import Path
 
 from clary.control.hosting.assignment import Assignment
 from clary.errors import ClaryError
+from clary.toolkit.serving.parent import dies_with, read_line, stop_with_input
 
 __all__ = ["main"]
-
-_PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
 
 log = logging.getLogger(__name__)
 
@@ -36,16 +32,16 @@ log = logging.getLogger(__name__)
 def main() -> int:
     """Run a worker. Returns the exit code: 0 told to stop, 2 the model cannot be served (errors.py)."""
     arguments = _arguments()
-    if not _dies_with(arguments.parent):
+    if not dies_with(arguments.parent):
         return 0
     logging.basicConfig(stream=sys.stdout, format="%(message)s", level=logging.INFO)
     _load_libraries()
-    line = _read_line(0)
+    line = read_line()
     if not line:
         return 0
     assignment = Assignment.read(line)
     os.environ.update(assignment.environment)
-    threading.Thread(target=_stop_at_end_of_input, name="parent", daemon=True).start()
+    stop_with_input()
     with socket.socket(fileno=arguments.listener) as listener:
         try:
             _serve(Path(assignment.model), listener)
@@ -60,14 +56,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--listener", type=int, required=True, help="number of an open, listening socket")
     parser.add_argument("--parent", type=int, default=os.getppid(), help="process to die with")
     return parser.parse_args()
-
-
-def _dies_with(parent: int) -> bool:
-    """Have the kernel kill this process when ``parent`` ends. Returns False when that has happened already."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    # The parent may have died before prctl was called; then no signal comes any more.
-    return os.getppid() == parent
 
 
 def _load_libraries() -> None:
@@ -98,26 +86,6 @@ def _serve(model: Path, listener: socket.socket) -> None:
         log.info("%d classes, %s", len(loaded.labels), loaded.engine)
         # How long a call may take its caller says, to the gateway (InvokeEndpointAsync: up to an hour).
         server.run(create_app(loaded, settings, limit=None), listener)
-
-
-def _read_line(file: int) -> bytes:
-    """Bytes up to the first line end; empty when the file ends before it."""
-    line = bytearray()
-    while not line.endswith(b"\n"):
-        # Not sys.stdin: its buffer could take bytes that the thread at the other end waits for.
-        byte = os.read(file, 65536)
-        if not byte:
-            return b""
-        line += byte
-    return bytes(line)
-
-
-def _stop_at_end_of_input() -> None:
-    """Where the kernel gives no notice of a parent's death, its end of the pipe does."""
-    # Not sys.stdin: a thread that waits inside it holds its lock, which makes the interpreter's end a crash.
-    while os.read(0, 4096):
-        pass
-    os.kill(os.getpid(), signal.SIGTERM)
 
 
 if __name__ == "__main__":

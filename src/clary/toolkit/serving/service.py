@@ -59,9 +59,11 @@ class Service(Protocol):
 MODULES: Mapping[str, str] = {
     "pytorch": "clary.toolkit.serving.pytorch",
     "hugging-face": "clary.toolkit.serving.hugging_face",
+    "scikit-learn": "clary.toolkit.serving.scikit_learn",
     "tensorflow": "clary.toolkit.serving.tensorflow",
+    "xgboost": "clary.toolkit.serving.xgboost",
 }
-GENERIC = "clary.toolkit.serving.functions"  # scikit-learn, XGBoost, images of the user's own: model_fn is a must
+GENERIC = "clary.toolkit.serving.functions"  # images of the user's own: model_fn and predict_fn are a must
 
 
 def load(framework: str, model_dir: Path, variables: Mapping[str, str]) -> Service:

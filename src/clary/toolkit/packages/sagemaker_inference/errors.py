@@ -1,16 +1,8 @@
-"""The toolkit's exceptions."""
+"""The toolkit's exceptions. Source: sagemaker-inference 1.10.1, errors.py."""
 
 from typing import Any
 
 __all__ = ["BaseInferenceToolkitError", "GenericInferenceToolkitError", "UnsupportedFormatError"]
-
-
-class UnsupportedFormatError(Exception):
-    """A media type that there is no encoder or decoder for."""
-
-    def __init__(self, content_type: str, **kwargs: Any) -> None:
-        self._message = f"Content type {content_type} is not supported by this framework."
-        super().__init__(self._message, **kwargs)
 
 
 class BaseInferenceToolkitError(Exception):
@@ -19,6 +11,14 @@ class BaseInferenceToolkitError(Exception):
     def __init__(self, status_code: int, message: str, phrase: str) -> None:
         self.status_code, self.message, self.phrase = status_code, message, phrase
         super().__init__(status_code, message, phrase)
+
+
+class UnsupportedFormatError(Exception):
+    """A media type that there is no encoder or decoder for."""
+
+    def __init__(self, content_type: Any, **kwargs: Any) -> None:
+        self._message = f"Content type {content_type} is not supported by this framework."
+        super().__init__(self._message, **kwargs)
 
 
 class GenericInferenceToolkitError(BaseInferenceToolkitError):

@@ -1,0 +1,15 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from .models import models
+
+
+@pytest.fixture
+def make_model(tmp_path: Path) -> Iterator[Callable[..., Path]]:
+    """``make_model({"inference.py": text}, {"model.pt": content})``: a model folder; what is loaded is forgotten."""
+    with models(tmp_path) as make:
+        yield make
