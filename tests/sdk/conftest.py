@@ -256,6 +256,9 @@ PROGRAMS: dict[str, tuple[str, tuple[str, ...]]] = {
     "test_v1_runs_a_script": ("v1", ("python", "tests/sdk/programs/script_v1.py", "CHANNELS")),
     "test_v2_runs_a_script": ("v2", ("python", "tests/sdk/programs/script_v2.py", "CHANNELS")),
     "test_v3_runs_a_script": ("v3", ("python", "tests/sdk/programs/script_v3.py", "CHANNELS")),
+    "test_v1_serves_its_own_code": ("v1", ("python", "tests/sdk/programs/code_v1.py", "CHANNELS")),
+    "test_v2_serves_its_own_code": ("v2", ("python", "tests/sdk/programs/code_v2.py", "CHANNELS")),
+    "test_v3_serves_its_own_code": ("v3", ("python", "tests/sdk/programs/code_v3.py", "CHANNELS")),
     "test_v2_says_why_a_job_failed": ("v2", ("python", "tests/sdk/programs/v2_failure.py", "CHANNELS")),
 }
 

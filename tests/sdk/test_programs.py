@@ -325,3 +325,29 @@ def test_without_a_running_platform_run_starts_one_for_the_time_of_the_program(t
     assert "no platform runs; starting one for the time of this command" in told
     with pytest.raises(gateway.NotRunningError):
         gateway.running(tmp_path / "home")
+
+
+def test_v1_serves_its_own_code(finished):
+    assert finished.code == 0, finished.output
+    assert "npy (2, 3)" in finished.output
+    assert "rows 2" in finished.output
+    nothing_left_this_machine(finished.output)
+
+
+def test_v2_serves_its_own_code(finished):
+    assert finished.code == 0, finished.output
+    for line in ("npy ndarray (2, 3)", "csv 2", "json (1, 3)", "rows 2", "in local mode 1"):
+        assert f"{line}\n" in finished.output
+    assert right(finished.output) >= 11
+    refused = re.search(
+        r'^refused .*server error \(500\) from primary with message "(.*)$', finished.output, re.MULTILINE
+    )
+    assert refused
+    assert refused[1] == "Requested unsupported ContentType in content_type: text/csv"
+    nothing_left_this_machine(finished.output)
+
+
+def test_v3_serves_its_own_code(finished):
+    assert finished.code == 0, finished.output
+    assert "answer {'predictions': [3, 6]}" in finished.output
+    nothing_left_this_machine(finished.output)

@@ -98,7 +98,6 @@ class _Worker:
         made = {
             "SAGEMAKER_REGION": region,
             "SAGEMAKER_CONTAINER_LOG_LEVEL": "20",
-            "SAGEMAKER_MODEL_SERVER_TIMEOUT": "60",
             "SM_MODEL_DIR": str(self._model_dir),
             "SM_LOG_LEVEL": given.get("SAGEMAKER_CONTAINER_LOG_LEVEL", "20"),
         }

@@ -32,7 +32,8 @@ def code_folder(model_dir: Path, variables: Mapping[str, str]) -> Path:
     # A path of the container's, wherever the tree is shown here.
     if given.startswith("/opt/ml/"):
         return model_dir.parent.joinpath(*Path(given).parts[3:])
-    return Path(given) if given and Path(given).is_dir() else model_dir / "code"
+    inside, named = model_dir / "code", Path(given.removeprefix("file://"))
+    return named if given and named.is_dir() and not inside.is_dir() else inside
 
 
 def import_user_module(model_dir: Path, variables: Mapping[str, str]) -> ModuleType | None:
