@@ -14,10 +14,12 @@ beside PLAN, and its first line the last of the output.
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import socket
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import NoReturn
@@ -142,7 +144,8 @@ class _Worker:
 
     def _serve_command(self, variables: Mapping[str, str]) -> int:
         """A program of the user's own that is a server itself."""
-        settings = ServingSettings.of(self._plan.variables)
+        # How long a call may take is between the program and its clients, as for any container.
+        settings = replace(ServingSettings.of(self._plan.variables), timeout=math.inf)
         with socket.socket(fileno=self._listener) as listener:
             service = Command(self._plan.command, variables, self._model_dir, _say)
             stop_with_input()

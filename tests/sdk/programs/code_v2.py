@@ -43,13 +43,12 @@ def model(**more):
         role=role,
         entry_point="inference.py",
         source_dir=str(here / "serving"),
-        sagemaker_session=session,
         **versions,
         **more,
     )
 
 
-predictor = model(env={"SAGEMAKER_MODEL_SERVER_WORKERS": "2"}).deploy(
+predictor = model(sagemaker_session=session, env={"SAGEMAKER_MODEL_SERVER_WORKERS": "2"}).deploy(
     1, "ml.m5.large", serializer=IdentitySerializer("image/jpeg"), deserializer=JSONDeserializer()
 )
 names = sorted(os.listdir(folder / "validation"))
