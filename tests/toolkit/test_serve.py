@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from textwrap import dedent
+from typing import Any
 
 import pytest
 
@@ -82,7 +83,7 @@ def serving(tmp_path: Path, sockets: Path):
 
     @contextmanager
     def start(
-        code: Mapping[str, str], variables: Mapping[str, str] | None = None, *, warm: bool = False, **plan: object
+        code: Mapping[str, str], variables: Mapping[str, str] | None = None, *, warm: bool = False, **plan: Any
     ) -> Iterator[Worker]:
         model = tmp_path / serve.TREE / "model"
         model.mkdir(parents=True)
@@ -90,7 +91,7 @@ def serving(tmp_path: Path, sockets: Path):
             path = model / "code" / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(dedent(text))
-        given = {"image": "mine:1", "complete": False, "variables": variables or {}, **plan}
+        given: dict[str, Any] = {"image": "mine:1", "complete": False, "variables": variables or {}, **plan}
         Plan(layer=tmp_path / "environment", environments=tmp_path / "environments", **given).write(
             tmp_path / "plan.json"
         )
@@ -108,6 +109,7 @@ def serving(tmp_path: Path, sockets: Path):
                 env={**environment, "PYTHONUNBUFFERED": "1", "AWS_REGION": "eu-west-1", "OMP_NUM_THREADS": "1"},
                 pass_fds=[listener.fileno()],
             )
+        assert process.stdin
         process.stdin.write(f"{tmp_path / 'plan.json'}\n")
         process.stdin.flush()
         try:

@@ -67,7 +67,8 @@ FILES = {"word.txt": "hello", "code/inference.py": SCRIPT}
 
 async def ask(rig, name: str, body: str, **headers: str) -> Invocation:
     sent = {"Content-Type": "text/csv"} | {key.replace("_", "-"): value for key, value in headers.items()}
-    return await rig.hosting.invoke(name, body.encode(), sent)
+    answer: Invocation = await rig.hosting.invoke(name, body.encode(), sent)
+    return answer
 
 
 @pytest.fixture
@@ -116,6 +117,18 @@ def test_pytorch_with_a_script_of_another_name_from_a_bucket(own, archive):
     asyncio.run(work())
 
 
+def test_sdk_v1_names_the_models_own_archive(own, archive):
+    async def work():
+        packed = archive(FILES)
+        variables = {"SAGEMAKER_SUBMIT_DIRECTORY": "s3://models/m/model.tar.gz", "SAGEMAKER_PROGRAM": "inference.py"}
+        own.model("m", packed, OWN, Environment=variables)
+        async with own.running():
+            await own.serve("e", own.config("c", "m"))
+            assert (await ask(own, "e", "v1")).body == b"hello v1"
+
+    asyncio.run(work())
+
+
 def test_no_model_data(own):
     async def work():
         own.objects.put("models", "code.tar.gz", _source(own))
@@ -132,7 +145,7 @@ def test_no_model_data(own):
 
 
 def _source(rig) -> Path:
-    path = rig.settings.home / "code.tar.gz"
+    path: Path = rig.settings.home / "code.tar.gz"
     text = (
         b"import json, os\ndef model_fn(d): return os.listdir(d)\ndef transform_fn(m, d, c, a): return json.dumps(m)\n"
     )
@@ -220,7 +233,7 @@ class TestWhatIsNotServed:
     def test_code_that_is_not_in_its_bucket(self, own, archive):
         async def work():
             variables = {"SAGEMAKER_SUBMIT_DIRECTORY": "s3://models/gone.tar.gz"}
-            own.model("m", archive(FILES), OWN, Environment=variables)
+            own.model("m", archive({"word.txt": "hello"}), OWN, Environment=variables)
             async with own.running():
                 own.create("e", own.config("c", "m"))
                 said = (await own.settled("e")).body["FailureReason"]

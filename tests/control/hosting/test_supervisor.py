@@ -213,10 +213,10 @@ class TestFailureReasons:
 
     def test_an_image_nothing_here_serves(self, rig, model_archive):
         rig.model(
-            "torch", model_archive, "763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch-inference:2.1-cpu-py310"
+            "torch", model_archive, "763104351884.dkr.ecr.us-east-1.amazonaws.com/mxnet-inference:1.9-cpu-py38"
         )
         reason = self._reason(rig, rig.config("c", "torch"))
-        assert "pytorch-inference:2.1-cpu-py310" in reason
+        assert "mxnet-inference:1.9-cpu-py38" in reason
         assert "image-classification" in reason
 
     def test_a_model_that_is_gone(self, rig):

@@ -61,8 +61,9 @@ for label, name in enumerate(names):
 print(f"{right} of {of} pictures right")
 predictor.serializer = JSONSerializer()
 print("rows", len(predictor.predict({"rows": [[1, 0, 0], [0, 1, 0]]})))
+predictor.serializer = CSVSerializer()
 try:
-    predictor.predict(b"a,b", initial_args={"ContentType": "text/csv"})
+    predictor.predict([[1, 0, 0]])
 except ClientError as error:
     print("refused", error)
 predictor.delete_model()

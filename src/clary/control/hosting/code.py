@@ -26,6 +26,7 @@ from clary.control.wire.errors import ServiceError
 from clary.errors import ClaryError, CustomerError
 from clary.toolkit import serve
 from clary.toolkit.plan import Plan
+from clary.toolkit.serving.user_code import program_of
 from clary.toolkit.source import unpack
 from clary.vision.base.files import atomic_folder
 
@@ -54,7 +55,7 @@ def plan_code(
         # Of a container of the user's own that has its model with it.
         model.mkdir(parents=True, exist_ok=True)
         source = variant.environment.get(SUBMIT_DIRECTORY, "")
-        if source.startswith("s3://"):
+        if source.startswith("s3://") and not (model / "code" / program_of(variant.environment)).is_file():
             _fetch(source, folder / serve.TREE / "code", objects)
         file = folder / "plan.json"
         _plan(variant, program, folder, settings).write(file)

@@ -194,9 +194,10 @@ class Worker:
     def _account(self) -> tuple[str, str]:
         """What the worker wrote down of why it ends, in a line and at length; empty where it did not."""
         try:
-            first, _, rest = "" if self._note is None else self._note.read_text(errors="replace").partition("\n")
+            text = "" if self._note is None else self._note.read_text(errors="replace")
         except OSError:
-            return "", ""
+            text = ""
+        first, _, rest = text.partition("\n")
         return first, rest
 
     async def _request(

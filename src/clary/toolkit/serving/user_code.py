@@ -28,7 +28,9 @@ def code_folder(model_dir: Path, variables: Mapping[str, str]) -> Path:
     """The folder of the user's code: inside the model data, or where SAGEMAKER_SUBMIT_DIRECTORY was unpacked to."""
     given = variables.get("SAGEMAKER_SUBMIT_DIRECTORY", "")
     if given.startswith("s3://"):
-        return model_dir.parent / "code"
+        # SDK v1 names the model's own archive, which has the code in code/.
+        beside = model_dir.parent / "code"
+        return beside if beside.is_dir() else model_dir / "code"
     # A path of the container's, wherever the tree is shown here.
     if given.startswith("/opt/ml/"):
         return model_dir.parent.joinpath(*Path(given).parts[3:])
