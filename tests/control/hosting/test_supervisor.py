@@ -212,12 +212,10 @@ class TestFailureReasons:
         assert "`model.onnx` is not what the manifest says (its checksum differs)" in reason
 
     def test_an_image_nothing_here_serves(self, rig, model_archive):
-        rig.model(
-            "torch", model_archive, "763104351884.dkr.ecr.us-east-1.amazonaws.com/mxnet-inference:1.9-cpu-py38"
-        )
+        rig.model("torch", model_archive, "763104351884.dkr.ecr.us-east-1.amazonaws.com/mxnet-inference:1.9-cpu-py38")
         reason = self._reason(rig, rig.config("c", "torch"))
         assert "mxnet-inference:1.9-cpu-py38" in reason
-        assert "image-classification" in reason
+        assert 'pattern = "mxnet-inference:*" environment = "clary"' in reason
 
     def test_a_model_that_is_gone(self, rig):
         rig.store.delete("model", "cats")
