@@ -151,9 +151,9 @@ def _endpoint(options: argparse.Namespace) -> Iterator[tuple[str, str]]:
         words: Any = {"endpoint_url": server.url, "region_name": "us-east-1"}
         words |= {"aws_access_key_id": "clary", "aws_secret_access_key": "clary"}
         s3, sagemaker = boto3.client("s3", **words), boto3.client("sagemaker", **words)
-        s3.create_bucket(Bucket="b")
-        s3.upload_file(str(options.folder / "model.tar.gz"), "b", "model.tar.gz")
-        container = {"Image": IMAGE, "ModelDataUrl": "s3://b/model.tar.gz", "Environment": WORKERS}
+        s3.create_bucket(Bucket="models")
+        s3.upload_file(str(options.folder / "model.tar.gz"), "models", "model.tar.gz")
+        container = {"Image": IMAGE, "ModelDataUrl": "s3://models/model.tar.gz", "Environment": WORKERS}
         sagemaker.create_model(
             ModelName="m", PrimaryContainer=container, ExecutionRoleArn="arn:aws:iam::000000000000:role/benchmark"
         )
