@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -81,7 +82,7 @@ def joined(network: nn.Module) -> list[int]:
 
 
 def test_chains_of_a_block_are_joined_and_not_over_an_addition() -> None:
-    network = build(describe("timm:tf_efficientnet_lite0", 5)).classifier
+    network: Any = build(describe("timm:tf_efficientnet_lite0", 5)).classifier
     network.freeze("backbone")
     found = [[chain.name.removeprefix("backbone.") for chain in one] for one in sequences(folded(network).chains)]
     assert [len(one) for one in found] == [6, *[3] * 13, 4]
@@ -103,9 +104,12 @@ def test_some_pictures_at_a_time_give_what_all_give(
     way = folded(network)
     calls: list[int] = []
     forward = way.chains[0].forward
-    monkeypatch.setattr(
-        way.chains[0], "forward", lambda features, dtype: (calls.append(len(features)), forward(features, dtype))[1]
-    )
+
+    def counted(features: Tensor, dtype: torch.dtype) -> Tensor:
+        calls.append(len(features))
+        return forward(features, dtype)
+
+    monkeypatch.setattr(way.chains[0], "forward", counted)
     expected = network(pictures())
     with way.applied(dtype=torch.float32):
         found = network(pictures())
