@@ -148,7 +148,7 @@ def subject(task: str) -> Iterator[Subject]:
     with tempfile.TemporaryDirectory() as scratch:
         data = source(Path(scratch))
         with suppress(Caught):
-            clary.train(task, data, out=Path(scratch) / "run", hooks=[Catch()])
+            clary.train(task, data, out=Path(scratch) / "run", hooks=[Catch()], progressive_resizing="none")
         found.folded = FoldedNetwork.of(found.run.network, print)
         with keep_large_blocks():
             yield found

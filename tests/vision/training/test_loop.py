@@ -38,6 +38,7 @@ from clary.vision.base.events import (
 from clary.vision.datasets.loader import Loader
 from clary.vision.models.classifier import Classifier
 from clary.vision.training.checkpoint import Checkpoints, Progress
+from clary.vision.training.folded.network import KERNELS
 from clary.vision.training.loop import Training, fit
 from clary.vision.training.objectives.base import MetricAccumulator, Objective, TallyAccumulator
 from clary.vision.training.objectives.classification import ClassificationObjective
@@ -450,6 +451,22 @@ def test_in_fp32_and_where_norms_are_trained_nothing_is_folded(name: str, tmp_pa
     assert [one.way for one in starts.seen] == ["plain"]
     run = replace(SETTINGS[name].make(tmp_path / "must not"), folds=False)
     assert_same(found, outcome(tmp_path / "must not", run, fit(run)))
+
+
+@needs_bf16
+@pytest.mark.parametrize("kernels", [KERNELS - 1, KERNELS])
+def test_a_folded_run_that_goes_on_with_other_kernels_says_so(
+    kernels: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setting, stop = SETTINGS["folded norms"], StopRequest()
+    lines: list[str] = []
+    monkeypatch.setattr("clary.vision.training.loop.KERNELS", kernels)
+    with pytest.raises(InterruptedRun):
+        fit(replace(setting.make(tmp_path, [At(stop, step=2)]), stop=stop, say=lines.append))
+    monkeypatch.undo()
+    run = replace(setting.make(tmp_path), say=lines.append)
+    assert fit(run).kernels == KERNELS
+    assert [line.partition(":")[0] for line in lines] == ["goes on with newer kernels"] * (kernels < KERNELS)
 
 
 @needs_bf16

@@ -40,6 +40,7 @@ class Progress:
     precision: str = ""
     precision_reason: str = ""
     way: Way = "plain"  # as checkpoints of before it was written were made
+    kernels: int = 1  # those of the folded way, by their number; 1 likewise
     best_epoch: int = -1
     history: list[dict[str, float]] = field(default_factory=list)
     tally: dict[str, float] = field(default_factory=dict)

@@ -36,7 +36,7 @@ from clary.vision.base.image_sizes import ImageSizes
 from clary.vision.base.types import Dataset
 from clary.vision.datasets.loader import Batch, Loader
 from clary.vision.training.checkpoint import Checkpoints, Progress
-from clary.vision.training.folded.network import FoldedNetwork
+from clary.vision.training.folded.network import KERNELS, FoldedNetwork
 from clary.vision.training.listeners import Listeners
 from clary.vision.training.objectives.base import Objective
 from clary.vision.training.optim import rescale_momentum, set_rate
@@ -328,6 +328,11 @@ def _settle_arithmetic(run: Training, listeners: Listeners, progress: Progress) 
     if progress.precision == "fp32":
         run.folded = None
     progress.way = "folded norms" if run.folded else "plain"
+    if run.folded and not begins and progress.kernels != KERNELS:
+        run.say(
+            "goes on with newer kernels: its weights differ by rounding from those of a run that was not interrupted"
+        )
+    progress.kernels = KERNELS
 
 
 def _choose_precision(run: Training, listeners: Listeners) -> Choice:

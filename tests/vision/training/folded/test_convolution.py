@@ -113,6 +113,17 @@ def test_bf16_takes_no_gradient_where_relu6_is_flat(kind: Sequence[int]) -> None
         assert off(one, other) < 0.15
 
 
+@pytest.mark.parametrize("activation", ["none", "relu", "relu6"])
+def test_a_mean_over_places_whose_gradient_is_laid_out_otherwise(activation: Activation) -> None:
+    call = Call(KINDS["3x3"], activation)
+    found, expected = (
+        torch.autograd.grad(one.mean((2, 3)).square().sum(), call.trained)
+        for one in (call.folded(torch.float32), call.plain())
+    )
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4 * float(other.abs().max()))
+
+
 def test_only_what_is_asked_for_is_computed() -> None:
     call = Call(KINDS["3x3"], "relu")
     for frozen in range(len(call.trained)):

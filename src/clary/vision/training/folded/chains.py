@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +12,9 @@ from timm.layers import BatchNormAct2d, Conv2dSame
 from timm.layers.padding import pad_same_arg
 from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from clary.vision.training.folded.convolution import Parts, fold, folded_convolution
 from clary.vision.training.folded.operators import Activation, Geometry, convolve
@@ -30,14 +33,19 @@ EVERYWHERE = ("_global_forward_hooks", "_global_forward_pre_hooks", "_global_bac
 class Chain:
     """A convolution whose output goes into ``norm`` alone, and the activation that alone takes the norm's; ``name`` is
     the convolution's in its network. Without an ``activation`` the norm has its own, or none that can be folded.
-    ``cut`` are parts of the network that begin or end within it."""
+    ``cut`` are parts of the network that begin or end within it.
+
+    ``before`` is the chain whose output goes into this one alone, ``seam`` what begins or ends between the two."""
 
     name: str
     convolution: nn.Conv2d
     norm: nn.BatchNorm2d
     activation: nn.Module | None = None
     cut: tuple[nn.Module, ...] = ()
+    before: Chain | None = field(default=None, repr=False)
+    seam: tuple[nn.Module, ...] = ()
     _kept: tuple[Any, tuple[Tensor, Tensor]] | None = field(default=None, init=False, repr=False)
+    _deviation: tuple[Any, Tensor] | None = field(default=None, init=False, repr=False)
 
     @property
     def frozen(self) -> bool:
@@ -50,6 +58,21 @@ class Chain:
         if any(getattr(torch_module, name, None) for name in EVERYWHERE):
             return True
         return any(_is_watched(module) for module in (*self.modules, *self.cut))
+
+    @property
+    def severed(self) -> bool:
+        """Whether somebody asks for what comes out of ``before``."""
+        return any(_is_watched(module) for module in self.seam)
+
+    @property
+    def trained(self) -> bool:
+        own, norm = self.convolution, self.norm
+        return any(one is not None and one.requires_grad for one in (own.weight, own.bias, norm.weight, norm.bias))
+
+    def size(self, features: Sequence[int]) -> tuple[int, int, int]:
+        """Channels, rows and columns of what it gives of so many, about: padding is not counted."""
+        rows, columns = (-(-side // step) for side, step in zip(features[1:], self._geometry.stride, strict=True))
+        return self.convolution.out_channels, rows, columns
 
     @property
     def modules(self) -> tuple[nn.Module, ...]:
@@ -73,7 +96,7 @@ class Chain:
 
     def forget(self) -> None:
         """Fold anew at the next pass: what is written to ``weight.data`` leaves no trace."""
-        self._kept = None
+        self._kept = self._deviation = None
 
     @property
     def _geometry(self) -> Geometry:
@@ -106,8 +129,10 @@ class Chain:
     def _inverse_deviation(self) -> Tensor:
         variance = self.norm.running_var
         assert variance is not None
-        # Each time: a hundred numbers, and whoever writes to `running_var.data` leaves no trace.
-        return (variance + self.norm.eps).rsqrt()
+        key = _state(variance)
+        if self._deviation is None or self._deviation[0] != key:
+            self._deviation = (key, (variance + self.norm.eps).rsqrt())
+        return self._deviation[1]
 
     def _folded(self, parts: Parts, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """Weight and bias; of a frozen chain those of before, while nobody has written to what they are made of."""
@@ -122,39 +147,53 @@ class Chain:
 
 @torch.no_grad()
 def find_chains(network: nn.Module, images: Tensor) -> list[Chain]:
-    """The chains of ``network`` in the order of a pass of ``images`` through it as it is, in evaluation mode.
+    """The chains of ``network`` in the order of a pass of ``images`` through it, in training mode but for norms.
 
-    Raises what the network raises.
+    Raises what the network raises. The network is left in training mode.
     """
-    record = _Record()
     names = {module: name for name, module in network.named_modules()}
-    handles = []
-    for module in names:
-        if type(module) in (*CONVOLUTIONS, *NORMS, *ACTIVATIONS):
-            handles += [module.register_forward_pre_hook(record.before), module.register_forward_hook(record.after)]
-    try:
-        network(images)
-    finally:
-        for handle in handles:
-            handle.remove()
-    found = []
+    record = _record(network, images)
+    followers = dict(record.pairs(NORMS, tuple(ACTIVATIONS)))
+    found: dict[nn.Module, Chain] = {}
     for convolution, norm in record.pairs(CONVOLUTIONS, NORMS):
         if _is_foldable(convolution, norm):
-            followers = dict(record.pairs(NORMS, tuple(ACTIVATIONS)))
             activation = None if _has_own_activation(norm) else followers.get(norm)
-            members = [names[one] for one in (convolution, norm, activation) if one is not None]
-            cut = tuple(network.get_submodule(name) for name in _cut(members))
-            found.append(Chain(names[convolution], convolution, norm, activation, cut))  # type: ignore[arg-type]
-    return found
+            chain = Chain(names[convolution], convolution, norm, activation)  # type: ignore[arg-type]
+            chain.cut = _cut(network, [names[one] for one in chain.modules])
+            found[convolution] = chain
+    ends = {chain.modules[-1]: chain for chain in found.values()}
+    for end, convolution in record.pairs((*NORMS, *ACTIVATIONS), CONVOLUTIONS):
+        if end in ends and convolution in found and record.is_taken_once(end):
+            chain = found[convolution]
+            chain.before = ends[end]
+            members = (*chain.before.modules, *chain.modules)
+            chain.seam = (*_cut(network, [names[one] for one in members]), *record.passed[end])
+    return list(found.values())
 
 
-class _Record:
-    """Which module's output went, unchanged, into which other."""
+class _Record(TorchDispatchMode):
+    """Which module's output went, unchanged, into which other, and how often operators took it."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._made: dict[int, tuple[Tensor, int, nn.Module]] = {}
         self._calls: Counter[nn.Module] = Counter()
         self._links: Counter[tuple[nn.Module, nn.Module]] = Counter()
+        self._taken: Counter[nn.Module] = Counter()
+        self.passed: defaultdict[nn.Module, list[nn.Module]] = defaultdict(list)  # by whose output it was told of
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.take((args, kwargs))
+        return func(*args, **kwargs or {})
+
+    def take(self, given: Any) -> None:
+        for one in tree_leaves(given):
+            if isinstance(one, Tensor) and (made := self._made.get(id(one))):
+                self._taken[made[2]] += 1
+
+    def passing(self, module: nn.Module, given: tuple[Any, ...]) -> None:
+        if made := self._made.get(id(given[0])) if given else None:
+            self.passed[made[2]].append(module)
 
     def before(self, module: nn.Module, given: tuple[Any, ...]) -> None:
         self._calls[module] += 1
@@ -167,6 +206,10 @@ class _Record:
         # The tensor is held: else its id could become another's.
         self._made[id(output)] = (output, output._version, module)
 
+    def is_taken_once(self, module: nn.Module) -> bool:
+        """Whether one operator, and nobody else, takes what it gives in a call."""
+        return self._taken[module] == self._calls[module]
+
     def pairs(
         self, first: tuple[type[nn.Module], ...], second: tuple[type[nn.Module], ...]
     ) -> list[tuple[nn.Module, nn.Module]]:
@@ -178,10 +221,34 @@ class _Record:
         ]
 
 
-def _cut(members: Sequence[str]) -> list[str]:
-    """The parts in which some of the members lie, by their names, and others do not."""
+def _record(network: nn.Module, images: Tensor) -> _Record:
+    record = _Record()
+    handles = []
+    # In training mode: what is dropped then must not be taken for nothing.
+    network.train()
+    for module in network.modules():
+        if isinstance(module, _BatchNorm):
+            module.eval()
+        if type(module) in (*CONVOLUTIONS, *NORMS, *ACTIVATIONS):
+            handles += [module.register_forward_pre_hook(record.before), module.register_forward_hook(record.after)]
+        elif not any(module.children()):  # an identity, of which hooks may be told
+            handles.append(module.register_forward_pre_hook(record.passing))
+    try:
+        # A run's draws must not depend on whether it was folded.
+        with torch.random.fork_rng(devices=[]), record:
+            outputs = network(images)
+        record.take(outputs)
+    finally:
+        for handle in handles:
+            handle.remove()
+        network.train()
+    return record
+
+
+def _cut(network: nn.Module, members: Sequence[str]) -> tuple[nn.Module, ...]:
+    """The parts of ``network`` in which some of the members lie, by their names, and others do not."""
     above = Counter(name.rsplit(".", depth)[0] for name in members for depth in range(1, name.count(".") + 1))
-    return [name for name, count in above.items() if count < len(members)]
+    return tuple(network.get_submodule(name) for name, count in above.items() if count < len(members))
 
 
 def _is_foldable(convolution: nn.Module, norm: nn.Module) -> bool:

@@ -45,10 +45,8 @@ def input_gradient(gradient: Tensor, weight: Tensor, features: Tensor, how: Geom
 def weight_gradient(gradient: Tensor, features: Tensor, weight: Tensor, how: Geometry) -> Tensor:
     """Of ``gradient`` (N, out, H', W') for ``features`` (N, C, H, W), shaped as ``weight``."""
     if _is_product(weight, how) and features.shape[2] * features.shape[3] < LARGE:
-        after, before = _as_rows(gradient), _as_rows(features)
-        # The narrower one first: 672 channels out of 112 take 2.7 ms, the other way round 3.7.
-        product = (before.T @ after).T if len(weight) > weight.shape[1] else after.T @ before
-        return product[..., None, None]
+        # Never turned round, which may take less on one core: the weight's own order is what all after this wants.
+        return (_as_rows(gradient).T @ _as_rows(features))[..., None, None]
     if _is_depthwise(weight, how) and weight.shape[2:] == (5, 5) and how.stride[1] <= 2:
         return _by_columns(gradient, features, weight, how)
     return _backward(gradient, features, weight, how, 1)
