@@ -23,6 +23,7 @@ from clary.control.wire.operation import OPERATIONS
 from clary.control.wire.routing import ANSWERED
 from clary.control.wire.services import Operation, describe
 from clary.errors import CustomerError
+from clary.toolkit.frameworks import FRAMEWORKS
 
 __all__ = ["is_answered", "page", "s3_is_answered"]
 
@@ -157,8 +158,11 @@ def _words(program: Program, image: str) -> str:
 
 def _serves(framework: str) -> bool:
     """Whether there is a server for the framework's models."""
-    serving = "clary.toolkit.serving"
-    return bool(find_spec(serving)) and bool(find_spec(f"{serving}.{framework.replace('-', '_')}"))
+    if framework not in FRAMEWORKS or not find_spec("clary.toolkit.serving"):
+        return False
+    # Those without one of their own have the one for functions of an inference.py.
+    named = [framework.replace("-", "_"), *(["functions"] if framework != "tensorflow" else [])]
+    return any(find_spec(f"clary.toolkit.serving.{name}") for name in named)
 
 
 def _refused() -> str:

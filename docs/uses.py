@@ -80,7 +80,7 @@ USES: dict[str, tuple[Use, ...]] = {
         ),
         Use("checkpoints", "runs", "`checkpoint_s3_uri` is kept in step while the job runs, and read at its start"),
         Use("spot training", "no effect", "nothing interrupts a job here"),
-        Use("warm pools", "no effect", "a job starts in under a second", ("without:KeepAlivePeriodInSeconds",)),
+        Use("warm pools", "no effect", "a job starts in under a second"),
         Use("metrics from the log", "runs", "`MetricDefinitions`, CloudWatch, `TrainingJobAnalytics`"),
         Use(
             "Debugger and Profiler",
@@ -123,8 +123,8 @@ USES: dict[str, tuple[Use, ...]] = {
         ),
         Use(
             "Hugging Face, scikit-learn, XGBoost",
-            "in part",
-            "with an `inference.py` that has a model_fn",
+            "runs",
+            "with an `inference.py`, or what their toolkits do without one (scikit-learn wants a model_fn)",
             (
                 "inference:huggingface-pytorch-inference:2.0-transformers4.28-cpu-py310",
                 "inference:sagemaker-scikit-learn:1.2-1-cpu-py3",
@@ -204,8 +204,8 @@ CLASSES: dict[str, tuple[Use, ...]] = {
         Use("TensorFlowModel TensorFlowPredictor", "runs", "", ("inference:tensorflow-inference:2.13-cpu",)),
         Use(
             "HuggingFaceModel HuggingFacePredictor",
-            "in part",
-            "with an `inference.py` that has a model_fn",
+            "runs",
+            "",
             ("inference:huggingface-pytorch-inference:2.0-transformers4.28-cpu-py310",),
         ),
         Use(
