@@ -170,9 +170,7 @@ USES: dict[str, tuple[Use, ...]] = {
         Use("Search", "in part", "jobs and what the registry has", ("Search",)),
         Use("Experiments", "runs", "trial components of jobs, `Run`", ("CreateExperiment",)),
         Use("Studio, notebook instances", "in part", "`clary lab` opens notebooks with role, session and bucket"),
-        Use(
-            "a local Pipelines session", "in part", "it is the SDK's own, which needs Docker: nothing of it is changed"
-        ),
+        Use("`LocalPipelineSession`", "refused", "it is the SDK's own, which needs Docker: call the steps themselves"),
     ),
 }
 
