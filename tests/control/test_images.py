@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clary.control.families import FAMILIES
 from clary.control.images import Builtin, ImageCommand, Script, Unavailable, program_of, repository
 from clary.registry import Registry
 from clary.vision.algorithms import catalog
@@ -130,20 +131,40 @@ def test_frameworks(image, expected, kind):
 @pytest.mark.parametrize(
     "image",
     [
-        "linear-learner:1",
-        "kmeans:1",
-        "image-classification-neo:1",
         "my-company/trainer:3",
-        "sagemaker-debugger-rules:latest",
-        "sagemaker-debugger-rule-evaluator:latest",
-        "huggingface-pytorch-tgi-inference:2.0-tgi1.0",  # a server of language models: no script of anybody's
         "",
     ],
 )
 @pytest.mark.parametrize("kind", BOTH)
-def test_not_to_be_had_here(image, kind):
+def test_not_known_here(image, kind):
     hint = "use the image of a built-in algorithm: image-classification:1, object-detection:1, semantic-segmentation:1"
     assert program_of(FRAMEWORKS + image, kind) == Unavailable(f"the image {FRAMEWORKS}{image} is not known here", hint)
+
+
+@pytest.mark.parametrize(
+    ("image", "family"),
+    [
+        ("linear-learner:1", "built-in algorithms for tables, text and series"),
+        ("kmeans:1", "built-in algorithms for tables, text and series"),
+        ("xgboost:1", "built-in algorithms for tables, text and series"),
+        ("image-classification-neo:1", "Neo"),
+        ("sagemaker-inference-pytorch:1.8-cpu-py3", "Neo"),
+        ("sagemaker-debugger-rules:latest", "Debugger's rules"),
+        ("sagemaker-debugger-rule-evaluator:latest", "Debugger's rules"),
+        ("sagemaker-clarify-processing:1.0", "Clarify"),
+        ("sagemaker-spark-processing:3.3-cpu-py39-v1", "Spark and Data Wrangler"),
+        ("sagemaker-tritonserver:23.02-py3", "Triton"),
+        # A server of language models: no script of anybody's.
+        ("huggingface-pytorch-tgi-inference:2.0-tgi1.0", "servers of language models"),
+    ],
+)
+@pytest.mark.parametrize("kind", BOTH)
+def test_an_image_of_awss_that_nothing_here_stands_for_is_named(image, family, kind):
+    found = program_of(FRAMEWORKS + image, kind)
+    assert isinstance(found, Unavailable)
+    assert found.reason == f"the image {FRAMEWORKS}{image} is of {family}, which Clary has not"
+    assert found.hint == next(one.instead for one in FAMILIES if one.name == family)
+    assert program_of(FRAMEWORKS + image, kind, entrypoint=["smspark-submit"], arguments=["a.py"]) == found
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,12 @@ def test_it_says_what_was_reached(page):
     assert "green taken for red (1), red taken for blue (1)" in page.text
 
 
+def test_it_says_which_way_was_used(colour_run):
+    path = colour_run / "metrics.jsonl"
+    path.write_text(path.read_text().replace('"precision": "bf16"', '"precision": "bf16", "way": "folded norms"'))
+    assert "trained in bf16, folded norms (asked for), judged with" in Page(report.write(colour_run)).text
+
+
 def test_it_shows_pictures_and_charts(page):
     assert page.tags.count("img") == 12 + 2
     assert page.tags.count("svg") == 1 + 3 + 1

@@ -246,6 +246,10 @@ def test_fewer_epochs_are_refused(make_data: Callable[[str], Path], tmp_path: Pa
     interrupted("classification", make_data("classification"), tmp_path / "run", 3)
     with pytest.raises(UsageError, match="was started for 2 epochs, 1 are asked for; ask for as many or more"):
         clary.resume(tmp_path / "run", epochs=1)
+    with pytest.raises(
+        UsageError, match=r"10{30} epochs are asked for, and a run has at most 1,000,000; ask for fewer"
+    ):
+        clary.resume(tmp_path / "run", epochs=10**30)
     assert clary.resume(tmp_path / "run").finished
 
 

@@ -59,6 +59,7 @@ def test_v2_in_local_mode(finished):
     assert re.search(r"Epoch\[0\] Validation-accuracy=\d\.\d{6}", finished.output)
     assert re.search(r"^model file:///\S+/out/model\.tar\.gz \['model\.tar\.gz'\]$", finished.output, re.MULTILINE)
     assert right(finished.output) > 0
+    assert re.search(r"^script's model file:///\S+/model\.tar\.gz True$", finished.output, re.MULTILINE)
     assert re.search(r"^refused .*: the instance type local_gpu cannot be had: ", finished.output, re.MULTILINE)
     nothing_left_this_machine(finished.output)
 
@@ -66,6 +67,7 @@ def test_v2_in_local_mode(finished):
 def test_v3_in_local_mode(finished):
     assert finished.code == 0, finished.output
     assert "artifacts ['model.tar.gz']" in finished.output
+    assert "artifacts of the script ['model.tar.gz', 'output.tar.gz']" in finished.output
     assert right(finished.output) > 0
     nothing_left_this_machine(finished.output)
 

@@ -18,6 +18,7 @@ from fnmatch import fnmatchcase
 from itertools import takewhile
 from typing import Literal
 
+from clary.control import families
 from clary.control.configuration import ImageRule
 from clary.vision.algorithms.catalog import SPECS
 from clary.vision.base.spec import AnySpec
@@ -144,6 +145,8 @@ def program_of(
     if framework := _framework(name, kind):
         # Before the entry point is looked at: to a framework's image SDK v3 sends one along with every script.
         return Script(framework, kind, *_parse_tag(tag), tuple(entrypoint), tuple(arguments))
+    if family := families.of_image(name):
+        return Unavailable(f"the image {image} is of {family.name}, which Clary has not", family.instead)
     if entrypoint or arguments:
         return ImageCommand(tuple(entrypoint), tuple(arguments))
     spec = _built_in(name)

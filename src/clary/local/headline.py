@@ -44,7 +44,8 @@ def tiles(
     precision = config.get("precision") or numbers.get("precision", "")
     why = f" ({numbers['precision_reason']})" if numbers.get("precision_reason") else ""
     resized = sizes_said([size for size in dict.fromkeys(one.image_size for one in run.epochs) if size])
-    remarks = [f"trained in {precision}{why}" if precision else "", resized, engine]
+    way = f", {numbers['way']}" if numbers.get("way", "plain") != "plain" else ""
+    remarks = [f"trained in {precision}{way}{why}" if precision else "", resized, engine]
     yield Tile("Network", str(config.get("network", NONE)), ", ".join(filter(None, remarks)))
 
 

@@ -23,6 +23,8 @@ from clary.vision.base.torch_environment import set_torch_environment
 
 __all__ = ["resume"]
 
+MOST_EPOCHS = 1_000_000  # more are a slip of the hand; schedules are functions of the last
+
 
 def resume(
     run: str | Path | Run,
@@ -80,7 +82,10 @@ def _refuse_gone(config: RunConfig) -> None:
 
 
 def _wanted_epochs(run: Run, before: int, epochs: int | None) -> int:
-    """How many epochs the run is to have. Raises UsageError where there is nothing to go on to."""
+    """How many epochs the run is to have. Raises UsageError where there is nothing to go on to, or far too much."""
+    if epochs is not None and epochs > MOST_EPOCHS:
+        what = f"{epochs} epochs are asked for, and a run has at most {MOST_EPOCHS:,}"
+        raise UsageError(what, where=run.path, hint="ask for fewer: it can be resumed again")
     if epochs is not None and epochs < before:
         what = f"was started for {before} epochs, {epochs} are asked for"
         raise UsageError(what, where=run.path, hint="ask for as many or more")

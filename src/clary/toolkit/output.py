@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from clary.vision.base.descriptors import close_others
+
 __all__ = ["Output"]
 
 KEPT = 64 << 10  # bytes of the end
@@ -55,7 +57,7 @@ class Output:
             if child == 0:
                 for number in (1, 2):
                     os.dup2(write_end, number)
-                os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+                close_others()
                 become()
             return lambda: os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 

@@ -70,9 +70,7 @@ def test_a_local_session_asks_the_service(base):
     assert session.sagemaker_client.meta.endpoint_url == "http://127.0.0.1:4747"
     assert session.sagemaker_runtime_client.meta.service_model.service_name == "sagemaker-runtime"
     assert session.logs_for_job("a") == "the service's logs of a"
-    assert session.config == {"local": {"local_code": False, "container_root": "/c"}}
-    session.config = None
-    assert session.config is None
+    assert session.config == {"local": {"local_code": True, "container_root": "/c"}}
 
 
 @pytest.mark.parametrize("base", [Session, OldSession])
@@ -193,6 +191,10 @@ def test_another_builder_is_left_alone(builder_module, monkeypatch):
     builder.build(role_arn="r")
     assert (builder.mode, builder.instance_type, builder.built) == ("endpoint", "ml.m5.large", (None, "r"))
     assert type(builder.deploy()).__name__ == "Endpoint"
+    builder = builder_module.ModelBuilder("in this process")
+    builder.build(mode="in this process")
+    assert (builder.mode, builder.instance_type) == ("in this process", "ml.m5.large")
+    assert builder.deploy_local() == "a container"
     monkeypatch.delenv("CLARY_ENDPOINT")
     builder = builder_module.ModelBuilder("container")
     builder.build()
@@ -229,12 +231,36 @@ def test_files_are_named_as_the_service_reads_them(tmp_path):
         OutputDataConfig={"S3OutputPath": "file:///out"},
         ResourceConfig={"InstanceType": "local", "InstanceCount": 1, "VolumeSizeInGB": 1},
         StoppingCondition={"MaxRuntimeInSeconds": 60},
-        HyperParameters={"sagemaker_submit_directory": "file://code"},
+        HyperParameters={"sagemaker_submit_directory": '"file://code"', "sagemaker_program": '"file://train.py"'},
     )
     uris = [channel["DataSource"]["S3DataSource"]["S3Uri"] for channel in sent["InputDataConfig"]]
     assert uris == [f"file://{tmp_path}/data/train", f"file://{tmp_path}/val", "s3://bucket/x"]
     assert sent["OutputDataConfig"] == {"S3OutputPath": "file:///out"}
-    assert sent["HyperParameters"] == {"sagemaker_submit_directory": "file://code"}
+    words = {"sagemaker_submit_directory": f'"file://{tmp_path}/code"', "sagemaker_program": '"file://train.py"'}
+    assert sent["HyperParameters"] == words
+
+
+@pytest.mark.parametrize(
+    ("source", "becomes"), [("file://", "file://{}"), ("file:///code", "file:///code"), ("s3://b/c", "s3://b/c")]
+)
+def test_a_script_beside_the_program_and_a_model_that_has_no_place(source, becomes, tmp_path):
+    """As SDK v1 and v2 send it with local_code, entry_point="train.py" and no output_path."""
+    sent = named(
+        "create_training_job",
+        TrainingJobName="job",
+        AlgorithmSpecification={"TrainingImage": "image", "TrainingInputMode": "File"},
+        RoleArn="arn:aws:iam::000000000000:role/any",
+        OutputDataConfig={"S3OutputPath": ""},
+        DebugHookConfig={"S3OutputPath": "", "CollectionConfigurations": []},
+        ResourceConfig={"InstanceType": "local", "InstanceCount": 1, "VolumeSizeInGB": 1},
+        StoppingCondition={"MaxRuntimeInSeconds": 60},
+        HyperParameters={"sagemaker_submit_directory": json.dumps(source)},
+    )
+    assert json.loads(sent["HyperParameters"]["sagemaker_submit_directory"]) == becomes.format(tmp_path)
+    made = sent["OutputDataConfig"]["S3OutputPath"]
+    assert sent["DebugHookConfig"] == {"S3OutputPath": made, "CollectionConfigurations": []}
+    assert made.startswith("file:///")
+    Path(made[7:]).rmdir()
 
 
 def test_model_data_is_named_too(tmp_path):

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
+from clary.control.objects import aws_buckets
 from clary.control.objects.forwarding import S3Forwarder
 from clary.control.objects.local import LocalStore
 from clary.control.objects.remote_endpoint import RemoteEndpoint
@@ -223,3 +225,20 @@ def test_headers_beyond_ascii_pass_byte_for_byte(clary: Any, text: str) -> None:
     found = s3.head_object(Bucket="box", Key="k")["ContentDisposition"]
     stored = far.facts("box", "k")[1].headers["content-disposition"]
     assert found.encode("latin-1").decode() == stored.encode("latin-1").decode() == f"attachment; filename={text}"
+
+
+def test_a_bucket_of_awss_that_the_other_end_has_not_says_how_it_is_had(s3: Any, caplog: Any) -> None:
+    bucket = "sagemaker-sample-files"
+    with pytest.raises(ClientError, match="it is AWS's own: fetch its files where AWS can be reached") as refused:
+        s3.list_objects_v2(Bucket=bucket)
+    assert refused.value.response["Error"]["Code"] == "NoSuchBucket"
+    aws_buckets.log_remark.cache_clear()
+    with pytest.raises(ClientError, match="404"):
+        s3.head_bucket(Bucket=bucket)
+    assert f"The bucket {bucket} was looked for and is not here; it is AWS's own" in caplog.text
+    s3.create_bucket(Bucket=bucket)
+    # Of one that is there the other end's own word is passed on, whole.
+    with pytest.raises(ClientError) as gone:
+        s3.get_object(Bucket=bucket, Key="key")
+    assert gone.value.response["Error"]["Code"] == "NoSuchKey"
+    s3.delete_bucket(Bucket=bucket)

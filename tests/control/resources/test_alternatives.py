@@ -10,10 +10,12 @@ import boto3
 import pytest
 from botocore.config import Config
 
+from clary.control import families
+from clary.control.families import FAMILIES
 from clary.control.platform import Platform
-from clary.control.wire import alternatives
 from clary.control.wire.alternatives import of_operation
 from clary.control.wire.operation import OPERATIONS
+from clary.control.wire.routing import ANSWERED
 from clary.control.wire.services import describe
 
 from .conftest import Door
@@ -25,21 +27,24 @@ pytestmark = pytest.mark.usefixtures("platform")
 @pytest.mark.parametrize(
     ("operation", "words"),
     [
-        ("create_processing_job", "run the script itself on this machine"),
+        ("create_model_bias_job_definition", "Clarify: look at what a model gets wrong"),
+        ("create_hub", "JumpStart: train one of the images"),
+        ("create_edge_packaging_job", "Edge Manager: copy model.tar.gz to the device"),
+        ("create_processing_job", "processing jobs: run the script itself on this machine"),
         ("list_processing_jobs", "run the script itself on this machine"),
         ("create_transform_job", "call InvokeEndpoint for each object"),
         ("create_hyper_parameter_tuning_job", "call CreateTrainingJob for each choice of hyperparameters"),
         ("list_training_jobs_for_hyper_parameter_tuning_job", "call CreateTrainingJob for each choice"),
-        ("create_pipeline", "call the steps from the program itself"),
+        ("create_pipeline", "Pipelines: call the steps from the program itself"),
         ("start_pipeline_execution", "call the steps from the program itself"),
-        ("create_labeling_job", "label with a tool that writes COCO"),
+        ("create_labeling_job", "Ground Truth: label with a tool that writes COCO"),
         ("create_auto_ml_job_v2", "`clary train TASK FOLDER`"),
         ("create_domain", "`clary lab` opens notebooks"),
         ("create_presigned_notebook_instance_url", "`clary lab` opens notebooks"),
-        ("create_compilation_job", "it is compiled for this machine"),
-        ("create_monitoring_schedule", "`clary evaluate`"),
+        ("create_compilation_job", "Neo: deploy the model as it is: it is compiled for this machine"),
+        ("create_monitoring_schedule", "Model Monitor: measure the model on pictures of today with `clary evaluate`"),
         ("create_experiment", "`clary jobs`"),
-        ("create_feature_group", "keep the values as objects of S3"),
+        ("create_feature_group", "Feature Store: keep the values as objects of S3"),
         ("create_inference_component", "name the model in the variant"),
         ("create_algorithm", "name a TrainingImage"),
     ],
@@ -52,25 +57,28 @@ def test_an_operation_names_the_way_around_it(sagemaker: Any, refusal: Refusal, 
     assert words in message
 
 
-def test_nearly_all_of_sagemaker_has_its_own_way_around() -> None:
-    """The few that are left are named by the page of operations."""
+def test_every_operation_of_sagemaker_has_its_way_around() -> None:
     description = describe("sagemaker")
     absent = [name for name in description.operations if ("sagemaker", name) not in OPERATIONS]
-    general = [name for name in absent if "operations.md" in of_operation(description, name)]
-    assert len(absent) > 300
-    assert len(general) < 12, general
+    assert absent
+    assert [name for name in absent if "coverage.md" in of_operation(description, name)] == []
 
 
 def test_no_advice_is_left_of_what_is_answered_by_now() -> None:
     absent = [name for name in describe("sagemaker").operations if ("sagemaker", name) not in OPERATIONS]
-    stale = [pattern for pattern in alternatives._SAGEMAKER if not any(re.search(pattern, name) for name in absent)]
-    assert stale == []
+    searched = [one.operations for one in FAMILIES if one.operations]
+    # Word by word, but for those with a group of their own.
+    words = [word for each in searched for word in ([each] if "(" in each else each.split("|"))]
+    used = {family.name for family in map(families.of_operation, absent) if family}
+    assert [one.name for one in FAMILIES if one.operations and one.name not in used] == []
+    assert [word for word in words if not any(re.search(word, name) for name in absent)] == []
+    assert [one.name for one in FAMILIES if ANSWERED.intersection(one.services)] == []
 
 
 def test_a_name_that_there_is_not_is_told_the_nearest() -> None:
     assert of_operation(describe("sagemaker"), "CreateTraningJob") == "is CreateTrainingJob meant?"
-    assert "operations.md" in of_operation(describe("sagemaker"), "Frobnicate")
-    assert "operations.md" in of_operation(describe("logs"), "CreateDelivery")
+    assert "coverage.md" in of_operation(describe("sagemaker"), "Frobnicate")
+    assert "coverage.md" in of_operation(describe("logs"), "CreateDelivery")
 
 
 @pytest.mark.parametrize(
@@ -140,3 +148,10 @@ def test_other_buckets(sagemaker: Any, refusal: Refusal, bucket: str, words: str
     message = refusal(sagemaker.create_model, **request, PrimaryContainer=container)[1]
     assert words in message
     assert "AWS's own" not in message
+
+
+def test_a_bucket_of_jumpstarts_names_it(sagemaker: Any, refusal: Refusal) -> None:
+    container = {"Image": "image-classification:1", "ModelDataUrl": "s3://jumpstart-cache-prod-eu-west-1/m"}
+    request = {"ModelName": "m", "ExecutionRoleArn": "arn:aws:iam::000000000000:role/any"}
+    message = refusal(sagemaker.create_model, **request, PrimaryContainer=container)[1]
+    assert "; without JumpStart: train one of the images image-classification, " in message

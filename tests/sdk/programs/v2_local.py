@@ -13,6 +13,7 @@ from sagemaker.deserializers import JSONDeserializer
 from sagemaker.estimator import Estimator
 from sagemaker.inputs import TrainingInput
 from sagemaker.local import LocalSession
+from sagemaker.pytorch import PyTorch
 from sagemaker.serializers import IdentitySerializer
 
 given = dict(setting.split("=", 1) for setting in sys.argv[2:])
@@ -55,6 +56,23 @@ for _, label, path in validation:
     right += scores.index(max(scores)) == int(label)
 print(f"{right} of {len(validation)} pictures right")
 predictor.delete_endpoint()
+
+# A script beside this program, and what it imports; nowhere said where the model goes.
+here = os.path.join(os.path.dirname(os.path.abspath(__file__)), "script")
+for name in ("train.py", "colours.py"):
+    shutil.copy(os.path.join(here, name), name)
+script = PyTorch(
+    entry_point="train.py",
+    role=role,
+    framework_version="2.1",
+    py_version="py310",
+    instance_count=1,
+    instance_type="local",
+    hyperparameters={"epochs": 1, "lr": 0.05, "nesterov": True, "crop": [1, 2]},
+    sagemaker_session=sagemaker_session,
+)
+script.fit({"training": "file://data/train", "validation": "file://data/train"})
+print("script's model", script.model_data, os.path.exists(script.model_data[len("file://") :]))
 
 refused = Estimator(estimator.image_uri, role, instance_count=1, instance_type="local_gpu")
 refused.set_hyperparameters(num_classes=classes, num_training_samples=len(training))

@@ -10,7 +10,7 @@ from sagemaker.core import image_uris
 from sagemaker.serve.mode.function_pointers import Mode
 from sagemaker.serve.model_builder import ModelBuilder
 from sagemaker.train import ModelTrainer
-from sagemaker.train.configs import Compute, InputData
+from sagemaker.train.configs import Compute, InputData, SourceCode
 from sagemaker.train.model_trainer import Mode as TrainingMode
 
 folder = sys.argv[1]
@@ -38,6 +38,22 @@ trainer.train(
     ]
 )
 print("artifacts", os.listdir("compressed_artifacts"))
+
+script = ModelTrainer(
+    training_mode=TrainingMode.LOCAL_CONTAINER,
+    training_image=image_uris.retrieve(
+        "pytorch", "us-east-1", version="2.1", py_version="py310", instance_type="ml.c5.xlarge", image_scope="training"
+    ),
+    source_code=SourceCode(
+        source_dir=os.path.join(os.path.dirname(os.path.abspath(__file__)), "script"), entry_script="train.py"
+    ),
+    compute=Compute(instance_type="local_cpu", instance_count=1),
+    local_container_root=os.path.join(os.getcwd(), "script"),
+    base_job_name="local-script-v3",
+    hyperparameters={"epochs": 1, "lr": 0.05, "nesterov": True, "crop": [1, 2]},
+)
+script.train([InputData(channel_name="training", data_source=f"{folder}/train")])
+print("artifacts of the script", sorted(os.listdir("script/compressed_artifacts")))
 
 builder = ModelBuilder(
     image_uri=trainer.training_image,

@@ -12,6 +12,12 @@ stages = st.lists(st.tuples(st.integers(1, 500), st.integers(1, 12)), max_size=4
 )
 
 
+def test_the_first_epoch_of_the_full_size() -> None:
+    assert ImageSizes().first_full == 0
+    sizes = ImageSizes(64, ((32, 2), (48, 1)))
+    assert (sizes.first_full, sizes.at(sizes.first_full - 1), sizes.at(sizes.first_full)) == (3, 48, 64)
+
+
 @given(stages, st.integers(0, 20))
 def test_each_stage_has_its_epochs_and_the_full_size_the_others(stages: tuple[tuple[int, int], ...], more: int) -> None:
     sizes = ImageSizes(10_000, stages)

@@ -23,7 +23,7 @@ from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from clary.errors import DivergedError, InterruptedRun, UsageError
+from clary.errors import CustomerError, DivergedError, InterruptedRun, UsageError
 from clary.vision.base.events import (
     BatchEnd,
     EpochEnd,
@@ -35,6 +35,7 @@ from clary.vision.base.events import (
     Step,
     ValidationBatchEnd,
 )
+from clary.vision.base.image_sizes import ImageSizes
 from clary.vision.datasets.loader import Loader
 from clary.vision.models.classifier import Classifier
 from clary.vision.training.checkpoint import Checkpoints, Progress
@@ -425,6 +426,45 @@ def test_trial_of_precisions_leaves_the_run_as_it_was(tmp_path: Path, monkeypatc
     found = outcome(tmp_path / "auto", run, fit(run))
     forced = SETTINGS["sgd" if starts.seen[0].precision == "fp32" else "bf16"]
     assert_same(found, unbroken(forced, tmp_path / "forced"))
+
+
+def test_precisions_are_tried_at_the_full_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shapes: list[Any] = []
+    monkeypatch.setattr(
+        "clary.vision.training.loop.PrecisionCache.of", lambda network, shape, way: shapes.append(shape)
+    )
+    monkeypatch.setattr("clary.vision.training.loop.choose", lambda *_, **__: Choice("fp32", "tried"))
+    run = Setting(precision="auto", network=lambda: Tiny(0.0)).make(tmp_path)
+    halved = Loader(
+        Images(SAMPLES, SIZE, 1),  # type: ignore[arg-type]
+        np.arange(SAMPLES) % CLASSES,
+        mirrored,
+        batch_size=BATCH,
+        seed=1,
+        shuffle=True,
+        of_epoch=lambda epoch: mirrored if epoch else lambda pixels, target, random: (pixels[::2, ::2], target),
+    )
+    fit(replace(run, train=halved, image_sizes=ImageSizes(SIZE, ((SIZE // 2, 1),))))
+    assert [tuple(shape) for shape in shapes] == [(SIZE, SIZE, 3)]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_single_value_to_normalise_is_one_line(precision: str, tmp_path: Path) -> None:
+    """Of PyTorch a traceback: mini_batch_size=1, and a map that has become 1x1."""
+    run = Setting(precision=precision, size=4).make(tmp_path)
+    one = Loader(
+        Images(SAMPLES, 4, 1),  # type: ignore[arg-type]
+        np.arange(SAMPLES) % CLASSES,
+        mirrored,
+        batch_size=1,
+        seed=1,
+        shuffle=True,
+    )
+    message = (
+        r"^mini_batch_size: a batch of 1 picture of 4x4 pixels .* set mini_batch_size=2 or more, or train on larger"
+    )
+    with pytest.raises(CustomerError, match=message):
+        fit(replace(run, train=one, validation=None))
 
 
 # The folded way

@@ -1,7 +1,8 @@
 """Local mode of the SDKs, sent to the gateway: the same job as with any other instance type, and no container.
 
 On AWS ``LocalSession`` stands in the place of SageMaker and starts Docker. Connected, its two clients are boto3's own.
-It goes on to be a LocalSession: with it SDK v1 and v2 take ``file://`` URIs, which the gateway reads where they lie.
+It goes on to be a LocalSession: with it SDK v1 and v2 take ``file://`` URIs, which the gateway reads where they lie,
+those of scripts (``local_code``) among them.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ _READ_TIMEOUT = 80  # seconds, as the SDKs' own Session waits for an endpoint
 _JSON = "application/json"
 _INSTANCE_TYPES = ("local", "local_gpu")
 _WORDS = ("HyperParameters", "Environment")
+_SOURCE = "sagemaker_submit_directory"  # a hyperparameter, JSON as all of them are: where the script lies
 _OPERATIONS = ("CreateTrainingJob", "CreateModel")
 
 
@@ -41,27 +43,6 @@ def connect_session(module: Any) -> None:
     for name in ("logs_for_job", "logs_for_processing_job"):
         if name in vars(session):
             delattr(session, name)
-    session.config = _without_local_code(session)
-
-
-def _without_local_code(session: Any) -> property:
-    """``config`` of a LocalSession, in which ``local_code`` is off: it would name the folder of a script on the path of
-    this process, where the service wants an archive.
-    """
-    given = getattr(session, "config", None)  # a property in SDK v2 and v3
-
-    def read(self: Any) -> Any:
-        return given.fget(self) if isinstance(given, property) and given.fget else self.__dict__.get("config")
-
-    def write(self: Any, value: Any) -> None:
-        if os.environ.get("CLARY_ENDPOINT") and isinstance(value, dict) and value.get("local"):
-            value = {**value, "local": {**value["local"], "local_code": False}}
-        if isinstance(given, property) and given.fset:
-            given.fset(self, value)
-        else:
-            self.__dict__["config"] = value
-
-    return property(read, write)
 
 
 def connect_trainer(module: Any) -> None:
@@ -161,7 +142,21 @@ def name_files(session: Any) -> None:
 
 
 def _with_named_files(params: Any, **_: Any) -> Any:
-    return _named(params) if os.environ.get("CLARY_ENDPOINT") else None
+    if not os.environ.get("CLARY_ENDPOINT"):
+        return None
+    named = _named(params)
+    source = (named.get("HyperParameters") or {}).get(_SOURCE, "").strip('"')
+    if source.startswith(_FILES):
+        named["HyperParameters"] = {**named["HyperParameters"], _SOURCE: '"' + _absolute(source) + '"'}
+    # With local_code and no output_path SDK v1 and v2 leave it to the container where the model goes.
+    # What they derive from it, for the debugger say, is empty as well.
+    nowhere = [name for name, one in named.items() if isinstance(one, dict) and one.get("S3OutputPath") == ""]
+    if nowhere:
+        from tempfile import mkdtemp
+
+        place = _FILES + mkdtemp()
+        named.update({name: {**named[name], "S3OutputPath": place} for name in nowhere})
+    return named
 
 
 def _named(value: Any) -> Any:

@@ -6,6 +6,8 @@ import logging
 import re
 from functools import lru_cache
 
+from clary.control import families
+
 __all__ = ["log_remark", "remark"]
 
 log = logging.getLogger(__name__)
@@ -34,11 +36,12 @@ def remark(bucket: str) -> str:
         )
     if not _SAMPLES.fullmatch(bucket):
         return ""
+    family = families.of_bucket(bucket)
     return (
         f"; it is AWS's own: fetch its files where AWS can be reached (`aws s3 sync s3://{bucket}/PREFIX FOLDER`) and "
         f"put them under the same name here (`clary run aws s3 mb s3://{bucket}`, "
         f"`clary run aws s3 sync FOLDER s3://{bucket}/PREFIX`)"
-    )
+    ) + (f"; without {family.name}: {family.instead}" if family else "")
 
 
 @lru_cache(maxsize=100)

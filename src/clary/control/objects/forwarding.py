@@ -11,7 +11,9 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from clary.control.objects import aws_buckets
 from clary.control.objects.access import check_access
+from clary.control.objects.base import NoSuchBucket
 from clary.control.objects.remote_endpoint import RemoteEndpoint
 from clary.control.objects.request import S3Request, parse, without_framing
 from clary.control.objects.responses import S3Response, error_response, failed_response, send_response
@@ -128,7 +130,12 @@ class S3Forwarder:
             ) as reply:
                 if failure:
                     raise failure[0]
-                await send_response(_answer(reply), request, send)
+                answer = _answer(reply)
+                if reply.status == 404 and aws_buckets.remark(request.bucket):
+                    # Errors are small, and what was read is gone from the stream.
+                    answer.body = await reply.read()
+                    _refuse_missing_bucket(answer.body, request)
+                await send_response(answer, request, send)
         except Exception as error:
             if failure and error is not failure[0]:
                 raise failure[0] from error
@@ -143,6 +150,14 @@ async def _pieces(body: AsyncIterator[bytes] | Any, failure: list[BaseException]
     except (ServiceError, Disconnected) as error:
         failure.append(error)
         raise
+
+
+def _refuse_missing_bucket(body: bytes, request: S3Request) -> None:
+    """Raises NoSuchBucket in place of the endpoint's own: ours says how a bucket of AWS's is had."""
+    if request.method == "HEAD" and not request.key:
+        aws_buckets.log_remark(request.bucket)
+    if b"<Code>NoSuchBucket</Code>" in body:
+        raise NoSuchBucket(request.bucket)
 
 
 def _answer(reply: aiohttp.ClientResponse) -> S3Response:

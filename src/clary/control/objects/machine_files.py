@@ -23,7 +23,7 @@ from clary.control.wire.errors import ServiceError, ValidationException
 from clary.errors import CustomerError
 from clary.vision.base.tree import Tree, opened
 
-__all__ = ["MACHINE", "FileUri", "MachineFiles", "WithMachineFiles", "place_of"]
+__all__ = ["MACHINE", "FileUri", "MachineFiles", "WithMachineFiles", "copy_folder", "place_of"]
 
 MACHINE = ""  # in the place of a bucket's name; no bucket is called so
 _ROOT = Path("/")
@@ -58,6 +58,26 @@ def place_of(uri: str) -> S3Uri:
     Raises ValidationException.
     """
     return FileUri.parse(uri) if uri.startswith(FILES) else S3Uri.parse(uri)
+
+
+def copy_folder(folder: Path, to: Path, *, limit: int) -> None:
+    """Copy ``folder``, whose path has no link, to ``to``, which is made; what may be executed stays so.
+
+    A link to anything but a file of the folder is left out, as it leads nowhere in a container either. Raises
+    CustomerError for more than ``limit`` bytes.
+    """
+    to.mkdir(parents=True)
+    total = 0
+    with opened(_ROOT, *folder.parts[1:]) as tree:
+        for entry in tree.entries(refused=lambda error: None):
+            if entry.is_folder:
+                (to / entry.name).mkdir()
+                continue
+            total += entry.status.st_size
+            if total > limit:
+                raise CustomerError(f"holds more than {limit >> 20} MiB", where=folder)
+            clone_open(entry.descriptor, to / entry.name)
+            (to / entry.name).chmod(0o755 if entry.status.st_mode & stat.S_IXUSR else 0o644)
 
 
 class NoSuchFile(NoSuchKey):

@@ -41,7 +41,7 @@ from clary.control.wire.asgi import Disconnected, Receive, Scope, Send
 from clary.control.wire.errors import ServiceError, StorageFull
 from clary.errors import ClaryError, out_of_space
 
-__all__ = ["S3App"]
+__all__ = ["S3App", "handler_of"]
 
 Reply = S3Response | Awaitable[S3Response]
 Handler = Callable[["S3App", S3Request], Reply]
@@ -102,7 +102,7 @@ class S3App:
         # A bucket that never had versions has one of each object, whose id is the word "null": SDKs may name it.
         if request.query.get("versionId", "null") not in ("null", ""):
             raise ServiceError("NoSuchVersion", "The specified version does not exist: objects have none", status=404)
-        handler = _handler(request)
+        handler = handler_of(request)
         # It came unverified, because its form is to be: for anything but that form there is no leave.
         if request.secrets is not None and handler is not _post_object:
             raise ServiceError("AccessDenied", "Missing Authentication Token", status=403)
@@ -119,7 +119,8 @@ def _failure(error: OSError | ClaryError, request: S3Request) -> ServiceError:
     return ServiceError("InternalError", f"{getattr(error, 'strerror', None) or error}", status=500)
 
 
-def _handler(request: S3Request) -> Handler:
+def handler_of(request: S3Request) -> Handler:
+    """What answers a request. Raises ServiceError NotImplemented or MethodNotAllowed where nobody does."""
     level = "object" if request.key else "bucket" if request.bucket else "service"
     choosing = sorted(name for name in request.query if name not in _PLAIN and not name.lower().startswith("x-"))
     handler = _OPERATIONS.get((request.method, level, " ".join(choosing)))

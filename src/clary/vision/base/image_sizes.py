@@ -32,6 +32,11 @@ class ImageSizes:
             epoch -= epochs
         return self.full
 
+    @property
+    def first_full(self) -> int:
+        """The first epoch of the full size, 0-based."""
+        return sum(epochs for _, epochs in self.stages)
+
     def all(self) -> tuple[int, ...]:
         """Every size once, in order; the last is the full one."""
         return (*(size for size, _ in self.stages), self.full)

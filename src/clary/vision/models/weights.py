@@ -211,7 +211,9 @@ def add(architecture: str, file: Path) -> Path:
 
 
 def _fit(state: State, architecture: str, origin: str) -> State:
-    backbone = timm.create_model(architecture, pretrained=False)
+    # Names and shapes are all that is asked of it: on this device nothing is allocated, nor drawn.
+    with torch.device("meta"):
+        backbone = timm.create_model(architecture, pretrained=False)
     own = backbone.state_dict()
     head = head_names(backbone)
     body = [name for name in own if name not in head]

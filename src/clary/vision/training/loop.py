@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from clary.errors import DivergedError, InterruptedRun
+from clary.errors import CustomerError, DivergedError, InterruptedRun
 from clary.vision.base.events import (
     BatchEnd,
     EpochEnd,
@@ -45,6 +45,7 @@ from clary.vision.training.precision_cache import Choice, PrecisionCache
 from clary.vision.training.precision_choice import choose, trial_size
 from clary.vision.training.schedules import Schedule
 from clary.vision.training.stopping import EarlyStopping, StopRequest
+from clary.wording import plural
 
 __all__ = ["Training", "fit"]
 
@@ -304,8 +305,25 @@ def _forward(run: Training, subject: Subject, images: Tensor, targets: Tensor, p
     network, folded = subject
     applied = folded.applied(run.say) if folded and precision == "bf16" else nullcontext()
     with autocast(precision, run.device), applied:
-        outputs = network(images)
+        try:
+            outputs = network(images)
+        except ValueError as error:
+            raise _too_few_values(error, images) from error
     return outputs, run.objective.loss(outputs, targets)
+
+
+def _too_few_values(error: ValueError, images: Tensor) -> Exception:
+    """PyTorch's refusal to normalise a single value, in words of what was set; any other error as it is."""
+    if "more than 1 value per channel" not in str(error):
+        return error
+    count, height, width, _ = images.shape
+    what = (
+        f"a batch of {plural(count, 'picture')} of {width}x{height} pixels is a single value a channel by the "
+        "network's last layers, and normalisation needs more"
+    )
+    return CustomerError(
+        what, where="mini_batch_size", hint="set mini_batch_size=2 or more, or train on larger pictures"
+    )
 
 
 def _detached(outputs: Any) -> Any:
@@ -339,7 +357,9 @@ def _choose_precision(run: Training, listeners: Listeners) -> Choice:
     if run.precision != "auto":
         slow = run.precision == "bf16" and processor(run.device) is None
         return Choice(run.precision, f"asked for{', though this processor has none in hardware' if slow else ''}")
-    images, targets = _to_device(next(iter(run.train.epoch(0, waiting=_decoding(run, listeners)))), run.device)
+    # Of the size that most epochs have: the first ones may be of small pictures.
+    batches = run.train.epoch(run.image_sizes.first_full, waiting=_decoding(run, listeners))
+    images, targets = _to_device(next(batches), run.device)
     few = trial_size(len(images), run.device)
     images, targets = images[:few], targets[:few]
 

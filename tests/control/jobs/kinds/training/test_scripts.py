@@ -103,6 +103,49 @@ class TestPlan:
         with pytest.raises(CustomerError, match="is not there; name an S3 URI"):
             plan(Script("pytorch", "training", "", "", ""), **members(sagemaker_submit_directory="/etc/passwd"))
 
+    def test_code_of_local_mode_is_read_where_it_lies(self, plan, tmp_path):
+        mine = tmp_path / "mine"
+        (mine / "net" / "empty").mkdir(parents=True)
+        (mine / "train.py").write_text("import net.parts\n")
+        (mine / "net" / "parts.py").write_text("SIZE = 1\n")
+        (mine / "run.sh").write_text("#!/bin/sh\n")
+        (mine / "run.sh").chmod(0o700)
+        (mine / "again.py").symlink_to("train.py")
+        (mine / "secret").symlink_to("/etc/passwd")
+        (mine / "root").symlink_to("/")
+        for source in (f"file://{mine}", f"file://{mine}/"):  # the second attempt finds the first one's
+            made, job = plan(Script("pytorch", "training", "", "", ""), **members(sagemaker_submit_directory=source))
+            code = job.root / "code"
+            there = sorted(path.relative_to(code).as_posix() for path in code.rglob("*"))
+            assert there == ["again.py", "net", "net/empty", "net/parts.py", "run.sh", "train.py"]
+            assert stat.S_IMODE((code / "run.sh").stat().st_mode) == 0o755
+            assert made.source == source
+        (code / "train.py").write_text("changed by the job")
+        assert (mine / "train.py").read_text() == "import net.parts\n"
+
+    def test_an_archive_of_local_mode(self, plan, tmp_path):
+        (tmp_path / "code.tar.gz").write_bytes(archive({"train.py": "print(1)\n"}))
+        source = f"file://{tmp_path}/code.tar.gz"
+        _, job = plan(Script("pytorch", "training", "", "", ""), **members(sagemaker_submit_directory=source))
+        assert (job.root / "code" / "train.py").read_text() == "print(1)\n"
+
+    def test_code_of_local_mode_that_cannot_be_had(self, plan, tmp_path, monkeypatch):
+        program, gone = Script("pytorch", "training", "", "", ""), f"file://{tmp_path}/gone"
+        with pytest.raises(CustomerError, match=f"^{gone}: the source is not there; name a folder of this machine$"):
+            plan(program, **members(sagemaker_submit_directory=gone))
+        monkeypatch.setattr(scripts, "LOCAL_CODE", 1 << 20)
+        (tmp_path / "data").write_bytes(bytes(1 << 21))
+        with pytest.raises(CustomerError, match="holds more than 1 MiB; name a folder of the code alone as source_dir"):
+            plan(program, **members(sagemaker_submit_directory=f"file://{tmp_path}"))
+
+    def test_code_of_this_machine_is_for_local_mode_alone(self):
+        given = members(sagemaker_submit_directory="file:///mine")
+        check(Script("pytorch", "training", "", "", ""), given | {"ResourceConfig": {"InstanceType": "local"}})
+        with pytest.raises(CustomerError, match=r"^file:///mine is a file of this machine, which only the instance"):
+            check(
+                Script("pytorch", "training", "", "", ""), given | {"ResourceConfig": {"InstanceType": "ml.m5.large"}}
+            )
+
     def test_variables_stand_over_hyperparameters(self, plan, upload):
         upload({"other.tar.gz": archive({"mine.py": ""})})
         given = {"SAGEMAKER_PROGRAM": "mine.py", "SAGEMAKER_SUBMIT_DIRECTORY": "s3://bucket/other.tar.gz"}

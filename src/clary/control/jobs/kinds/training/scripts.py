@@ -11,11 +11,13 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from clary.control import local_mode
 from clary.control.configuration import InstalledEnvironment, RequirementsEnvironment
 from clary.control.images import Script, repository
 from clary.control.jobs import launch
 from clary.control.jobs.folders import remove_below
 from clary.control.objects.base import NoSuchBucket, NoSuchKey, ObjectStore, S3Uri
+from clary.control.objects.machine_files import FileUri, copy_folder
 from clary.control.settings import Settings
 from clary.errors import CustomerError
 from clary.toolkit.hyperparameters import check as check_hyperparameters
@@ -29,6 +31,9 @@ __all__ = ["LEFT", "check", "plan_script"]
 
 LEFT = ("environment", "opt_ml/code")  # of a host's folder: what this makes, gone before an attempt and after a job
 
+# Bytes of a folder of local_code. Without a source_dir it is all that lies beside the entry point.
+LOCAL_CODE = 1 << 30
+
 Body = Mapping[str, Any]
 
 
@@ -36,6 +41,9 @@ def check(program: Script, body: Body) -> None:
     """Refuse, when a job is created, one that names no script, or has hyperparameters that none can be handed. Raises
     CustomerError."""
     check_hyperparameters(decode(body.get("HyperParameters") or {}))
+    config = body.get("ResourceConfig") or {}
+    groups = config.get("InstanceGroups") or [config]
+    local_mode.check([group.get("InstanceType", "") for group in groups], [_entry_point_and_source(body)[1]])
     if not program.argv and not _entry_point_and_source(body)[0]:
         image = body["AlgorithmSpecification"]["TrainingImage"]
         what = f"the image {image} runs a script, and the request names none: no hyperparameter sagemaker_program"
@@ -101,6 +109,9 @@ def _entry_point_and_source(body: Body) -> tuple[str, str]:
 
 def _fetch(source: str, job: JobDir, folder: Path, objects: ObjectStore) -> None:
     code = job.root / "code"
+    if source.startswith(local_mode.FILES):
+        _read_in_place(source, job, code)
+        return
     if not source.startswith("s3://"):
         path = PurePosixPath(source)  # of the script's own view
         inside = path.parts[len(OPT_ML.parts) :] if path.is_relative_to(OPT_ML) else ()
@@ -120,3 +131,18 @@ def _fetch(source: str, job: JobDir, folder: Path, objects: ObjectStore) -> None
             raise CustomerError("the source archive does not exist", where=source, hint=hint) from error
         remove_below(job.root, "code")
         unpack(archive, code, source)
+
+
+def _read_in_place(source: str, job: JobDir, code: Path) -> None:
+    """Of local mode: a folder of this machine, or an archive in one. Raises CustomerError where it is not there."""
+    place = Path("/", FileUri.parse(source).key)
+    if not place.exists():
+        raise CustomerError("the source is not there", where=source, hint="name a folder of this machine")
+    remove_below(job.root, "code")
+    if not place.is_dir():
+        unpack(place, code, source)
+        return
+    try:
+        copy_folder(place, code, limit=LOCAL_CODE)
+    except CustomerError as error:
+        raise CustomerError(error.what, where=source, hint="name a folder of the code alone as source_dir") from error

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Collection, Iterable
 
 from clary.toolkit import mounts
+from clary.vision.base.descriptors import close_others
 
 __all__ = ["detach"]
 
@@ -25,8 +26,4 @@ def detach(monitor: int, keep: Collection[int], handled: Iterable[signal.Signals
     signal.set_wakeup_fd(-1)
     for one in handled:
         signal.signal(one, signal.SIG_DFL)
-    first = 3
-    for number in sorted(keep):
-        os.closerange(first, number)
-        first = number + 1
-    os.closerange(first, os.sysconf("SC_OPEN_MAX"))
+    close_others(keep)

@@ -30,6 +30,7 @@ from clary.control.logs.streams import LogWriter
 from clary.errors import CustomerError, UsageError
 from clary.toolkit import mounts
 from clary.vision.base import tree
+from clary.vision.base.descriptors import close_others
 from clary.vision.base.file_lock import take
 from clary.vision.base.files import PRIVATE, reserve
 from clary.vision.base.memory import machine_memory
@@ -281,8 +282,7 @@ def _leave_caller(folder: Path, reply: int) -> None:
     log = os.open(folder / "monitor.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, PRIVATE)
     for number, file in enumerate((null, null, log)):
         os.dup2(file, number)
-    os.closerange(3, reply)
-    os.closerange(reply + 1, os.sysconf("SC_OPEN_MAX"))
+    close_others({reply})
 
 
 def _answer(reply: int, line: str) -> None:
