@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import platform
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from clary.toolkit.requirements import Requirements, requirements_of
 from clary.toolkit.training_environment import TrainingEnvironment
 
-__all__ = ["FRAMEWORKS", "Framework", "framework_requirements"]
+__all__ = ["FRAMEWORKS", "Framework", "framework_requirements", "is_of_earlier_years"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,12 +19,14 @@ class Framework:
     """``module`` is SM_FRAMEWORK_MODULE, ``packages`` what is installed where Clary's own environment has it not,
     ``imported`` the module whose version the log tells, ``variables`` those that the image sets.
 
-    Packages and variables go by the version that was asked for, the latter also by the platform's variables."""
+    Packages and variables go by the version that was asked for, the latter also by the platform's variables. ``former``
+    is the first version whose image has no library so old that ``toolkit.bridges`` is for its scripts."""
 
     module: str = ""
     packages: Callable[[tuple[int, ...]], tuple[str, ...]] = lambda version: ()
     imported: str = ""
     variables: Callable[[TrainingEnvironment, Mapping[str, str], str], dict[str, str]] = lambda job, given, version: {}
+    former: tuple[int, ...] = ()
 
 
 def _tensorflow(version: tuple[int, ...]) -> tuple[str, ...]:
@@ -63,15 +66,25 @@ def _pytorch(version: tuple[int, ...]) -> tuple[str, ...]:
     return ("torch", "torchvision")
 
 
+def _xgboost(version: tuple[int, ...]) -> tuple[str, ...]:
+    # Without a GPU the other's libraries of CUDA would be hundreds of megabytes for nothing.
+    without = platform.system() == "Linux" and shutil.which("nvidia-smi") is None
+    # scikit-learn reads LIBSVM, pandas CSV: as in the image.
+    return ("xgboost-cpu" if without else "xgboost", "scikit-learn", "pandas")
+
+
 FRAMEWORKS: Mapping[str, Framework] = {
-    "pytorch": Framework("sagemaker_pytorch_container.training:main", _pytorch, "torch", _pytorch_variables),
+    "pytorch": Framework("sagemaker_pytorch_container.training:main", _pytorch, "torch", _pytorch_variables, (2, 6)),
     "tensorflow": Framework(
-        "sagemaker_tensorflow_container.training:main", _tensorflow, "tensorflow", _tensorflow_variables
+        "sagemaker_tensorflow_container.training:main", _tensorflow, "tensorflow", _tensorflow_variables, (2, 16)
     ),
     "scikit-learn": Framework(
-        "sagemaker_sklearn_container.training:main", lambda version: ("scikit-learn", "pandas"), "sklearn"
+        "sagemaker_sklearn_container.training:main",
+        lambda version: ("scikit-learn", "pandas"),
+        "sklearn",
+        former=(1, 4),
     ),
-    "xgboost": Framework("sagemaker_xgboost_container.training:main", lambda version: ("xgboost",), "xgboost"),
+    "xgboost": Framework("sagemaker_xgboost_container.training:main", _xgboost, "xgboost", former=(3,)),
     "base-python": Framework(),
     "distribution-cpu": Framework(),
     "distribution-gpu": Framework(),
@@ -91,8 +104,14 @@ def framework_requirements(framework: str, version: str, *, hugging_face: bool =
     return requirements_of(*missing, name=f"the environment of {framework}")
 
 
+def is_of_earlier_years(framework: str, version: str) -> bool:
+    """Whether a script that asks for this version knows libraries that have dropped names since."""
+    asked = _numbers(version)
+    return bool(asked) and asked < FRAMEWORKS.get(framework, Framework()).former
+
+
 def _is_here(package: str) -> bool:
-    modules = {"scikit-learn": "sklearn", "tensorflow-cpu": "tensorflow"}
+    modules = {"scikit-learn": "sklearn", "tensorflow-cpu": "tensorflow", "xgboost-cpu": "xgboost"}
     # Looked for and not imported: TensorFlow takes seconds.
     return importlib.util.find_spec(modules.get(package, package)) is not None
 

@@ -111,7 +111,9 @@ class _Run:
         if not plan.command:
             check_entry_point(program, code, self._hyperparameters.submit_directory or str(code))
         variables = pip_variables(self._platform, plan.variables)
-        with job_environment(plan, code, variables, _say) as environment:
+        # Where SDK v3's drivers find the source.
+        channel = self._job.data / "code"
+        with job_environment(plan, code, variables, _say, sources=[channel] if plan.command else []) as environment:
             _log.info("%s", self._told(environment))
             if plan.command:
                 self._command(environment)
