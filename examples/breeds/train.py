@@ -62,8 +62,11 @@ def main(args):
 
     weights = sorted(glob.glob(os.path.join(args.weights, "*.pth"))) if args.weights else []
     model = network.build(args.network, len(classes), weights[0] if weights else None).to(device)
+    parameters = list(model.parameters())
+    for parameter in parameters[: int(args.freeze * len(parameters))]:
+        parameter.requires_grad = False
     head = list(model.get_classifier().parameters())
-    body = [p for p in model.parameters() if all(p is not own for own in head)]
+    body = [p for p in parameters if p.requires_grad and all(p is not own for own in head)]
     optimizer = torch.optim.AdamW([{"params": body, "lr": args.lr}, {"params": head, "lr": 10 * args.lr}])
     scheduler = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, [args.lr, 10 * args.lr], epochs=args.epochs, steps_per_epoch=len(train)
@@ -96,6 +99,7 @@ if __name__ == "__main__":
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--lr", type=float, default=3e-4)
+    parser.add_argument("--freeze", type=float, default=0.6, help="the part of the layers that stays as it is")
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=int(os.environ["SM_NUM_CPUS"]))
