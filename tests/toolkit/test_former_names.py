@@ -178,6 +178,12 @@ def test_errors_of_a_scripts_own_are_left_alone() -> None:
         assert missed(message) is None, message
 
 
+def test_what_is_not_installed_is_not_there(tmp_path: Path) -> None:
+    script = "import clary.toolkit.bridges as b; b.FORMER_NAMES = (b.FormerName('absent', 'x', 'A 1', 'no', 'os:x'),)\n"
+    script += "b.install(); import importlib.util\nassert importlib.util.find_spec('absent') is None\n"
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60, cwd=tmp_path)
+
+
 def test_ours_is_no_process_of_theirs() -> None:
     """This one runs Clary, and has the libraries as they are."""
     import collections

@@ -103,11 +103,12 @@ class _StandIns:
     """The last to be asked: for modules that are gone."""
 
     def __init__(self, rows: dict[str, list[FormerName]]) -> None:
-        self._rows = rows
+        # Of what is gone, and not of what is only not installed.
+        self._parts = {row.module: rows[row.module] for row in FORMER_NAMES if not row.name and row.module in rows}
         self._whole = {row.full_name: row for found in rows.values() for row in found if ":" not in row.bridge}
 
     def find_spec(self, name: str, path: Sequence[str] | None = None, target: Any = None) -> ModuleSpec | None:
-        return ModuleSpec(name, self) if name in self._rows or name in self._whole else None  # type: ignore[arg-type]
+        return ModuleSpec(name, self) if name in self._parts or name in self._whole else None  # type: ignore[arg-type]
 
     def create_module(self, spec: ModuleSpec) -> None:
         return None
@@ -117,7 +118,7 @@ class _StandIns:
             # What is imported is what stands here afterwards.
             sys.modules[module.__name__] = _stand_in(row)
         else:
-            _put_back(module, self._rows[module.__name__])
+            _put_back(module, self._parts[module.__name__])
 
 
 def _put_back(module: ModuleType, rows: list[FormerName]) -> None:
