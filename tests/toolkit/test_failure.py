@@ -95,6 +95,10 @@ def test_what_was_killed(tmp_path):
     [
         ("RuntimeError: Distributed package doesn't have NCCL built in\n", "the backend nccl needs GPUs"),
         ("AssertionError: Torch not compiled with CUDA enabled\n", "there is no GPU: choose the device by"),
+        (
+            "OSError: We couldn't connect to 'https://huggingface.co' to load the files, and couldn't find them\n",
+            "huggingface.co cannot be reached: bring the model in a channel",
+        ),
         ("ModuleNotFoundError: No module named 'horovod'\n", "horovod is only in AWS's images"),
         ("ModuleNotFoundError: No module named 'sagemaker'\n", "add the line `sagemaker<3` to a file"),
         (

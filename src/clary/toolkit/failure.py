@@ -62,6 +62,9 @@ _MEANT = {
     r"NCCL built in|ProcessGroupNCCL .*no GPUs found|nccl\w* requires at least one CUDA device": (
         "the backend nccl needs GPUs, and there are none: use gloo where torch.cuda.is_available() is False"
     ),
+    r"couldn't connect to 'https://huggingface\.co'|LocalEntryNotFoundError|host='huggingface\.co'": (
+        "huggingface.co cannot be reached: bring the model in a channel, and load it from that folder"
+    ),
     r"smddp": "the backend smddp is only in AWS's images: use gloo or nccl",
     r"not compiled with CUDA enabled|Found no NVIDIA driver|No CUDA GPUs are available": (
         "there is no GPU: choose the device by torch.cuda.is_available()"
