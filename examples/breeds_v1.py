@@ -24,7 +24,7 @@ channels = {
     name: sess.upload_data(path=os.path.join(folder, name), key_prefix="breeds-v1/" + name)
     for name in ("train", "valid", "test", "model")
 }
-hyperparameters = {"network": "tf_efficientnet_lite0", "epochs": 5, "batch-size": 16, "lr": 3e-4}
+hyperparameters = {"network": "tf_efficientnet_lite0", "epochs": 8, "batch-size": 16, "lr": 3e-4}
 hyperparameters.update(given)
 estimator = PyTorch(
     entry_point="train.py",

@@ -43,7 +43,7 @@ trainer = ModelTrainer(
     source_code=SourceCode(source_dir=source, entry_script="train.py", requirements="requirements.txt"),
     compute=Compute(instance_type="ml.m5.xlarge", instance_count=1),
     output_data_config=OutputDataConfig(s3_output_path=f"s3://{bucket}/{prefix}/output"),
-    hyperparameters={"network": "tf_efficientnet_lite0", "epochs": 5, "batch-size": 16, "lr": 3e-4, **given},
+    hyperparameters={"network": "tf_efficientnet_lite0", "epochs": 8, "batch-size": 16, "lr": 3e-4, **given},
 )
 channels = [
     InputData(

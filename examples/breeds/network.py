@@ -22,7 +22,7 @@ def pictures(name, size, training=False):
     """The transform from a PIL image to the network's input."""
     config = timm.create_model(name).default_cfg
     if training:
-        crop = [transforms.RandomResizedCrop(size, scale=(0.4, 1)), transforms.RandomHorizontalFlip()]
+        crop = [transforms.RandomResizedCrop(size, scale=(0.5, 1)), transforms.RandomHorizontalFlip()]
     else:
         crop = [transforms.Resize(size * 8 // 7), transforms.CenterCrop(size)]
     return transforms.Compose(

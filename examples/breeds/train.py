@@ -38,7 +38,7 @@ def run_epoch(model, data, device, optimizer=None, scheduler=None):
         for images, labels in data:
             images, labels = images.to(device), labels.to(device)
             outputs = model(images)
-            loss = nn.functional.cross_entropy(outputs, labels)
+            loss = nn.functional.cross_entropy(outputs, labels, label_smoothing=0.1)
             if optimizer is not None:
                 optimizer.zero_grad()
                 loss.backward()
@@ -96,7 +96,7 @@ def main(args):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--network", type=str, default="resnet50")
-    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--lr", type=float, default=3e-4)
     parser.add_argument("--freeze", type=float, default=0.6, help="the part of the layers that stays as it is")

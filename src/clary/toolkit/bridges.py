@@ -27,7 +27,10 @@ _told: set[str] = set()
 
 
 def install() -> None:
-    """Put everything back, now or as soon as its library is imported."""
+    """Put everything back, now or as soon as its library is imported. A second call does nothing: site-packages may be
+    gone through twice."""
+    if any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        return
     # PyTorch's own switch, and its own words for it: only for calls that do not say how they want it.
     os.environ.setdefault("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
     rows: dict[str, list[FormerName]] = {}
@@ -68,10 +71,19 @@ class _Finder:
 
     def __init__(self, rows: dict[str, list[FormerName]]) -> None:
         self._rows = rows
+        self._asking: set[str] = set()
 
     def find_spec(self, name: str, path: Sequence[str] | None = None, target: Any = None) -> ModuleSpec | None:
-        if name not in self._rows:
+        # Another that does the same asks this one in turn.
+        if name not in self._rows or name in self._asking:
             return None
+        self._asking.add(name)
+        try:
+            return self._found(name, path, target)
+        finally:
+            self._asking.discard(name)
+
+    def _found(self, name: str, path: Sequence[str] | None, target: Any) -> ModuleSpec | None:
         for finder in sys.meta_path:
             find = None if finder is self else getattr(finder, "find_spec", None)
             spec: ModuleSpec | None = find(name, path, target) if find else None

@@ -20,7 +20,7 @@ if __name__ == "__main__":
     if len(input_files) == 0:
         raise ValueError(f"There are no files in {args.train}.")
     train_data = pd.concat([pd.read_csv(file, header=None, engine="python") for file in input_files])
-    train_y = train_data.iloc[:, 0].astype(np.int)
+    train_y = train_data.iloc[:, 0].astype(np.int)  # type: ignore[attr-defined]
     train_X = train_data.iloc[:, 1:]
 
     clf = tree.DecisionTreeClassifier(max_leaf_nodes=args.max_leaf_nodes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import numpy as np
 import xgboost as xgb
@@ -12,7 +13,7 @@ __all__ = ["csv_to_dmatrix", "decode", "libsvm_to_dmatrix"]
 
 def csv_to_dmatrix(input: str | bytes, dtype: type | None = None) -> xgb.DMatrix:
     """Rows of features without a label; an empty field is a missing value."""
-    rows = np.genfromtxt(io.StringIO(_text(input)), delimiter=",", dtype=dtype or float, ndmin=2)
+    rows: Any = np.genfromtxt(io.StringIO(_text(input)), delimiter=",", dtype=dtype or float, ndmin=2)
     return xgb.DMatrix(rows)
 
 
