@@ -38,7 +38,7 @@ def run_epoch(model, data, device, optimizer=None, scheduler=None):
         for images, labels in data:
             images, labels = images.to(device), labels.to(device)
             outputs = model(images)
-            loss = nn.functional.cross_entropy(outputs, labels, label_smoothing=0.1)
+            loss = nn.functional.cross_entropy(outputs, labels)
             if optimizer is not None:
                 optimizer.zero_grad()
                 loss.backward()
