@@ -111,7 +111,9 @@ BRIDGED = [pytest.param(row, id=row.full_name) for row in FORMER_NAMES if row.br
 
 def _ran(folder: Path, *, bridged: bool) -> tuple[dict[str, str], str]:
     """What came of each use in a Python of a job's layer, by the row's name, and what was said."""
-    layer.make_layer(folder / "layer", interpreter.ours(), start=bridges.START if bridged else "")
+    layer.make_layer(folder / "layer", interpreter.ours())
+    if bridged:
+        bridges.put_into(layer.site_of(folder / "layer", interpreter.ours()))
     uses = {row.full_name: _use(row) for row in FORMER_NAMES if _is_here(row) and (row.bridge or not bridged)}
     done = subprocess.run(
         [str(layer.python_of(folder / "layer")), "-c", RUN, str(folder)],

@@ -1,6 +1,6 @@
 """Puts back what libraries have dropped, in the process of a script that asked for a framework of earlier years.
 
-Run by the job's own Python when it starts (a line in its layer, ``job_environment``), so in no process of Clary's. A
+Run by the job's own Python when it starts (``put_into``, by ``job_environment``), so in no process of Clary's. A
 name is looked for only when the library has it not, and its first use in a job says a line. What is bridged is in
 ``toolkit.former_names``. Standard library only.
 """
@@ -13,17 +13,25 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from clary.toolkit.former_names import FORMER_NAMES, FormerName
 
-__all__ = ["START", "append_rows", "install"]
+__all__ = ["append_rows", "install", "mean_squared_error", "put_into"]
 
-START = "import clary.toolkit.bridges; clary.toolkit.bridges.install()"  # as a file *.pth has it
+# Read after clary-layers.pth, by which Clary is found.
+_FILE = "clary-names.pth"
+_LINE = "import clary.toolkit.bridges; clary.toolkit.bridges.install()\n"
 
 SAID = "said"  # the folder below sys.prefix, which is the job's own, of what was said already
 _told: set[str] = set()
+
+
+def put_into(packages: Path) -> None:
+    """Have the Python that begins with the folder ``packages``, a layer's, call ``install`` whenever it starts."""
+    (packages / _FILE).write_text(_LINE)
 
 
 def install() -> None:

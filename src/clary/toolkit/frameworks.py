@@ -19,14 +19,12 @@ class Framework:
     """``module`` is SM_FRAMEWORK_MODULE, ``packages`` what is installed where Clary's own environment has it not,
     ``imported`` the module whose version the log tells, ``variables`` those that the image sets.
 
-    Packages and variables go by the version that was asked for, the latter also by the platform's variables. ``former``
-    is the first version whose image has no library so old that ``toolkit.bridges`` is for its scripts."""
+    Packages and variables go by the version that was asked for, the latter also by the platform's variables."""
 
     module: str = ""
     packages: Callable[[tuple[int, ...]], tuple[str, ...]] = lambda version: ()
     imported: str = ""
     variables: Callable[[TrainingEnvironment, Mapping[str, str], str], dict[str, str]] = lambda job, given, version: {}
-    former: tuple[int, ...] = ()
 
 
 def _tensorflow(version: tuple[int, ...]) -> tuple[str, ...]:
@@ -74,17 +72,14 @@ def _xgboost(version: tuple[int, ...]) -> tuple[str, ...]:
 
 
 FRAMEWORKS: Mapping[str, Framework] = {
-    "pytorch": Framework("sagemaker_pytorch_container.training:main", _pytorch, "torch", _pytorch_variables, (2, 6)),
+    "pytorch": Framework("sagemaker_pytorch_container.training:main", _pytorch, "torch", _pytorch_variables),
     "tensorflow": Framework(
-        "sagemaker_tensorflow_container.training:main", _tensorflow, "tensorflow", _tensorflow_variables, (2, 16)
+        "sagemaker_tensorflow_container.training:main", _tensorflow, "tensorflow", _tensorflow_variables
     ),
     "scikit-learn": Framework(
-        "sagemaker_sklearn_container.training:main",
-        lambda version: ("scikit-learn", "pandas"),
-        "sklearn",
-        former=(1, 4),
+        "sagemaker_sklearn_container.training:main", lambda version: ("scikit-learn", "pandas"), "sklearn"
     ),
-    "xgboost": Framework("sagemaker_xgboost_container.training:main", _xgboost, "xgboost", former=(3,)),
+    "xgboost": Framework("sagemaker_xgboost_container.training:main", _xgboost, "xgboost"),
     "base-python": Framework(),
     "distribution-cpu": Framework(),
     "distribution-gpu": Framework(),
@@ -104,12 +99,6 @@ def framework_requirements(framework: str, version: str, *, hugging_face: bool =
     return requirements_of(*missing, name=f"the environment of {framework}")
 
 
-def is_of_earlier_years(framework: str, version: str) -> bool:
-    """Whether a script that asks for this version knows libraries that have dropped names since."""
-    asked = _numbers(version)
-    return bool(asked) and asked < FRAMEWORKS.get(framework, Framework()).former
-
-
 def _is_here(package: str) -> bool:
     modules = {"scikit-learn": "sklearn", "tensorflow-cpu": "tensorflow", "xgboost-cpu": "xgboost"}
     # Looked for and not imported: TensorFlow takes seconds.
@@ -119,3 +108,13 @@ def _is_here(package: str) -> bool:
 def _numbers(version: str) -> tuple[int, ...]:
     parts = version.replace("-", ".").split(".")
     return tuple(int(part) for part in parts if part.isdigit())
+
+
+# The first versions whose images have no library so old that names of it are gone since.
+_OF_TODAY = {"pytorch": (2, 6), "tensorflow": (2, 16), "scikit-learn": (1, 4), "xgboost": (3,)}
+
+
+def is_of_earlier_years(framework: str, version: str) -> bool:
+    """Whether a script that asks for this version knows libraries that have dropped names since."""
+    asked = _numbers(version)
+    return bool(asked) and asked < _OF_TODAY.get(framework, ())

@@ -76,7 +76,10 @@ def job_environment(
             below = layer.with_layer(below, made)
         # Of an attempt before, which was lost.
         shutil.rmtree(plan.layer, ignore_errors=True)
-        layer.make_layer(plan.layer, below, (PACKAGES,), start=_start(plan))
+        layer.make_layer(plan.layer, below, (PACKAGES,))
+        if plan.interpreter is None and is_of_earlier_years(plan.framework, plan.version):
+            # A Python of the user's own has the libraries that its scripts know.
+            bridges.put_into(layer.site_of(plan.layer, below))
         environment = JobEnvironment(plan.layer, tuple(shared), below)
         if wanted and not wanted.shared:
             # Of the source's own files: nobody else's job has the same under these names.
@@ -93,12 +96,6 @@ def _framework(plan: Plan) -> Requirements:
     if not plan.complete:
         return _NOTHING
     return framework_requirements(plan.framework, plan.version, hugging_face=plan.hugging_face)
-
-
-def _start(plan: Plan) -> str:
-    """A Python of the user's own has the libraries that its scripts know."""
-    bridged = plan.interpreter is None and is_of_earlier_years(plan.framework, plan.version)
-    return bridges.START if bridged else ""
 
 
 def pip_variables(platform: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:

@@ -25,10 +25,8 @@ from clary.vision.base.files import PRIVATE_FOLDER
 __all__ = ["make_layer", "python_of", "site_of", "variables", "with_layer"]
 
 
-def make_layer(folder: Path, below: Interpreter, further: Sequence[Path] = (), *, start: str = "") -> None:
+def make_layer(folder: Path, below: Interpreter, further: Sequence[Path] = ()) -> None:
     """Make an empty layer in ``folder``, which is not there or empty, over ``below`` and, last, folders ``further``.
-
-    ``start`` is a line of Python (an import) that its interpreter runs whenever it starts.
 
     Raises OSError. Takes a millisecond or two: the module venv needs a hundred and copies what is not needed.
     """
@@ -40,7 +38,7 @@ def make_layer(folder: Path, below: Interpreter, further: Sequence[Path] = (), *
     )
     # addsitedir and no plain path: files *.pth of editable installations count as well.
     lines = [f"import site; site.addsitedir({str(path)!r})" for path in below.sites] + [str(path) for path in further]
-    (packages / "clary-layers.pth").write_text("\n".join(filter(None, [*lines, start])) + "\n")
+    (packages / "clary-layers.pth").write_text("\n".join(lines) + "\n")
     programs = folder / "bin"
     programs.mkdir()
     for name in ("python", "python3", f"python{below.minor}"):
