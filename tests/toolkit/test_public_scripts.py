@@ -278,7 +278,7 @@ if __name__ == "__main__":
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
     mp.spawn(train, args=(args.processes, args.backend, port), nprocs=args.processes, join=True)
-    dist.init_process_group("nccl", rank=0, world_size=1)
+    dist.init_process_group("nccl", init_method=f"tcp://localhost:{port}", rank=0, world_size=1)
 """
 
 

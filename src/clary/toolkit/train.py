@@ -183,6 +183,9 @@ class _Run:
         image = self._framework.variables(training, self._platform, self._plan.version)
         if self._plan.framework == "pytorch" and (version := _version("torch", environment)):
             image |= {"SM_DLC_TORCH_VERSION": version}
+        if self._plan.link and "MASTER_ADDR" in image:
+            # The names of hosts are known where a job has a view of its own, and an init of torch.distributed waits.
+            image |= {"MASTER_ADDR": "localhost"}
         given = {**self._platform, **image, **self._own_variables()}
         # The toolkit sets its own over all others: what is said of the job is so.
         told = {**training.variables, "SAGEMAKER_REGION": str(region), "PYTHONPATH": path_of_source(self._code, given)}
