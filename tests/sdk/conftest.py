@@ -65,6 +65,9 @@ PRETRAINED = (
     "learning_rate=0.005",
 )
 
+# Colours, which a few steps of a pretrained network tell apart.
+FEW_STEPS = ("epochs=3", "size=64", "batch-size=4", "lr=0.001", "workers=0")
+
 # Heads of 175 pets: 49 of 58 others right after three epochs.
 PRETRAINED_BOXES = (
     "backbone=tf_efficientnet_lite0",
@@ -191,6 +194,10 @@ def data(
                 task, to = DRAWN[word]
                 rectangles(drawn, task, {"train": 24, "validation": 8}, suffix=".jpg")
                 return laid_out("convert", drawn, out, "--to", to)
+            case "BREEDS":
+                return of_breeds(colours(drawn, {"train": 10, "validation": 4}), out)
+            case "PETS_BREEDS":
+                return of_breeds(PETS, out)
             case "RECORDS":
                 return laid_out("convert", made("BOXES"), out, "--to", "recordio")
             case "PETS":
@@ -205,7 +212,7 @@ def data(
 
 
 DRAWN = {"BOXES": ("detection", "sagemaker-json"), "MASKS": ("segmentation", "sagemaker-png")}
-DATA = ("CHANNELS", "BOXES", "MASKS", "RECORDS", "PETS", "PETS_BOXES", "PETS_MASKS")
+DATA = ("CHANNELS", "BOXES", "MASKS", "RECORDS", "BREEDS", "PETS", "PETS_BOXES", "PETS_MASKS", "PETS_BREEDS")
 
 
 def prepared(images: Path, channels: Path) -> Path:
@@ -213,6 +220,13 @@ def prepared(images: Path, channels: Path) -> Path:
     command = [sys.executable, str(REPOSITORY / "examples" / "prepare.py"), str(images), str(channels)]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return channels
+
+
+def of_breeds(images: Path, out: Path) -> Path:
+    """``out``, laid out by examples/breeds_prepare.py, with the weights that come with Clary."""
+    command = [sys.executable, str(REPOSITORY / "examples" / "breeds_prepare.py"), str(images), str(out)]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return out
 
 
 def laid_out(verb: str, source: Path, out: Path, *words: str) -> Path:
@@ -238,7 +252,21 @@ PROGRAMS: dict[str, tuple[str, tuple[str, ...]]] = {
     "test_boto3": ("main", ("python", "examples/classify_boto3.py", "CHANNELS", *SMALL)),
     "test_cli": ("cli", ("sh", "examples/classify_cli.sh", "CHANNELS", *SMALL)),
     "test_cli_syncs_once": ("cli", ("sh", "tests/sdk/programs/cli_sync.sh")),
-    "test_notebook": ("v2", (sys.executable, "tests/sdk/programs/notebook.py", "CHANNELS", *SMALL)),
+    "test_notebook": (
+        "v2",
+        (sys.executable, "tests/sdk/programs/notebook.py", "examples/classify.ipynb", "CHANNELS", *SMALL),
+    ),
+    "test_v1_fine_tunes_breeds": ("v1", ("python", "examples/breeds_v1.py", "BREEDS", *FEW_STEPS)),
+    "test_v2_fine_tunes_breeds": ("v2", ("python", "examples/breeds_v2.py", "BREEDS", *FEW_STEPS)),
+    "test_v3_fine_tunes_breeds": ("v3", ("python", "examples/breeds_v3.py", "BREEDS", *FEW_STEPS)),
+    "test_notebook_fine_tunes_breeds": (
+        "v2",
+        (sys.executable, "tests/sdk/programs/notebook.py", "examples/breeds.ipynb", "BREEDS", *FEW_STEPS),
+    ),
+    "test_v2_fine_tunes_real_breeds": ("v2", ("python", "examples/breeds_v2.py", "PETS_BREEDS")),
+    "test_v2_runs_a_script_of_scikit_learn": ("v2", ("python", "tests/sdk/programs/v2_frameworks.py", "sklearn")),
+    "test_v2_runs_a_script_of_xgboost": ("v2", ("python", "tests/sdk/programs/v2_frameworks.py", "xgboost")),
+    "test_v2_runs_a_script_of_hugging_face": ("v2", ("python", "tests/sdk/programs/v2_frameworks.py", "huggingface")),
     "test_v2_on_real_pets": ("v2", ("python", "examples/classify_v2.py", "PETS", *PRETRAINED)),
     "test_v2_detects": ("v2", ("python", "examples/detect_v2.py", "BOXES", *SMALL_BOXES)),
     "test_v3_detects": ("v3", ("python", "examples/detect_v3.py", "BOXES", *SMALL_BOXES)),

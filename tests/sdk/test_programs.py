@@ -219,6 +219,79 @@ def test_v3_runs_a_script(finished):
     nothing_left_this_machine(finished.output)
 
 
+def fine_tuned(output: str, of: int = 12) -> None:
+    """The breeds example, on colours."""
+    assert re.search(r"epoch 3: valid_loss=\d+\.\d{4}; valid_accuracy=[01]\.\d{4};$", output, re.MULTILINE)
+    (accuracy,) = re.findall(r"test_accuracy=([01]\.\d{4});$", output, re.MULTILINE)
+    assert float(accuracy) >= 0.9
+    # Served they are classified as they were tested.
+    assert right(output, of) == round(float(accuracy) * of)
+
+
+def test_v1_fine_tunes_breeds(finished):
+    assert finished.code == 0, finished.output
+    fine_tuned(finished.output)
+    nothing_left_this_machine(finished.output)
+
+
+def test_v2_fine_tunes_breeds(finished):
+    assert finished.code == 0, finished.output
+    fine_tuned(finished.output)
+    assert re.search(
+        r"^model s3://\S+/breeds-v2/breeds/output/pytorch-training-\S+/output/model\.tar\.gz$",
+        finished.output,
+        re.MULTILINE,
+    )
+    for name in ("train:loss", "valid:accuracy", "test:accuracy"):
+        assert re.search(rf"^{name} \d\.\d{{4}}$", finished.output, re.MULTILINE)
+    nothing_left_this_machine(finished.output)
+
+
+def test_v3_fine_tunes_breeds(finished):
+    assert finished.code == 0, finished.output
+    fine_tuned(finished.output)
+    nothing_left_this_machine(finished.output)
+
+
+def test_notebook_fine_tunes_breeds(finished):
+    assert finished.code == 0, finished.output
+    assert "test:accuracy" in finished.output
+    assert right(finished.output) >= 11
+    nothing_left_this_machine(finished.output)
+
+
+@pytest.mark.long  # minutes; CI fine-tunes on colours
+@pytest.mark.pets
+def test_v2_fine_tunes_real_breeds(finished):
+    assert finished.code == 0, finished.output
+    assert right(finished.output, of=235) >= 0.95 * 235
+    nothing_left_this_machine(finished.output)
+
+
+def test_v2_runs_a_script_of_scikit_learn(finished):
+    assert finished.code == 0, finished.output
+    assert "scikit-learn 0.23-1 py3 was asked for; this is sklearn 1." in finished.output
+    assert "train accuracy=1.0000" in finished.output
+    assert "sklearn.externals.joblib is gone since scikit-learn 0.23: import joblib; for this script" in finished.output
+    assert "files ['model.joblib']" in finished.output
+    nothing_left_this_machine(finished.output)
+
+
+@pytest.mark.long  # installs XGBoost
+def test_v2_runs_a_script_of_xgboost(finished):
+    assert finished.code == 0, finished.output
+    assert re.search(r"\[4\]\ttrain-rmse:0\.\d+", finished.output)
+    assert "files ['xgboost-model']" in finished.output
+
+
+@pytest.mark.long  # installs Transformers
+def test_v2_runs_a_script_of_hugging_face(finished):
+    assert finished.code == 0, finished.output
+    assert "eval_accuracy = 1.0" in finished.output
+    assert "TrainingArguments(evaluation_strategy) is gone since" in finished.output
+    assert "model.safetensors" in finished.output
+
+
 def test_v2_detects(finished):
     assert finished.code == 0, finished.output
     assert "#quality_metric: host=algo-1, epoch=7, validation mAP <score>=(" in finished.output

@@ -88,3 +88,25 @@ def test_a_syntax_error_names_file_line_and_python(tmp_path):
 def test_what_was_killed(tmp_path):
     assert "out of memory: use a smaller batch" in extra_info("epoch 1\n", 137, "train.py", tmp_path)
     assert extra_info("ValueError: x", 1, "train.py", tmp_path) == ""
+
+
+@pytest.mark.parametrize(
+    ("printed", "told"),
+    [
+        ("RuntimeError: Distributed package doesn't have NCCL built in\n", "the backend nccl needs GPUs"),
+        ("AssertionError: Torch not compiled with CUDA enabled\n", "there is no GPU: choose the device by"),
+        (
+            "OSError: We couldn't connect to 'https://huggingface.co' to load the files, and couldn't find them\n",
+            "huggingface.co cannot be reached: bring the model in a channel",
+        ),
+        ("ModuleNotFoundError: No module named 'horovod'\n", "horovod is only in AWS's images"),
+        ("ModuleNotFoundError: No module named 'sagemaker'\n", "add the line `sagemaker<3` to a file"),
+        (
+            'Downloading: "https://download.pytorch.org/models/resnet50-0676ba61.pth" to /root/.cache/torch\n'
+            "urllib.error.URLError: <urlopen error [Errno -2] Name or service not known>\n",
+            "download.pytorch.org cannot be reached: bring the weights in a channel",
+        ),
+    ],
+)
+def test_what_an_error_means_here(tmp_path, printed, told):
+    assert extra_info(printed, 1, "train.py", tmp_path).startswith(told)

@@ -409,6 +409,12 @@ def test_torchrun_where_the_estimator_asks_for_it(run_script):
     assert "rank 0 of 1" in found.log
 
 
+def test_where_no_name_of_a_host_is_known_the_first_is_this_machine(run_script, tmp_path):
+    script = "import os\nprint('first', os.environ['MASTER_ADDR'])\n"
+    found = run_script({"train.py": script}, framework="pytorch", link=tmp_path / "opt")
+    assert "first localhost" in found.log
+
+
 @pytest.mark.parametrize("given", [{"x": "a\0b"}, {"a=b": 1}])
 def test_hyperparameters_that_no_program_can_have_are_the_customers(run_script, given):
     ran = run_script({"train.py": ""}, given)

@@ -15,6 +15,8 @@ import re
 import sys
 from pathlib import Path
 
+from clary.toolkit.former_names import missed
+
 __all__ = ["error_message", "extra_info", "failure_text", "package_of"]
 
 MESSAGE_LIMIT = 500  # characters: FailureReason has 1024, and the way out and the command are to be in it
@@ -43,6 +45,7 @@ _PACKAGES = {
     "PIL": "pillow",
     "psycopg2": "psycopg2-binary",
     "pycocotools": "pycocotools",
+    "sagemaker": "sagemaker<3",
     "skimage": "scikit-image",
     "sklearn": "scikit-learn",
     "SimpleITK": "SimpleITK",
@@ -50,7 +53,24 @@ _PACKAGES = {
     "yaml": "PyYAML",
 }
 # What is only in AWS's own images, and on no index.
-_ONLY_ON_AWS = {"smdistributed", "smddp", "sagemaker_pytorch_container", "sagemaker_tensorflow_container"}
+_ONLY_ON_AWS = {
+    *("smdistributed", "smddp", "smppy", "horovod", "sagemaker_pytorch_container", "sagemaker_tensorflow_container"),
+    "sagemaker_sklearn_extension",
+}
+# What an error means here, by what is printed last.
+_MEANT = {
+    r"NCCL built in|ProcessGroupNCCL .*no GPUs found|nccl\w* requires at least one CUDA device": (
+        "the backend nccl needs GPUs, and there are none: use gloo where torch.cuda.is_available() is False"
+    ),
+    r"couldn't connect to 'https://huggingface\.co'|LocalEntryNotFoundError|host='huggingface\.co'": (
+        "huggingface.co cannot be reached: bring the model in a channel, and load it from that folder"
+    ),
+    r"smddp": "the backend smddp is only in AWS's images: use gloo or nccl",
+    r"not compiled with CUDA enabled|Found no NVIDIA driver|No CUDA GPUs are available": (
+        "there is no GPU: choose the device by torch.cuda.is_available()"
+    ),
+}
+_WEIGHTS = "download.pytorch.org"  # PyTorch prints the address before it asks for it
 
 
 def failure_text(kind: str, code: int, message: str, command: str, extra: str = "") -> str:
@@ -73,6 +93,12 @@ def extra_info(printed: str, code: int, program: str, code_folder: Path) -> str:
     message = error_message(printed)
     if code == KILLED:
         return "killed, most likely out of memory: use a smaller batch, fewer workers or smaller pictures"
+    if row := missed(message):
+        return row.advice
+    if meant := next((way for said, way in _MEANT.items() if re.search(said, message)), ""):
+        return meant
+    if "urlopen error" in message and _WEIGHTS in printed:
+        return f"{_WEIGHTS} cannot be reached: bring the weights in a channel, and load them with load_state_dict"
     if message.startswith(("ModuleNotFoundError", "ImportError")) and (missing := _MISSING.search(message)):
         return _missing_module(missing[1], program, code_folder)
     if message.startswith(("SyntaxError", "IndentationError", "TabError")):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import platform
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from clary.toolkit.requirements import Requirements, requirements_of
 from clary.toolkit.training_environment import TrainingEnvironment
 
-__all__ = ["FRAMEWORKS", "Framework", "framework_requirements"]
+__all__ = ["FRAMEWORKS", "Framework", "framework_requirements", "is_of_earlier_years"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,13 @@ def _pytorch(version: tuple[int, ...]) -> tuple[str, ...]:
     return ("torch", "torchvision")
 
 
+def _xgboost(version: tuple[int, ...]) -> tuple[str, ...]:
+    # Without a GPU the other's libraries of CUDA would be hundreds of megabytes for nothing.
+    without = platform.system() == "Linux" and shutil.which("nvidia-smi") is None
+    # scikit-learn reads LIBSVM, pandas CSV: as in the image.
+    return ("xgboost-cpu" if without else "xgboost", "scikit-learn", "pandas")
+
+
 FRAMEWORKS: Mapping[str, Framework] = {
     "pytorch": Framework("sagemaker_pytorch_container.training:main", _pytorch, "torch", _pytorch_variables),
     "tensorflow": Framework(
@@ -71,7 +79,7 @@ FRAMEWORKS: Mapping[str, Framework] = {
     "scikit-learn": Framework(
         "sagemaker_sklearn_container.training:main", lambda version: ("scikit-learn", "pandas"), "sklearn"
     ),
-    "xgboost": Framework("sagemaker_xgboost_container.training:main", lambda version: ("xgboost",), "xgboost"),
+    "xgboost": Framework("sagemaker_xgboost_container.training:main", _xgboost, "xgboost"),
     "base-python": Framework(),
     "distribution-cpu": Framework(),
     "distribution-gpu": Framework(),
@@ -92,7 +100,7 @@ def framework_requirements(framework: str, version: str, *, hugging_face: bool =
 
 
 def _is_here(package: str) -> bool:
-    modules = {"scikit-learn": "sklearn", "tensorflow-cpu": "tensorflow"}
+    modules = {"scikit-learn": "sklearn", "tensorflow-cpu": "tensorflow", "xgboost-cpu": "xgboost"}
     # Looked for and not imported: TensorFlow takes seconds.
     return importlib.util.find_spec(modules.get(package, package)) is not None
 
@@ -100,3 +108,13 @@ def _is_here(package: str) -> bool:
 def _numbers(version: str) -> tuple[int, ...]:
     parts = version.replace("-", ".").split(".")
     return tuple(int(part) for part in parts if part.isdigit())
+
+
+# The first versions whose images have no library so old that names of it are gone since.
+_OF_TODAY = {"pytorch": (2, 6), "tensorflow": (2, 16), "scikit-learn": (1, 4), "xgboost": (3,)}
+
+
+def is_of_earlier_years(framework: str, version: str) -> bool:
+    """Whether a script that asks for this version knows libraries that have dropped names since."""
+    asked = _numbers(version)
+    return bool(asked) and asked < _OF_TODAY.get(framework, ())

@@ -110,7 +110,9 @@ class _Run:
         if not plan.command:
             check_entry_point(program, code, self._hyperparameters.submit_directory or str(code))
         variables = pip_variables(self._platform, plan.variables)
-        with job_environment(plan, code, variables, _say) as environment:
+        # Where SDK v3's drivers find the source.
+        channel = self._job.data / "code"
+        with job_environment(plan, code, variables, _say, sources=[channel] if plan.command else []) as environment:
             _log.info("%s", what_runs(plan, self._framework, environment))
             if plan.command:
                 self._command(environment)
@@ -180,6 +182,9 @@ class _Run:
         image = self._framework.variables(training, self._platform, self._plan.version)
         if self._plan.framework == "pytorch" and (version := version_of("torch", environment)):
             image |= {"SM_DLC_TORCH_VERSION": version}
+        if self._plan.link and "MASTER_ADDR" in image:
+            # The names of hosts are known where a job has a view of its own, and an init of torch.distributed waits.
+            image |= {"MASTER_ADDR": "localhost"}
         given = {**self._platform, **image, **self._own_variables()}
         # The toolkit sets its own over all others: what is said of the job is so.
         told = {**training.variables, "SAGEMAKER_REGION": str(region), "PYTHONPATH": path_of_source(self._code, given)}

@@ -61,7 +61,13 @@ INPUTS = (
     "scratch",
     "hosts",
 )  # of a host: needed until its program has ended
-RESULTS = ("opt_ml/model", "opt_ml/output/data", "opt_ml/checkpoints")  # of a host: needed until they are in the bucket
+RESULTS = (
+    "opt_ml/model",
+    "opt_ml/output/data",
+    "opt_ml/output/intermediate",
+    "opt_ml/output/tensorboard",
+    "opt_ml/checkpoints",
+)  # of a host: needed until they are in the bucket
 
 TRAINING_JOB = "training-job"  # the kind that was there before there were kinds
 

@@ -5,10 +5,19 @@ from __future__ import annotations
 import enum
 from typing import Any
 
-__all__ = ["Hook", "ModeKeys", "Nothing", "get_hook", "modes"]
+__all__ = ["Hook", "ModeKeys", "Nothing", "get_hook", "modes", "str2bool"]
 
 
-class Nothing:
+class _Kind(type):
+    """Of a class, too: ``CollectionKeys.LOSSES``."""
+
+    def __getattr__(cls, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return cls()
+
+
+class Nothing(metaclass=_Kind):
     """Any attribute, any call, any block: nothing. False, so that guards (``if hook:``) leave it alone."""
 
     def __init__(self, *words: Any, **options: Any) -> None: ...
@@ -29,6 +38,9 @@ class Nothing:
     def __bool__(self) -> bool:
         return False
 
+    def __iter__(self) -> Any:
+        return iter(())
+
 
 class Hook(Nothing):
     """Of PyTorch and of Keras."""
@@ -48,7 +60,13 @@ class ModeKeys(enum.Enum):
 
 
 modes = ModeKeys
+KerasHook = SessionHook = EstimatorHook = Hook
 
 
 def get_hook(*words: Any, **options: Any) -> Hook:
     return Hook()
+
+
+def str2bool(text: str | bool) -> bool:
+    """``smdebug.profiler.utils.str2bool``, for flags of a command line."""
+    return text if isinstance(text, bool) else text.lower() in ("yes", "true", "t", "y", "1")

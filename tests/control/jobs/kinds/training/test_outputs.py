@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from clary.control.jobs.kinds.training.outputs import Artifacts, CheckpointUpload, collect
+from clary.control.jobs.kinds.training.outputs import Artifacts, FolderUploads, collect
 from clary.control.objects.checksums import ALGORITHMS
 from clary.control.objects.local import LocalStore
 from clary.control.settings import Settings
@@ -224,11 +224,11 @@ def test_a_model_of_13_mb_takes_no_seconds(make_body, settings, objects, opt_ml,
         assert len(file.read()) > 13 << 20
 
 
-class TestCheckpointUpload:
+class TestFolderUploads:
     @pytest.fixture
-    def uploading(self, make_body, settings, objects, opt_ml) -> CheckpointUpload:
+    def uploading(self, make_body, settings, objects, opt_ml) -> FolderUploads:
         body = make_body(CheckpointConfig={"S3Uri": "s3://bucket/points"})
-        return CheckpointUpload(body, settings=settings, objects=objects)
+        return FolderUploads(body, settings=settings, objects=objects)
 
     def test_what_is_new_or_changed(self, uploading, opt_ml, stored):
         folder = opt_ml / "checkpoints"
@@ -283,7 +283,25 @@ class TestCheckpointUpload:
 
     def test_without_checkpoint_config_there_is_nothing_to_do(self, make_body, settings, objects, opt_ml):
         (opt_ml / "checkpoints/last").write_bytes(b"1")
-        assert CheckpointUpload(make_body(), settings=settings, objects=objects).upload() == 0
+        assert FolderUploads(make_body(), settings=settings, objects=objects).upload() == 0
+
+    def test_what_else_is_kept_in_the_bucket_while_the_job_runs(self, make_body, settings, objects, opt_ml, stored):
+        body = make_body(
+            HyperParameters={"sagemaker_s3_output": '"s3://bucket/rl/"'},
+            TensorBoardOutputConfig={"S3OutputPath": "s3://bucket/tb", "LocalPath": "/opt/ml/output/runs"},
+        )
+        for name in ("intermediate", "runs/train"):
+            (opt_ml / "output" / name).mkdir(parents=True)
+            (opt_ml / "output" / name / "events").write_bytes(b"1")
+        uploads = FolderUploads(body, settings=settings, objects=objects)
+        assert (uploads.upload(), uploads.upload()) == (2, 0)
+        assert files_of(stored) == ["rl/job/output/intermediate/events", "tb/job/tensorboard-output/train/events"]
+
+    @pytest.mark.parametrize("path", ["/tmp/logs", "/opt/ml/model/logs", "/opt/ml/output/data", "/opt/ml/../logs"])
+    def test_a_folder_of_logs_that_is_none(self, make_body, settings, objects, path):
+        config = {"S3OutputPath": "s3://bucket/tb", "LocalPath": path}
+        with pytest.raises(CustomerError, match=r"^TensorBoardOutputConfig\.LocalPath `.*` cannot be used"):
+            FolderUploads(make_body(TensorBoardOutputConfig=config), settings=settings, objects=objects)
 
     def test_a_folder_that_is_not_there(self, uploading, opt_ml):
         (opt_ml / "checkpoints").rmdir()

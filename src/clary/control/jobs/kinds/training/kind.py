@@ -23,7 +23,7 @@ from clary.vision.base.jobdir import JobDir
 
 __all__ = ["KIND", "TrainingJobs"]
 
-CHECKPOINT_PAUSE = 30.0  # seconds between two uploads of checkpoints
+UPLOAD_PAUSE = 30.0  # seconds between two uploads of what is kept in the bucket while a job runs
 
 _log = logging.getLogger(__name__)
 
@@ -55,13 +55,13 @@ class TrainingJobs(JobKind):
         )
 
     def observer(self, job: Job) -> Callable[[], None]:
-        """Count the metrics, and from time to time upload the checkpoints."""
+        """Count the metrics, and from time to time upload checkpoints and what else is followed."""
         # One a host: each log has its own place up to which it was read.
         meters = [
             MetricScanner(job.body, job.context.store, job.context.logs, job.group, job.stream(host))
             for host in self.hosts(job.body)
         ]
-        checkpoints = _checkpoints(job)
+        uploads = _uploads(job)
         last = time.monotonic()
         said = False
 
@@ -73,24 +73,23 @@ class TrainingJobs(JobKind):
                     meter.scan()
                 except StoreError as error:  # the next scan takes up where this one began
                     _log.warning("metrics of %s are not stored: %s", job.name, error)
-            if checkpoints and time.monotonic() - last >= CHECKPOINT_PAUSE:
+            if time.monotonic() - last >= UPLOAD_PAUSE:
                 last = time.monotonic()
                 try:
-                    checkpoints.upload()
+                    uploads.upload()
                 except (ClaryError, OSError) as error:  # it is tried again, and at the end it counts
-                    _log.warning("checkpoints of %s are not uploaded: %s", job.name, error)
+                    _log.warning("folders of %s are not uploaded: %s", job.name, error)
 
         return observe
 
     def collect(self, job: Job, *, failed: bool) -> dict[str, Any]:
-        """The model, unless the job failed, the other output and the last checkpoints."""
+        """The model, unless the job failed, the other output and the last of what is followed."""
         settings, objects = job.context.settings, job.context.objects
         try:
             made = outputs.collect(job.body, settings=settings, objects=objects, model=not failed)
         finally:
             # Each also where the other cannot be stored.
-            if checkpoints := _checkpoints(job):
-                checkpoints.upload()
+            _uploads(job).upload()
         return {"ModelArtifacts": {"S3ModelArtifacts": made.model}} if made.model else {}
 
     def final(self, job: Job) -> dict[str, Any]:
@@ -120,10 +119,8 @@ def _tell_substitution(job: Job) -> bool:
     return True
 
 
-def _checkpoints(job: Job) -> outputs.CheckpointUpload | None:
-    if not job.body.get("CheckpointConfig"):
-        return None
-    return outputs.CheckpointUpload(job.body, settings=job.context.settings, objects=job.context.objects)
+def _uploads(job: Job) -> outputs.FolderUploads:
+    return outputs.FolderUploads(job.body, settings=job.context.settings, objects=job.context.objects)
 
 
 KIND = TrainingJobs()

@@ -2,7 +2,8 @@
 
 <S3OutputPath>/<job>/output/model.tar.gz     everything in /opt/ml/model; with CompressionType NONE model/<file>
 <S3OutputPath>/<job>/output/output.tar.gz    everything in /opt/ml/output/data, where there is anything
-<CheckpointConfig.S3Uri>/<file>              everything in the checkpoint folder
+<CheckpointConfig.S3Uri>/<file>              everything in the checkpoint folder, while the job runs; and what else is
+                                             followed so (``preparation.followed_folders``)
 
 An S3OutputPath that is a folder of this machine holds model.tar.gz and output.tar.gz itself.
 """
@@ -19,7 +20,7 @@ from typing import Any
 
 from clary.control.jobs.folders import TRAINING_JOB, job_folder, missing, remove_tree
 from clary.control.jobs.kinds.training import programs
-from clary.control.jobs.kinds.training.preparation import checkpoint_folder
+from clary.control.jobs.kinds.training.preparation import followed_folders
 from clary.control.jobs.kinds.training.programs import Builtin
 from clary.control.objects.base import ObjectStore, S3Uri
 from clary.control.objects.machine_files import FileUri, place_of
@@ -29,7 +30,7 @@ from clary.vision.base.files import remove_temporaries
 from clary.vision.base.tarpack import pack
 from clary.vision.base.tree import Entry, Tree, opened
 
-__all__ = ["Artifacts", "CheckpointUpload", "collect", "results_place"]
+__all__ = ["Artifacts", "FolderUploads", "collect", "results_place"]
 
 Body = Mapping[str, Any]
 PACKED = ".packed."  # begins the name of a folder in which an archive is made
@@ -84,16 +85,16 @@ def results_place(request: Body) -> S3Uri:
     return place if isinstance(place, FileUri) else place.join(request["TrainingJobName"], "output")
 
 
-class CheckpointUpload:
-    """Keeps CheckpointConfig.S3Uri as the checkpoint folder is. Not to be used by two threads at once."""
+class FolderUploads:
+    """Keeps places in the bucket as folders of the job are, its checkpoints' above all. Not to be used by two threads
+    at once."""
 
     def __init__(self, body: Body, *, settings: Settings, objects: ObjectStore) -> None:
         """Raises CustomerError for a LocalPath or S3Uri that cannot be used."""
         self._objects = objects
         self._opt_ml = job_folder(settings, TRAINING_JOB, body["TrainingJobName"]) / "opt_ml"
-        self._folder = checkpoint_folder(body, self._opt_ml, settings.configuration.images)
-        self._target = S3Uri.parse(body["CheckpointConfig"]["S3Uri"]) if self._folder else None
-        self._put: dict[str, tuple[int, int, int]] = {}
+        self._folders = followed_folders(body, self._opt_ml, settings.configuration.images)
+        self._put: dict[S3Uri, tuple[int, int, int]] = {}
 
     def upload(self) -> int:
         """Upload what is new or changed since the last call; returns how many files. Blocks.
@@ -102,12 +103,12 @@ class CheckpointUpload:
         Names beginning with a dot are left out: they are files in the making. Raises NoSuchBucket, OSError; and, once
         all others are uploaded, CustomerError naming a link or a device.
         """
-        if self._folder is None or self._target is None:
-            return 0
         refused: list[CustomerError] = []
-        with _results(self._opt_ml.parent, *self._folder.relative_to(self._opt_ml).parts) as tree:
-            files = (entry for entry in tree.entries(hidden=False, refused=refused.append) if not entry.is_folder)
-            count = sum(self._upload(entry, self._target.join(entry.name)) for entry in files)
+        count = 0
+        for folder, target in self._folders.items():
+            with _results(self._opt_ml.parent, *folder.relative_to(self._opt_ml).parts) as tree:
+                files = (entry for entry in tree.entries(hidden=False, refused=refused.append) if not entry.is_folder)
+                count += sum(self._upload(entry, target.join(entry.name)) for entry in files)
         if refused:
             raise refused[0]
         return count
@@ -116,10 +117,10 @@ class CheckpointUpload:
         # Of before the upload: what is written meanwhile makes another state, and the file is sent again.
         # The number too: a link may come to name another file of the same size and time.
         state = entry.status.st_mtime_ns, entry.status.st_size, entry.status.st_ino
-        if self._put.get(entry.name) == state:
+        if self._put.get(at) == state:
             return False
         self._objects.put(at.bucket, at.key, entry.path)
-        self._put[entry.name] = state
+        self._put[at] = state
         return True
 
 

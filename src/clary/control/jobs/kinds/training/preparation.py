@@ -23,17 +23,19 @@ from clary.control.objects.machine_files import place_of
 from clary.control.request_environment import for_our_program, withheld_line
 from clary.control.settings import Settings
 from clary.errors import CustomerError
+from clary.toolkit.hyperparameters import decode
 from clary.vision.algorithms.joblog import JobLog
 from clary.vision.base.files import private_folder, reserve, write_json
 from clary.vision.base.jobdir import SUBSTITUTE_WEIGHTS, JobDir
 
-__all__ = ["checkpoint_folder", "environment", "prepare", "resource_config"]
+__all__ = ["checkpoint_folder", "environment", "followed_folders", "prepare", "resource_config"]
 
 OPT_ML = PurePosixPath("/opt/ml")
 CHECKPOINTS = "/opt/ml/checkpoints"
 CHECKPOINTS_IN_THE_MAKING = ".checkpoints."  # begins the name of a folder into which they are fetched
 TENSORBOARD = "/opt/ml/output/tensorboard"
 TENSORS = "/opt/ml/output/tensors"
+INTERMEDIATE = "/opt/ml/output/intermediate"
 # SDK v3's channels: a job makes their scripts executable.
 CHANGED_BY_JOBS = frozenset({"code", "sm_drivers"})
 DAY = 86_400
@@ -74,6 +76,8 @@ def prepare(
     # Links are for those who cannot write through them: an overlay stands before them, or our own algorithms read.
     inputs = _fetch_channels(body, job, objects, share, linked=isolated or isinstance(program, Builtin))
     _write_configuration(body, job, list(hosts), host)
+    for followed in followed_folders(body, job.root, rules):
+        followed.mkdir(parents=True, exist_ok=True)
     if isinstance(program, Builtin):
         # Now, not when it runs: on a disk that is full by then it could not say why it ends, and a disk that is full
         # here is said in its place.
@@ -144,11 +148,42 @@ def checkpoint_folder(body: Body, opt_ml: Path, rules: Rules = ()) -> Path | Non
     if isinstance(programs.resolve(body["AlgorithmSpecification"], rules), Builtin):
         return opt_ml / "checkpoints"
     path = PurePosixPath(config.get("LocalPath") or CHECKPOINTS)
-    inside = path.parts[len(OPT_ML.parts) :] if path.is_relative_to(OPT_ML) else ()
-    if not inside or ".." in inside or inside[0] in ("input", "model", "output", "code"):
+    inside = _inside(path)
+    if not inside or inside[0] in ("input", "model", "output", "code"):
         what = f"CheckpointConfig.LocalPath `{path}` cannot be used"
         raise CustomerError(what, hint=f"name a folder of its own below /opt/ml, {CHECKPOINTS} say")
     return opt_ml.joinpath(*inside)
+
+
+def followed_folders(body: Body, opt_ml: Path, rules: Rules = ()) -> dict[Path, S3Uri]:
+    """The folders that are kept in the bucket while the job runs, and where: those of checkpoints, of TensorBoard's
+    logs, and /opt/ml/output/intermediate of a job with the hyperparameter sagemaker_s3_output.
+
+    Raises CustomerError for a LocalPath or an S3 URI that cannot be used. Source: sagemaker-training 5.1.4,
+    intermediate_output.py; SDK v2, ``latest_job_tensorboard_artifacts_path``.
+    """
+    found = {}
+    if folder := checkpoint_folder(body, opt_ml, rules):
+        found[folder] = S3Uri.parse(body["CheckpointConfig"]["S3Uri"])
+    if config := body.get("TensorBoardOutputConfig"):
+        path = PurePosixPath(config.get("LocalPath") or TENSORBOARD)
+        inside = _inside(path)
+        if not inside or inside[0] in ("input", "model", "code") or inside[:2] == ("output", "data"):
+            what = f"TensorBoardOutputConfig.LocalPath `{path}` cannot be used"
+            raise CustomerError(what, hint=f"name a folder of its own below /opt/ml, {TENSORBOARD} say")
+        at = S3Uri.parse(config["S3OutputPath"])
+        found[opt_ml.joinpath(*inside)] = at.join(body["TrainingJobName"], "tensorboard-output")
+    place = (decode(body.get("HyperParameters") or {}).toolkit).get("sagemaker_s3_output")
+    if isinstance(place, str) and place.startswith("s3://"):
+        folder = opt_ml.joinpath(*_inside(PurePosixPath(INTERMEDIATE)))
+        found[folder] = S3Uri.parse(place).join(body["TrainingJobName"], "output", "intermediate")
+    return found
+
+
+def _inside(path: PurePosixPath) -> tuple[str, ...]:
+    """The parts of a path below /opt/ml; none of any other."""
+    inside = path.parts[len(OPT_ML.parts) :] if path.is_relative_to(OPT_ML) else ()
+    return () if ".." in inside else inside
 
 
 def _check_hyperparameters(body: Body, log: LogWriter, rules: Rules) -> None:

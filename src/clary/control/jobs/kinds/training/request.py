@@ -70,10 +70,10 @@ def _checked(request: Request, objects: ObjectStore, region: str, rules: program
         program = programs.resolve(request.get("AlgorithmSpecification") or {}, rules)
         if isinstance(program, Script):
             scripts.check(program, request)
-        preparation.checkpoint_folder(request, Path(), rules)
+        followed = preparation.followed_folders(request, Path(), rules)
     except CustomerError as error:
         raise ValidationException(str(error)) from error
-    _check_data(objects, request, region)
+    _check_data(objects, request, region, followed.values())
     spec = program.spec if isinstance(program, Builtin) else None
     if spec is not None:
         _check_channels(spec, request)
@@ -142,22 +142,20 @@ def _check_metrics(definitions: Iterable[Mapping[str, str]]) -> None:
         )
 
 
-def _check_data(objects: ObjectStore, request: Request, region: str) -> None:
+def _check_data(objects: ObjectStore, request: Request, region: str, followed: Iterable[S3Uri]) -> None:
     """Raises ValidationException for a channel without data and for a bucket that is not there."""
     mode = request["AlgorithmSpecification"]["TrainingInputMode"]
     _check_pipes(request.get("InputDataConfig") or (), mode)
     for channel in request.get("InputDataConfig") or ():
         channels.check(channel, mode, objects, role=request["RoleArn"], region=region)
-    _check_outputs(objects, request, region)
+    _check_outputs(objects, request, region, followed)
 
 
-def _check_outputs(objects: ObjectStore, request: Request, region: str) -> None:
+def _check_outputs(objects: ObjectStore, request: Request, region: str, followed: Iterable[S3Uri]) -> None:
     """Raises ValidationException for a place that nothing can be put in, StorageFull for a full disk: rather now than
     after hours of training."""
     targets = {request["OutputDataConfig"]["S3OutputPath"]: outputs.results_place(request).join("model.tar.gz")}
-    if request.get("CheckpointConfig"):
-        uri = request["CheckpointConfig"]["S3Uri"]
-        targets[uri] = S3Uri.parse(uri).join("checkpoint")
+    targets |= {str(place): place.join("file") for place in followed}
     for said, target in targets.items():
         try:
             objects.check_put(target.bucket, target.key)

@@ -1,0 +1,1 @@
+"""``from sagemaker_xgboost_container.constants import xgb_content_types``."""
