@@ -33,7 +33,9 @@ _SAGEMAKER = {
     "Monitoring|DataQuality|ModelQuality|ModelBias|ModelExplainability": "measure the model on pictures of today with "
     "`clary evaluate`",
     "Feature": "keep the values as objects of S3, in a file that the program reads",
-    "Experiment|Trial|Action|Artifact|Context|Lineage|Association|Mlflow|Tracking": COMPARE,
+    "InferenceExperiment": "give the endpoint a shadow variant, or several variants with weights",
+    "Lineage": "call ListAssociations from one entity to the next: each names what it came from and what came of it",
+    "Mlflow|Tracking": COMPARE,
     "InferenceComponent": "name the model in the variant (ModelName), one endpoint a model",
     "InferenceRecommendations|OptimizationJob|AIBenchmark|AIRecommendation|AIWorkload": "measure the endpoint with the "
     "calls you expect; it is served by the fastest engine that agrees with the trained network",
