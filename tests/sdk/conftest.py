@@ -256,6 +256,9 @@ PROGRAMS: dict[str, tuple[str, tuple[str, ...]]] = {
     "test_v1_runs_a_script": ("v1", ("python", "tests/sdk/programs/script_v1.py", "CHANNELS")),
     "test_v2_runs_a_script": ("v2", ("python", "tests/sdk/programs/script_v2.py", "CHANNELS")),
     "test_v3_runs_a_script": ("v3", ("python", "tests/sdk/programs/script_v3.py", "CHANNELS")),
+    "test_v2_around_a_job": ("v2", ("python", "examples/around_v2.py", "CHANNELS", *ONE_EPOCH)),
+    "test_v3_runs": ("v3", ("python", "tests/sdk/programs/runs_v3.py")),
+    "test_smexperiments": ("v1", ("python", "tests/sdk/programs/smexperiments_v1.py")),
     "test_v2_says_why_a_job_failed": ("v2", ("python", "tests/sdk/programs/v2_failure.py", "CHANNELS")),
 }
 
