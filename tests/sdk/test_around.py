@@ -40,7 +40,7 @@ def test_v3_runs(finished):
     assert "graphs ['ConfusionMatrix', 'PrecisionRecallCurve', 'ROCCurve']" in lines
     assert "matrix [[2, 0], [1, 2]]" in lines
     assert "typed Completed loss 3" in lines
-    assert "package 1 Approved Completed" in lines
+    assert "group Completed by v3" in lines
     nothing_left_this_machine(finished.output)
 
 

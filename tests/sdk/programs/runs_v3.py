@@ -6,8 +6,7 @@ from pathlib import Path
 
 from sagemaker.core.experiments.run import Run, list_runs, load_run
 from sagemaker.core.helper.session_helper import Session
-from sagemaker.core.resources import ModelPackage, ModelPackageGroup, TrialComponent
-from sagemaker.core.shapes import InferenceSpecification, ModelPackageContainerDefinition
+from sagemaker.core.resources import ModelPackageGroup, TrialComponent
 
 session = Session()
 folder = Path(tempfile.mkdtemp())
@@ -45,23 +44,9 @@ bucket, _, key = artifact["Source"]["SourceUri"].removeprefix("s3://").partition
 stored = session.boto_session.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
 print("matrix", json.loads(stored)["confusionMatrix"])
 
-# The same by v3's typed resources, and a group of the registry with one package.
+# The same by v3's typed resources, and a group of the registry.
 typed = TrialComponent.get(trial_component_name="graphs-run-1")
 print("typed", typed.status.primary_status, typed.metrics[0].metric_name, typed.metrics[0].count)
 group = ModelPackageGroup.create(model_package_group_name="typed", model_package_group_description="by v3")
-package = ModelPackage.create(
-    model_package_group_name="typed",
-    inference_specification=InferenceSpecification(
-        containers=[
-            ModelPackageContainerDefinition(image="image-classification:1", model_data_url="s3://bucket/m.tar.gz")
-        ],
-        supported_content_types=["image/jpeg"],
-        supported_response_mime_types=["application/json"],
-    ),
-    model_approval_status="PendingManualApproval",
-)
-package.update(model_approval_status="Approved")
-package.refresh()
-print("package", package.model_package_version, package.model_approval_status, group.model_package_group_status)
-package.delete()
+print("group", group.model_package_group_status, group.model_package_group_description)
 group.delete()
