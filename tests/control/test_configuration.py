@@ -38,12 +38,20 @@ command = [
     "bash",
     "run.sh",
 ]
+
+[buckets]
+sagemaker-sample-files = "samples"
+"jumpstart-cache-prod-*" = "samples"
+
+[filesystems]
+fs-0123456789abcdef0 = "samples"
 """
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     (tmp_path / "tf.txt").write_text("tensorflow-cpu\n")
+    (tmp_path / "samples").mkdir()
     programs = tmp_path / "venv" / "bin"
     programs.mkdir(parents=True)
     (programs / "python").symlink_to(sys.executable)
@@ -70,6 +78,8 @@ def test_all_of_it(home):
             "tf": RequirementsEnvironment(home / "tf.txt"),
             "old": InstalledEnvironment(home / "venv" / "bin" / "python"),
         },
+        buckets={"sagemaker-sample-files": home / "samples", "jumpstart-cache-prod-*": home / "samples"},
+        filesystems={"fs-0123456789abcdef0": home / "samples"},
         file=file,
     )
 
@@ -121,6 +131,13 @@ def test_it_lies_in_the_home_or_where_it_is_said_to(home, tmp_path, monkeypatch)
         ),
         ('[environments.clary]\npython = "venv"\n', 1, "`clary` is the name of Clary's own"),
         ('x = """\n\n"""\n[environments."a b"]\n', 4, "`a b` cannot be the name of an environment"),
+        ('[buckets]\n\nmine = "gone"\n', 3, "there is no folder"),
+        ('[buckets]\nmine = "tf.txt"\n', 2, "there is no folder"),
+        ('[buckets]\nmine = ""\n', 2, "there is no folder"),
+        ("[buckets]\nmine = 3\n", 2, "`mine` is to be a string, and is an integer"),
+        ('[buckets]\nok = "samples"\nMine = "samples"\n', 3, "no bucket can be called `Mine`"),
+        ("buckets = 1\n", 1, "`buckets` is to be a table, and is an integer"),
+        ('[filesystems]\nshared = "samples"\n', 2, "`shared` is no id of a file system; they begin with fs-"),
         ("a = 1\nb = \n", 2, "is no TOML: invalid value"),
         ('a = "b\n', 1, "is no TOML"),
         ("a = [\n\n", 1, "is no TOML"),

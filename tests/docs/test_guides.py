@@ -54,7 +54,8 @@ def test_blocks_run(page: str, tmp_path: Path, forking: subprocess.Popen[str]) -
 def test_excerpts_are_what_the_examples_say() -> None:
     """A block of `py` is a part of a program that needs an environment of its own; tests/sdk runs the whole."""
     examples = [path.read_text() for path in (ROOT / "examples").glob("*.py")]
-    excerpts = [text for page in PAGES for text in re.findall(r"```py\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)]
+    pages = [*PAGES, "docs/guides/around.md"]
+    excerpts = [text for page in pages for text in re.findall(r"```py\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)]
     assert excerpts
     assert all(any(text in example for example in examples) for text in excerpts)
 

@@ -287,6 +287,9 @@ PROGRAMS: dict[str, tuple[str, tuple[str, ...]]] = {
     "test_v1_serves_its_own_code": ("v1", ("python", "tests/sdk/programs/code_v1.py", "CHANNELS")),
     "test_v2_serves_its_own_code": ("v2", ("python", "tests/sdk/programs/code_v2.py", "CHANNELS")),
     "test_v3_serves_its_own_code": ("v3", ("python", "tests/sdk/programs/code_v3.py", "CHANNELS")),
+    "test_v2_around_a_job": ("v2", ("python", "examples/around_v2.py", "CHANNELS", *ONE_EPOCH)),
+    "test_v3_runs": ("v3", ("python", "tests/sdk/programs/runs_v3.py")),
+    "test_smexperiments": ("v1", ("python", "tests/sdk/programs/smexperiments_v1.py")),
     "test_v2_says_why_a_job_failed": ("v2", ("python", "tests/sdk/programs/v2_failure.py", "CHANNELS")),
 }
 

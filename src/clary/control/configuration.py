@@ -1,4 +1,5 @@
-"""clary.toml: what container images run on this machine, and in which Python environments.
+"""clary.toml: what container images run on this machine, in which Python environments, and which folders stand for
+buckets and file systems of AWS's.
 
     [environments.tf]                  # a name of one's own
     requirements = "tf.txt"            # made of this file, on top of Clary's own environment; or
@@ -8,6 +9,13 @@
     pattern = "my-trainer:*"           # of the whole URI, of repository:tag or of the repository; * and ? as in a shell
     environment = "tf"                 # "clary" is Clary's own
     command = ["python", "main.py"]    # the image's ENTRYPOINT, started with `train`; without it a script is run
+
+    [buckets]                          # a bucket's name, or a pattern of names: a folder, which is only read
+    sagemaker-sample-files = "/data/samples"
+    "jumpstart-cache-prod-*" = "/data/jumpstart"
+
+    [filesystems]                      # the id of an EFS or FSx file system: a folder
+    fs-0123456789abcdef0 = "/data/shared"
 
 It lies in the home, or where ``clary up --config`` says, and is read once, at ``clary up``: never from the working
 folder, where anybody's data may lie. Relative paths are relative to the file.
@@ -43,6 +51,8 @@ OURS = "clary"  # the environment that Clary itself runs in
 LARGEST = 64 << 10  # bytes; a line is found by reading the file up to each of its lines
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_BUCKET = re.compile(r"[a-z0-9*?][a-z0-9.*?-]{0,62}")
+_FILESYSTEM = re.compile(r"fs-[0-9a-z]{8,40}")
 _PLACE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
 _TYPES = {str: "a string", list: "an array", dict: "a table", bool: "a boolean", int: "an integer", float: "a float"}
 
@@ -82,6 +92,8 @@ class Configuration:
 
     images: tuple[ImageRule, ...] = ()
     environments: Mapping[str, NamedEnvironment] = field(default_factory=dict)
+    buckets: Mapping[str, Path] = field(default_factory=dict)  # folders by name or pattern, in the order of the file
+    filesystems: Mapping[str, Path] = field(default_factory=dict)  # folders by id
     file: Path | None = None
 
 
@@ -110,8 +122,9 @@ def read_configuration(path: Path) -> Configuration:
     whole = _Table(path, text, document)
     environments = {name: _environment(name, table) for name, table in whole.named_tables("environments")}
     images = tuple(_rule(table, environments) for table in whole.tables("images"))
+    buckets, filesystems = _buckets(whole.table("buckets")), _filesystems(whole.table("filesystems"))
     whole.end()
-    return Configuration(images, environments, path)
+    return Configuration(images, environments, buckets, filesystems, path)
 
 
 def _text(path: Path) -> str:
@@ -173,6 +186,23 @@ def _rule(table: _Table, environments: Mapping[str, NamedEnvironment]) -> ImageR
     return ImageRule(pattern, environment, command)
 
 
+def _buckets(table: _Table) -> dict[str, Path]:
+    found = table.folders()
+    for name in found:
+        if not _BUCKET.fullmatch(name):
+            hint = 'give a name, or a pattern with * and ?: "jumpstart-cache-prod-*", say'
+            table.refuse(f"no bucket can be called `{name}`", name, hint=hint)
+    return found
+
+
+def _filesystems(table: _Table) -> dict[str, Path]:
+    found = table.folders()
+    for name in found:
+        if not _FILESYSTEM.fullmatch(name):
+            table.refuse(f"`{name}` is no id of a file system", name, hint="they begin with fs-")
+    return found
+
+
 class _Table:
     """A table of the file, read key by key; every complaint names the line."""
 
@@ -198,6 +228,21 @@ class _Table:
             self.refuse(f"`{key}` is no path", key, hint="take the NUL out")
         # Not resolved: a virtual environment's interpreter is a link, and what it is a link in matters.
         return self._path.absolute().parent / Path(given).expanduser() if given else None
+
+    def folders(self) -> dict[str, Path]:
+        """The folder of every key. Raises UsageError for one that is not there."""
+        found = {}
+        for key in self._values:
+            folder = self.path(key)
+            if folder is None or not folder.is_dir():
+                shown = self.string(key) if folder is None else folder
+                self.refuse(f"there is no folder {shown}".rstrip(), key, hint="make it, or name another")
+            found[key] = folder
+        return found
+
+    def table(self, key: str) -> _Table:
+        """The table ``key``, empty where there is none."""
+        return self._inner(self._value(key, dict, {}), key)
 
     def named_tables(self, key: str) -> list[tuple[str, _Table]]:
         """The tables in the table ``key``, by name."""

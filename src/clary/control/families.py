@@ -106,9 +106,16 @@ FAMILIES = (
         operations="Feature",
         services=("sagemaker-featurestore-runtime",),
     ),
-    Family("shadow tests", "give one endpoint several variants with weights", "InferenceExperiment|InferenceRouter"),
-    Family("Experiments", _COMPARE, operations="Experiment|Trial"),
-    Family("lineage", _COMPARE, operations="Action|Artifact|Context|Lineage|Association"),
+    Family(
+        "shadow tests",
+        "give the endpoint a shadow variant, or several variants with weights",
+        operations="InferenceExperiment|InferenceRouter",
+    ),
+    Family(
+        "lineage queries",
+        "call ListAssociations from one entity to the next: each names what it came from and what came of it",
+        operations="Lineage",
+    ),
     Family("MLflow", f"{_COMPARE}; an MLflow server beside it works as anywhere", operations="Mlflow|Tracking"),
     Family("search by suggestion", _COMPARE, operations="SearchSuggestions"),
     Family(

@@ -14,8 +14,9 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from clary.control.jobs import channels, manifests
-from clary.control.jobs.channels import ChannelFile, check, copy_below, described, fill, names, shard
+from clary.control.jobs.channels import ChannelFile, check, copy_below, described, fill, names, resolved, shard
 from clary.control.objects.base import Object, S3Uri
+from clary.control.objects.local import LocalStore
 from clary.control.objects.machine_files import WithMachineFiles
 from clary.control.wire.errors import ServiceError, ValidationException
 from clary.errors import ClaryError, CustomerError, DataError
@@ -147,6 +148,30 @@ class TestFill:
         (tmp_path / "data" / "link").symlink_to("/etc")
         with pytest.raises(CustomerError, match=r"data/link: is a symbolic link.*; links are not followed"):
             fill(whole, "File", tmp_path / "job" / "again", files)
+
+    def test_a_file_system_is_the_folder_it_is_mapped_to(self, objects, tmp_path):
+        (tmp_path / "shared" / "pets").mkdir(parents=True)
+        (tmp_path / "shared" / "pets" / "1.jpg").write_bytes(b"cat")
+        files = {
+            "FileSystemId": "fs-1",
+            "FileSystemType": "EFS",
+            "FileSystemAccessMode": "ro",
+            "DirectoryPath": "/pets",
+        }
+        given = {"ChannelName": "train", "DataSource": {"FileSystemDataSource": files}}
+        channel = resolved(given, "File", {"fs-1": tmp_path / "shared"})
+        assert fill(channel, "File", tmp_path / "train", WithMachineFiles(objects)) == 1
+        assert files_of(tmp_path / "train") == {"1.jpg": b"cat"}
+        assert resolved(channel, "File", {}) is channel
+
+    def test_a_mapped_bucket_is_read_as_any(self, settings, make_channel, tmp_path):
+        (tmp_path / "samples" / "pets").mkdir(parents=True)
+        (tmp_path / "samples" / "pets" / "1.jpg").write_bytes(b"cat")
+        objects = LocalStore(settings.s3_root, {"sagemaker-sample-*": tmp_path / "samples"})
+        channel = make_channel("train", "s3://sagemaker-sample-files/pets")
+        check(channel, "File", objects)
+        assert fill(channel, "File", tmp_path / "train", objects) == 1
+        assert files_of(tmp_path / "train") == {"1.jpg": b"cat"}
 
     def test_a_later_upload_does_not_alter_what_a_job_sees(self, objects, upload, make_channel, tmp_path):
         upload({"data/x": b"before"})

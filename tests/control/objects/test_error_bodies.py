@@ -88,7 +88,9 @@ def test_a_head_of_a_bucket_of_awss_says_whose_it_is(
     bucket = "sagemaker-sample-files"
     for _ in range(2):
         assert refused(s3.head_bucket, Bucket=bucket)[1] == 404
-    hint = f"it is AWS's own: fetch its files where AWS can be reached (`aws s3 sync s3://{bucket}/PREFIX FOLDER`)"
+    hint = (
+        f"it is AWS's own: fetch its files where AWS can be reached (`aws s3 sync s3://{bucket}/PREFIX FOLDER/PREFIX`)"
+    )
     assert hint in raw(url, "HEAD", f"/{bucket}").headers["x-amz-error-message"]
     assert hint in raw(url, "GET", f"/{bucket}").body.decode()
     assert [hint in record.getMessage() for record in caplog.records] == [True]

@@ -43,7 +43,8 @@ pytestmark = pytest.mark.usefixtures("platform")
         ("create_presigned_notebook_instance_url", "`clary lab` opens notebooks"),
         ("create_compilation_job", "Neo: deploy the model as it is: it is compiled for this machine"),
         ("create_monitoring_schedule", "Model Monitor: measure the model on pictures of today with `clary evaluate`"),
-        ("create_experiment", "`clary jobs`"),
+        ("query_lineage", "call ListAssociations"),
+        ("create_inference_experiment", "give the endpoint a shadow variant"),
         ("create_feature_group", "Feature Store: keep the values as objects of S3"),
         ("create_inference_component", "name the model in the variant"),
         ("create_algorithm", "name a TrainingImage"),
@@ -87,7 +88,6 @@ def test_a_name_that_there_is_not_is_told_the_nearest() -> None:
         ("ecr", "describe_repositories", {}, "no image is built, pushed or pulled here"),
         ("lambda", "invoke", {"FunctionName": "f"}, "call the function from the program itself"),
         ("stepfunctions", "list_state_machines", {}, "call the steps from the program itself"),
-        ("application-autoscaling", "describe_scaling_policies", {"ServiceNamespace": "sagemaker"}, "UpdateEndpoint"),
         ("ec2", "describe_vpcs", {}, "on AWS only: call it from a program outside of `clary run`"),
         ("dynamodb", "list_tables", {}, "on AWS only: call it from a program outside of `clary run`"),
     ],
@@ -125,9 +125,8 @@ def test_a_bucket_of_awss_samples_says_so_and_how_to_map_it(
     request = {"ModelName": "m", "ExecutionRoleArn": role, "PrimaryContainer": container}
     _, message = refusal(sagemaker.create_model, **request)
     assert f"there is no bucket {bucket}; it is AWS's own: fetch its files where AWS can be reached" in message
-    [(made, filled)] = re.findall(r"`clary run aws s3 mb (\S+)`, `clary run aws s3 sync FOLDER (\S+)`", message)
-    assert (made, filled) == (f"s3://{bucket}", f"s3://{bucket}/PREFIX")
-    # Mapped, it is like any other.
+    assert f'add the line "{bucket}" = "FOLDER" under [buckets] in clary.toml' in message
+    # Once it is there, it is like any other.
     platform.objects.create_bucket(bucket, "eu-west-1")  # type: ignore[attr-defined]
     assert (
         refusal(sagemaker.create_model, **request)[1] == f"Could not find model data at s3://{bucket}/a/model.tar.gz."

@@ -168,3 +168,13 @@ def test_files_of_this_machine_are_served_in_local_mode_alone(
     assert code == "ValidationException"
     assert message.startswith("file:///out/model.tar.gz is a file of this machine, which only the instance types local")
     assert "CUDA finds no GPU" in refusal(lambda: create(_variant(InstanceType="local_gpu"), name="other"))[1]
+
+
+def test_elastic_inference_is_kept_and_the_log_says_that_it_does_nothing(
+    sagemaker: Any, create: Create, caplog: pytest.LogCaptureFixture
+) -> None:
+    create(_variant(AcceleratorType="ml.eia2.medium"))
+    (variant,) = sagemaker.describe_endpoint_config(EndpointConfigName="config")["ProductionVariants"]
+    assert variant["AcceleratorType"] == "ml.eia2.medium"
+    said = [record.getMessage() for record in caplog.records]
+    assert ["AcceleratorType ml.eia2.medium of the variant AllTraffic is kept" in one for one in said] == [True]

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 ARN = "arn:aws:sagemaker:eu-west-1:000000000000:"
+ROLE = "arn:aws:iam::000000000000:role/any"
 INFERENCE = {
     "Containers": [{"Image": "image-classification:1", "ModelDataUrl": "s3://bucket/model.tar.gz"}],
     "SupportedContentTypes": ["image/jpeg"],
@@ -214,3 +215,23 @@ def test_a_group_with_versions_stays(sagemaker, group, refusal):
     assert arn in message
     sagemaker.delete_model_package(ModelPackageName=arn)
     sagemaker.delete_model_package_group(ModelPackageGroupName="Pets")
+
+
+def test_what_is_aws_marketplaces_is_refused_by_name(sagemaker, group, refusal):
+    arn = "arn:aws:sagemaker:us-east-1:865070037744:model-package/gluoncv-ssd-resnet5-1234"
+    for call, member in ((sagemaker.describe_model_package, "ModelPackageName"), (sagemaker.create_model, "")):
+        container = {"PrimaryContainer": {"ModelPackageName": arn}, "ModelName": "m", "ExecutionRoleArn": ROLE}
+        code, message = refusal(call, **({member: arn} if member else container))
+        assert code == "ValidationException"
+        assert arn in message
+        assert "it belongs to the account 865070037744, as what AWS Marketplace sells does" in message
+    algorithm = "arn:aws:sagemaker:us-east-1:865070037744:algorithm/some"
+    sources = {"SourceAlgorithms": [{"AlgorithmName": algorithm, "ModelDataUrl": "s3://bucket/m.tar.gz"}]}
+    request = {"ModelPackageName": "bought", "SourceAlgorithmSpecification": sources}
+    code, message = refusal(sagemaker.create_model_package, **request)
+    assert (code, f"The algorithm {algorithm} of SourceAlgorithmSpecification is not here" in message) == (
+        "ValidationException",
+        True,
+    )
+    # With its containers it is one of one's own.
+    sagemaker.create_model_package(**request, InferenceSpecification=INFERENCE)

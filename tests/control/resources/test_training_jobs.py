@@ -6,21 +6,31 @@ import asyncio
 import re
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import botocore.session
 import pytest
 from botocore.validate import ParamValidator
 
+from clary.control.configuration import Configuration
 from clary.control.jobs.kinds.training import status
+from clary.control.jobs.metrics import NAMESPACE
+from clary.control.jobs.trial_components import COMPONENT
 from clary.control.logs.streams import LogStore
 from clary.control.objects.local import LocalStore
 from clary.control.objects.machine_files import WithMachineFiles
 from clary.control.platform import Platform
 from clary.control.resources import training_jobs as operations
+from clary.control.resources.experiments import create_experiment
+from clary.control.resources.trial_components import (
+    create_trial_component,
+    describe_trial_component,
+    update_trial_component,
+)
+from clary.control.resources.trials import create_trial
 from clary.control.settings import Settings
-from clary.control.store.records import Store
+from clary.control.store.records import PART, Point, Store
 from clary.control.wire.errors import ServiceError, ValidationException
 from clary.control.wire.operation import Call, calling
 from clary.errors import CustomerError
@@ -177,6 +187,178 @@ class TestLocalMode:
             service("CreateTrainingJob", **self.local(**{"data": folder} | given))
 
 
+def files(directory: str = "/pets", identity: str = "fs-0123456789abcdef0", **members: Any) -> dict[str, Any]:
+    """A request whose channel is a file system's."""
+    source = {
+        "FileSystemId": identity,
+        "FileSystemType": "EFS",
+        "FileSystemAccessMode": "ro",
+        "DirectoryPath": directory,
+    }
+    train = {"ChannelName": "train", "DataSource": {"FileSystemDataSource": source}, **members}
+    return request(InputDataConfig=[train | {"ContentType": "application/x-image"}, channel("validation")])
+
+
+class TestFileSystems:
+    @pytest.fixture
+    def mapped(self, service, tmp_path):
+        shared = tmp_path / "shared"
+        (shared / "pets" / "cat").mkdir(parents=True)
+        (shared / "pets" / "cat" / "1.jpg").write_bytes(b"cat")
+        (shared / "out").symlink_to(tmp_path)
+        configuration = Configuration(filesystems={"fs-0123456789abcdef0": shared})
+        settings = replace(service.platform.settings, configuration=configuration)
+        service.platform = replace(service.platform, settings=settings)
+        return service
+
+    def test_a_mapped_one_is_taken_and_told_as_it_was_sent(self, mapped):
+        made = files()
+        mapped("CreateTrainingJob", **made)
+        found = mapped("DescribeTrainingJob", TrainingJobName="Pets-1")
+        assert found["InputDataConfig"] == made["InputDataConfig"]
+
+    @pytest.mark.parametrize(
+        ("made", "message"),
+        [
+            (
+                files(identity="fs-00000000000000000"),
+                'add the line fs-00000000000000000 = "FOLDER" under [filesystems]',
+            ),
+            (files("/none"), "there is no folder "),
+            (files("/out"), "/out of fs-0123456789abcdef0 leads out of "),
+            (files("/../home"), "leads out of "),
+            (files(InputMode="Pipe"), "takes File mode only"),
+        ],
+    )
+    def test_what_is_not_there_is_refused(self, mapped, made, message):
+        with pytest.raises(ValidationException, match=re.escape(message)):
+            mapped("CreateTrainingJob", **made)
+        assert not mapped.runner.submitted
+
+
+class TestTrialComponents:
+    """What a job itself leaves in Experiments."""
+
+    NAME = "Pets-1-aws-training-job"
+
+    @staticmethod
+    def component(service, name: str = NAME) -> dict[str, Any]:
+        with calling(Call("sagemaker", "DescribeTrialComponent", "eu-west-1", "id")):
+            answer = describe_trial_component(service.platform, {"TrialComponentName": name}) or {}
+        model = MODEL.operation_model("DescribeTrialComponent").output_shape
+        shown = {member: value for member, value in answer.items() if member in model.members}
+        problems = ParamValidator().validate(shown, model)
+        assert not problems.has_errors(), problems.generate_report()
+        return shown
+
+    @staticmethod
+    def trial(service, experiment: str = "pets", trial: str = "one") -> None:
+        with calling(Call("sagemaker", "CreateTrial", "eu-west-1", "id")):
+            if service.store.get("experiment", experiment) is None:
+                create_experiment(service.platform, {"ExperimentName": experiment})
+            create_trial(service.platform, {"TrialName": trial, "ExperimentName": experiment})
+
+    def test_a_job_makes_its_own(self, service):
+        service("CreateTrainingJob", **request())
+        found = self.component(service)
+        arn = "arn:aws:sagemaker:eu-west-1:000000000000:training-job/pets-1"
+        assert found["DisplayName"] == self.NAME
+        assert found["Source"] == {"SourceArn": arn, "SourceType": "SageMakerTrainingJob"}
+        assert found["Status"]["PrimaryStatus"] == "InProgress"
+        assert found["Parameters"] == {
+            "num_classes": {"NumberValue": 2.0},
+            "num_training_samples": {"NumberValue": 1.0},
+            "learning_rate": {"NumberValue": 0.01},
+            "SageMaker.ImageUri": {"StringValue": f"{ECR}/image-classification:1"},
+            "SageMaker.InstanceType": {"StringValue": "ml.p3.2xlarge"},
+            "SageMaker.InstanceCount": {"NumberValue": 1.0},
+            "SageMaker.VolumeSizeInGB": {"NumberValue": 50.0},
+        }
+        assert found["InputArtifacts"] == {
+            "train": {"Value": "s3://bucket/train/", "MediaType": "application/x-image"},
+            "validation": {"Value": "s3://bucket/validation/"},
+        }
+        assert found["OutputArtifacts"] == {"SageMaker.DebugHookOutput": {"Value": "s3://bucket/output"}}
+        assert "EndTime" not in found
+
+    def test_it_follows_its_job_to_the_end_and_beyond(self, service):
+        made = request(HyperParameters={"optimizer": '"adam"', "epochs": "nan"})
+        service("CreateTrainingJob", **made)
+        name = {"TrainingJobName": "Pets-1"}
+        job = service.store.get("training-job", "Pets-1")
+        service.store.add_points([Point(NAMESPACE, "loss", name, job.created + at, 4.0 - at) for at in range(3)])
+        service.end("Pets-1", "Training")
+        service.end("Pets-1")
+        before = self.component(service)
+        message = "Status: Completed, secondary status: Completed, failure reason: ."
+        assert before["Status"] == {"PrimaryStatus": "Completed", "Message": message}
+        assert before["StartTime"] < before["EndTime"]
+        assert before["Parameters"]["optimizer"] == {"StringValue": '"adam"'}
+        assert before["Parameters"]["epochs"] == {"StringValue": "nan"}
+        (metric,) = before["Metrics"]
+        assert (metric["MetricName"], metric["Count"], metric["Last"], metric["Avg"]) == ("loss", 3, 2.0, 3.0)
+        service("DeleteTrainingJob", **name)
+        after = self.component(service)
+        assert after | {"LastModifiedTime": 0} == before | {"LastModifiedTime": 0}
+        # One of the same name is another: so is its component.
+        service("CreateTrainingJob", **request())
+        again = self.component(service)
+        assert again["Status"]["PrimaryStatus"] == "InProgress"
+        assert again["CreationTime"] > before["CreationTime"]
+
+    def test_what_is_added_stays_beside_what_the_job_says(self, service):
+        service("CreateTrainingJob", **request())
+        added = {"TrialComponentName": self.NAME, "Parameters": {"seed": {"NumberValue": 7.0}}}
+        with calling(Call("sagemaker", "UpdateTrialComponent", "eu-west-1", "id")):
+            update_trial_component(service.platform, added)
+        service.end("Pets-1")
+        found = self.component(service)
+        assert found["Parameters"]["seed"] == {"NumberValue": 7.0}
+        assert found["Parameters"]["num_classes"] == {"NumberValue": 2.0}
+        assert found["Status"]["PrimaryStatus"] == "Completed"
+
+    def test_an_experiment_config_puts_it_into_a_trial(self, service):
+        self.trial(service)
+        config = {"ExperimentName": "pets", "TrialName": "one", "TrialComponentDisplayName": "Training"}
+        service("CreateTrainingJob", **request(ExperimentConfig=config))
+        assert service("DescribeTrainingJob", TrainingJobName="Pets-1")["ExperimentConfig"] == config
+        assert self.component(service)["DisplayName"] == "Training"
+        record = service.store.get(COMPONENT, self.NAME)
+        (link,) = service.store.links(source=record.arn, kind=PART)
+        assert link.destination.endswith(":experiment-trial/one")
+        # Without a trial the job makes one.
+        service("CreateTrainingJob", **request("Pets-2", ExperimentConfig={"ExperimentName": "pets"}))
+        record = service.store.get(COMPONENT, "Pets-2-aws-training-job")
+        (link,) = service.store.links(source=record.arn, kind=PART)
+        assert service.store.by_arn(link.destination).body["ExperimentName"] == "pets"
+
+    def test_a_run_is_told_of_its_jobs(self, service):
+        self.trial(service)
+        with calling(Call("sagemaker", "CreateTrialComponent", "eu-west-1", "id")):
+            create_trial_component(service.platform, {"TrialComponentName": "pets-run"})
+        config = {"ExperimentName": "pets", "TrialName": "one", "RunName": "pets-run"}
+        service("CreateTrainingJob", **request(ExperimentConfig=config))
+        (source,) = self.component(service, "pets-run")["Sources"]
+        assert source["SourceArn"].endswith(":training-job/pets-1")
+
+    @pytest.mark.parametrize(
+        ("config", "code", "message"),
+        [
+            ({"ExperimentName": "none"}, "ResourceNotFound", "Experiment 'none' does not exist."),
+            ({"TrialName": "none"}, "ResourceNotFound", "Trial 'none' does not exist."),
+            ({"ExperimentName": "dogs", "TrialName": "one"}, "ValidationException", "belongs to the experiment 'pets'"),
+        ],
+    )
+    def test_one_that_leads_nowhere_is_refused(self, service, config, code, message):
+        self.trial(service)
+        self.trial(service, "dogs", "two")
+        with pytest.raises(ServiceError, match=re.escape(message)) as refused:
+            service("CreateTrainingJob", **request(ExperimentConfig=config))
+        assert refused.value.code == code
+        assert not service.runner.submitted
+        assert service.store.get("training-job", "Pets-1") is None
+
+
 class TestCreate:
     def test_it_is_kept_and_handed_to_the_runner(self, service):
         answer = service("CreateTrainingJob", **request(Tags=[{"Key": "team", "Value": "vision"}]))
@@ -296,9 +478,9 @@ class TestCreate:
 
     @pytest.mark.parametrize("bucket", ["sagemaker-sample-files", "jumpstart-cache-prod-us-east-1"])
     def test_a_bucket_of_awss_samples_says_so(self, service, bucket):
-        with pytest.raises(ValidationException, match=f"`clary run aws s3 mb s3://{bucket}`"):
+        with pytest.raises(ValidationException, match=f'the line "{bucket}" = "FOLDER" under'):
             service("CreateTrainingJob", **request(InputDataConfig=[channel("train", f"s3://{bucket}/a")]))
-        with pytest.raises(ValidationException, match=f"`clary run aws s3 mb s3://{bucket}`"):
+        with pytest.raises(ValidationException, match=f'the line "{bucket}" = "FOLDER" under'):
             service("CreateTrainingJob", **changed("OutputDataConfig", "S3OutputPath", value=f"s3://{bucket}/a"))
 
     def test_a_wrong_hyperparameter_is_the_jobs_own_failure(self, service):
@@ -393,6 +575,19 @@ class TestList:
 
     def test_none(self, service):
         assert service("ListTrainingJobs") == {"TrainingJobSummaries": []}
+
+    def test_a_warm_pool_ends_with_its_job(self, service):
+        resources = {"InstanceCount": 1, "InstanceType": "ml.m5.large", "VolumeSizeInGB": 1}
+        service("CreateTrainingJob", **request("other"))
+        kept = request(ResourceConfig={**resources, "KeepAlivePeriodInSeconds": 600})
+        service("CreateTrainingJob", **kept)
+        assert service("DescribeTrainingJob", TrainingJobName="Pets-1")["WarmPoolStatus"] == {"Status": "InUse"}
+        (found,) = service("ListTrainingJobs", WarmPoolStatusEquals="InUse")["TrainingJobSummaries"]
+        assert found["TrainingJobName"] == "Pets-1"
+        service.end("Pets-1")
+        described = service("DescribeTrainingJob", TrainingJobName="Pets-1")
+        assert described["WarmPoolStatus"] == {"Status": "Terminated", "ResourceRetainedBillableTimeInSeconds": 0}
+        assert "WarmPoolStatus" not in service("DescribeTrainingJob", TrainingJobName="other")
 
     @pytest.mark.parametrize("wanted", [{"WarmPoolStatusEquals": "Available"}, {"TrainingPlanArnEquals": PLAN}])
     def test_no_job_has_what_this_machine_has_not(self, service, wanted):

@@ -6,6 +6,7 @@ Names, as SageMaker has them (developer guide, "Access training data"):
   called by its last part; one that ends in the middle of a name keeps that name. A key ending in ``/`` is a folder.
 - ManifestFile: ``[{"prefix": "s3://bucket/a/"}, "b.jpg", ...]``, called by the strings after the first element.
 - S3Prefix with a ``file://`` URI, of local mode: the files below that folder, or the one file, where they lie.
+- FileSystemDataSource: the files below the folder that clary.toml maps its id to (``resolved``).
 
 ShuffleConfig changes the order in which a pipe is fed and nothing in a folder, so File mode does not look at it.
 What a channel in Pipe mode sends is the matter of ``clary.control.jobs.pipe_plan``.
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from clary.control.jobs.manifests import read_manifest
+from clary.control.local_mode import FILES
 from clary.control.objects.aws_buckets import remark
 from clary.control.objects.base import NoSuchKey, Object, ObjectStore, S3Uri
 from clary.control.objects.key_names import file_path
@@ -39,6 +41,7 @@ __all__ = [
     "fill",
     "input_mode",
     "names",
+    "resolved",
     "shard",
     "source_of",
     "supported",
@@ -67,6 +70,35 @@ def input_mode(channel: Request, mode: str) -> str:
 def source_of(channel: Request) -> Request:
     """The channel's S3DataSource, empty where it has none."""
     return channel.get("DataSource", {}).get("S3DataSource") or {}
+
+
+def resolved(channel: Request, mode: str, filesystems: Mapping[str, Path]) -> Request:
+    """The channel; one of a FileSystemDataSource with the S3DataSource that reads the folder it is mapped to.
+
+    ``filesystems`` are clary.toml's. Raises CustomerError for an id that is not mapped, a folder that is not there or
+    lies elsewhere, and a mode that file systems are not read in.
+    """
+    source = channel.get("DataSource", {}).get("FileSystemDataSource")
+    if not source:
+        return channel
+    name, identity, directory = channel["ChannelName"], source["FileSystemId"], source["DirectoryPath"]
+    root = filesystems.get(identity)
+    if root is None:
+        hint = f'add the line {identity} = "FOLDER" under [filesystems] in clary.toml, and start the platform again'
+        raise CustomerError(f"the file system {identity} of the {name} channel is not mapped to a folder", hint=hint)
+    # SageMaker's own rule (developer guide, "Access training data").
+    if input_mode(channel, mode) != "File":
+        raise CustomerError(f"the {name} channel reads a file system, which takes File mode only", hint="use File mode")
+    root = root.resolve()
+    folder = (root / directory.lstrip("/")).resolve()
+    # By a link, or by `..`: the mapping allows this folder, and no other.
+    if not folder.is_relative_to(root):
+        raise CustomerError(f"{directory} of {identity} leads out of {root}", hint="put the files themselves there")
+    if not folder.is_dir():
+        hint = "make it, or name another DirectoryPath"
+        raise CustomerError(f"there is no folder {folder} for {directory} of {identity}", hint=hint)
+    s3 = {"S3DataType": "S3Prefix", "S3Uri": f"{FILES}{folder}", "S3DataDistributionType": "FullyReplicated"}
+    return {**channel, "DataSource": {"S3DataSource": s3}}
 
 
 def described(channel: Request, mode: str, folder: Path) -> Channel:

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterable
 from functools import partial
 
-from clary.control.jobs import capacity
+from clary.control.jobs import capacity, trial_components
 from clary.control.jobs.job import JobContext
 from clary.control.jobs.job_lifecycle import JobLifecycle, entered
 from clary.control.jobs.kind import JobKind
@@ -19,7 +19,7 @@ from clary.control.jobs.status import Stage
 from clary.control.logs.streams import LogStore
 from clary.control.objects.base import ObjectStore
 from clary.control.settings import Settings
-from clary.control.store.records import NoSuchRecord, Record, Store
+from clary.control.store.records import NoSuchRecord, Record, Store, StoreError
 from clary.errors import one_line
 
 __all__ = ["Jobs"]
@@ -63,6 +63,7 @@ class Jobs:
         left = [record for kind in self._kinds.values() for record in self._store.select(kind.name, kind.status.open)]
         # In the order of their creation over all kinds: the queue is one, and was so when they were put into it.
         for record in sorted(left, key=lambda record: record.created):
+            self._begin_component(record)
             # These have their place already, more of them than fit perhaps: their programs may be running.
             if record.body.get("_phase") in ("running", "uploading"):
                 self._begin(record)
@@ -126,6 +127,13 @@ class Jobs:
         """Loading libraries takes a processor for seconds, which a gateway that starts has better use for."""
         await asyncio.sleep(WARM_PAUSE)
         await self._launcher.open()
+
+    def _begin_component(self, record: Record) -> None:
+        """A gateway may have been killed between the job and its trial component."""
+        try:
+            trial_components.begin(self._kinds[record.kind], record, self._settings, self._store)
+        except StoreError as error:  # the job comes first, and goes on without
+            _log.warning("the trial component of %s cannot be made: %s", record.name, error)
 
     def _hosts(self) -> int:
         """Hosts that run, or are made ready to."""

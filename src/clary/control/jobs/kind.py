@@ -71,6 +71,11 @@ class JobKind(ABC):
         Raises ValidationException for a request that could never run.
         """
 
+    def trial_component(self, body: Body) -> dict[str, Any] | None:
+        """What the trial component of a job says of it, in the members of DescribeTrialComponent: Status, Parameters,
+        InputArtifacts, OutputArtifacts and, once they are known, StartTime and EndTime. None: such jobs make none."""
+        return None
+
     def hosts(self, body: Body) -> tuple[str, ...]:
         """The names of the job's hosts; none for a job that works in the gateway."""
         return (folders.FIRST_HOST,)

@@ -100,7 +100,8 @@ class Launch:
     grace: float = 120.0  # seconds between SIGTERM and SIGKILL
     attempt: int = 1
     pipes: tuple[PipePlan, ...] = ()  # of the channels in Pipe mode; their objects are in
-    s3_root: Path = Path()  # this folder, or
+    s3_root: Path = Path()  # this folder and, by the names of buckets,
+    s3_buckets: Mapping[str, str] = field(default_factory=dict)  # in these, or
     s3_endpoint: str = ""  # at this address, whose keys are in the environment of the monitor
     region: str = ""
 
@@ -214,6 +215,7 @@ def _texts(launch: Launch) -> dict[str, Any]:
         "inputs": [str(path) for path in launch.inputs],
         "pipes": [pipe.to_json() for pipe in launch.pipes],
         "s3_root": str(launch.s3_root),
+        "s3_buckets": dict(launch.s3_buckets),
     }
 
 

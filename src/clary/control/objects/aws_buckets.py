@@ -27,7 +27,7 @@ _DEFAULT = re.compile(rf"sagemaker-(?P<region>{_REGION})-(?P<account>\d{{12}})")
 def remark(bucket: str) -> str:
     """How a bucket of AWS's, or another account's, is had here; empty for any other name.
 
-    Buckets of the samples are mapped by name: who has their files puts them into a bucket called so.
+    Buckets of the samples are mapped by name, to a folder that has their files.
     """
     if own := _DEFAULT.fullmatch(bucket):
         return (
@@ -38,9 +38,9 @@ def remark(bucket: str) -> str:
         return ""
     family = families.of_bucket(bucket)
     return (
-        f"; it is AWS's own: fetch its files where AWS can be reached (`aws s3 sync s3://{bucket}/PREFIX FOLDER`) and "
-        f"put them under the same name here (`clary run aws s3 mb s3://{bucket}`, "
-        f"`clary run aws s3 sync FOLDER s3://{bucket}/PREFIX`)"
+        f"; it is AWS's own: fetch its files where AWS can be reached (`aws s3 sync s3://{bucket}/PREFIX "
+        f'FOLDER/PREFIX`), add the line "{bucket}" = "FOLDER" under [buckets] in clary.toml, and start the platform '
+        "again (docs/guides/bring-data.md)"
     ) + (f"; without {family.name}: {family.instead}" if family else "")
 
 

@@ -17,7 +17,7 @@ import os
 import shutil
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -29,6 +29,7 @@ from clary.control.objects.cloning import clone
 from clary.control.objects.folders import files_below, is_folder, remove_empty, status_of
 from clary.control.objects.key_encoding import ENCODED, encoded_names
 from clary.control.objects.key_names import check_key, plain_parts
+from clary.control.objects.mapped_buckets import MappedBuckets, read_only
 from clary.control.objects.moving import TEMPORARY, link_or_clone, sync, temporary_beside
 from clary.control.objects.object_metadata import MetadataStore, ObjectMetadata
 from clary.control.objects.places import RETRIES, Places, contended
@@ -65,17 +66,20 @@ class OpenObject:
 
 
 class LocalStore:
-    """Buckets are the folders of ``root`` whose names S3 allows. Safe to use from several threads and processes."""
+    """Buckets are the folders of ``root`` whose names S3 allows, and the folders elsewhere that ``mapped`` names, or
+    patterns of names, stand for: those are only read. Safe to use from several threads and processes.
+    """
 
     local = True
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, mapped: Mapping[str, Path] | None = None) -> None:
         root.mkdir(parents=True, exist_ok=True)
         self.root = root.resolve()
         self._staging = StagingFolder(self.root / STAGING)
         self.staging = self._staging.path
         self.metadata = MetadataStore(self.root)
-        self._places = Places(self.root, self.metadata)
+        self._mapped = MappedBuckets(mapped or {})
+        self._places = Places(self.root, self.metadata, self._mapped)
 
     # the protocol of objects.base
 
@@ -83,6 +87,7 @@ class LocalStore:
         return self._places.is_bucket(bucket)
 
     def check_put(self, bucket: str, key: str) -> None:
+        self.check_writable(bucket)
         if not self.bucket_exists(bucket):
             raise NoSuchBucket(bucket)
         check_key(key)
@@ -126,6 +131,7 @@ class LocalStore:
             temporary.unlink(missing_ok=True)
 
     def put(self, bucket: str, key: str, path: Path) -> None:
+        self.check_writable(bucket)
         if not self.bucket_exists(bucket):
             raise NoSuchBucket(bucket)
         check_key(key)
@@ -139,19 +145,32 @@ class LocalStore:
             self.adopt(staged, bucket, key)
 
     def delete(self, bucket: str, key: str) -> None:
+        self.check_writable(bucket)
         self._places.delete(bucket, key)
 
     # what the S3 app needs beyond it
 
     def buckets(self) -> Iterator[tuple[str, float]]:
         """Names with the time of creation (epoch seconds), in name order."""
-        for name in sorted(os.listdir(self.root)):
+        for name in sorted({*os.listdir(self.root), *self._mapped.names}):
             if self.bucket_exists(name):
-                status = (self.root / name).stat()
-                yield name, self.metadata.read(self.root / name, status).created or status.st_mtime
+                folder = self._places.folder(name)
+                status = folder.stat()
+                yield name, self.metadata.read(folder, status).created or status.st_mtime
+
+    def hidden_buckets(self) -> Iterator[str]:
+        """Those of the root in whose place a folder elsewhere is read."""
+        return (name for name in self._mapped.names if is_folder(self.root / name))
+
+    def check_writable(self, bucket: str) -> None:
+        """Raises ServiceError AccessDenied for a bucket that is mapped to a folder elsewhere."""
+        if (folder := self._places.mapped(bucket)) is not None:
+            raise read_only(bucket, folder)
 
     def create_bucket(self, bucket: str, region: str) -> bool:
         """False where it is there already."""
+        if (folder := self._mapped.named(bucket)) is not None:
+            raise read_only(bucket, folder)
         path = self.root / bucket
         try:
             path.mkdir()
@@ -164,11 +183,12 @@ class LocalStore:
         """The region the bucket was created for; empty where nobody said. Raises NoSuchBucket."""
         if not self.bucket_exists(bucket):
             raise NoSuchBucket(bucket)
-        path = self.root / bucket
+        path = self._places.folder(bucket)
         return self.metadata.read(path, path.stat()).region
 
     def delete_bucket(self, bucket: str) -> None:
-        """Raises NoSuchBucket, ServiceError BucketNotEmpty."""
+        """Raises NoSuchBucket, ServiceError BucketNotEmpty, AccessDenied."""
+        self.check_writable(bucket)
         with self._places.choosing:
             if next(self.walk(bucket), None):
                 text = f"The bucket you tried to delete is not empty: {bucket}"
@@ -218,6 +238,7 @@ class LocalStore:
 
     def change_metadata(self, bucket: str, key: str, change: Callable[[ObjectMetadata], ObjectMetadata]) -> None:
         """Give an object other metadata: the version that is there now, not one that replaces it. As ``locate``."""
+        self.check_writable(bucket)
         # Two changes at once are both kept.
         with self._places.choosing, closing(self.open_object(bucket, key)) as found:
             metadata = change(found.metadata)
@@ -244,7 +265,7 @@ class LocalStore:
         if not self._places.has_encoded(bucket):
             return plain
         head = prefix[: prefix.rfind(b"/") + 1]
-        folder = self.root.joinpath(bucket, ENCODED, *encoded_names(head)[:-1])
+        folder = self._places.folder(bucket).joinpath(ENCODED, *encoded_names(head)[:-1])
         encoded = walk(os.fsencode(folder), head, encoded_children, _never, prefix=prefix, after=after, shallow=shallow)
         return merged(plain, encoded)
 
@@ -289,6 +310,7 @@ class LocalStore:
         An empty file under a key that ends in a slash becomes a folder that has the file's metadata. Raises
         NoSuchBucket, ServiceError for a key that S3 does not take.
         """
+        self.check_writable(bucket)
         self._places.adopt(staged, bucket, key, new=new)
 
     def mark_folder(self, bucket: str, key: str, metadata: ObjectMetadata) -> None:
@@ -303,6 +325,8 @@ class LocalStore:
         """Remove what killed processes left: staged files, copies on their way to other disks, unused sidecars."""
         self._staging.sweep()
         for name, _ in self.buckets():
+            if self._places.mapped(name) is not None:
+                continue
             bucket = self.root / name
             if self._places.has_encoded(name):
                 for path in self.metadata.unused(bucket):

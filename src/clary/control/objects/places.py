@@ -20,6 +20,7 @@ from clary.control.objects.base import NoSuchBucket
 from clary.control.objects.folders import is_folder, make_folders, prune, remove_empty, status_of
 from clary.control.objects.key_encoding import ENCODED, encoded_names
 from clary.control.objects.key_names import check_key, is_bucket_name, plain_parts
+from clary.control.objects.mapped_buckets import MappedBuckets
 from clary.control.objects.moving import place, temporary_beside
 from clary.control.objects.object_metadata import MetadataStore
 from clary.control.objects.walking import plain_children, walk
@@ -31,16 +32,30 @@ RETRIES = 20  # of a step whose folder or file another request is just removing 
 
 
 class Places:
-    """Of the objects in the buckets below ``root``."""
+    """Of the objects in the buckets below ``root``, and in those that are ``mapped`` to folders elsewhere."""
 
-    def __init__(self, root: Path, metadata: MetadataStore) -> None:
+    def __init__(self, root: Path, metadata: MetadataStore, mapped: MappedBuckets) -> None:
         self._root = root
         self._metadata = metadata
+        self._mapped = mapped
         # Held while it is decided which of its two places a key has; buckets without encoded keys know one.
         self.choosing = threading.RLock()
 
+    def mapped(self, bucket: str) -> Path | None:
+        """The folder elsewhere that a bucket is; None for one of the root."""
+        # Nearly always: every request asks this.
+        if not self._mapped or not is_bucket_name(bucket):
+            return None
+        if (named := self._mapped.named(bucket)) is not None:
+            return named
+        return None if is_folder(self._root / bucket) else self._mapped.matching(bucket)
+
+    def folder(self, bucket: str) -> Path:
+        """The folder of a bucket, there or not."""
+        return self.mapped(bucket) or self._root / bucket
+
     def is_bucket(self, bucket: str) -> bool:
-        return is_bucket_name(bucket) and is_folder(self._root / bucket)
+        return is_bucket_name(bucket) and is_folder(self.folder(bucket))
 
     def adopt(self, staged: Path, bucket: str, key: str, *, new: bool = False) -> None:
         """Make the staged file the object ``key``; with ``new`` only where there is none (FileExistsError else).
@@ -229,7 +244,7 @@ class Places:
     def path(self, bucket: str, *names: str) -> Path | None:
         if not is_bucket_name(bucket):
             return None
-        path = self._root.joinpath(bucket, *names)
+        path = self.folder(bucket).joinpath(*names)
         folder = path.parent if names else path
         # A link inside a bucket could lead to any file of the user's; the root is resolved once, at the start.
         return path if os.path.realpath(folder) == str(folder) else None
@@ -249,7 +264,7 @@ class Places:
             raise NoSuchBucket(bucket)
 
     def has_encoded(self, bucket: str) -> bool:
-        return is_folder(f"{self._root}/{bucket}/{ENCODED}")
+        return is_folder(f"{self.folder(bucket)}/{ENCODED}")
 
     def status(self, path: Path, key: str) -> os.stat_result | None:
         """The status of what is the object ``key`` at its ``path``."""

@@ -106,6 +106,9 @@ class S3App:
         # It came unverified, because its form is to be: for anything but that form there is no leave.
         if request.secrets is not None and handler is not _post_object:
             raise ServiceError("AccessDenied", "Missing Authentication Token", status=403)
+        # A mapped bucket is only read, whatever is asked of it; CreateBucket knows itself what names it can have.
+        if request.bucket and request.method not in ("GET", "HEAD") and handler is not _OPERATIONS["PUT", "bucket", ""]:
+            self.store.check_writable(request.bucket)
         reply = handler(self, request)
         return await reply if inspect.isawaitable(reply) else reply
 

@@ -40,6 +40,9 @@ class Sidecars:
     def may_be(self, file: str | bytes | Path) -> bool:
         """Whether there may be one: in nearly every bucket there is none, and lists ask a thousand times."""
         text = os.fsdecode(file)
+        # The folder of a mapped bucket is elsewhere, and nothing is ever written there.
+        if not text.startswith(self._above):
+            return False
         bucket = text[len(self._above) :].partition(os.sep)[0]
         return self.is_staged(text) or is_folder(f"{self._above}{bucket}/{ENCODED}")
 

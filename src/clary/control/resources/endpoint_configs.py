@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from clary.control import local_mode
@@ -15,6 +16,8 @@ from clary.control.wire.errors import ValidationException
 from clary.control.wire.operation import Answer, Request, call, operation
 
 __all__ = ["existing_endpoint_config"]
+
+_log = logging.getLogger(__name__)
 
 KIND = "endpoint-config"
 SERVERLESS_MEMORY = tuple(range(1024, 6144 + 1, 1024))  # MB; API reference, ProductionVariantServerlessConfig
@@ -50,6 +53,10 @@ def create_endpoint_config(platform: Platform, request: Request) -> Answer:
         # Kept by the ARN; ListTags answers them.
         body.pop("Tags", None)
         platform.store.create(KIND, name, arn=arn, body=body, tags=tags_of(request))
+    for variant in body["ProductionVariants"]:
+        if "AcceleratorType" in variant:
+            text = "AcceleratorType %s of the variant %s is kept without effect: a worker runs on this machine"
+            _log.warning(text, variant["AcceleratorType"], variant["VariantName"])
     return {"EndpointConfigArn": arn}
 
 

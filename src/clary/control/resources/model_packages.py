@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from clary.control.platform import Platform
+from clary.control.resources import marketplace
 from clary.control.resources.listing import listing
 from clary.control.resources.model_package_groups import KIND as GROUP
 from clary.control.resources.model_package_groups import existing_group
@@ -32,7 +33,7 @@ def existing_package(platform: Platform, name: str) -> Record:
     record = store.by_arn(name) if name.startswith("arn:") else store.get(KIND, name)
     if record is None or record.kind != KIND:
         arn = name if name.startswith("arn:") else _arn(platform, name)
-        raise ValidationException(f"ModelPackage {arn} does not exist.")
+        raise ValidationException(f"ModelPackage {arn} does not exist{marketplace.remark(arn, platform.settings)}.")
     return record
 
 
@@ -48,6 +49,7 @@ def create_model_package(platform: Platform, request: Request) -> Answer:
             "use."
         )
     body = {**_copied(platform, request), **{key: value for key, value in request.items() if key not in NOT_KEPT}}
+    _refuse_algorithms(body)
     if name is not None:
         return _create(platform, name, body, request)
     group = existing_group(platform, group_name or "")
@@ -143,6 +145,17 @@ def _copied(platform: Platform, request: Request) -> dict[str, Any]:
     wanted = ("ContainerHostname", "Image", "ModelDataUrl", "ModelDataSource", "Environment")
     containers = [{member: one[member] for member in wanted if member in one} for one in containers_of(record.body)]
     return {"InferenceSpecification": {"Containers": containers}}
+
+
+def _refuse_algorithms(body: dict[str, Any]) -> None:
+    """Raises ValidationException for a package that could never be served: there are no algorithm resources here whose
+    inference specification it could have."""
+    sources = (body.get("SourceAlgorithmSpecification") or {}).get("SourceAlgorithms") or ()
+    for source in sources if "InferenceSpecification" not in body else ():
+        raise ValidationException(
+            f"The algorithm {source['AlgorithmName']} of SourceAlgorithmSpecification is not here; those of AWS "
+            "Marketplace run on AWS only. Give the containers in InferenceSpecification"
+        )
 
 
 def _claim_version(platform: Platform, group: Record, token: str) -> int:

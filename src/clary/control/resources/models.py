@@ -10,6 +10,7 @@ from clary.control.objects.aws_buckets import remark
 from clary.control.objects.base import NoSuchBucket, ObjectStore, S3Uri
 from clary.control.objects.machine_files import place_of
 from clary.control.platform import Platform
+from clary.control.resources import marketplace
 from clary.control.resources.listing import listing
 from clary.control.resources.tags import tags_of
 from clary.control.store.records import Record
@@ -97,7 +98,8 @@ def _check_containers(platform: Platform, request: Request) -> None:
     for container in containers:
         package = container.get("ModelPackageName")
         if package and not (platform.store.by_arn(package) or platform.store.get("model-package", package)):
-            raise ValidationException(f'Could not find model package "{package}".')
+            remarked = marketplace.remark(package, platform.settings)
+            raise ValidationException(f'Could not find model package "{package}"{remarked}.')
         if not package and not container.get("Image"):
             raise ValidationException("A container needs an Image or a ModelPackageName")
 

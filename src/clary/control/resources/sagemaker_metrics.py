@@ -1,7 +1,4 @@
-"""Metrics that a program reports itself, point by point: put by trial component, read by ARN.
-
-Each metric is two series in the store with the same times: the values, and the steps they belong to.
-"""
+"""Metrics that a program reports itself, point by point: put by trial component, read by ARN."""
 
 from __future__ import annotations
 
@@ -10,16 +7,14 @@ from collections import defaultdict
 from typing import Any
 
 from clary.control.jobs.folders import TRAINING_JOB
+from clary.control.jobs.trial_components import METRICS, STEP, dimensions_of, metric_points
 from clary.control.platform import Platform
 from clary.control.store.records import Point
 from clary.control.wire.operation import Answer, Request, operation
 
-__all__ = ["COMPONENTS"]
+__all__: list[str] = []
 
-COMPONENTS = "/aws/sagemaker/TrialComponents"
 JOBS = "/aws/sagemaker/TrainingJobs"
-STEP = {"Axis": "IterationNumber"}
-NO_STEP = -1.0
 SECONDS = {"OneMinute": 60, "FiveMinute": 300, "OneHour": 3600}
 MILLISECONDS = 100_000_000_000  # a time beyond this is no number of seconds
 END = 1e12
@@ -27,13 +22,10 @@ END = 1e12
 
 @operation("sagemaker-metrics", "BatchPutMetrics")
 def batch_put_metrics(platform: Platform, request: Request) -> Answer:
-    dimensions = {"TrialComponentName": request["TrialComponentName"]}
-    points = []
+    component, points = request["TrialComponentName"], []
     for datum in request["MetricData"]:
         name, time = datum["MetricName"], datum["Timestamp"].timestamp()
-        points.append(Point(COMPONENTS, name, dimensions, time, datum["Value"]))
-        # Always, with or without a step, so that both series have the same length and order.
-        points.append(Point(COMPONENTS, name, dimensions | STEP, time, float(datum.get("Step", NO_STEP))))
+        points += metric_points(component, name, time, datum["Value"], datum.get("Step"))
     platform.store.add_points(points)
     return {}
 
@@ -64,7 +56,7 @@ def _where(platform: Platform, arn: str) -> tuple[str, dict[str, str]] | None:
     """Namespace and dimensions of a resource's metrics; None for a job nobody created and for other resources."""
     kind, _, name = arn.split(":", 5)[5].partition("/")
     if kind == "experiment-trial-component":
-        return COMPONENTS, {"TrialComponentName": name}
+        return METRICS, dimensions_of(name)
     record = platform.store.by_arn(arn) if kind == TRAINING_JOB else None
     return (JOBS, {"TrainingJobName": record.name}) if record else None
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from clary.control.jobs import creation, folders
+from clary.control.jobs import creation, folders, trial_components
 from clary.control.jobs.kinds.training.kind import KIND
 from clary.control.platform import Platform
 from clary.control.resources.listing import listing
@@ -38,16 +38,23 @@ def describe_training_job(platform: Platform, request: Request) -> Answer:
     """The request as it was sent, and what has become of it."""
     record = _existing(platform, request["TrainingJobName"])
     # SDK v2 reads LastModifiedTime without asking whether it is there; the store keeps it beside the body.
-    return {**record.body, **_times(record)}
+    return {**record.body, **_times(record), **_warm_pool(record)}
 
 
 @operation("sagemaker", "ListTrainingJobs")
 def list_training_jobs(platform: Platform, request: Request) -> Answer:
-    """A page of summaries, the oldest first unless asked otherwise."""
-    # No job has a warm pool or a plan: none is found by one.
-    if {"WarmPoolStatusEquals", "TrainingPlanArnEquals"} & request.keys():
+    """A page of summaries, the oldest first unless asked otherwise. A page of jobs by the status of their warm pool may
+    hold fewer than were asked for."""
+    # No job has a plan: none is found by one.
+    if "TrainingPlanArnEquals" in request:
         return {"TrainingJobSummaries": []}
-    return listing(platform, KIND.name, request, members=_summary, list_member="TrainingJobSummaries")
+    answer = listing(platform, KIND.name, request, members=_summary, list_member="TrainingJobSummaries")
+    if answer and (wanted := request.get("WarmPoolStatusEquals")):
+        # After the page is cut, hence pages of fewer; the store does not know it.
+        jobs = answer["TrainingJobSummaries"]
+        found = [one for one in jobs if one.get("WarmPoolStatus", {}).get("Status") == wanted]
+        answer["TrainingJobSummaries"] = found
+    return answer
 
 
 @operation("sagemaker", "StopTrainingJob")
@@ -87,6 +94,7 @@ async def delete_training_job(platform: Platform, request: Request) -> Answer:
     # stay for ever, and nobody would know of it.
     folder = folders.job_folder(platform.settings, KIND.name, record.name)
     await asyncio.to_thread(folders.remove_tree, folder)
+    trial_components.settle(KIND, record, platform.store)
     platform.store.delete(KIND.name, record.name)
     return None
 
@@ -106,7 +114,16 @@ def _refuse_ended(record: Record) -> None:
 def _summary(record: Record) -> dict[str, Any]:
     wanted = ("TrainingJobName", "TrainingJobArn", "TrainingEndTime", "SecondaryStatus")
     shown = {name: record.body[name] for name in wanted if name in record.body}
-    return {**shown, **_times(record), "TrainingJobStatus": record.status}
+    return {**shown, **_times(record), **_warm_pool(record), "TrainingJobStatus": record.status}
+
+
+def _warm_pool(record: Record) -> dict[str, Any]:
+    """The status of the pool that the request asked to keep. Nothing is kept, so with the job it has ended."""
+    if not (record.body.get("ResourceConfig") or {}).get("KeepAlivePeriodInSeconds"):
+        return {}
+    if KIND.status.ended(record.body):
+        return {"WarmPoolStatus": {"Status": "Terminated", "ResourceRetainedBillableTimeInSeconds": 0}}
+    return {"WarmPoolStatus": {"Status": "InUse"}}
 
 
 def _times(record: Record) -> dict[str, float]:

@@ -29,7 +29,6 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
         "InstancePlacementConfig": f"{_KEPT}; all hosts are this machine",
         "InstancePreferences": f"{_KEPT}; all hosts are this machine",
         "InstanceGroupNames": f"{_KEPT}; a job runs on one group, which gets every channel",
-        "KeepAlivePeriodInSeconds": f"{_KEPT}; there is no warm pool, a job starts in under a second",
         "ManagedInstanceScaling": f"{_KEPT}; a variant is one worker",
         "MaxConcurrency": f"{_KEPT}; a worker takes as many calls as its queue holds",
         "MaxPendingTimeInSeconds": f"{_KEPT}; a job waits until there is room",
@@ -66,8 +65,8 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
         "MultiModelConfig": f"{_KEPT}; archives stay loaded until the worker is idle",
         "TrainingImageConfig": f"{_KEPT}; no image is pulled, a URI says which algorithm runs",
         # Data
-        "DatasetSource": "refused: a channel needs an S3DataSource",
-        "FileSystemDataSource": "refused: a channel needs an S3DataSource",
+        "DatasetSource": "refused: a channel needs an S3DataSource or a FileSystemDataSource",
+        "FileSystemType": f"{_KEPT}; the id says which folder it is, by [filesystems] in clary.toml",
         "HubAccessConfig": _NO_HUB,
         "ManifestEtag": f"{_KEPT}; model data is what lies at its URI",
         "ManifestS3Uri": f"{_KEPT}; model data is what lies at its URI",
@@ -78,7 +77,6 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
         "DebugRuleConfigurations": _NO_DEBUGGER,
         "DisableProfiler": _NO_DEBUGGER,
         "EnableSageMakerMetricsTimeSeries": f"{_KEPT}; metrics are kept as time series always",
-        "ExperimentConfig": f"{_KEPT}; there are no experiments",
         "ExplainerConfig": f"{_KEPT}; predictions are not explained",
         "InfraCheckConfig": f"{_KEPT}; nothing is checked before a job",
         "MetricsConfig": f"{_KEPT}; metrics of an endpoint come once a minute",
@@ -121,6 +119,8 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
             ),
             _PACKAGE,
         ),
+        # Lineage
+        "SourceId": f"{_KEPT}; nothing reads it",
         "SkipModelValidation": "kept; no package is validated",
         "ValidationSpecification": "kept; no package is validated",
         # Questions
@@ -128,6 +128,16 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
         "IncludedData": "all of it is answered",
         "NestedPropertyName": "refused with NestedFilters",
         "VisibilityConditions": _ONE_ACCOUNT,
+    },
+    "application-autoscaling": {
+        "IncludeNotScaledActivities": "nothing scales by itself, so there are no activities",
+        **dict.fromkeys(
+            (
+                *("PredictiveScalingPolicyConfiguration", "StepScalingPolicyConfiguration"),
+                *("TargetTrackingScalingPolicyConfiguration", "ScalableTargetAction", "Timezone"),
+            ),
+            "kept and described; nothing scales by itself, UpdateEndpointWeightsAndCapacities does it",
+        ),
     },
     "sagemaker-runtime": {
         "EnableExplanations": "predictions are not explained",

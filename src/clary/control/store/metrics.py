@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Select, insert, select
+from sqlalchemy import Column, Connection, ScalarSelect, Select, bindparam, delete, func, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from clary.control.store.schema import cursors, points, series
 
-__all__ = ["Point", "Series"]
+__all__ = ["Point", "Series", "Summary"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,21 @@ class Series:
     namespace: str
     name: str
     dimensions: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """All samples of a metric in a few numbers; ``last`` is the value of the newest point, whose ``time`` is in epoch
+    seconds. ``deviation`` is that of the population."""
+
+    name: str
+    count: float
+    mean: float
+    deviation: float
+    minimum: float
+    maximum: float
+    last: float
+    time: float
 
 
 def add_points(connection: Connection, new: Sequence[Point], cursor: tuple[str, int] | None) -> bool:
@@ -78,6 +93,60 @@ def get_points(
         Point(namespace, name, dict(dimensions), time, value, unit, count, minimum, maximum)
         for time, value, unit, count, minimum, maximum in rows
     ]
+
+
+def get_summaries(connection: Connection, namespace: str, dimensions: Mapping[str, str], since: float) -> list[Summary]:
+    """A summary of each metric with exactly these dimensions, of its points at ``since`` or later; in name order."""
+    of = _key(namespace, "", dimensions)
+    found = []
+    for name, count, total, squares, minimum, maximum, last, time in connection.execute(
+        _SUMMARIES, {"n": of[0], "d": of[2], "s": since}
+    ):
+        mean = total / count
+        # The difference of two large numbers may come out just below zero.
+        deviation = math.sqrt(max(0.0, squares / count - mean * mean))
+        found.append(Summary(name, count, mean, deviation, minimum, maximum, last, time))
+    return found
+
+
+def _newest(column: Column[float]) -> ScalarSelect[float]:
+    """Of the newest point of each series."""
+    newest = points.alias()
+    order = (newest.c.time.desc(), newest.c.id.desc())
+    found = select(newest.c[column.name]).where(newest.c.series == series.c.id).order_by(*order).limit(1)
+    return found.correlate(series).scalar_subquery()
+
+
+# Built once: a search for trial components runs it for each.
+_SUMMARIES = (
+    select(
+        series.c.name,
+        func.sum(points.c.count),
+        func.sum(points.c.value * points.c.count),
+        func.sum(points.c.value * points.c.value * points.c.count),
+        func.min(points.c.minimum),
+        func.max(points.c.maximum),
+        _newest(points.c.value),
+        _newest(points.c.time),
+    )
+    .join(points, points.c.series == series.c.id)
+    .where(series.c.namespace == bindparam("n"), series.c.dimensions == bindparam("d"), points.c.time >= bindparam("s"))
+    .group_by(series.c.id, series.c.name)
+    .order_by(series.c.name)
+)
+
+
+def drop_series(connection: Connection, namespace: str, dimensions: Mapping[str, str]) -> None:
+    """Remove the series of ``namespace`` that have all of ``dimensions``, with their points."""
+    # A write first, that changes nothing: SQLite then waits for its turn before it reads.
+    connection.execute(delete(series).where(series.c.id < 0))
+    found = [
+        one.id
+        for one in connection.execute(select(series).where(series.c.namespace == namespace))
+        if dimensions.items() <= json.loads(one.dimensions).items()
+    ]
+    for identity in found:
+        connection.execute(delete(series).where(series.c.id == identity))
 
 
 def get_series(

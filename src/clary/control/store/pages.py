@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 
 from sqlalchemy import ColumnElement, Connection, Row, func, select, tuple_
 
+from clary.control.store.links import parts, wholes
 from clary.control.store.schema import records
 from clary.control.wire import paging
 from clary.control.wire.errors import ValidationException
@@ -36,7 +37,8 @@ class Query:
     """What to list. Times in epoch seconds, after inclusive, before exclusive; an empty string or None does not filter.
 
     ``name_contains`` and ``name_prefix`` tell upper from lower case. ``limit`` is 1 or more. Equal sort keys are
-    told apart by the name (by creation time, then name, in the order of Status).
+    told apart by the name (by creation time, then name, in the order of Status). ``part_of`` and ``whole_of`` are ARNs:
+    only parts of the one (with a ``depth`` of 2: parts of its parts), only what the other is a part of.
     """
 
     name_contains: str = ""
@@ -50,6 +52,9 @@ class Query:
     limit: int = 100
     token: str | None = None
     name_prefix: str = ""
+    part_of: str = ""
+    depth: int = 1
+    whole_of: str = ""
 
 
 def select_page(connection: Connection, kind: str, query: Query) -> tuple[list[Row[*tuple[Any, ...]]], str | None]:
@@ -62,8 +67,11 @@ def select_page(connection: Connection, kind: str, query: Query) -> tuple[list[R
     found = select(*keys).where(_COLUMNS.kind == kind, *_filters(query, connection.dialect.name))
     if query.token:
         found = found.where(_beyond(keys, _place(query.token, listing, types), query.descending))
-    # Not left to SQLite's planner: without statistics of the table it may sort every record of the kind.
-    found = found.with_hint(records, f"INDEXED BY {index}", "sqlite").order_by(*order).limit(query.limit + 1)
+    # Not left to SQLite's planner: without statistics of the table it may sort every record of the kind. The few that
+    # are linked it finds by their links, and sorts those.
+    if not query.part_of and not query.whole_of:
+        found = found.with_hint(records, f"INDEXED BY {index}", "sqlite")
+    found = found.order_by(*order).limit(query.limit + 1)
     places = connection.execute(found).all()  # from the index alone; the records themselves only then
     token = paging.encode(listing, list(places[query.limit - 1])) if len(places) > query.limit else None
     return _records(connection, kind, [place[-1] for place in places[: query.limit]]), token
@@ -89,6 +97,10 @@ def _filters(query: Query, dialect: str) -> list[ColumnElement[bool]]:
         conditions.append(_COLUMNS.name < query.name_prefix + "\U0010ffff")
     if query.status:
         conditions.append(_COLUMNS.status == query.status)
+    if query.part_of:
+        conditions.append(_COLUMNS.arn.in_(parts(query.part_of, query.depth)))
+    if query.whole_of:
+        conditions.append(_COLUMNS.arn.in_(wholes(query.whole_of)))
     for column, after, before in (
         (_COLUMNS.created, query.created_after, query.created_before),
         (_COLUMNS.modified, query.modified_after, query.modified_before),

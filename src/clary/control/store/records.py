@@ -18,16 +18,19 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from clary.control.store import metrics
+from clary.control.store import links, metrics
 from clary.control.store.database import open_database, refusals
 from clary.control.store.errors import AlreadyExists, Changed, NoSuchRecord, StoreError
-from clary.control.store.metrics import Point, Series
+from clary.control.store.links import PART, Link
+from clary.control.store.metrics import Point, Series, Summary
 from clary.control.store.pages import Query, select_page
 from clary.control.store.schema import cursors, records, tags
 
 __all__ = [
+    "PART",
     "AlreadyExists",
     "Changed",
+    "Link",
     "NoSuchRecord",
     "Page",
     "Point",
@@ -36,6 +39,7 @@ __all__ = [
     "Series",
     "Store",
     "StoreError",
+    "Summary",
 ]
 
 
@@ -105,19 +109,27 @@ class Store:
         body: Mapping[str, Any],
         status: str = "",
         tags: Mapping[str, str] | None = None,
+        part_of: Collection[str] = (),
     ) -> Record:
-        """A new record at version 1. Raises AlreadyExists."""
+        """A new record at version 1, a part of the records of the ARNs ``part_of``.
+
+        Raises AlreadyExists, and StoreError where one of those is gone.
+        """
         now = _now()
         text = _dump(body)
         record = Record(kind, name, arn, status, now, now, 1, json.loads(text))
         row = {"kind": kind, "name": name, "arn": arn, "status": status}
+        inserted = False
         try:
             with self._writing() as connection:
                 connection.execute(_INSERT, {**row, "created": now, "modified": now, "version": 1, "body": text})
                 _put_tags(connection, arn, tags or {})
+                inserted = True
+                for whole in part_of:
+                    links.add_link(connection, Link(arn, whole, PART, now))
         except StoreError as error:
             # Asked by the constraint, not before: between a look and an insert another may come.
-            if isinstance(error.__cause__, IntegrityError):
+            if isinstance(error.__cause__, IntegrityError) and not inserted:
                 raise AlreadyExists(f"there is a {kind} `{name}` already") from error
             raise
         return record
@@ -202,6 +214,39 @@ class Store:
         """Remove tags; no error for those that are not there."""
         with self._writing() as connection:
             _drop_tags(connection, arn, keys)
+
+    def link(self, source: str, destination: str, kind: str) -> bool:
+        """Add a link between two records, by their ARNs; False where it is there. Raises NoSuchRecord."""
+        try:
+            with self._writing() as connection:
+                return links.add_link(connection, Link(source, destination, kind, _now()))
+        except StoreError as error:
+            if isinstance(error.__cause__, IntegrityError):
+                gone = destination if self.by_arn(source) else source
+                raise NoSuchRecord(f"there is no resource {gone}") from error
+            raise
+
+    def unlink(self, source: str, destination: str, kind: str | None = None) -> bool:
+        """Remove the links from one to the other, of ``kind`` or (None) all but PART; False where there was none."""
+        with self._writing() as connection:
+            return links.remove_links(connection, source, destination, kind)
+
+    def links(
+        self, *, source: str | None = None, destination: str | None = None, kind: str | None = None
+    ) -> list[Link]:
+        """Links, the oldest first; those of the kind PART only when asked for."""
+        with self._reading() as connection:
+            return links.find_links(connection, source, destination, kind)
+
+    def summaries(self, namespace: str, dimensions: Mapping[str, str], since: float = 0.0) -> list[Summary]:
+        """What each metric with exactly these dimensions comes to, of its points since then (epoch seconds)."""
+        with self._reading() as connection:
+            return metrics.get_summaries(connection, namespace, dimensions, since)
+
+    def forget_metrics(self, namespace: str, dimensions: Mapping[str, str]) -> None:
+        """Remove all metrics of ``namespace`` whose dimensions hold these, with their points."""
+        with self._writing() as connection:
+            metrics.drop_series(connection, namespace, dimensions)
 
     def add_points(self, points: Sequence[Point], cursor: tuple[str, int] | None = None) -> bool:
         """Add metric data and set the cursor (name, position) at once.

@@ -19,9 +19,9 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-__all__ = ["HEAD", "cursors", "metadata", "points", "records", "series", "tags", "version"]
+__all__ = ["HEAD", "cursors", "links", "metadata", "points", "records", "series", "tags", "version"]
 
-HEAD = "0002"  # the newest of migrations/versions
+HEAD = "0003"  # the newest of migrations/versions
 
 metadata = MetaData()
 # SQLite compares bytes by default; PostgreSQL by the locale of its server unless told "C".
@@ -58,6 +58,22 @@ tags = Table(
     Column("value", _TEXT, nullable=False),
 )
 
+# From one record to another (store.links); they go with either.
+links = Table(
+    "links",
+    metadata,
+    Column("source", _TEXT, ForeignKey("records.arn", name="fk_links_source", ondelete="CASCADE"), primary_key=True),
+    Column(
+        "destination",
+        _TEXT,
+        ForeignKey("records.arn", name="fk_links_destination", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    Column("kind", _TEXT, primary_key=True),
+    Column("created", Double, nullable=False),
+    Index("ix_links_by_destination", "destination", "kind", "source"),
+)
+
 # A metric: ``dimensions`` is JSON with sorted keys.
 series = Table(
     "series",
@@ -67,6 +83,7 @@ series = Table(
     Column("name", _TEXT, nullable=False),
     Column("dimensions", _TEXT, nullable=False),
     UniqueConstraint("namespace", "name", "dimensions", name="uq_series"),
+    Index("ix_series_by_dimensions", "namespace", "dimensions", "name"),
 )
 
 points = Table(

@@ -42,7 +42,12 @@ SIGNING_NAMES = {
     "monitoring": ("cloudwatch",),
 }
 # How an unsigned call tells its service: the prefix of its target, the version of its API, or its path.
-TARGETS = {"SageMaker": "sagemaker", "Logs_20140328": "logs", "GraniteServiceVersion20100801": "cloudwatch"}
+TARGETS = {
+    "SageMaker": "sagemaker",
+    "Logs_20140328": "logs",
+    "GraniteServiceVersion20100801": "cloudwatch",
+    "AnyScaleFrontendService": "application-autoscaling",
+}
 VERSIONS = {"2011-06-15": "sts", "2010-05-08": "iam", "2010-08-01": "cloudwatch"}
 # The rest services: without a signature only their paths tell them from a bucket and its keys.
 UNSIGNED = ("sagemaker-runtime", "sagemaker-metrics")

@@ -12,13 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clary.control import home
+from clary.control.configuration import Configuration
 from clary.control.jobs.environment import program_variables
 from clary.control.jobs.kinds.training import programs
 from clary.control.jobs.kinds.training.preparation import checkpoint_folder, environment, prepare, resource_config
 from clary.control.jobs.kinds.training.programs import ImageCommand
 from clary.control.jobs.launch import Algorithm, Launch
 from clary.control.logs.streams import LogStore, LogWriter
-from clary.control.objects.local import LocalStore
+from clary.control.objects.base import ObjectStore
+from clary.control.objects.machine_files import WithMachineFiles
 from clary.control.settings import Settings
 from clary.control.wire.errors import ServiceError
 from clary.errors import CustomerError, HyperparameterError
@@ -32,7 +34,7 @@ GROUP, STREAM = "/aws/sagemaker/TrainingJobs", "job/algo-1-1700000000"
 class Preparing:
     """``prepare`` with all it needs, and the lines it logged."""
 
-    def __init__(self, settings: Settings, objects: LocalStore) -> None:
+    def __init__(self, settings: Settings, objects: ObjectStore) -> None:
         self.settings, self.objects = settings, objects
         self._logs = LogStore(settings.logs_root)
         self.stream = self._logs.path(GROUP, STREAM)
@@ -252,6 +254,42 @@ class TestChannels:
         assert launch.hosts == ("algo-1",)
         assert len(list((preparing.opt_ml / "input/data/train").rglob("*.jpg"))) == 2
         assert any("3 instances were asked for" in line for line in preparing.lines)
+
+    def test_what_is_kept_without_effect_is_said(self, preparing, make_body):
+        resources = {"InstanceType": "ml.c5.xlarge", "InstanceCount": 1, "KeepAlivePeriodInSeconds": 60}
+        preparing(make_body(ResourceConfig=resources, EnableManagedSpotTraining=True))
+        for word in ("KeepAlivePeriodInSeconds", "EnableManagedSpotTraining"):
+            assert [f"{word}: kept without effect" in line for line in preparing.lines].count(True) == 1
+
+    def test_a_file_system_is_read_where_it_is_mapped_to(self, preparing, make_body, tmp_path):
+        shared = tmp_path / "shared" / "pets"
+        shared.mkdir(parents=True)
+        (shared / "1.jpg").write_bytes(b"cat")
+        configuration = Configuration(filesystems={"fs-1": shared.parent}, buckets={"samples-*": shared})
+        preparing.settings = replace(preparing.settings, configuration=configuration)
+        preparing.objects = WithMachineFiles(preparing.objects)
+        files = {
+            "FileSystemId": "fs-1",
+            "FileSystemType": "EFS",
+            "FileSystemAccessMode": "rw",
+            "DirectoryPath": "/pets",
+        }
+        launch = preparing(
+            make_body(InputDataConfig=[{"ChannelName": "train", "DataSource": {"FileSystemDataSource": files}}])
+        )
+        assert (preparing.opt_ml / "input/data/train/1.jpg").read_bytes() == b"cat"
+        assert launch.inputs == (preparing.opt_ml / "input/data/train",)
+        assert launch.s3_buckets == {"samples-*": str(shared)}
+        launch.write()
+        assert Launch.read(launch.folder) == launch
+        assert "FileSystemAccessMode rw: the train channel is only read here" in preparing.lines
+
+    def test_metrics_may_be_written_to_files(self, preparing, make_body, monkeypatch):
+        assert preparing(make_body()).environment["SAGEMAKER_METRICS_DIRECTORY"] == "/opt/ml/output/metrics/sagemaker"
+        assert (preparing.opt_ml / "output/metrics/sagemaker").is_dir()
+        monkeypatch.setattr(programs, "resolve", lambda specification, rules=(): ImageCommand(("program",)))
+        found = preparing(make_body(), isolated=False).environment["SAGEMAKER_METRICS_DIRECTORY"]
+        assert found == str(preparing.opt_ml / "output/metrics/sagemaker")
 
     def test_those_in_pipe_mode_have_no_folder_and_are_fed(self, preparing, make_body, make_channel):
         given = [

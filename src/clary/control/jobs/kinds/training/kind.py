@@ -10,7 +10,8 @@ from typing import Any, ClassVar
 from clary.control.jobs import folders
 from clary.control.jobs.job import Job
 from clary.control.jobs.kind import CreationContext, JobKind
-from clary.control.jobs.kinds.training import outputs, preparation
+from clary.control.jobs.kinds.training import metric_files, outputs, preparation
+from clary.control.jobs.kinds.training.component import component_members
 from clary.control.jobs.kinds.training.request import new_body
 from clary.control.jobs.kinds.training.status import TrainingStatus, with_substitution
 from clary.control.jobs.launch import Launch
@@ -39,8 +40,11 @@ class TrainingJobs(JobKind):
     def new_body(
         self, request: Mapping[str, Any], context: CreationContext, *, arn: str, region: str
     ) -> dict[str, Any]:
-        rules = context.settings.configuration.images
-        return new_body(request, context.objects, arn=arn, region=region, rules=rules)
+        configuration = context.settings.configuration
+        return new_body(request, context.objects, arn=arn, region=region, configuration=configuration)
+
+    def trial_component(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        return component_members(body)
 
     def prepare(self, job: Job, host: str, log: LogWriter) -> Launch:
         return preparation.prepare(
@@ -93,6 +97,8 @@ class TrainingJobs(JobKind):
         return {"ModelArtifacts": {"S3ModelArtifacts": made.model}} if made.model else {}
 
     def final(self, job: Job) -> dict[str, Any]:
+        for host in self.hosts(job.body):
+            metric_files.store_metrics(job, host)
         metrics = final_metrics(job.body, job.context.store)
         return {"FinalMetricDataList": metrics} if metrics else {}
 

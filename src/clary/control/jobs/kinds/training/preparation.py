@@ -14,6 +14,7 @@ from clary.control.jobs import channels, folders, pipe_plan
 from clary.control.jobs.environment import platform_environment
 from clary.control.jobs.folders import FIRST_HOST, TRAINING_JOB, remove_tree
 from clary.control.jobs.kinds.training import programs, scripts
+from clary.control.jobs.kinds.training.metric_files import METRIC_FILES, METRIC_FILES_VARIABLE
 from clary.control.jobs.kinds.training.programs import Builtin, ImageCommand, Rules, Script
 from clary.control.jobs.launch import Algorithm, Command, Launch, Program
 from clary.control.jobs.pipe_plan import PipePlan
@@ -74,10 +75,15 @@ def prepare(
     _fetch_checkpoints(body, job, objects, log, rules)
     share = (hosts.index(host), len(hosts))
     # Links are for those who cannot write through them: an overlay stands before them, or our own algorithms read.
-    inputs = _fetch_channels(body, job, objects, share, linked=isolated or isinstance(program, Builtin))
+    given = _resolved(body, settings)
+    inputs = _fetch_channels(given, job, objects, share, linked=isolated or isinstance(program, Builtin))
     _write_configuration(body, job, list(hosts), host)
     for followed in followed_folders(body, job.root, rules):
         followed.mkdir(parents=True, exist_ok=True)
+    # A script finds its folders in /opt/ml also where there is no mount namespace.
+    seen = OPT_ML if isolated or isinstance(program, Script) else job.root
+    # Programs expect it to be there.
+    job.root.joinpath(*METRIC_FILES).mkdir(parents=True, exist_ok=True)
     if isinstance(program, Builtin):
         # Now, not when it runs: on a disk that is full by then it could not say why it ends, and a disk that is full
         # here is said in its place.
@@ -90,7 +96,7 @@ def prepare(
         folder=folder,
         log=stream,
         program=_launched(program, body, folder, job, settings, objects, log, isolated),
-        environment=environment(body, settings),
+        environment={**environment(body, settings), METRIC_FILES_VARIABLE: str(seen.joinpath(*METRIC_FILES))},
         # Those for a script go with its plan: the toolkit, which runs first, is a program of ours.
         given={} if isinstance(program, Script) else body.get("Environment") or {},
         cwd="",
@@ -100,8 +106,9 @@ def prepare(
         max_run=float(body.get("StoppingCondition", {}).get("MaxRuntimeInSeconds") or DAY),
         grace=settings.stop_grace,
         attempt=int(body.get("_attempt") or 1),
-        pipes=_plan_pipes(body, folder / "pipes", objects, share),
+        pipes=_plan_pipes(given, folder / "pipes", objects, share),
         s3_root=settings.s3_root,
+        s3_buckets={name: str(folder) for name, folder in settings.configuration.buckets.items()},
         s3_endpoint=settings.s3_endpoint,
         region=settings.region,
     )
@@ -235,6 +242,13 @@ def _fetch_checkpoints(body: Body, job: JobDir, objects: ObjectStore, log: LogWr
         log.write(f"Copied {count} checkpoint files from {uri}")
 
 
+def _resolved(body: Body, settings: Settings) -> Body:
+    """The body with its file systems as the folders that clary.toml maps them to. Raises CustomerError."""
+    filesystems, mode = settings.configuration.filesystems, _mode(body)
+    given = body.get("InputDataConfig") or ()
+    return {**body, "InputDataConfig": [channels.resolved(channel, mode, filesystems) for channel in given]}
+
+
 def _fetch_channels(
     body: Body, job: JobDir, objects: ObjectStore, share: tuple[int, int], *, linked: bool
 ) -> tuple[Path, ...]:
@@ -330,6 +344,14 @@ def _say(body: Body, program: Builtin | ImageCommand | Script, isolated: bool, l
         log.write("The kernel gives this user no mount namespace: one script at a time has its links in /opt/ml")
     elif not isolated:
         log.write("The kernel gives this user no mount namespace: /opt/ml is where SAGEMAKER_BASE_DIR says")
+    for channel in body.get("InputDataConfig") or ():
+        files = channel["DataSource"].get("FileSystemDataSource") or {}
+        if files.get("FileSystemAccessMode") == "rw":
+            log.write(f"FileSystemAccessMode rw: the {channel['ChannelName']} channel is only read here")
+    if (config.get("KeepAlivePeriodInSeconds") or 0) > 0:
+        log.write("KeepAlivePeriodInSeconds: kept without effect, there is no warm pool: a job starts within a second")
+    if body.get("EnableManagedSpotTraining"):
+        log.write("EnableManagedSpotTraining: kept without effect, this machine is not taken away: every second counts")
     given = body.get("Environment") or {}
     if isinstance(program, Builtin):
         if withheld := for_our_program(given)[1]:

@@ -36,7 +36,8 @@ def resolve(specification: Mapping[str, Any], rules: Rules = ()) -> Builtin | Im
     image = specification.get("TrainingImage") or ""
     if specification.get("AlgorithmName"):
         name = specification["AlgorithmName"]
-        raise CustomerError(f"the algorithm resource `{name}` cannot be used here", hint="give TrainingImage")
+        what = f"the algorithm resource `{name}` cannot be used here: those of AWS Marketplace run on AWS only"
+        raise CustomerError(what, hint="give TrainingImage")
     if not image:
         raise CustomerError("AlgorithmSpecification names no TrainingImage", hint=f"use {built_in_images()}")
     program = program_of(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from clary.control import local_mode
+from clary.control.configuration import Configuration
 from clary.control.jobs import channels, metric_search
 from clary.control.jobs.kinds.training import outputs, preparation, programs, scripts, status
 from clary.control.jobs.kinds.training.programs import Builtin, Script
@@ -33,16 +34,16 @@ Request = Mapping[str, Any]
 
 
 def new_body(
-    request: Request, objects: ObjectStore, *, arn: str, region: str, rules: programs.Rules = ()
+    request: Request, objects: ObjectStore, *, arn: str, region: str, configuration: Configuration | None = None
 ) -> dict[str, Any]:
     """The record of a new job: the request with the API's defaults, and where it stands. Blocks.
 
-    ``rules`` are those of clary.toml.
+    ``configuration`` is clary.toml's.
 
     Raises ValidationException for what could never run: an image, a channel or a bucket that is not there.
     Hyperparameters are the algorithm's: wrong ones fail the job, as on AWS.
     """
-    spec = _checked(request, objects, region, rules)
+    spec = _checked(request, objects, region, configuration or Configuration())
     now = time.time()
     # Tags are kept by the ARN, for every resource alike; DescribeTrainingJob does not show them.
     body: dict[str, Any] = {**_DEFAULTS, **{name: value for name, value in request.items() if name != "Tags"}}
@@ -60,8 +61,9 @@ def new_body(
     return status.advance(body, "Starting", now=now)
 
 
-def _checked(request: Request, objects: ObjectStore, region: str, rules: programs.Rules) -> AnySpec | None:
+def _checked(request: Request, objects: ObjectStore, region: str, configuration: Configuration) -> AnySpec | None:
     """The built-in algorithm asked for. Raises ValidationException for a request that could never run. Blocks."""
+    rules = configuration.images
     _check_resources(request)
     _check_texts(request)
     _check_names(request.get("InputDataConfig") or ())
@@ -73,7 +75,7 @@ def _checked(request: Request, objects: ObjectStore, region: str, rules: program
         followed = preparation.followed_folders(request, Path(), rules)
     except CustomerError as error:
         raise ValidationException(str(error)) from error
-    _check_data(objects, request, region, followed.values())
+    _check_data(objects, request, region, configuration.filesystems, followed.values())
     spec = program.spec if isinstance(program, Builtin) else None
     if spec is not None:
         _check_channels(spec, request)
@@ -142,12 +144,22 @@ def _check_metrics(definitions: Iterable[Mapping[str, str]]) -> None:
         )
 
 
-def _check_data(objects: ObjectStore, request: Request, region: str, followed: Iterable[S3Uri]) -> None:
+def _check_data(
+    objects: ObjectStore,
+    request: Request,
+    region: str,
+    filesystems: Mapping[str, Path],
+    followed: Iterable[S3Uri],
+) -> None:
     """Raises ValidationException for a channel without data and for a bucket that is not there."""
     mode = request["AlgorithmSpecification"]["TrainingInputMode"]
     _check_pipes(request.get("InputDataConfig") or (), mode)
     for channel in request.get("InputDataConfig") or ():
-        channels.check(channel, mode, objects, role=request["RoleArn"], region=region)
+        try:
+            found = channels.resolved(channel, mode, filesystems)
+        except CustomerError as error:
+            raise ValidationException(str(error)) from error
+        channels.check(found, mode, objects, role=request["RoleArn"], region=region)
     _check_outputs(objects, request, region, followed)
 
 

@@ -182,4 +182,4 @@ def _store(launch: Launch) -> ObjectStore:
     """The gateway's, whose environment this process has: the keys stand there."""
     if launch.s3_endpoint:
         return RemoteStore(RemoteEndpoint.from_environment(launch.s3_endpoint, launch.region))
-    return LocalStore(launch.s3_root)
+    return LocalStore(launch.s3_root, {name: Path(folder) for name, folder in launch.s3_buckets.items()})
