@@ -12,7 +12,8 @@ import os
 import sys
 from pathlib import Path
 
-from clary.control.jobs.launchers.local import mounts, namespace
+from clary.control.jobs.launchers.local import namespace
+from clary.toolkit import mounts
 
 LIMITS = Path("/proc/sys/user")
 
@@ -33,7 +34,7 @@ def _enter(folder: Path, access: str) -> None:
     Path("/proc/self/gid_map").write_text(f"{group} {group} 1")
     mounts._mount("none", "/", "", mounts.MS_REC | mounts.MS_PRIVATE)
     if not namespace.OPT_ML.is_dir():
-        namespace._make_mount_point(namespace.OPT_ML)
+        mounts.make_mount_point(namespace.OPT_ML)
     (mounts.bind if access == "writable" else mounts.bind_read_only)(folder, namespace.OPT_ML)
     for kind in ("user", "mnt"):
         (LIMITS / f"max_{kind}_namespaces").write_text("0")

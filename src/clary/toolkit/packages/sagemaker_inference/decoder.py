@@ -29,7 +29,7 @@ def _npy_to_numpy(npy_array: Any) -> Any:
 
 
 def _npz_to_sparse(npz_bytes: Any) -> Any:
-    import scipy.sparse  # type: ignore[import-untyped]  # where the user's environment has it
+    import scipy.sparse  # where the user's environment has it
 
     return scipy.sparse.load_npz(io.BytesIO(npz_bytes))
 
