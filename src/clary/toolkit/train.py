@@ -10,7 +10,6 @@ Source: sagemaker-training 5.1.4, trainer.py, entry_point.py, process.py; its li
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import logging
 import os
@@ -32,13 +31,13 @@ from clary.toolkit.frameworks import FRAMEWORKS, Framework
 from clary.toolkit.hyperparameters import Hyperparameters, decode
 from clary.toolkit.hyperparameters import check as check_hyperparameters
 from clary.toolkit.job_environment import JobEnvironment, job_environment, path_of_source, pip_variables
-from clary.toolkit.layer import site_of
 from clary.toolkit.opt_ml import linked
 from clary.toolkit.output import Output
 from clary.toolkit.plan import Plan
 from clary.toolkit.requirements import Requirements
 from clary.toolkit.source import check_entry_point, command_line, entry_point_kind
 from clary.toolkit.training_environment import TrainingEnvironment, count_gpus
+from clary.toolkit.versions import told, version_of
 from clary.vision.base.files import write_text
 from clary.vision.base.jobdir import JobDir
 
@@ -112,7 +111,7 @@ class _Run:
             check_entry_point(program, code, self._hyperparameters.submit_directory or str(code))
         variables = pip_variables(self._platform, plan.variables)
         with job_environment(plan, code, variables, _say) as environment:
-            _log.info("%s", self._told(environment))
+            _log.info("%s", told(plan, environment))
             if plan.command:
                 self._command(environment)
                 return
@@ -179,7 +178,7 @@ class _Run:
     def _variables(self, training: TrainingEnvironment, environment: JobEnvironment) -> dict[str, str]:
         region = self._hyperparameters.toolkit.get("sagemaker_region") or self._platform.get("AWS_REGION", "")
         image = self._framework.variables(training, self._platform, self._plan.version)
-        if self._plan.framework == "pytorch" and (version := _version("torch", environment)):
+        if self._plan.framework == "pytorch" and (version := version_of("torch", environment)):
             image |= {"SM_DLC_TORCH_VERSION": version}
         given = {**self._platform, **image, **self._own_variables()}
         # The toolkit sets its own over all others: what is said of the job is so.
@@ -214,14 +213,6 @@ class _Run:
         extra = extra_info(output.text(), code, self._hyperparameters.program, self._code)
         note = failure_text("ExecuteUserScriptError", code, error_message(output.text()), shlex.join(words), extra)
         raise _ScriptFailed(note, KILLED if code == KILLED else 1)
-
-    def _told(self, environment: JobEnvironment) -> str:
-        """What really runs, beside what was asked for."""
-        plan = self._plan
-        asked = " ".join(filter(None, [plan.framework or plan.image, plan.version, plan.python_version]))
-        version = _version(self._framework.imported, environment) if self._framework.imported else ""
-        runs = f"{self._framework.imported} {version} on " if version else ""
-        return f"{asked} was asked for; this is {runs}Python {environment.interpreter.version}"
 
     def _check_model(self) -> None:
         if not self._job.model.is_dir() or not any(self._job.model.iterdir()):
@@ -268,16 +259,6 @@ def _failed(job: JobDir, note: str, code: int) -> int:
         if not job.failure.exists():
             job.fail(note)
     return code
-
-
-def _version(package: str, environment: JobEnvironment) -> str:
-    """The version of a package in the script's own environment; empty where it is not there."""
-    names = {"sklearn": "scikit-learn"}
-    folders = [str(site_of(environment.layer, environment.interpreter)), *map(str, environment.interpreter.sites)]
-    for name in (names.get(package, package), f"{package}-cpu"):
-        for found in importlib.metadata.distributions(name=name, path=folders):
-            return found.version
-    return ""
 
 
 def _read(job: JobDir, name: str) -> dict[str, Any]:

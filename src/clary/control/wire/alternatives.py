@@ -18,8 +18,6 @@ IMAGES = "the images image-classification, object-detection and semantic-segment
 # By a pattern of the operation's name, the first that matches; what stands behind is said in the present tense, of
 # today. A kind of job that comes later takes its line out.
 _SAGEMAKER = {
-    "ProcessingJob": "run the script itself on this machine: the program reads and writes the same S3 objects; "
-    "`clary data` converts, splits and checks data sets, `clary evaluate` measures a model",
     "TransformJob": "create an endpoint and call InvokeEndpoint for each object, or fetch the model and run "
     "`clary predict MODEL PICTURES`",
     "HyperParameterTuningJob": "call CreateTrainingJob for each choice of hyperparameters and compare the "

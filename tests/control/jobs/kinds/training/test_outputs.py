@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from clary.control.jobs.kinds.training.outputs import Artifacts, CheckpointUpload, collect
+from clary.control.jobs.kinds.training.outputs import Artifacts, checkpoint_upload, collect
 from clary.control.objects.checksums import ALGORITHMS
 from clary.control.objects.local import LocalStore
 from clary.control.settings import Settings
@@ -226,9 +226,9 @@ def test_a_model_of_13_mb_takes_no_seconds(make_body, settings, objects, opt_ml,
 
 class TestCheckpointUpload:
     @pytest.fixture
-    def uploading(self, make_body, settings, objects, opt_ml) -> CheckpointUpload:
+    def uploading(self, make_body, settings, objects, opt_ml):
         body = make_body(CheckpointConfig={"S3Uri": "s3://bucket/points"})
-        return CheckpointUpload(body, settings=settings, objects=objects)
+        return checkpoint_upload(body, settings=settings, objects=objects)
 
     def test_what_is_new_or_changed(self, uploading, opt_ml, stored):
         folder = opt_ml / "checkpoints"
@@ -283,7 +283,7 @@ class TestCheckpointUpload:
 
     def test_without_checkpoint_config_there_is_nothing_to_do(self, make_body, settings, objects, opt_ml):
         (opt_ml / "checkpoints/last").write_bytes(b"1")
-        assert CheckpointUpload(make_body(), settings=settings, objects=objects).upload() == 0
+        assert checkpoint_upload(make_body(), settings=settings, objects=objects) is None
 
     def test_a_folder_that_is_not_there(self, uploading, opt_ml):
         (opt_ml / "checkpoints").rmdir()

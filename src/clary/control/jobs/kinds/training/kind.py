@@ -15,6 +15,7 @@ from clary.control.jobs.kinds.training.request import new_body
 from clary.control.jobs.kinds.training.status import TrainingStatus, with_substitution
 from clary.control.jobs.launch import Launch
 from clary.control.jobs.metrics import MetricScanner, final_metrics
+from clary.control.jobs.results import FolderUpload
 from clary.control.jobs.status import JobStatus
 from clary.control.logs.streams import LogWriter
 from clary.control.store.records import Record, StoreError
@@ -73,7 +74,7 @@ class TrainingJobs(JobKind):
                     meter.scan()
                 except StoreError as error:  # the next scan takes up where this one began
                     _log.warning("metrics of %s are not stored: %s", job.name, error)
-            if checkpoints and time.monotonic() - last >= CHECKPOINT_PAUSE:
+            if checkpoints is not None and time.monotonic() - last >= CHECKPOINT_PAUSE:
                 last = time.monotonic()
                 try:
                     checkpoints.upload()
@@ -89,7 +90,7 @@ class TrainingJobs(JobKind):
             made = outputs.collect(job.body, settings=settings, objects=objects, model=not failed)
         finally:
             # Each also where the other cannot be stored.
-            if checkpoints := _checkpoints(job):
+            if (checkpoints := _checkpoints(job)) is not None:
                 checkpoints.upload()
         return {"ModelArtifacts": {"S3ModelArtifacts": made.model}} if made.model else {}
 
@@ -120,10 +121,8 @@ def _tell_substitution(job: Job) -> bool:
     return True
 
 
-def _checkpoints(job: Job) -> outputs.CheckpointUpload | None:
-    if not job.body.get("CheckpointConfig"):
-        return None
-    return outputs.CheckpointUpload(job.body, settings=job.context.settings, objects=job.context.objects)
+def _checkpoints(job: Job) -> FolderUpload | None:
+    return outputs.checkpoint_upload(job.body, settings=job.context.settings, objects=job.context.objects)
 
 
 KIND = TrainingJobs()
