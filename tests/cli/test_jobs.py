@@ -135,13 +135,13 @@ def test_the_newest_come_first_and_as_many_as_asked_for(create, cli, platform_ho
 def test_an_unknown_job_is_one_line(cli, platform_home, words):
     code, out, err = cli(*words, "--home", platform_home)
     assert (code, out, err.count("\n")) == (2, "", 1)
-    assert "no training job is called `nobody`; `clary jobs` lists them" in err
+    assert "no job is called `nobody`; `clary jobs` lists them" in err
 
 
 def test_a_job_that_is_mistyped_is_told_the_nearest(create, cli, platform_home):
     name = create("near-by", learning_rate="much")
     code, _, err = cli("logs", "naer-by", "--home", platform_home)
-    assert (code, f"no training job is called `naer-by`; near it: {name}" in err) == (2, True)
+    assert (code, f"no job is called `naer-by`; near it: {name}" in err) == (2, True)
 
 
 def test_a_status_that_there_is_none(cli, platform_home):

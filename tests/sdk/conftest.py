@@ -185,6 +185,8 @@ def data(
         out = root / word.lower()
         drawn = out.with_name(f"{out.name}-drawn")
         match word:
+            case "PICTURES":
+                return colours(drawn, {"pictures": 8}) / "pictures"
             case "CHANNELS":
                 return prepared(colours(drawn, {"train": 8, "validation": 4}), out)
             case "BOXES" | "MASKS":
@@ -205,7 +207,7 @@ def data(
 
 
 DRAWN = {"BOXES": ("detection", "sagemaker-json"), "MASKS": ("segmentation", "sagemaker-png")}
-DATA = ("CHANNELS", "BOXES", "MASKS", "RECORDS", "PETS", "PETS_BOXES", "PETS_MASKS")
+DATA = ("PICTURES", "CHANNELS", "BOXES", "MASKS", "RECORDS", "PETS", "PETS_BOXES", "PETS_MASKS")
 
 
 def prepared(images: Path, channels: Path) -> Path:
@@ -256,6 +258,11 @@ PROGRAMS: dict[str, tuple[str, tuple[str, ...]]] = {
     "test_v1_runs_a_script": ("v1", ("python", "tests/sdk/programs/script_v1.py", "CHANNELS")),
     "test_v2_runs_a_script": ("v2", ("python", "tests/sdk/programs/script_v2.py", "CHANNELS")),
     "test_v3_runs_a_script": ("v3", ("python", "tests/sdk/programs/script_v3.py", "CHANNELS")),
+    "test_v2_processes": ("v2", ("python", "examples/prepare_processing_v2.py", "PICTURES", "16")),
+    "test_v3_processes": ("v3", ("python", "examples/prepare_processing_v3.py", "PICTURES", "16")),
+    "test_boto3_processes": ("main", ("python", "examples/prepare_processing_boto3.py", "PICTURES", "16")),
+    "test_v2_processes_as_notebooks_do": ("v2", ("python", "tests/sdk/programs/processing_v2.py")),
+    "test_v3_processes_in_local_mode": ("v3", ("python", "tests/sdk/programs/processing_v3_local.py")),
     "test_v2_says_why_a_job_failed": ("v2", ("python", "tests/sdk/programs/v2_failure.py", "CHANNELS")),
 }
 
