@@ -4,7 +4,7 @@
     /opt/ml/processing/output/train/cat/1.jpg            /opt/ml/processing/output/train_lst/train.lst
     /opt/ml/processing/output/validation/cat/9.jpg       /opt/ml/processing/output/validation_lst/validation.lst
 
-Pictures become small enough to train on; each is as likely to be held out as any other, and always the same ones are.
+Pictures become small enough to train on. Of each class the same part is held out, always the same pictures.
 """
 
 import argparse
@@ -20,21 +20,23 @@ parser.add_argument("--seed", type=int, default=0)
 args = parser.parse_args()
 
 root = Path("/opt/ml/processing")
-found = sorted((root / "input" / "pictures").rglob("*.jpg"))
-classes = sorted({path.parent.name for path in found})
 chosen = random.Random(args.seed)
-lines = {"train": [], "validation": []}
+classes = {}
+for path in sorted((root / "input" / "pictures").rglob("*.jpg")):
+    classes.setdefault(path.parent.name, []).append(path)
 
-for path in found:
-    split = "validation" if chosen.random() < args.validation else "train"
-    name = f"{path.parent.name}/{path.name}"
-    target = root / "output" / split / name
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with Image.open(path) as picture:
-        scale = args.size / min(picture.size)
-        size = [max(1, round(side * scale)) for side in picture.size]
-        picture.convert("RGB").resize(size).save(target, quality=90)
-    lines[split].append(f"{len(lines[split])}\t{classes.index(path.parent.name)}\t{name}\n")
+lines = {"train": [], "validation": []}
+for label, (name, paths) in enumerate(classes.items()):
+    held_out = set(chosen.sample(paths, round(args.validation * len(paths))))
+    for path in paths:
+        split = "validation" if path in held_out else "train"
+        target = root / "output" / split / name / path.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with Image.open(path) as picture:
+            scale = args.size / min(picture.size)
+            size = [max(1, round(side * scale)) for side in picture.size]
+            picture.convert("RGB").resize(size).save(target, quality=90)
+        lines[split].append(f"{len(lines[split])}\t{label}\t{name}/{path.name}\n")
 
 for split, listed in lines.items():
     folder = root / "output" / f"{split}_lst"
@@ -44,4 +46,4 @@ for split, listed in lines.items():
 
 report = root.parent / "output"
 report.mkdir(exist_ok=True)
-(report / "message").write_text(f"{len(found)} pictures")
+(report / "message").write_text(f"{sum(map(len, lines.values()))} pictures")

@@ -25,8 +25,6 @@ pytestmark = pytest.mark.usefixtures("platform")
 @pytest.mark.parametrize(
     ("operation", "words"),
     [
-        ("create_processing_job", "run the script itself on this machine"),
-        ("list_processing_jobs", "run the script itself on this machine"),
         ("create_transform_job", "call InvokeEndpoint for each object"),
         ("create_hyper_parameter_tuning_job", "call CreateTrainingJob for each choice of hyperparameters"),
         ("list_training_jobs_for_hyper_parameter_tuning_job", "call CreateTrainingJob for each choice"),

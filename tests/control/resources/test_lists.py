@@ -15,6 +15,7 @@ Refusal = Callable[..., tuple[str, str]]
 # (API reference).
 LISTS = [
     ("list_training_jobs", "training-job", "TrainingJobSummaries", "TrainingJobName", False),
+    ("list_processing_jobs", "processing-job", "ProcessingJobSummaries", "ProcessingJobName", False),
     ("list_models", "model", "Models", "ModelName", True),
     ("list_endpoint_configs", "endpoint-config", "EndpointConfigs", "EndpointConfigName", True),
     ("list_endpoints", "endpoint", "Endpoints", "EndpointName", True),

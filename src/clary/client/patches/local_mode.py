@@ -17,7 +17,7 @@ _READ_TIMEOUT = 80  # seconds, as the SDKs' own Session waits for an endpoint
 _JSON = "application/json"
 _INSTANCE_TYPES = ("local", "local_gpu")
 _WORDS = ("HyperParameters", "Environment", "ContainerEntrypoint", "ContainerArguments")
-_OPERATIONS = ("CreateTrainingJob", "CreateModel", "CreateProcessingJob")
+_OPERATIONS = ("CreateTrainingJob", "CreateModel")
 _ROLE = "arn:aws:iam::000000000000:role/local"
 
 
@@ -159,16 +159,16 @@ def name_files(session: Any) -> None:
     """Let the clients of a botocore session name files as the service reads them: absolute, and as an S3DataSource."""
     for operation in _OPERATIONS:
         session.register("provide-client-params.sagemaker." + operation, _with_named_files)
-    session.register("provide-client-params.sagemaker.CreateProcessingJob", _with_role)
+    session.register("provide-client-params.sagemaker.CreateProcessingJob", _with_role_and_named_files)
 
 
 def _with_named_files(params: Any, **_: Any) -> Any:
     return _named(params) if os.environ.get("CLARY_ENDPOINT") else None
 
 
-def _with_role(params: Any, **_: Any) -> Any:
-    """SDK v3 gives a processing job of local mode none, which the service asks for."""
-    return {"RoleArn": _ROLE, **params} if os.environ.get("CLARY_ENDPOINT") and "RoleArn" not in params else None
+def _with_role_and_named_files(params: Any, **_: Any) -> Any:
+    """SDK v3 gives a processing job of local mode no role, which the service asks for."""
+    return _named({"RoleArn": _ROLE, **params}) if os.environ.get("CLARY_ENDPOINT") else None
 
 
 def _named(value: Any) -> Any:
