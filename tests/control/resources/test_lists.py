@@ -89,6 +89,9 @@ def test_what_is_refused(
     wanted: dict[str, Any],
     words: str,
 ) -> None:
+    if kind == "processing-job" and "NameContains" in wanted:  # whose description has no pattern
+        assert listed(sagemaker, operation, member, name, **wanted) == []
+        return
     code, message = refusal(getattr(sagemaker, operation), **wanted)
     assert code == "ValidationException"
     assert words in message

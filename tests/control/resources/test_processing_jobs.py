@@ -185,7 +185,7 @@ def test_of_preferred_instances_the_first_is_had(sagemaker: Any, runner: Runner)
                     }
                 },
             ),
-            "there is no Athena here",
+            "there is no Athena and no Redshift here",
         ),
         (changed("ProcessingResources", "ClusterConfig", "InstanceCount", to=None), "InstanceCount of 1 or more"),
         (changed("ProcessingResources", "ClusterConfig", "InstanceType", to="ml.mine"), "enum value set"),

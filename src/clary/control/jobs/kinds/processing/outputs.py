@@ -5,6 +5,7 @@ Each host stores its own; of two files of one name the later stays, as on SageMa
 
 from __future__ import annotations
 
+import codecs
 import logging
 import os
 from collections.abc import Callable, Sequence
@@ -68,15 +69,15 @@ def exit_message(job: Job, hosts: Sequence[str], *, strict: bool = False) -> str
 
     With ``strict`` raises CustomerError for what is not UTF-8, as SageMaker fails a job for it.
     """
-    whole = b"".join(_message(job, host) for host in hosts)
-    if strict:
+    said = [_message(job, host) for host in hosts]
+    for one in said if strict else ():
         try:
-            whole.decode()
+            # Not the end of the text: the limit may have cut its last character in half.
+            codecs.getincrementaldecoder("utf-8")().decode(one)
         except UnicodeDecodeError as error:
             what = f"is not UTF-8 (byte {error.start})"
             raise CustomerError(what, where="/opt/ml/output/message", hint="write text") from error
-    # A character that the limit cuts in half is left out.
-    return whole[:MESSAGE_LIMIT].decode(errors="ignore").replace("\0", "")
+    return b"".join(said)[:MESSAGE_LIMIT].decode(errors="ignore").replace("\0", "")
 
 
 def _message(job: Job, host: str) -> bytes:
@@ -85,7 +86,6 @@ def _message(job: Job, host: str) -> bytes:
         with opened_results(job.host_folder(host), *parts) as tree:
             for entry in tree.entries(refused=lambda error: None):
                 if entry.name == name and not entry.is_folder:
-                    # One byte more: of a character of four bytes three may be left.
                     return os.pread(entry.descriptor, MESSAGE_LIMIT, 0)
     except (CustomerError, OSError):  # anything else a program may have laid there
         return b""

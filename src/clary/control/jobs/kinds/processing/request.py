@@ -104,10 +104,9 @@ def _check_data(request: Request) -> None:
     for one in given:
         name = one["InputName"]
         if "DatasetDefinition" in one:
-            sort = "Athena" if "AthenaDatasetDefinition" in one["DatasetDefinition"] else "Redshift"
             raise ValidationException(
-                f"The input {name} has a DatasetDefinition, and there is no {sort} here; run the query where it is and "
-                "give its result as S3Input"
+                f"The input {name} has a DatasetDefinition, and there is no Athena and no Redshift here; run the query "
+                "where its data is, and give its result as S3Input"
             )
         if "S3Input" not in one:
             raise ValidationException(f"The input {name} must have an S3Input.")
