@@ -123,6 +123,29 @@ def test_a_job_is_stopped(create, cli, platform_home):
     until(lambda: listed(cli, platform_home)[name]["status"] == "Stopped")
 
 
+def test_a_processing_job_is_listed_followed_and_stopped_alike(aws, cli, platform_home):
+    aws("sagemaker").create_processing_job(
+        ProcessingJobName="prepared",
+        RoleArn=ROLE,
+        AppSpecification={
+            "ImageUri": "763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch-training:2.1-cpu-py310",
+            "ContainerEntrypoint": ["sh", "-c", "echo begun; sleep 600"],
+        },
+        ProcessingResources={"ClusterConfig": {"InstanceCount": 1, "InstanceType": "ml.m5.large", "VolumeSizeInGB": 1}},
+    )
+    until(lambda: "begun" in cli("logs", "prepared", "--home", platform_home)[1].splitlines())
+    job = listed(cli, platform_home)["prepared"]
+    assert (job["kind"], job["status"]) == ("processing", "InProgress")
+    assert job["algorithm"] == "pytorch-training:2.1-cpu-py310"
+    assert list(listed(cli, platform_home, "--limit", "1")) == ["prepared"]
+    assert "1 running" in cli("status", "--home", platform_home)[1]
+    code, _, err = cli("stop", "prepared", "--home", platform_home)
+    assert (code, err) == (0, "prepared is stopping; `clary jobs` shows when it has\n")
+    code, out, _ = cli("logs", "prepared", "-f", "--home", platform_home)
+    assert (code, out.splitlines()[-1]) == (0, "begun")
+    assert listed(cli, platform_home, "--status", "Stopped")["prepared"]["seconds"] > 0
+
+
 def test_the_newest_come_first_and_as_many_as_asked_for(create, cli, platform_home):
     for name in ("older", "newer"):
         create(name, learning_rate="much")

@@ -103,6 +103,16 @@ def test_what_an_attempt_before_left_is_gone(run):
     assert Path("/etc").is_dir()
 
 
+def test_a_link_in_the_place_of_an_output_is_not_followed(run, tmp_path):
+    (tmp_path / "mine/out").mkdir(parents=True)
+    (tmp_path / "mine/out/kept").touch()
+    (tmp_path / "opt_ml/processing/deep").symlink_to(tmp_path / "mine")
+    ran = run("python3", "SCRIPT", text="print('ran')", emptied=("processing/deep/out",))
+    assert (ran.code, "ran" in ran.log.splitlines()) == (1, False)
+    assert ran.failure.startswith("ClientError: /opt/ml/processing/deep: is a symbolic link")
+    assert (tmp_path / "mine/out/kept").exists()
+
+
 @pytest.mark.parametrize(
     ("text", "code"),
     [

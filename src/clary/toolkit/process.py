@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import stat
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress
@@ -24,11 +25,12 @@ from clary.errors import ClaryError, CustomerError, UsageError
 from clary.toolkit import warm
 from clary.toolkit.failure import extra_info
 from clary.toolkit.job_environment import JobEnvironment, job_environment, pip_variables
-from clary.toolkit.opt_ml import linked
+from clary.toolkit.opt_ml import OPT_ML, linked
 from clary.toolkit.output import Output
 from clary.toolkit.plan import Plan
 from clary.toolkit.versions import told
 from clary.vision.base.jobdir import JobDir
+from clary.vision.base.tree import opened
 
 __all__ = ["main", "run"]
 
@@ -43,7 +45,7 @@ def run(plan: Plan, job: JobDir, platform: Mapping[str, str]) -> int:
     """
     try:
         for name in plan.emptied:
-            _empty(job.root / name)
+            _empty(job.root, name)
         with linked(job.root, plan.link, _say) if plan.link else nullcontext():
             # As the program sees it. Its folder has no requirements.txt: a processing job has none of its own.
             tree = plan.link or job.root
@@ -93,13 +95,16 @@ def _script_name(words: Sequence[str]) -> str:
     return next((Path(word).name for word in words if word.endswith(".py")), "")
 
 
-def _empty(folder: Path) -> None:
-    """What an attempt before has left in an output is none of this one's."""
-    for entry in folder.iterdir() if folder.is_dir() and not folder.is_symlink() else ():
-        if entry.is_dir() and not entry.is_symlink():
-            shutil.rmtree(entry)
-        else:
-            entry.unlink()
+def _empty(tree: Path, name: str) -> None:
+    """What an attempt before has left in an output is none of this one's. Raises CustomerError where it laid a link in
+    the place of the folder, or of one above: what that leads to is somebody's."""
+    with suppress(FileNotFoundError), opened(tree, *name.split("/"), shown=OPT_ML) as found:
+        folder = found.descriptor
+        for entry in os.listdir(folder):
+            if stat.S_ISDIR(os.stat(entry, dir_fd=folder, follow_symlinks=False).st_mode):
+                shutil.rmtree(entry, dir_fd=folder)
+            else:
+                os.unlink(entry, dir_fd=folder)
 
 
 def _failed(job: JobDir, note: str) -> int:

@@ -26,7 +26,9 @@ _log = logging.getLogger(__name__)
 
 def synchronizer(job: Job, hosts: Sequence[str]) -> Callable[[], None]:
     """What keeps the objects of Continuous outputs as their folders are; to be called every few seconds."""
-    uploads = [_upload(job, host, one) for host in hosts for one in outputs_of(job.body) if one.continuous]
+    # By the last look, when the programs have ended, ``collect`` has stored all.
+    live = [] if job.body["_phase"] == "uploading" else [one for one in outputs_of(job.body) if one.continuous]
+    uploads = [_upload(job, host, one) for host in hosts for one in live]
 
     def synchronize() -> None:
         for one in uploads:
