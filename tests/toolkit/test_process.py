@@ -103,6 +103,15 @@ def test_what_an_attempt_before_left_is_gone(run):
     assert Path("/etc").is_dir()
 
 
+def test_where_jobs_have_no_opt_ml_of_their_own_it_is_linked_for_the_time(run, tmp_path):
+    place = tmp_path / "ml"
+    text = "import os; open('processing/made', 'w').write(os.getcwd())"
+    ran = run("python3", str(place / "processing/input/code/prep.py"), text=text, link=place)
+    assert ran.code == 0, ran.log
+    assert (ran.opt_ml / "processing/made").read_text() == str(place)
+    assert not (place / "processing").exists()
+
+
 def test_a_link_in_the_place_of_an_output_is_not_followed(run, tmp_path):
     (tmp_path / "mine/out").mkdir(parents=True)
     (tmp_path / "mine/out/kept").touch()
