@@ -206,7 +206,7 @@ def test_a_substituted_network_is_a_remark():
     said = "tf_efficientnet_lite0 is trained in place of resnet50, whose pretrained weights are not here."
     record = jobs._record(jobs.KINDS[0], body, 5.0)
     assert (record["remarks"], jobs._row(record)[-1]) == ([said], said)
-    failed = jobs._record({**body, "FailureReason": "why"}, 5.0)
+    failed = jobs._record(jobs.KINDS[0], {**body, "FailureReason": "why"}, 5.0)
     assert jobs._row(failed)[-1] == f"why; {said}"
 
 

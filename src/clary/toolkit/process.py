@@ -24,11 +24,12 @@ from typing import NoReturn
 from clary.errors import ClaryError, CustomerError, UsageError
 from clary.toolkit import warm
 from clary.toolkit.failure import extra_info
+from clary.toolkit.frameworks import FRAMEWORKS, Framework
 from clary.toolkit.job_environment import JobEnvironment, job_environment, pip_variables
 from clary.toolkit.opt_ml import OPT_ML, linked
 from clary.toolkit.output import Output
 from clary.toolkit.plan import Plan
-from clary.toolkit.versions import told
+from clary.toolkit.what_runs import what_runs
 from clary.vision.base.jobdir import JobDir
 from clary.vision.base.tree import opened
 
@@ -50,7 +51,7 @@ def run(plan: Plan, job: JobDir, platform: Mapping[str, str]) -> int:
             # As the program sees it. Its folder has no requirements.txt: a processing job has none of its own.
             tree = plan.link or job.root
             with job_environment(plan, tree, pip_variables(platform, plan.variables), _say) as environment:
-                _say(told(plan, environment))
+                _say(what_runs(plan, FRAMEWORKS.get(plan.framework, Framework()), environment))
                 return _execute(plan, tree, platform, environment)
     except CustomerError as error:
         return _failed(job, f"ClientError: {error}")

@@ -37,7 +37,7 @@ from clary.toolkit.plan import Plan
 from clary.toolkit.requirements import Requirements
 from clary.toolkit.source import check_entry_point, command_line, entry_point_kind
 from clary.toolkit.training_environment import TrainingEnvironment, count_gpus
-from clary.toolkit.versions import told, version_of
+from clary.toolkit.what_runs import version_of, what_runs
 from clary.vision.base.files import write_text
 from clary.vision.base.jobdir import JobDir
 
@@ -111,7 +111,7 @@ class _Run:
             check_entry_point(program, code, self._hyperparameters.submit_directory or str(code))
         variables = pip_variables(self._platform, plan.variables)
         with job_environment(plan, code, variables, _say) as environment:
-            _log.info("%s", told(plan, environment))
+            _log.info("%s", what_runs(plan, self._framework, environment))
             if plan.command:
                 self._command(environment)
                 return
