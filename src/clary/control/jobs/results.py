@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -41,19 +41,21 @@ class FolderUpload:
         """How many files were uploaded, each counted once."""
         return len(self._put)
 
-    def upload(self, *, hidden: bool = False) -> int:
+    def upload(self, *, hidden: bool = False, refused: Callable[[CustomerError], object] | None = None) -> int:
         """Upload what is new or changed since the last call; returns how many files. Blocks.
 
         A file that is written to meanwhile is uploaded again by the next call; one that is gone stays in the bucket.
         Unless ``hidden``, names beginning with a dot are left out: they are files in the making. Raises NoSuchBucket,
-        OSError; and, once all others are uploaded, CustomerError naming a link or a device.
+        OSError; CustomerError naming a link in the place of the folder and, once all others are uploaded, a link or a
+        device in it, unless ``refused`` takes it.
         """
-        refused: list[CustomerError] = []
+        found: list[CustomerError] = []
         with opened_results(self._folder, *self._parts) as tree:
-            files = (entry for entry in tree.entries(hidden=hidden, refused=refused.append) if not entry.is_folder)
+            entries = tree.entries(hidden=hidden, refused=refused or found.append)
+            files = (entry for entry in entries if not entry.is_folder)
             count = sum(self._upload(entry, self._target.join(entry.name)) for entry in files)
-        if refused:
-            raise refused[0]
+        if found:
+            raise found[0]
         return count
 
     def _upload(self, entry: Entry, at: S3Uri) -> bool:

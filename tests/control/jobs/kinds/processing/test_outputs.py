@@ -97,13 +97,17 @@ def test_continuous_ones_are_kept_in_step(job, objects):
     assert content(objects, "out/live/b") == b"longer"
 
 
-def test_a_link_does_not_end_the_looking_and_fails_the_job(job, objects):
+def test_a_link_out_of_the_folder_is_left_out_and_named(job, objects, lines):
     put(job, "processing/output/live/b")
     (job.folder / "opt_ml/processing/output/live/secret").symlink_to("/etc/passwd")
     KIND.observer(job)()
     assert keys(objects) == ["out/live/b"]
-    with pytest.raises(CustomerError, match=r"^/opt/ml/processing/output/live/secret: is a symbolic link"):
-        KIND.collect(job, failed=False)
+    (job.folder / "opt_ml/processing/output/live/latest").symlink_to("b")
+    KIND.collect(job, failed=False)
+    assert keys(objects) == ["out/live/b", "out/live/latest"]
+    assert any(
+        line.startswith("Not stored: /opt/ml/processing/output/live/secret: is a symbolic") for line in lines(job)
+    )
 
 
 def test_a_folder_that_was_replaced_by_a_link_leads_nowhere(job, tmp_path):

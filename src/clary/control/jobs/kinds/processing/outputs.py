@@ -14,6 +14,7 @@ from clary.control.jobs.folders import missing
 from clary.control.jobs.job import Job
 from clary.control.jobs.kinds.processing.data import Output, outputs_of
 from clary.control.jobs.results import FolderUpload, opened_results
+from clary.control.logs.streams import LogWriter
 from clary.errors import ClaryError, CustomerError
 
 __all__ = ["collect", "exit_message", "synchronizer"]
@@ -33,7 +34,7 @@ def synchronizer(job: Job, hosts: Sequence[str]) -> Callable[[], None]:
     def synchronize() -> None:
         for one in uploads:
             try:
-                one.upload()
+                one.upload(refused=lambda error: None)
             except (ClaryError, OSError) as error:  # it is tried again, and at the end it counts
                 _log.warning("outputs of %s are not uploaded: %s", job.name, error)
 
@@ -43,9 +44,8 @@ def synchronizer(job: Job, hosts: Sequence[str]) -> Callable[[], None]:
 def collect(job: Job, hosts: Sequence[str], *, failed: bool) -> None:
     """Put what the hosts left into the buckets; of a failed job only what was to be there while it ran. Blocks.
 
-    A second call puts the same in the same places. Raises NoSuchBucket, CustomerError naming a link or a device among
-    the results, or a message that is no text, UsageError and OSError for a full disk, ClaryError where the tree
-    vanished.
+    A second call puts the same in the same places. Raises NoSuchBucket, CustomerError naming an output that is a link
+    itself, or a message that is no text, UsageError and OSError for a full disk, ClaryError where the tree vanished.
     """
     for host in hosts:
         # Of a tree that is not there nothing would be stored, and the job called Completed.
@@ -56,14 +56,18 @@ def collect(job: Job, hosts: Sequence[str], *, failed: bool) -> None:
             for one in outputs_of(job.body):
                 if failed and not one.continuous:
                     log.write(f"The output {one.name} is not stored: the job failed, and its S3UploadMode is EndOfJob")
-                    continue
-                upload = _upload(job, host, one)
-                upload.upload(hidden=True)
-                if not len(upload):
-                    log.write(f"The output {one.name} is empty: nothing lies in {one.path} to be stored in {one.uri}")
+                else:
+                    _store(one, _upload(job, host, one), log)
         finally:
             log.close()
     exit_message(job, hosts, strict=True)
+
+
+def _store(output: Output, upload: FolderUpload, log: LogWriter) -> None:
+    # As on SageMaker (developer guide): links are not followed, and no reason to fail.
+    upload.upload(hidden=True, refused=lambda error: log.write(f"Not stored: {error}"))
+    if not len(upload):
+        log.write(f"The output {output.name} is empty: nothing lies in {output.path} to be stored in {output.uri}")
 
 
 def exit_message(job: Job, hosts: Sequence[str], *, strict: bool = False) -> str:
