@@ -84,6 +84,16 @@ def test_what_a_script_finds(run, tmp_path):
     assert line.startswith("pytorch 2.1 was asked for; this is torch ")
 
 
+def test_tensorflow_s_programs_of_keras_2_get_it(run, tmp_path):
+    for version, wanted in (("2.13", "1"), ("2.16", None)):
+        out = tmp_path / version
+        ran = run("python3", "SCRIPT", str(out), text=TELLING, framework="tensorflow", version=version)
+        assert ran.code == 0, ran.log
+        environ = json.loads(out.read_text())["environ"]
+        assert (environ.get("TF_USE_LEGACY_KERAS"), environ["S3_REGION"]) == (wanted, "eu-west-1")
+        assert not [name for name in environ if name.startswith("SM_")]
+
+
 def test_a_shell_script_installs_and_runs_in_the_same_environment(run, tmp_path):
     """As FrameworkProcessor's runproc.sh does."""
     ran = run("/bin/sh", "-c", "pip uninstall --yes typing; python SCRIPT $1", "sh", str(tmp_path / "t"), text=TELLING)

@@ -25,10 +25,12 @@ from clary.errors import ClaryError, CustomerError, UsageError
 from clary.toolkit import warm
 from clary.toolkit.failure import extra_info
 from clary.toolkit.frameworks import FRAMEWORKS, Framework
+from clary.toolkit.hyperparameters import decode
 from clary.toolkit.job_environment import JobEnvironment, job_environment, pip_variables
 from clary.toolkit.opt_ml import OPT_ML, linked
 from clary.toolkit.output import Output
 from clary.toolkit.plan import Plan
+from clary.toolkit.training_environment import TrainingEnvironment
 from clary.toolkit.what_runs import what_runs
 from clary.vision.base.jobdir import JobDir
 from clary.vision.base.tree import opened
@@ -63,7 +65,7 @@ def _execute(plan: Plan, tree: Path, platform: Mapping[str, str], environment: J
     words = plan.command
     # Where the tree lies is the platform's word.
     own = {name: value for name, value in plan.variables.items() if name != "SAGEMAKER_BASE_DIR"}
-    variables = environment.variables({**platform, **own})
+    variables = environment.variables({**platform, **_image_variables(plan, tree, platform), **own})
     output = Output()
     # A stop reaches every process of the job. From here on it is the program that answers it, in its own time.
     signal.signal(signal.SIGTERM, lambda number, frame: None)
@@ -78,6 +80,16 @@ def _execute(plan: Plan, tree: Path, platform: Mapping[str, str], environment: J
     if code and (extra := extra_info(output.text(), code, _script_name(words), tree / _CODE)):
         _say(f"{extra} (which FrameworkProcessor takes)" if "source_dir" in extra else extra)
     return code
+
+
+def _image_variables(plan: Plan, tree: Path, platform: Mapping[str, str]) -> dict[str, str]:
+    """TensorFlow's: where its s3:// lies, and Keras 2 for programs of that time. Those of PyTorch's image are for hosts
+    that train together."""
+    if plan.framework != "tensorflow":
+        return {}
+    alone = {"current_host": "algo-1", "hosts": ["algo-1"]}
+    job = TrainingEnvironment("", decode({}), resources=alone, channels={}, opt_ml=tree)
+    return FRAMEWORKS[plan.framework].variables(job, platform, plan.version)
 
 
 def _may_be_warm(plan: Plan, environment: JobEnvironment) -> bool:
