@@ -41,7 +41,7 @@ class FolderUpload:
         """How many files were uploaded, each counted once."""
         return len(self._put)
 
-    def upload(self, *, hidden: bool = False, refused: Callable[[CustomerError], object] | None = None) -> int:
+    def upload(self, *, hidden: bool = False, refused: Callable[[CustomerError], None] | None = None) -> int:
         """Upload what is new or changed since the last call; returns how many files. Blocks.
 
         A file that is written to meanwhile is uploaded again by the next call; one that is gone stays in the bucket.
