@@ -123,6 +123,29 @@ def test_a_job_is_stopped(create, cli, platform_home):
     until(lambda: listed(cli, platform_home)[name]["status"] == "Stopped")
 
 
+def test_a_processing_job_is_listed_followed_and_stopped_alike(aws, cli, platform_home):
+    aws("sagemaker").create_processing_job(
+        ProcessingJobName="prepared",
+        RoleArn=ROLE,
+        AppSpecification={
+            "ImageUri": "763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch-training:2.1-cpu-py310",
+            "ContainerEntrypoint": ["sh", "-c", "echo begun; sleep 600"],
+        },
+        ProcessingResources={"ClusterConfig": {"InstanceCount": 1, "InstanceType": "ml.m5.large", "VolumeSizeInGB": 1}},
+    )
+    until(lambda: "begun" in cli("logs", "prepared", "--home", platform_home)[1].splitlines())
+    job = listed(cli, platform_home)["prepared"]
+    assert (job["kind"], job["status"]) == ("processing", "InProgress")
+    assert job["algorithm"] == "pytorch-training:2.1-cpu-py310"
+    assert list(listed(cli, platform_home, "--limit", "1")) == ["prepared"]
+    assert "1 running" in cli("status", "--home", platform_home)[1]
+    code, _, err = cli("stop", "prepared", "--home", platform_home)
+    assert (code, err) == (0, "prepared is stopping; `clary jobs` shows when it has\n")
+    code, out, _ = cli("logs", "prepared", "-f", "--home", platform_home)
+    assert (code, out.splitlines()[-1]) == (0, "begun")
+    assert listed(cli, platform_home, "--status", "Stopped")["prepared"]["seconds"] > 0
+
+
 def test_the_newest_come_first_and_as_many_as_asked_for(create, cli, platform_home):
     for name in ("older", "newer"):
         create(name, learning_rate="much")
@@ -135,13 +158,13 @@ def test_the_newest_come_first_and_as_many_as_asked_for(create, cli, platform_ho
 def test_an_unknown_job_is_one_line(cli, platform_home, words):
     code, out, err = cli(*words, "--home", platform_home)
     assert (code, out, err.count("\n")) == (2, "", 1)
-    assert "no training job is called `nobody`; `clary jobs` lists them" in err
+    assert "no job is called `nobody`; `clary jobs` lists them" in err
 
 
 def test_a_job_that_is_mistyped_is_told_the_nearest(create, cli, platform_home):
     name = create("near-by", learning_rate="much")
     code, _, err = cli("logs", "naer-by", "--home", platform_home)
-    assert (code, f"no training job is called `naer-by`; near it: {name}" in err) == (2, True)
+    assert (code, f"no job is called `naer-by`; near it: {name}" in err) == (2, True)
 
 
 def test_a_status_that_there_is_none(cli, platform_home):
@@ -181,9 +204,9 @@ def test_a_substituted_network_is_a_remark():
     body |= {"SecondaryStatus": "Training"}
     body = with_substitution(advance(body, "Training", now=1.0), "resnet50", "tf_efficientnet_lite0")
     said = "tf_efficientnet_lite0 is trained in place of resnet50, whose pretrained weights are not here."
-    record = jobs._record(body, 5.0)
+    record = jobs._record(jobs.KINDS[0], body, 5.0)
     assert (record["remarks"], jobs._row(record)[-1]) == ([said], said)
-    failed = jobs._record({**body, "FailureReason": "why"}, 5.0)
+    failed = jobs._record(jobs.KINDS[0], {**body, "FailureReason": "why"}, 5.0)
     assert jobs._row(failed)[-1] == f"why; {said}"
 
 

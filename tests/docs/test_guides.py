@@ -18,7 +18,7 @@ from clary.client import gateway
 from clary.control import home
 
 ROOT = Path(__file__).parents[2]
-GUIDES = ("data", "train", "detect", "segment", "serve", "platform", "scripts", "serve-code")
+GUIDES = ("data", "train", "detect", "segment", "serve", "platform", "scripts", "serve-code", "processing")
 PAGES = ["README.md", *(f"docs/guides/{name}.md" for name in GUIDES)]
 BLOCK = re.compile(r"```(sh|python)\n(.*?)```", re.DOTALL)
 

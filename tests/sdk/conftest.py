@@ -188,6 +188,8 @@ def data(
         out = root / word.lower()
         drawn = out.with_name(f"{out.name}-drawn")
         match word:
+            case "PICTURES":
+                return colours(drawn, {"pictures": 8}) / "pictures"
             case "CHANNELS":
                 return prepared(colours(drawn, {"train": 8, "validation": 4}), out)
             case "BOXES" | "MASKS":
@@ -212,7 +214,18 @@ def data(
 
 
 DRAWN = {"BOXES": ("detection", "sagemaker-json"), "MASKS": ("segmentation", "sagemaker-png")}
-DATA = ("CHANNELS", "BOXES", "MASKS", "RECORDS", "BREEDS", "PETS", "PETS_BOXES", "PETS_MASKS", "PETS_BREEDS")
+DATA = (
+    "PICTURES",
+    "CHANNELS",
+    "BOXES",
+    "MASKS",
+    "RECORDS",
+    "BREEDS",
+    "PETS",
+    "PETS_BOXES",
+    "PETS_MASKS",
+    "PETS_BREEDS",
+)
 
 
 def prepared(images: Path, channels: Path) -> Path:
@@ -290,6 +303,11 @@ PROGRAMS: dict[str, tuple[str, tuple[str, ...]]] = {
     "test_v2_around_a_job": ("v2", ("python", "examples/around_v2.py", "CHANNELS", *ONE_EPOCH)),
     "test_v3_runs": ("v3", ("python", "tests/sdk/programs/runs_v3.py")),
     "test_smexperiments": ("v1", ("python", "tests/sdk/programs/smexperiments_v1.py")),
+    "test_v2_processes": ("v2", ("python", "examples/prepare_processing_v2.py", "PICTURES", "16")),
+    "test_v3_processes": ("v3", ("python", "examples/prepare_processing_v3.py", "PICTURES", "16")),
+    "test_boto3_processes": ("main", ("python", "examples/prepare_processing_boto3.py", "PICTURES", "16")),
+    "test_v2_processes_as_notebooks_do": ("v2", ("python", "tests/sdk/programs/processing_v2.py")),
+    "test_v3_processes_in_local_mode": ("v3", ("python", "tests/sdk/programs/processing_v3_local.py")),
     "test_v2_says_why_a_job_failed": ("v2", ("python", "tests/sdk/programs/v2_failure.py", "CHANNELS")),
 }
 

@@ -292,6 +292,67 @@ def test_v2_runs_a_script_of_hugging_face(finished):
     assert "model.safetensors" in finished.output
 
 
+def prepared_channels(output: str) -> None:
+    """Of the 24 pictures of three colours each is in one of two channels, and stands in its list."""
+    assert re.search(r"^Completed: 24 pictures$", output, re.MULTILINE), output
+    objects = dict(re.findall(r"^(\w+): (\d+) objects in s3://\S+$", output, re.MULTILINE))
+    assert objects == {"train": "18", "validation": "6", "train_lst": "1", "validation_lst": "1"}
+    nothing_left_this_machine(output)
+
+
+def test_v2_processes(finished):
+    assert finished.code == 0, finished.output
+    prepared_channels(finished.output)
+    assert "validation: " in finished.output  # the script's own words, streamed
+    assert "pytorch 2.1 py310 was asked for; this is torch 2." in finished.output
+    waits_in_small_steps(finished)
+
+
+def test_v3_processes(finished):
+    assert finished.code == 0, finished.output
+    prepared_channels(finished.output)
+    assert "Files after extraction:" in finished.output
+    waits_in_small_steps(finished)
+
+
+def test_boto3_processes(finished):
+    assert finished.code == 0, finished.output
+    prepared_channels(finished.output)
+    waits_in_small_steps(finished)
+
+
+def test_v2_processes_as_notebooks_do(finished):
+    assert finished.code == 0, finished.output
+    lines = finished.output.splitlines()
+    assert "shapes (15, 2) (5, 2) test" in finished.output
+    assert [one for one in lines if re.match("status|t.*_data", one)] == [
+        "status Completed",
+        "train_data 15",
+        "test_data 5",
+    ]
+    (attached,) = [one for one in lines if one.startswith("attached")]
+    assert "'/opt/ml/processing/input/code'" in attached
+    assert attached.endswith("['/opt/ml/processing/train', '/opt/ml/processing/test']")
+    assert re.search(
+        r"^raised Error for Processing job sagemaker-scikit-learn-\S+: Failed\. Reason: "
+        r"AlgorithmError: See job logs for more information, exit code: 3",
+        finished.output,
+        re.MULTILINE,
+    )
+    assert "about to fail" in finished.output
+    assert "stopped Stopped" in lines
+    assert "shapes (14, 2) (6, 2) local" in finished.output
+    assert "listed true" in lines
+    nothing_left_this_machine(finished.output)
+
+
+def test_v3_processes_in_local_mode(finished):
+    assert finished.code == 0, finished.output
+    assert "has written" in finished.output
+    assert "made made" in finished.output.splitlines()
+    nothing_left_this_machine(finished.output)
+
+
 def test_v2_detects(finished):
     assert finished.code == 0, finished.output
     assert "#quality_metric: host=algo-1, epoch=7, validation mAP <score>=(" in finished.output

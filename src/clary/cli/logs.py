@@ -1,4 +1,4 @@
-"""``clary logs JOB``: what a training job printed."""
+"""``clary logs JOB``: what a job printed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from clary.cli.platform_options import Home, folder
 if TYPE_CHECKING:
     from clary.client.connection import Connection
 
-GROUP = "/aws/sagemaker/TrainingJobs"
 POLL = 0.5  # seconds between looks while a job goes on
 _ENDED = ("Completed", "Failed", "Stopped")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "": 1}
@@ -27,29 +26,30 @@ def register(app: typer.Typer) -> None:
 
 
 def logs(
-    job: Annotated[str, typer.Argument(metavar="JOB", help="Name of the training job.")],
+    job: Annotated[str, typer.Argument(metavar="JOB", help="Name of the job.")],
     home: Home = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the job has ended.")] = False,
     since: Annotated[
         str | None, typer.Option(help="Only what is younger: 90s, 10m, 2h, or a time as 2026-01-31T12:00.")
     ] = None,
 ) -> None:
-    """Print the log of a training job; why it failed goes to standard error."""
+    """Print the log of a training or processing job; why it failed goes to standard error."""
     from clary.cli.jobs import known
     from clary.cli.output import note
     from clary.client.connection import connect
 
     start = _milliseconds(since, time.time()) if since else None
     with connect(folder(home)) as connection:
-        reader = Reader(connection, job, start)
+        kind, described = known(connection, job)
+        reader = Reader(connection, kind.log_group, job, start)
         while True:
-            # The status before the lines: all is logged by the time a job is said to have ended, so nothing is missed.
-            described = known(connection, "DescribeTrainingJob", job)
             for message in reader.fresh():
                 print(message)
-            if described["TrainingJobStatus"] in _ENDED or not follow:
+            if described[f"{kind.word}Status"] in _ENDED or not follow:
                 break
             time.sleep(POLL)
+            # The status before the lines: all is logged by the time a job is said to have ended, so nothing is missed.
+            described = kind.call(connection, "Describe", job)
     if described.get("FailureReason"):
         note(f"{job} failed: {described['FailureReason']}")
 
@@ -57,8 +57,9 @@ def logs(
 class Reader:
     """The log streams of a job, each from its start or from ``start`` (epoch milliseconds) on, each line once."""
 
-    def __init__(self, connection: Connection, job: str, start: int | None) -> None:
+    def __init__(self, connection: Connection, group: str, job: str, start: int | None) -> None:
         self._connection = connection
+        self._group = group
         self._job = job
         self._first: dict[str, Any] = {"startTime": start} if start is not None else {}
         self._tokens: dict[str, str] = {}
@@ -71,7 +72,7 @@ class Reader:
                 yield f"{stream.partition('/')[2]}: {message}" if len(streams) > 1 else message
 
     def _streams(self) -> list[str]:
-        wanted = {"logGroupName": GROUP, "logStreamNamePrefix": f"{self._job}/", "orderBy": "LogStreamName"}
+        wanted = {"logGroupName": self._group, "logStreamNamePrefix": f"{self._job}/", "orderBy": "LogStreamName"}
         streams = self._connection.pages("logs", "DescribeLogStreams", "logStreams", **wanted)
         return [stream["logStreamName"] for stream in streams]
 
@@ -82,7 +83,7 @@ class Reader:
             page = self._connection.call(
                 "logs",
                 "GetLogEvents",
-                logGroupName=GROUP,
+                logGroupName=self._group,
                 logStreamName=stream,
                 startFromHead=True,
                 **self._first,

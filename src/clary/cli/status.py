@@ -16,6 +16,7 @@ def register(app: typer.Typer) -> None:
 
 def status(home: Home = None, json: Json = False) -> None:
     """Show the platform's address, its jobs and endpoints. Exit code 2 where none runs."""
+    from clary.cli.jobs import KINDS
     from clary.cli.output import emit, table
     from clary.client import gateway
     from clary.client.connection import Connection
@@ -24,7 +25,7 @@ def status(home: Home = None, json: Json = False) -> None:
     # A lock that is held says that a process lives, not that it answers.
     gateway.health(server)
     with Connection(server) as connection:
-        jobs = connection.pages("sagemaker", "ListTrainingJobs", "TrainingJobSummaries", StatusEquals="InProgress")
+        jobs = [job for kind in KINDS for job in kind.summaries(connection, StatusEquals="InProgress")]
         doing = Counter("queued" if job.get("SecondaryStatus") == "Pending" else "running" for job in jobs)
         endpoints = Counter(e["EndpointStatus"] for e in connection.pages("sagemaker", "ListEndpoints", "Endpoints"))
     found: dict[str, Any] = {

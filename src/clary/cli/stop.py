@@ -1,4 +1,4 @@
-"""``clary stop JOB``: end a training job."""
+"""``clary stop JOB``: end a job."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ def register(app: typer.Typer) -> None:
 
 
 def stop(
-    job: Annotated[str, typer.Argument(metavar="JOB", help="Name of the training job.")],
+    job: Annotated[str, typer.Argument(metavar="JOB", help="Name of the job.")],
     home: Home = None,
 ) -> None:
-    """Stop a training job; it has two minutes to save its best model, which is kept."""
+    """Stop a training or processing job; it has two minutes to save what it has, which is kept."""
     from clary.cli.jobs import known
     from clary.cli.output import note
     from clary.client.connection import connect
 
     with connect(folder(home)) as connection:
-        known(connection, "StopTrainingJob", job)
+        kind, _ = known(connection, job)
+        kind.call(connection, "Stop", job)
     note(f"{job} is stopping; `clary jobs` shows when it has")

@@ -49,12 +49,6 @@ FAMILIES = (
         images="sagemaker-debugger-rules|sagemaker-debugger-rule-evaluator|detailed-profiler-processing",
     ),
     Family(
-        "processing jobs",
-        "run the script itself on this machine: the program reads and writes the same S3 objects; `clary data` "
-        "converts, splits and checks data sets, `clary evaluate` measures a model",
-        operations="ProcessingJob",
-    ),
-    Family(
         "Spark and Data Wrangler",
         "prepare the data by a program of its own; `clary data` converts, splits and checks sets of pictures",
         images="sagemaker-spark-processing|sagemaker-data-wrangler-container",

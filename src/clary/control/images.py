@@ -37,7 +37,7 @@ __all__ = [
     "repository",
 ]
 
-Kind = Literal["training", "inference"]
+Kind = Literal["training", "inference", "processing"]
 
 # Of the built-in algorithms' images. AWS's own notebooks use both, and SDK v1's get_image_uri gave `latest` by default.
 _TAGS = frozenset({"1", "latest"})
@@ -58,6 +58,8 @@ _OLD = {
     "sagemaker-tensorflow-serving": ("tensorflow", "inference"),
     "sagemaker-mxnet-serving": ("mxnet", "inference"),
 }
+# What an image's own entry point is called with.
+_DEFAULT_ARGUMENTS: dict[Kind, tuple[str, ...]] = {"training": ("train",), "inference": ("serve",), "processing": ()}
 _VERSION, _PYTHON = re.compile(r"\d[\w.]*"), re.compile(r"py\d+")
 
 
@@ -134,9 +136,9 @@ def program_of(
     arguments: Sequence[str] = (),
     rules: Sequence[ImageRule] = (),
 ) -> Program:
-    """What runs when a request asks for ``image`` to train or to serve (``kind``).
+    """What runs when a request asks for ``image`` to train, to serve or to process data (``kind``).
 
-    ``entrypoint`` and ``arguments`` are ContainerEntrypoint and ContainerArguments of a training job; a model has none.
+    ``entrypoint`` and ``arguments`` are ContainerEntrypoint and ContainerArguments of a job; a model has none.
     ``rules`` are those of clary.toml, of which the first that fits counts.
     """
     name, tag = repository(image)
@@ -169,7 +171,7 @@ def _mapped(
 ) -> Script | ImageCommand:
     """As SageMaker starts an image: its ENTRYPOINT (the rule's command) or the request's, which gets no `train`."""
     command = entrypoint or rule.command
-    words = arguments or (() if entrypoint else ("train" if kind == "training" else "serve",))
+    words = arguments or (() if entrypoint else _DEFAULT_ARGUMENTS[kind])
     if command and not rule.environment:
         return ImageCommand(command, words, mapped=True)
     name, tag = repository(image)
@@ -205,11 +207,12 @@ def _framework(name: str, kind: Kind) -> str:
     """The framework whose image for ``kind`` the repository is; empty where it is none's."""
     if name in _OLD:
         framework, only = _OLD[name]
-        return framework if only == kind else ""
+        return framework if kind in (only, "processing") else ""
     if both := _BOTH.fullmatch(name):
         return both["framework"] or both["other"]
     found = _FRAMEWORK.fullmatch(name)
-    return found["framework"] if found and found["kind"] == kind else ""
+    # A processing job takes either: it runs no program of the image but its own.
+    return found["framework"] if found and kind in (found["kind"], "processing") else ""
 
 
 def _parse_tag(tag: str) -> tuple[str, str, str]:

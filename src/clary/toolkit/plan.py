@@ -23,7 +23,8 @@ class Plan:
     the folder for the job's own environment, ``environments`` that of the shared ones. ``interpreter`` and
     ``requirements`` are those of the environment that clary.toml names: by path, or made; neither where it is Clary's.
     ``complete``: what the framework needs is installed where it is missing. ``link`` is the folder in which the job's
-    tree is shown while the script runs, where jobs have no /opt/ml of their own.
+    tree is shown while the script runs, where jobs have no /opt/ml of their own. ``emptied`` are folders of the tree,
+    by their paths in it, that an attempt before may have filled.
     """
 
     image: str
@@ -41,6 +42,7 @@ class Plan:
     requirements: Path | None = None
     complete: bool = True
     link: Path | None = None
+    emptied: tuple[str, ...] = ()
 
     def write(self, file: Path) -> None:
         """Raises UsageError when the disk is full or the folder cannot be written."""
@@ -58,6 +60,6 @@ class Plan:
                 for name in ("layer", "environments", "interpreter", "requirements", "link")
                 if told[name]
             }
-            return cls(**told | {"command": tuple(told["command"])})
+            return cls(**told | {name: tuple(told[name]) for name in ("command", "emptied")})
         except (OSError, ValueError, LookupError, TypeError) as error:
             raise UsageError(f"is no plan of a script ({error})", where=file, hint="start the job again") from error

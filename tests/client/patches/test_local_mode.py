@@ -267,3 +267,20 @@ def test_model_data_is_named_too(tmp_path):
     container = {"Image": "image", "ModelDataUrl": "file://out/model.tar.gz"}
     sent = named("create_model", ModelName="m", PrimaryContainer=container, ExecutionRoleArn="arn:aws:iam::0:role/any")
     assert sent["PrimaryContainer"]["ModelDataUrl"] == f"file://{tmp_path}/out/model.tar.gz"
+
+
+def test_a_processing_job_has_its_files_named_and_a_role(tmp_path):
+    """SDK v3 keeps ``file://`` of an output in local mode, and sends no role; arguments are the program's own words."""
+    output = {"S3Uri": "file://out", "LocalPath": "/opt/ml/processing/out", "S3UploadMode": "EndOfJob"}
+    members = {
+        "ProcessingJobName": "job",
+        "AppSpecification": {"ImageUri": "image", "ContainerArguments": ["file://data"]},
+        "ProcessingOutputConfig": {"Outputs": [{"OutputName": "out", "S3Output": output}]},
+        "ProcessingResources": {"ClusterConfig": {"InstanceType": "local", "InstanceCount": 1, "VolumeSizeInGB": 1}},
+    }
+    sent = named("create_processing_job", **members)
+    assert sent["ProcessingOutputConfig"]["Outputs"][0]["S3Output"]["S3Uri"] == f"file://{tmp_path}/out"
+    assert sent["AppSpecification"]["ContainerArguments"] == ["file://data"]
+    assert sent["RoleArn"].startswith("arn:aws:iam::")
+    own = "arn:aws:iam::000000000000:role/mine"
+    assert named("create_processing_job", **members, RoleArn=own)["RoleArn"] == own

@@ -22,6 +22,9 @@ job = session.create_client("sagemaker", region_name="us-east-1")
 job.create_training_job(
     TrainingJobName="pets-1", AlgorithmSpecification={"TrainingInputMode": "File"}, RoleArn="a" * 20,
     OutputDataConfig={"S3OutputPath": "s3://b"}, ResourceConfig={"VolumeSizeInGB": 1}, StoppingCondition={})
+job.create_processing_job(
+    ProcessingJobName="pets-1", AppSpecification={"ImageUri": "i"}, RoleArn="a" * 20,
+    ProcessingResources={"ClusterConfig": {"VolumeSizeInGB": 1}})
 s3 = session.create_client("s3", region_name="us-east-1")
 for bucket in ("sagemaker-sample-files", "sagemaker-sample-files", "mine", "sagemaker-us-east-1-111122223333"):
     try:
@@ -41,7 +44,8 @@ def url() -> Iterator[str]:
 
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            body = f'{{"TrainingJobArn": "{ARN}"}}'.encode()
+            kind = self.headers["X-Amz-Target"].removeprefix("SageMaker.Create")
+            body = f'{{"{kind}Arn": "{ARN}"}}'.encode()
             self.send_response(200)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
@@ -74,8 +78,9 @@ def told(url: str, **variables: str) -> list[str]:
 
 
 def test_a_job_is_said_when_it_begins_and_a_bucket_of_aws_at_the_end_once(url: str) -> None:
-    first, own, last = told(url, CLARY_FOLLOW="clary logs {} -f --home /x")
+    first, second, own, last = told(url, CLARY_FOLLOW="clary logs {} -f --home /x")
     assert first == "clary: job pets-1 started; follow it: clary logs pets-1 -f --home /x"
+    assert second == first  # a processing job of this name
     assert own == "the program's own last word"
     missing = (
         "clary: The specified bucket does not exist: sagemaker-sample-files; it is AWS's own: fetch its files where"

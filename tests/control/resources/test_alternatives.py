@@ -30,8 +30,6 @@ pytestmark = pytest.mark.usefixtures("platform")
         ("create_model_bias_job_definition", "Clarify: look at what a model gets wrong"),
         ("create_hub", "JumpStart: train one of the images"),
         ("create_edge_packaging_job", "Edge Manager: copy model.tar.gz to the device"),
-        ("create_processing_job", "processing jobs: run the script itself on this machine"),
-        ("list_processing_jobs", "run the script itself on this machine"),
         ("create_transform_job", "call InvokeEndpoint for each object"),
         ("create_hyper_parameter_tuning_job", "call CreateTrainingJob for each choice of hyperparameters"),
         ("list_training_jobs_for_hyper_parameter_tuning_job", "call CreateTrainingJob for each choice"),

@@ -32,6 +32,21 @@ def test_of_a_training_job_that_there_is_not(sagemaker: Any, platform: Platform)
         waiter.wait(TrainingJobName="nobody", WaiterConfig=ONCE)
 
 
+@pytest.mark.parametrize(("status", "good"), [("Completed", True), ("Stopped", True), ("Failed", False)])
+def test_of_a_processing_job(sagemaker: Any, platform: Platform, status: str, good: bool) -> None:
+    body = {"ProcessingJobStatus": status, "FailureReason": "why"}
+    platform.store.create("processing-job", "job", arn=f"{ARN}processing-job/job", body=body, status=status)
+    waiter = sagemaker.get_waiter("processing_job_completed_or_stopped")
+    if good:
+        waiter.wait(ProcessingJobName="job", WaiterConfig=ONCE)
+        return
+    with pytest.raises(WaiterError, match="terminal failure state") as caught:
+        waiter.wait(ProcessingJobName="job", WaiterConfig=ONCE)
+    assert caught.value.last_response["FailureReason"] == "why"
+    with pytest.raises(WaiterError, match="ValidationException"):
+        waiter.wait(ProcessingJobName="nobody", WaiterConfig=ONCE)
+
+
 @pytest.mark.parametrize(("status", "good"), [("InService", True), ("Failed", False)])
 def test_of_an_endpoint(sagemaker: Any, platform: Platform, status: str, good: bool) -> None:
     body = {"EndpointConfigName": "config", "FailureReason": "why"}

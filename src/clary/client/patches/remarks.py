@@ -12,18 +12,21 @@ if TYPE_CHECKING:
 
 FOLLOW = "CLARY_FOLLOW"  # the command that follows a job, {} in the place of its name
 AWS_OWN = "it is AWS's own"  # as control.objects.aws_buckets words it
+_KINDS = ("TrainingJob", "ProcessingJob")
 _told = set()  # type: set[str]
 
 
 def connect(session: Any) -> None:
     """Have the clients of a botocore session say it."""
-    session.register("after-call.sagemaker.CreateTrainingJob", _say_started)
+    for kind in _KINDS:
+        session.register("after-call.sagemaker.Create" + kind, _say_started)
     for operation in ("HeadObject", "HeadBucket"):
         session.register("after-call.s3." + operation, _note_bucket)
 
 
 def _say_started(parsed: Any, **_: Any) -> None:
-    name = str(parsed.get("TrainingJobArn", "")).rpartition("/")[2]
+    arns = [parsed.get(kind + "Arn") for kind in _KINDS]
+    name = str(next(filter(None, arns), "")).rpartition("/")[2]
     if name:
         _say("job {} started; follow it: {}".format(name, os.environ[FOLLOW].replace("{}", name)))
 

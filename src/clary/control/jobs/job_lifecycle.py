@@ -115,7 +115,8 @@ class JobLifecycle:
             ready = await self._enter_unless_ended("running")
             if ready is None or not self._kind.status.ended(ready.body):
                 return
-        await asyncio.to_thread(self._clear, self._kind.inputs)
+        # Nothing was started: what lies where results would is an input too.
+        await asyncio.to_thread(self._clear, (*self._kind.inputs, *self._kind.results))
 
     def _fill_folders(self, job: Job) -> None:
         folders.claim(job.folder, job.mark)
@@ -289,7 +290,11 @@ class JobLifecycle:
         if not failure and host and disk_is_full(self._folders[host]):
             failure = reasons.DISK_FULL
         reason = reasons.of_exit(
-            exit.code, exit.signal, out_of_memory=exit.out_of_memory, failure=failure, error=exit.error
+            exit.code,
+            exit.signal,
+            out_of_memory=exit.out_of_memory,
+            failure=failure or self._kind.unexplained,
+            error=exit.error,
         )
         return Stage.FAILED, reason
 

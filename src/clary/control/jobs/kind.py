@@ -55,6 +55,7 @@ class JobKind(ABC):
     inputs: ClassVar[tuple[str, ...]] = folders.INPUTS  # of a host's folder: gone when its program has ended
     results: ClassVar[tuple[str, ...]] = folders.RESULTS  # of a host's folder: gone when they are in the bucket
     failure_note: ClassVar[str] = "opt_ml/output/failure"  # of a host's folder: where a program says why it failed
+    unexplained: ClassVar[str] = ""  # the reason of a program that fails and says nothing
 
     def arn(self, settings: Settings, name: str, region: str) -> str:
         return settings.arn(f"{self.name}/{name.lower()}", region=region)

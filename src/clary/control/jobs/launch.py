@@ -31,6 +31,7 @@ __all__ = [
     "Script",
 ]
 
+TRAIN = "clary.toolkit.train"
 STOPPED = "Stopped"  # somebody asked
 MAX_RUNTIME_EXCEEDED = "MaxRuntimeExceeded"
 EXIT_ROOM = "exit.reserve"  # in a host's folder while it runs: room for exit.json on a full disk
@@ -70,9 +71,12 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A user's script, by the file of the toolkit's plan (toolkit.plan); may be run where a process is warm."""
+    """A user's script, by the file of the toolkit's plan (toolkit.plan); may be run where a process is warm.
+
+    ``module`` is the part of the toolkit that runs it: its ``main`` gets the plan."""
 
     plan: str
+    module: str = TRAIN
 
 
 Program = Algorithm | Command | Script
@@ -199,8 +203,8 @@ def _program(known: dict[str, Any]) -> Program:
             return Algorithm(name)
         case {"type": "command", "argv": [*words]}:
             return Command(tuple(words))
-        case {"type": "script", "plan": str(plan)}:
-            return Script(plan)
+        case {"type": "script", "plan": str(plan), **more}:
+            return Script(plan, str(more.get("module", TRAIN)))
         case other:
             raise TypeError(f"no such program is known: {other}")
 

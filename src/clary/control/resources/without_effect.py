@@ -41,6 +41,7 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
         "SelectedInstanceType": f"{_KEPT}; all hosts are this machine",
         "ServerlessUpdateConfig": "a variant is one worker",
         "TrainingPlanArn": f"{_KEPT}; nothing is reserved",
+        "TrainingPlanArns": f"{_KEPT}; nothing is reserved",
         "VariantInstanceProvisionTimeoutInSeconds": f"{_KEPT}; a worker starts in seconds",
         "VolumeSizeInGB": f"{_KEPT}; the disk is this machine's",
         # Network, keys, permissions
@@ -50,6 +51,7 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
         "EnableSSMAccess": f"{_KEPT}; look at the worker's process on this machine",
         "ExecutionRoleArn": _NO_ROLES,
         "KmsKeyId": _NO_KEYS,
+        "NetworkConfig": _NO_NETWORK,
         "SecurityConfig": _NO_KEYS,
         "SessionChainingConfig": _NO_ROLES,
         "VolumeKmsKeyId": _NO_KEYS,
@@ -66,11 +68,16 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
         "TrainingImageConfig": f"{_KEPT}; no image is pulled, a URI says which algorithm runs",
         # Data
         "DatasetSource": "refused: a channel needs an S3DataSource or a FileSystemDataSource",
+        "FeatureGroupName": "refused with FeatureStoreOutput",
         "FileSystemType": f"{_KEPT}; the id says which folder it is, by [filesystems] in clary.toml",
         "HubAccessConfig": _NO_HUB,
         "ManifestEtag": f"{_KEPT}; model data is what lies at its URI",
         "ManifestS3Uri": f"{_KEPT}; model data is what lies at its URI",
         "ModelAccessConfig": _NO_HUB,
+        **dict.fromkeys(
+            ("AthenaDatasetDefinition", "DataDistributionType", "RedshiftDatasetDefinition"),
+            "refused with DatasetDefinition",
+        ),
         # What watches
         "CollectionName": "handed to the program in debughookconfig.json; no rule reads what it writes",
         "CollectionParameters": "handed to the program in debughookconfig.json; no rule reads what it writes",

@@ -57,7 +57,10 @@ UNSIGNED = ("sagemaker-runtime", "sagemaker-metrics")
 ALSO_MEMBER = "also"
 ALSO = {
     "sagemaker": {
-        **dict.fromkeys(("TrainingInstanceType", "ProductionVariantInstanceType"), "|".join(sorted(INSTANCE_TYPES))),
+        **dict.fromkeys(
+            ("TrainingInstanceType", "ProductionVariantInstanceType", "ProcessingInstanceType"),
+            "|".join(sorted(INSTANCE_TYPES)),
+        ),
         **dict.fromkeys(("S3Uri", "S3ModelUri", "Url"), re.escape(FILES) + ".+"),
     }
 }

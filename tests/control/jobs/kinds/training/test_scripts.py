@@ -23,6 +23,7 @@ from clary.control.configuration import (
     RequirementsEnvironment,
 )
 from clary.control.images import Script
+from clary.control.jobs import scripts as jobs_scripts
 from clary.control.jobs.kinds.training import scripts
 from clary.control.jobs.kinds.training.scripts import check, plan_script
 from clary.control.jobs.launchers.local.launcher import LocalLauncher
@@ -191,9 +192,9 @@ class TestPlan:
     def test_without_namespaces_it_is_linked_or_refused_before_anything_runs(self, plan, upload, monkeypatch):
         upload({"source/sourcedir.tar.gz": archive({"train.py": ""})})
         program = Script("pytorch", "training", "", "", "")
-        monkeypatch.setattr(scripts, "can_link", lambda: True)
+        monkeypatch.setattr(jobs_scripts, "can_link", lambda: True)
         assert plan(program, isolated=False, **members())[0].link == Path("/opt/ml")
-        monkeypatch.setattr(scripts, "can_link", lambda: False)
+        monkeypatch.setattr(jobs_scripts, "can_link", lambda: False)
         with pytest.raises(UsageError, match=r"^/opt/ml: scripts need it.*: sudo install -d -o \w+ /opt/ml$"):
             plan(program, isolated=False, **members())
         assert plan(program, isolated=True, **members())[0].link is None

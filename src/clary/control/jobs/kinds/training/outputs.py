@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,20 +21,19 @@ from clary.control.jobs.folders import TRAINING_JOB, job_folder, missing, remove
 from clary.control.jobs.kinds.training import programs
 from clary.control.jobs.kinds.training.preparation import followed_folders
 from clary.control.jobs.kinds.training.programs import Builtin
+from clary.control.jobs.results import FolderUpload, opened_results
 from clary.control.objects.base import ObjectStore, S3Uri
 from clary.control.objects.machine_files import FileUri, place_of
 from clary.control.settings import Settings
 from clary.errors import CustomerError
 from clary.vision.base.files import remove_temporaries
 from clary.vision.base.tarpack import pack
-from clary.vision.base.tree import Entry, Tree, opened
+from clary.vision.base.tree import Tree
 
 __all__ = ["Artifacts", "FolderUploads", "collect", "results_place"]
 
 Body = Mapping[str, Any]
 PACKED = ".packed."  # begins the name of a folder in which an archive is made
-
-OPT_ML = Path("/opt/ml")  # as the job's program and its author know it
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +64,12 @@ def collect(body: Body, *, settings: Settings, objects: ObjectStore, model: bool
         remove_temporaries(left / "*")
     if model:
         packed = body["OutputDataConfig"].get("CompressionType") != "NONE"
-        with _results(folder, "model") as tree:
+        with opened_results(folder, "model") as tree:
             if packed:
                 made = Artifacts(model=_put_packed(tree, target.join("model.tar.gz"), folder, objects))
             else:
                 made = Artifacts(model=_put_files(tree, target.join("model"), objects))
-    with _results(folder, "output", "data") as tree:
+    with opened_results(folder, "output", "data") as tree:
         # Whether SageMaker makes an empty output.tar.gz is not documented; one that says nothing is not made.
         if os.listdir(tree.descriptor):
             made = Artifacts(made.model, _put_packed(tree, target.join("output.tar.gz"), folder, objects))
@@ -91,49 +89,23 @@ class FolderUploads:
 
     def __init__(self, body: Body, *, settings: Settings, objects: ObjectStore) -> None:
         """Raises CustomerError for a LocalPath or S3Uri that cannot be used."""
-        self._objects = objects
-        self._opt_ml = job_folder(settings, TRAINING_JOB, body["TrainingJobName"]) / "opt_ml"
-        self._folders = followed_folders(body, self._opt_ml, settings.configuration.images)
-        self._put: dict[S3Uri, tuple[int, int, int]] = {}
+        opt_ml = job_folder(settings, TRAINING_JOB, body["TrainingJobName"]) / "opt_ml"
+        followed = followed_folders(body, opt_ml, settings.configuration.images)
+        self._uploads = [
+            FolderUpload(opt_ml.parent, folder.relative_to(opt_ml).parts, target, objects)
+            for folder, target in followed.items()
+        ]
 
     def upload(self) -> int:
         """Upload what is new or changed since the last call; returns how many files. Blocks.
 
-        A file that is written to meanwhile is uploaded again by the next call; one that is gone stays in the bucket.
-        Names beginning with a dot are left out: they are files in the making. Raises NoSuchBucket, OSError; and, once
-        all others are uploaded, CustomerError naming a link or a device.
+        Raises as ``FolderUpload.upload``, once all folders are uploaded.
         """
         refused: list[CustomerError] = []
-        count = 0
-        for folder, target in self._folders.items():
-            with _results(self._opt_ml.parent, *folder.relative_to(self._opt_ml).parts) as tree:
-                files = (entry for entry in tree.entries(hidden=False, refused=refused.append) if not entry.is_folder)
-                count += sum(self._upload(entry, target.join(entry.name)) for entry in files)
+        count = sum(one.upload(refused=refused.append) for one in self._uploads)
         if refused:
             raise refused[0]
         return count
-
-    def _upload(self, entry: Entry, at: S3Uri) -> bool:
-        # Of before the upload: what is written meanwhile makes another state, and the file is sent again.
-        # The number too: a link may come to name another file of the same size and time.
-        state = entry.status.st_mtime_ns, entry.status.st_size, entry.status.st_ino
-        if self._put.get(at) == state:
-            return False
-        self._objects.put(at.bucket, at.key, entry.path)
-        self._put[at] = state
-        return True
-
-
-@contextmanager
-def _results(folder: Path, *parts: str) -> Iterator[Tree]:
-    """A folder of the job's tree, an empty one where the job removed it. Raises CustomerError where it is a link."""
-    with ExitStack() as stack:
-        try:
-            tree = stack.enter_context(opened(folder / "opt_ml", *parts, shown=OPT_ML, own=True))
-        except FileNotFoundError:
-            empty = stack.enter_context(tempfile.TemporaryDirectory(dir=folder, prefix=".empty."))
-            tree = stack.enter_context(opened(Path(empty)))
-        yield tree
 
 
 def _put_packed(tree: Tree, target: S3Uri, beside: Path, objects: ObjectStore) -> str:

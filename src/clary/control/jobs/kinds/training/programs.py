@@ -5,10 +5,9 @@ Which program an image stands for is decided in ``control.images``, for jobs and
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from clary.control.configuration import OURS, ImageRule
 from clary.control.images import (
     Builtin,
     ImageCommand,
@@ -17,15 +16,12 @@ from clary.control.images import (
     built_in_images,
     is_built_in,
     program_of,
-    repository,
 )
+from clary.control.jobs.programs import Rules, check_environment, configuration_line
 from clary.errors import CustomerError
-from clary.toolkit.frameworks import FRAMEWORKS
 from clary.vision.base.spec import AnySpec
 
 __all__ = ["Builtin", "ImageCommand", "Rules", "Script", "resolve", "spec_of"]
-
-Rules = Sequence[ImageRule]
 
 
 def resolve(specification: Mapping[str, Any], rules: Rules = ()) -> Builtin | ImageCommand | Script:
@@ -49,14 +45,13 @@ def resolve(specification: Mapping[str, Any], rules: Rules = ()) -> Builtin | Im
     )
     match program:
         case Unavailable(reason, hint):
-            raise CustomerError(reason, hint=f"{hint}; an image of your own needs a line in clary.toml: {_line(image)}")
+            line = configuration_line(image)
+            raise CustomerError(reason, hint=f"{hint}; an image of your own needs a line in clary.toml: {line}")
         case ImageCommand(mapped=False) if is_built_in(image):
             what = f"ContainerEntrypoint and ContainerArguments are not for a built-in algorithm (image {image})"
             raise CustomerError(what, hint="leave them out")
-        case ImageCommand(mapped=False):
-            raise _unmapped(f"the image {image} is not mapped to anything that runs here", image)
-        case Script(framework=framework, environment="") if framework not in FRAMEWORKS:
-            raise _unmapped(f"there is no environment for {framework} here (image {image})", image)
+        case ImageCommand() | Script():
+            check_environment(program, image)
     return program
 
 
@@ -64,14 +59,3 @@ def spec_of(specification: Mapping[str, Any], rules: Rules = ()) -> AnySpec | No
     """The built-in algorithm an AlgorithmSpecification names, None for any other program. Raises CustomerError."""
     program = resolve(specification, rules)
     return program.spec if isinstance(program, Builtin) else None
-
-
-def _unmapped(what: str, image: str) -> CustomerError:
-    return CustomerError(
-        what, hint=f"say in clary.toml what it stands for, and start the platform again: {_line(image)}"
-    )
-
-
-def _line(image: str) -> str:
-    name = repository(image)[0] or "my-image"
-    return f'[[images]] pattern = "{name}:*" environment = "{OURS}"'

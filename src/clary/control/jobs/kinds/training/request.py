@@ -11,11 +11,11 @@ from typing import Any
 from clary.control import local_mode
 from clary.control.configuration import Configuration
 from clary.control.jobs import channels, metric_search
+from clary.control.jobs.checks import check_target, check_texts
 from clary.control.jobs.kinds.training import outputs, preparation, programs, scripts, status
 from clary.control.jobs.kinds.training.programs import Builtin, Script
-from clary.control.objects.aws_buckets import remark
-from clary.control.objects.base import NoSuchBucket, ObjectStore, S3Uri
-from clary.control.wire.errors import ServiceError, ValidationException
+from clary.control.objects.base import ObjectStore, S3Uri
+from clary.control.wire.errors import ValidationException
 from clary.errors import CustomerError
 from clary.vision.base.spec import AnySpec
 
@@ -65,7 +65,7 @@ def _checked(request: Request, objects: ObjectStore, region: str, configuration:
     """The built-in algorithm asked for. Raises ValidationException for a request that could never run. Blocks."""
     rules = configuration.images
     _check_resources(request)
-    _check_texts(request)
+    check_texts(request, ("HyperParameters", "Environment"))
     _check_names(request.get("InputDataConfig") or ())
     _check_metrics(request.get("AlgorithmSpecification", {}).get("MetricDefinitions") or ())
     try:
@@ -99,15 +99,6 @@ def _check_resources(request: Request) -> None:
         raise ValidationException(
             "Invalid MaxWaitTimeInSeconds. It must be present and be greater than or equal to MaxRuntimeInSeconds"
         )
-
-
-def _check_texts(request: Request) -> None:
-    """Raises ValidationException for characters that no file or environment can hold."""
-    for member in ("HyperParameters", "Environment"):
-        for name, value in (request.get(member) or {}).items():
-            # JSON spells NUL, which no environment takes, and halves of characters, which UTF-8 has not.
-            if "\0" in name + value or any("\ud800" <= letter <= "\udfff" for letter in name + value):
-                raise ValidationException(f"{member}: the value of `{name!a}` holds a character that cannot be stored.")
 
 
 def _check_names(given: Iterable[Mapping[str, Any]]) -> None:
@@ -169,19 +160,7 @@ def _check_outputs(objects: ObjectStore, request: Request, region: str, followed
     targets = {request["OutputDataConfig"]["S3OutputPath"]: outputs.results_place(request).join("model.tar.gz")}
     targets |= {str(place): place.join("file") for place in followed}
     for said, target in targets.items():
-        try:
-            objects.check_put(target.bucket, target.key)
-        except NoSuchBucket as error:
-            raise ValidationException(
-                f'The bucket of the S3 URL "{said}" does not exist. Please ensure that it exists in the selected '
-                f"region ({region}){remark(target.bucket)}."
-            ) from error
-        except ServiceError as error:
-            if error.status >= 500:
-                raise
-            raise ValidationException(
-                f'Nothing can be stored under the S3 URL "{said}" ({error.code}: {error.message})'
-            ) from error
+        check_target(said, target, objects, region)
 
 
 def _check_channels(spec: AnySpec, request: Request) -> None:

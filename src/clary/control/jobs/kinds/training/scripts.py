@@ -12,18 +12,17 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from clary.control import local_mode
-from clary.control.configuration import InstalledEnvironment, RequirementsEnvironment
-from clary.control.images import Script, repository
+from clary.control.images import Script
 from clary.control.jobs import launch
 from clary.control.jobs.folders import remove_below
+from clary.control.jobs.scripts import check_view, plan_of
 from clary.control.objects.base import NoSuchBucket, NoSuchKey, ObjectStore, S3Uri
 from clary.control.objects.machine_files import FileUri, copy_folder
 from clary.control.settings import Settings
 from clary.errors import CustomerError
 from clary.toolkit.hyperparameters import check as check_hyperparameters
 from clary.toolkit.hyperparameters import decode
-from clary.toolkit.opt_ml import OPT_ML, can_link, refusal
-from clary.toolkit.plan import Plan
+from clary.toolkit.opt_ml import OPT_ML
 from clary.toolkit.source import check_entry_point, unpack
 from clary.vision.base.jobdir import JobDir
 
@@ -68,32 +67,23 @@ def plan_script(
     is not there, cannot be unpacked, or lacks the entry point; OSError; UsageError where the script could have no
     /opt/ml: jobs have none of their own (``isolated``), and this user may not link them into the one.
     """
-    if not isolated and not can_link():
-        raise refusal()
+    check_view(isolated)
     entry_point, source = _entry_point_and_source(body)
     if source:
         _fetch(source, job, folder, objects)
     if not program.argv:
         check_entry_point(entry_point, job.root / "code", source or str(OPT_ML / "code"))
-    named = settings.configuration.environments.get(program.environment)
-    image = body["AlgorithmSpecification"]["TrainingImage"]
     file = folder / "script.json"
-    Plan(
-        image=image,
-        layer=folder / "environment",
-        environments=settings.environments_root,
-        program=entry_point,
-        source=source,
-        framework=program.framework,
-        version=program.version,
-        python_version=program.python,
-        hugging_face=repository(image)[0].startswith("huggingface-"),
-        command=program.argv,
+    plan_of(
+        program,
+        body["AlgorithmSpecification"]["TrainingImage"],
+        folder=folder,
+        settings=settings,
+        isolated=isolated,
         variables=body.get("Environment") or {},
-        interpreter=named.python if isinstance(named, InstalledEnvironment) else None,
-        requirements=named.file if isinstance(named, RequirementsEnvironment) else None,
-        complete=not program.environment,
-        link=None if isolated else OPT_ML,
+        command=program.argv,
+        entry_point=entry_point,
+        source=source,
     ).write(file)
     return launch.Script(str(file))
 

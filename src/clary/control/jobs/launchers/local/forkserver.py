@@ -50,7 +50,9 @@ def load() -> None:
         except (ImportError, AlgorithmError) as missing:  # its jobs will say so; others can be started
             sys.stderr.write(f"{spec.name}: {missing}\n")
     import_module("clary.vision.algorithms.run")
-    import_module("clary.toolkit.train")  # which starts users' scripts, here too
+    # Which start users' scripts, here too.
+    import_module("clary.toolkit.train")
+    import_module("clary.toolkit.process")
     torch = sys.modules.get("torch")
     if torch is not None:
         # One thread never starts OpenMP's pool, which no child could use.

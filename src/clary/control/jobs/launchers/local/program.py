@@ -122,8 +122,8 @@ def _argv(program: Program) -> tuple[str, ...]:
         case Command(argv):
             return argv
         # -P: what lies in the folder it starts in is the script's to import, not ours.
-        case Script(plan) if "torch" not in sys.modules:
-            return (sys.executable, "-P", "-m", "clary.toolkit.train", plan)
+        case Script(plan, module) if "torch" not in sys.modules:
+            return (sys.executable, "-P", "-m", module, plan)
     return ()
 
 
@@ -131,7 +131,7 @@ def _run_here(program: Program) -> int:
     sys.stdout, sys.stderr = _stream(1), _stream(2)
     if isinstance(program, Script):
         # What was inherited the toolkit sees to, in the process that becomes the script.
-        return int(importlib.import_module("clary.toolkit.train").main([program.plan]))
+        return int(importlib.import_module(program.module).main([program.plan]))
     assert isinstance(program, Algorithm)
     return _run_algorithm(program)
 
