@@ -19,12 +19,13 @@ def test_every_option_that_is_read_can_be_given(script: Path) -> None:
         if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == "add_argument"
         for name in _destinations(call)
     }
-    read = {
-        node.attr
+    options = [
+        node
         for node in ast.walk(tree)
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "options"
-    }
-    assert read <= given
+    ]
+    written = {node.attr for node in options if isinstance(node.ctx, ast.Store)}
+    assert {node.attr for node in options} - written <= given
 
 
 def _destinations(call: ast.Call) -> set[str]:

@@ -184,11 +184,6 @@ FAMILIES = (
     ),
     Family("EventBridge", "wait for a job by a waiter, or look at DescribeTrainingJob", services=("events",)),
     Family("EventBridge's scheduler", "start the program by the machine's own cron", services=("scheduler",)),
-    Family(
-        "autoscaling",
-        "UpdateEndpointWeightsAndCapacities changes how many instances a variant has",
-        services=("application-autoscaling",),
-    ),
 )
 
 

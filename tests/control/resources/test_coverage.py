@@ -16,7 +16,10 @@ from docs import coverage
 from .conftest import Door
 
 REFUSED = ("UnknownOperationException", "InvalidAction")
-SERVICES = ("sagemaker", "sagemaker-runtime", "sagemaker-metrics", "sts", "iam", "logs", "cloudwatch")
+SERVICES = (
+    *("sagemaker", "sagemaker-runtime", "sagemaker-metrics", "application-autoscaling"),
+    *("sts", "iam", "logs", "cloudwatch"),
+)
 
 
 @pytest.fixture(scope="module")

@@ -114,6 +114,7 @@ def test_a_job_is_kept_and_queued(sagemaker: Any, runner: Runner) -> None:
 def test_what_is_kept_without_effect(sagemaker: Any, runner: Runner) -> None:
     network = {"EnableNetworkIsolation": True, "VpcConfig": {"SecurityGroupIds": ["sg-1"], "Subnets": ["subnet-1"]}}
     experiment = {"ExperimentName": "splits", "TrialComponentDisplayName": "prepare"}
+    sagemaker.create_experiment(ExperimentName="splits")
     sagemaker.create_processing_job(**REQUEST, NetworkConfig=network, ExperimentConfig=experiment)
     told = sagemaker.describe_processing_job(ProcessingJobName="Prepare-1")
     assert (told["NetworkConfig"], told["ExperimentConfig"]) == (network, experiment)

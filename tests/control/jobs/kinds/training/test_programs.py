@@ -39,7 +39,7 @@ def test_every_algorithm_of_the_catalog_has_its_image():
         assert spec_of(specification(f"{ECR}/{spec.name}:1")) is spec
 
 
-@pytest.mark.parametrize("image", [f"{ECR}/linear-learner:1", "my-company/trainer:3", "image-classification-neo:1"])
+@pytest.mark.parametrize("image", ["my-company/trainer:3", f"{ECR}/image-classifier:1"])
 def test_an_unknown_image_is_named_with_those_that_are_known(image):
     with pytest.raises(CustomerError, match="is not known here") as refused:
         resolve(specification(image))
