@@ -45,11 +45,12 @@ else:
     data = session.upload_data("sentences.txt", key_prefix="sentences")
     estimator = HuggingFace(
         entry_point="sentences.py",
+        # There is no image for a machine without a GPU.
         transformers_version="4.26.0",
         pytorch_version="1.13.1",
         py_version="py39",
         hyperparameters={"epochs": 4, "train_batch_size": 8, "learning_rate": 0.01},
-        **where,
+        **where | {"instance_type": "ml.p3.2xlarge"},
     )
 estimator.fit({"train": data}, logs=True)
 print("model", estimator.model_data)
