@@ -253,6 +253,7 @@ def test_v3_fine_tunes_breeds(finished):
     nothing_left_this_machine(finished.output)
 
 
+@pytest.mark.long  # its cells are those of breeds_v2.py, which CI runs
 def test_notebook_fine_tunes_breeds(finished):
     assert finished.code == 0, finished.output
     assert "test:accuracy" in finished.output
