@@ -11,7 +11,9 @@ from docs.uses import CLASSES, IMAGES, USES, Status, Use
 
 from clary.control import families, resources
 from clary.control.families import Family
-from clary.control.images import Builtin, Program, Script, program_of, repository
+from clary.control.hosting.failure import StartFailed
+from clary.control.hosting.variants import served_program
+from clary.control.images import Program, Script, repository
 from clary.control.jobs.kinds.training.programs import resolve
 from clary.control.objects import unconfigured
 from clary.control.objects.request import S3Request
@@ -145,9 +147,11 @@ def _training(image: str) -> tuple[str, str]:
 
 def _serving(image: str) -> str:
     """What an image serves; empty where nothing serves it."""
-    program = program_of(image, "inference")
-    there = isinstance(program, Builtin) or (isinstance(program, Script) and _serves(program.framework))
-    return _words(program, image) if there else ""
+    try:
+        program = served_program(image)
+    except StartFailed:
+        return ""
+    return _words(program, image) if not isinstance(program, Script) or _serves(program.framework) else ""
 
 
 def _words(program: Program, image: str) -> str:
