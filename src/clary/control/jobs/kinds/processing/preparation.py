@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from clary.control.jobs import channels, folders, launch
-from clary.control.jobs.environment import platform_environment
 from clary.control.jobs.job import Job
 from clary.control.jobs.kinds.processing import programs
 from clary.control.jobs.kinds.processing.data import Input, Output, inputs_of, outputs_of, overlap
@@ -25,6 +24,7 @@ from clary.control.jobs.launch import Command, Launch
 from clary.control.jobs.scripts import check_view, plan_of
 from clary.control.logs.streams import LogWriter
 from clary.control.objects.base import ObjectStore
+from clary.control.platform_environment import platform_environment
 from clary.errors import UsageError
 from clary.vision.base.files import private_folder, write_json
 
