@@ -15,6 +15,8 @@ import re
 import sys
 from pathlib import Path
 
+from clary.toolkit.tensorflow_names import way_out
+
 __all__ = ["error_message", "extra_info", "failure_text", "package_of"]
 
 MESSAGE_LIMIT = 500  # characters: FailureReason has 1024, and the way out and the command are to be in it
@@ -50,7 +52,10 @@ _PACKAGES = {
     "yaml": "PyYAML",
 }
 # What is only in AWS's own images, and on no index.
-_ONLY_ON_AWS = {"smdistributed", "smddp", "sagemaker_pytorch_container", "sagemaker_tensorflow_container"}
+_ONLY_ON_AWS = {
+    *("smdistributed", "smddp", "sagemaker_tensorflow"),
+    *("sagemaker_pytorch_container", "sagemaker_tensorflow_container"),
+}
 
 
 def failure_text(kind: str, code: int, message: str, command: str, extra: str = "") -> str:
@@ -73,6 +78,8 @@ def extra_info(printed: str, code: int, program: str, code_folder: Path) -> str:
     message = error_message(printed)
     if code == KILLED:
         return "killed, most likely out of memory: use a smaller batch, fewer workers or smaller pictures"
+    if way := way_out(message):
+        return way
     if message.startswith(("ModuleNotFoundError", "ImportError")) and (missing := _MISSING.search(message)):
         return _missing_module(missing[1], program, code_folder)
     if message.startswith(("SyntaxError", "IndentationError", "TabError")):

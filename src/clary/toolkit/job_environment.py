@@ -11,7 +11,7 @@ from pathlib import Path
 
 from clary.toolkit import interpreter, layer
 from clary.toolkit.environments import Environments, Say, install
-from clary.toolkit.frameworks import framework_requirements
+from clary.toolkit.frameworks import layers_of_framework
 from clary.toolkit.interpreter import Interpreter
 from clary.toolkit.plan import Plan
 from clary.toolkit.requirements import Requirements, read_requirements
@@ -54,7 +54,7 @@ def job_environment(plan: Plan, code: Path, variables: Mapping[str, str], say: S
         below = interpreter.read_interpreter(plan.interpreter) if plan.interpreter else interpreter.ours()
         for requirements in (
             _named(plan),
-            _framework(plan),
+            *_framework(plan),
             wanted if wanted.shared else Requirements((), shared=True),
         ):
             if not requirements:
@@ -80,10 +80,10 @@ def _named(plan: Plan) -> Requirements:
     return read_requirements(plan.requirements) if plan.requirements else Requirements((), shared=True)
 
 
-def _framework(plan: Plan) -> Requirements:
+def _framework(plan: Plan) -> list[Requirements]:
     if not plan.complete:
-        return Requirements((), shared=True)
-    return framework_requirements(plan.framework, plan.version, hugging_face=plan.hugging_face)
+        return []
+    return layers_of_framework(plan.framework, plan.version, hugging_face=plan.hugging_face)
 
 
 def pip_variables(platform: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
