@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.toolkit import tensorflow_environment
 
 from clary.client import environment, gateway
 from clary.control.home import Server
@@ -150,7 +151,11 @@ def _away_from_aws(programs: Path) -> dict[str, str]:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A platform of its own, as `clary up --detach` starts it."""
     home = tmp_path_factory.mktemp("platform") / "home"
-    yield gateway.start(home, ["--port", "0"])
+    with pytest.MonkeyPatch.context() as patch:
+        # TensorFlow's layers are made once for all clones.
+        patch.setenv("CLARY_ENVIRONMENTS", str(tensorflow_environment.root()))
+        server = gateway.start(home, ["--port", "0"])
+    yield server
     gateway.stop(home)
 
 
@@ -191,6 +196,9 @@ def data(
                 task, to = DRAWN[word]
                 rectangles(drawn, task, {"train": 24, "validation": 8}, suffix=".jpg")
                 return laid_out("convert", drawn, out, "--to", to)
+            case "EMPTY":
+                out.mkdir()
+                return out
             case "RECORDS":
                 return laid_out("convert", made("BOXES"), out, "--to", "recordio")
             case "PETS":
@@ -205,7 +213,7 @@ def data(
 
 
 DRAWN = {"BOXES": ("detection", "sagemaker-json"), "MASKS": ("segmentation", "sagemaker-png")}
-DATA = ("CHANNELS", "BOXES", "MASKS", "RECORDS", "PETS", "PETS_BOXES", "PETS_MASKS")
+DATA = ("CHANNELS", "EMPTY", "BOXES", "MASKS", "RECORDS", "PETS", "PETS_BOXES", "PETS_MASKS")
 
 
 def prepared(images: Path, channels: Path) -> Path:
@@ -259,6 +267,7 @@ PROGRAMS: dict[str, tuple[str, tuple[str, ...]]] = {
     "test_v1_serves_its_own_code": ("v1", ("python", "tests/sdk/programs/code_v1.py", "CHANNELS")),
     "test_v2_serves_its_own_code": ("v2", ("python", "tests/sdk/programs/code_v2.py", "CHANNELS")),
     "test_v3_serves_its_own_code": ("v3", ("python", "tests/sdk/programs/code_v3.py", "CHANNELS")),
+    "test_v2_trains_and_serves_tensorflow": ("v2", ("python", "tests/sdk/programs/tensorflow_v2.py", "EMPTY")),
     "test_v2_says_why_a_job_failed": ("v2", ("python", "tests/sdk/programs/v2_failure.py", "CHANNELS")),
 }
 
@@ -288,6 +297,8 @@ def missing(name: str) -> str:
     where, words = PROGRAMS[name]
     if where != "main" and not clients.is_whole(clients.location(where)):
         return f"{clients.location(where)} is not there; `make clients` makes it"
+    if any("tensorflow" in word for word in words) and (reason := tensorflow_environment.missing()):
+        return reason
     if any(word.startswith("PETS") for word in words) and not (PETS / "annotations" / "list.txt").is_file():
         return "the real pets are not here; set CLARY_PETS to their folder"
     return ""

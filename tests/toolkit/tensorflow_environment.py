@@ -29,15 +29,22 @@ def root() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "clary" / "environments"
 
 
-def require() -> Path:
-    """``root()``. Skips where the layers are not made."""
+def missing() -> str:
+    """What is not there of the layers, and the way to it; empty where all are made."""
     kept, below = Environments(root()), interpreter.ours()
     made = {one.key for one in kept.kept()}
     for wanted in layers_of_framework("tensorflow", OLD):
         key = kept.key(below, wanted, os.environ)
         if key not in made:
-            pytest.skip(f"TensorFlow's environment is not in {root()}; `make environments` makes it")
+            return f"TensorFlow's environment is not in {root()}; `make environments` makes it"
         below = layer.with_layer(below, root() / key)
+    return ""
+
+
+def require() -> Path:
+    """``root()``. Skips where the layers are not made."""
+    if reason := missing():
+        pytest.skip(reason)
     return root()
 
 

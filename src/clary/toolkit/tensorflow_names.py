@@ -85,11 +85,11 @@ def _of_name(module: str, name: str) -> str:
     package = module.partition(".")[0]
     if name in _KERAS_NAMES:
         return _KERAS_NAMES[name]
-    if package == "keras" or "keras" in module.split("."):
-        where = "tf.keras" if "_tf_keras" in module else module
-        return f"{where}.{name} is not in Keras 3: take it from tensorflow.keras, where that has it; {_KERAS_2}"
-    if package == "tf_keras":
-        return f"{name} is not in Keras 2 either, as of its last version"
+    if package == "keras" and "_tf_keras" not in module:
+        return f"{module}.{name} is not in Keras 3: take it from tensorflow.keras, where that has it; {_KERAS_2}"
+    if package != "tensorflow" or "keras" in module.split("."):
+        which = "a framework_version before 2.16 gets Keras 2 as tf.keras, any other Keras 3"
+        return f"tf.keras has no {name} in the Keras of this job: {which}"
     # As the script's author calls it, and not where TensorFlow keeps it.
     parts = [part for part in module.split(".")[1:] if part not in ("_api", "v2")]
     if name in _MOVED and parts in ([], ["compat", "v1"]):

@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import json
 import math
+from typing import Any
 
 import numpy as np
 import pytest
+from tests.toolkit.tensorflow_environment import OLD
 
-from .conftest import Host, LoadFailed, Served
+from .conftest import Host, LoadFailed, Served, hosted
 
 pytestmark = pytest.mark.slow  # TensorFlow's import
 
@@ -122,7 +124,9 @@ class TestSignatures:
 
     def test_every_type_there_and_back(self, host):
         served = host.serve({"m/1": "types"})
-        given = {f"{name}_": [41] for name in ("int8", "uint8", "int16", "int32", "int64", "uint32")}
+        given: dict[str, list[Any]] = {
+            f"{name}_": [41] for name in ("int8", "uint8", "int16", "int32", "int64", "uint32")
+        }
         given |= {"float16_": [0.5], "float32_": [0.1], "float64_": [0.1]}
         given |= {"bool_": [True], "string_": ["ü"], "uint64_": [2**63]}
         found = served.json({"inputs": given})["outputs"]
@@ -282,6 +286,17 @@ class TestModels:
         assert served.json({"instances": [[1.0, 2.0], [3.0, 4.0]]}) == {"predictions": [[3.0], [7.0]]}
         assert "served all the same, by Clary alone" in host.log()
 
+    def test_keras_2_for_images_of_its_time(self, tmp_path):
+        with hosted(tmp_path, OLD) as host:
+            served = host.serve({"mine": "keras_h5"})
+            assert served.json({"instances": [[1.0, 2.0]]}) == {"predictions": [[3.0]]}
+            script = (
+                "def handler(d, c):\n    import tensorflow as tf\n    return tf.keras.Model.__module__, 'text/plain'\n"
+            )
+            assert (
+                host.serve({"m/1": "keras_export"}, {"inference.py": script}).answer("").body.startswith(b"tf_keras.")
+            )
+
     def test_weights_alone_are_no_model(self, host):
         with pytest.raises(LoadFailed, match=r"net.weights.h5: holds weights without a model; save the whole"):
             host.serve({"mine": "keras_weights"})
@@ -289,6 +304,8 @@ class TestModels:
     def test_variables_without_effect_are_named(self, host):
         host.serve({"a/1": "half_plus_two"}, variables={"SAGEMAKER_TFS_ENABLE_BATCHING": "true"})
         assert "without effect here: SAGEMAKER_TFS_ENABLE_BATCHING" in host.log()
+        host.serve({"a/1": "half_plus_two"}, variables={"SAGEMAKER_GUNICORN_WORKERS": "4"})
+        assert "without effect here: SAGEMAKER_GUNICORN_WORKERS" in host.log()
         with pytest.raises(LoadFailed, match="SAGEMAKER_TFS_INTRA_OP_PARALLELISM: is 'two', not a whole number"):
             host.serve({"a/1": "half_plus_two"}, variables={"SAGEMAKER_TFS_INTRA_OP_PARALLELISM": "two"})
 

@@ -87,7 +87,7 @@ def test_bytes(values: list[bytes]) -> None:
 
 @given(st.floats(width=32))
 def test_a_float_is_as_short_as_it_can_be(value: float) -> None:
-    found = json.loads(array_text(np.float32([value])))[0]
+    found = json.loads(array_text(np.array([value], np.float32)))[0]
     assert np.float32(found) == np.float32(value) or math.isnan(found)
     assert found == float(str(np.float32(value))) or math.isnan(found)
 
@@ -146,10 +146,10 @@ def test_outputs_of_two_batches() -> None:
 
 def test_the_layout_of_the_text() -> None:
     """As TensorFlow Serving's, whose clients print it."""
-    assert to_predictions({"y": np.float32([[0.5, 1], [2, 3]])}).decode().replace(" ", "") == (
+    assert to_predictions({"y": np.array([[0.5, 1], [2, 3]], np.float32)}).decode().replace(" ", "") == (
         '{\n"predictions":[[0.5,1.0],[2.0,3.0]\n]\n}'
     )
-    two = {"a": np.float32([1]), "b": np.int32([2])}
+    two = {"a": np.array([1], np.float32), "b": np.array([2], np.int32)}
     assert to_predictions(two).decode() == (
         '{\n    "predictions": [\n        {\n            "a": 1.0,\n            "b": 2\n        }\n    ]\n}'
     )

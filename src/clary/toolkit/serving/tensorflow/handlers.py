@@ -6,6 +6,7 @@ Source: the image's python_service.py and tfs_utils.py.
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
 import traceback
@@ -13,6 +14,9 @@ from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
+
+import requests
+from requests.adapters import BaseAdapter
 
 from clary.errors import CustomerError
 from clary.toolkit.serving.service import Answer, Request
@@ -69,15 +73,13 @@ class Handlers:
     """
 
     def __init__(self, module: ModuleType, api: RestApi, default: str) -> None:
-        import requests
-
         self._default = default
         self._server = Loopback(api)
         self._base = f"http://localhost:{self._server.port}"
         _past_proxies()
         self._session = requests.Session()
         # What is posted for input_handler needs no socket.
-        self._session.mount(self._base, _adapter(api))
+        self._session.mount(self._base, _Adapter(api))
         self._session.trust_env = False
         self._handle = self._handler_of(module)
 
@@ -87,9 +89,7 @@ class Handlers:
             return Answer(200, body.encode() if isinstance(body, str) else bytes(body), str(content_type))
         except Exception as error:  # noqa: BLE001  # of the user's code, and the client's to know
             traceback.print_exc()
-            from json import dumps
-
-            return Answer(500, dumps({"error": str(error)}).encode(), DEFAULT_TYPE)
+            return Answer(500, json.dumps({"error": str(error)}).encode(), DEFAULT_TYPE)
 
     def close(self) -> None:
         self._server.close()
@@ -136,23 +136,22 @@ def _past_proxies() -> None:
         os.environ[name] = ",".join(dict.fromkeys([*there, "localhost", "127.0.0.1"]))
 
 
-def _adapter(api: RestApi) -> Any:
+class _Adapter(BaseAdapter):  # type: ignore[misc]
     """A transport of requests' that asks ``api`` itself."""
-    import requests
-    from requests.adapters import BaseAdapter
 
-    class Adapter(BaseAdapter):
-        def send(self, request: Any, *args: Any, **options: Any) -> Any:
-            body = request.body or b""
-            body = body.encode() if isinstance(body, str) else body if isinstance(body, bytes) else body.read()
-            status, answer = api.ask(request.method, request.path_url, body)
-            response = requests.Response()
-            response.status_code, response.raw = status, io.BytesIO(answer)
-            response.headers.update({"Content-Type": DEFAULT_TYPE, "Content-Length": str(len(answer))})
-            response.url, response.request, response.encoding = request.url, request, "utf-8"
-            return response
+    def __init__(self, api: RestApi) -> None:
+        super().__init__()
+        self._api = api
 
-        def close(self) -> None:
-            """Nothing is open."""
+    def send(self, request: Any, *args: Any, **options: Any) -> Any:
+        body = request.body or b""
+        body = body.encode() if isinstance(body, str) else body if isinstance(body, bytes) else body.read()
+        status, answer = self._api.ask(request.method, request.path_url, body)
+        response = requests.Response()
+        response.status_code, response.raw = status, io.BytesIO(answer)
+        response.headers.update({"Content-Type": DEFAULT_TYPE, "Content-Length": str(len(answer))})
+        response.url, response.request, response.encoding = request.url, request, "utf-8"
+        return response
 
-    return Adapter()
+    def close(self) -> None:
+        """Nothing is open."""

@@ -13,7 +13,7 @@ from clary.toolkit.serving.tensorflow.status import invalid
 try:
     import orjson
 except ImportError:  # an environment of the user's own
-    orjson = None  # type: ignore[assignment]
+    orjson = None
 
 __all__ = ["array_text", "parse", "parse_values", "shown", "string_text"]
 
@@ -109,7 +109,8 @@ def array_text(array: np.ndarray) -> str:
         values = array.astype(str).astype(np.float64) if array.dtype.itemsize < 8 else array
         return json.dumps(values.tolist(), separators=(",", ":"))
     if orjson is not None:
-        return orjson.dumps(np.ascontiguousarray(array), option=orjson.OPT_SERIALIZE_NUMPY).decode()
+        text: bytes = orjson.dumps(np.ascontiguousarray(array), option=orjson.OPT_SERIALIZE_NUMPY)
+        return text.decode()
     if array.dtype == np.float32:
         array = array.astype(str).astype(np.float64)
     return json.dumps(array.tolist(), separators=(",", ":"))

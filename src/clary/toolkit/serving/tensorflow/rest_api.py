@@ -6,6 +6,7 @@ GET  /v1/models/<name>[/versions/<n>][/metadata]
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -220,18 +221,14 @@ def _shape(array: np.ndarray) -> str:
 
 
 def _availability(versions: Mapping[int, SavedModel]) -> bytes:
-    from json import dumps
-
     told = [
         {"version": str(version), "state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}
         for version in sorted(versions, reverse=True)
     ]
-    return dumps({"model_version_status": told}, indent=1).encode()
+    return json.dumps({"model_version_status": told}, indent=1).encode()
 
 
 def _metadata(name: str, version: int, model: SavedModel) -> bytes:
-    from json import dumps
-
     from google.protobuf.json_format import MessageToDict
 
     definitions = {
@@ -242,4 +239,4 @@ def _metadata(name: str, version: int, model: SavedModel) -> bytes:
         "model_spec": {"name": name, "signature_name": "", "version": str(version)},
         "metadata": {"signature_def": {"signature_def": definitions}},
     }
-    return dumps(told, indent=1).encode()
+    return json.dumps(told, indent=1).encode()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 
 from clary.errors import CustomerError
@@ -20,7 +22,7 @@ from clary.vision.base.cores import cores
 
 __all__ = ["TensorFlowService", "load"]
 
-_PREFIX = "SAGEMAKER_TFS_"
+_PREFIXES = ("SAGEMAKER_TFS_", "SAGEMAKER_GUNICORN_")
 _DEFAULT_MODEL = "SAGEMAKER_TFS_DEFAULT_MODEL_NAME"
 _INTRA, _INTER = "SAGEMAKER_TFS_INTRA_OP_PARALLELISM", "SAGEMAKER_TFS_INTER_OP_PARALLELISM"
 _QUIET = {"SAGEMAKER_TFS_NGINX_LOGLEVEL", "SAGEMAKER_TFS_VERSION"}  # of programs that are not here; the SDK sets them
@@ -32,6 +34,9 @@ def load(model_dir: Path, variables: Mapping[str, str]) -> TensorFlowService:
     Raises CustomerError where there is no model, or a variable that counts has no number; what TensorFlow raises for a
     model that cannot be loaded, and what the user's module raises.
     """
+    if find_spec("tf_keras"):
+        # Of an image of Keras 2's time: for inference.py's tf.keras as well.
+        os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
     layout = find_models(model_dir)
     threads = Threads(_number(variables, _INTRA), _number(variables, _INTER))
     default = variables.get(_DEFAULT_MODEL) or next(iter(layout.models))
@@ -107,7 +112,9 @@ def _say_of(layout: Layout, default: str, model_dir: Path, variables: Mapping[st
     if default not in layout.models:
         print(f"{_DEFAULT_MODEL} is {default}, which is no model here", flush=True)  # noqa: T201
     known = {_DEFAULT_MODEL, _INTRA, _INTER, *_QUIET}
-    idle = sorted(name for name, value in variables.items() if name.startswith(_PREFIX) and name not in known and value)
+    idle = sorted(
+        name for name, value in variables.items() if name.startswith(_PREFIXES) and name not in known and value
+    )
     idle = [name for name in idle if variables[name].lower() != "false"]
     if idle:
         print(f"without effect here: {', '.join(idle)}", flush=True)  # noqa: T201

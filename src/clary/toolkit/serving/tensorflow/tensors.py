@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -229,7 +230,9 @@ def _check_lossless(value: float, info: TensorInfo) -> None:
     if isinstance(value, int):
         lossless = abs(value) <= _LARGEST.get(info.type_name, 2**53)
     else:
-        lossless = not np.isfinite(value) or info.type_name != "float" or abs(value) <= np.finfo(np.float32).max
+        lossless = (
+            not math.isfinite(value) or info.type_name != "float" or abs(value) <= float(np.finfo(np.float32).max)
+        )
     if not lossless:
         raise invalid(f"Cannot convert JSON value: {shown(value)} to {info.type_name} without loss of precision.")
 
@@ -248,9 +251,18 @@ def decoded_base64(value: Any) -> bytes:
 
 def json_type(value: Any) -> str:
     """What rapidjson calls the type of a value."""
-    if value is None or isinstance(value, bool):
-        return {None: "Null", False: "False", True: "True"}[value]
-    return {dict: "Object", list: "Array", str: "String"}.get(type(value), "Number")
+    match value:
+        case None:
+            return "Null"
+        case bool():
+            return str(value)
+        case dict():
+            return "Object"
+        case list():
+            return "Array"
+        case str():
+            return "String"
+    return "Number"
 
 
 def _shown_shape(shape: tuple[int, ...]) -> str:
