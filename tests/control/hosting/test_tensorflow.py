@@ -37,6 +37,16 @@ def archive(path: Path, files: Mapping[str, bytes]) -> Path:
             "ValueError: no words",
         ),
         (
+            # What lies in code/lib is all that there is, as in the image: nothing is installed.
+            {
+                "code/lib/words.py": b"raise ValueError('no words')\n",
+                "code/requirements.txt": b"nothing_of_this_name==3.1\n",
+                "m/1/saved_model.pb": b"",
+                "code/inference.py": b"import words\n",
+            },
+            "ValueError: no words",
+        ),
+        (
             {"m/1/saved_model.pb": b"", "code/inference.py": b"from tensorflow_serving.apis import predict_pb2\n"},
             "TensorFlow Serving answers here by REST alone, and has no gRPC; ask context.rest_uri by requests.post",
         ),
