@@ -5,12 +5,13 @@
 The body is what SDK v2 sends of a float32 array: nested lists, 3 MB for 224 pixels. Reading it is a cost of TensorFlow
 Serving's, too, and is printed apart:
 
-- loop: the graph alone, in the session that serves, on an array that is there
-- body: the body read, to the array; the answer written
-- endpoint: one client, HTTP over the worker's own socket, body and all
+- body: read to the array, and the answer written, in a bare loop of reading, running and writing
+- loop: the graph, in that loop
+- socket: a body of that size sent to the same worker, and answered unread
+- endpoint: one client, all of it
 
-"beyond the body" is the loop's time over the endpoint's less the body's: what HTTP, threads and the process leave of
-the graph's speed. Each in a process of its own, in turn, ``rounds`` times; medians. Weights are random.
+"beyond the body" is the loop's time over what the endpoint's is without body and socket: what the server and its
+process leave of the graph's speed. In turn, ``rounds`` times; medians. Weights are random.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -54,13 +55,13 @@ def main() -> None:
             again = [str(python), __file__, "--folder", str(folder), "--model", model]
             subprocess.run([*again, "--role", "write"], check=True, stderr=subprocess.DEVNULL)
             rows.append([model, *measure(python, folder, [*again, "--role", "loop"], options)])
-    table(("", "body MB", "loop ms", "body ms", "endpoint ms", "beyond the body"), rows)
+    table(("", "body MB", "loop ms", "body ms", "socket ms", "endpoint ms", "beyond the body"), rows)
     print(GOAL)
 
 
 def measure(python: Path, folder: Path, again: list[str], options: argparse.Namespace) -> list[str]:
     body = (folder / "body.json").read_bytes()
-    loops, bodies, endpoints = [], [], []
+    loops, bodies, sockets, endpoints = [], [], [], []
     for _ in range(options.rounds):
         words = [*again, "--seconds", str(options.seconds)]
         told = json.loads(subprocess.run(words, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout)
@@ -70,9 +71,10 @@ def measure(python: Path, folder: Path, again: list[str], options: argparse.Name
             asked = request("/invocations", body, Content_Type="application/json", Accept="application/json")
             load(f"unix:{address}", asked, clients=1, seconds=1)
             endpoints.append(load(f"unix:{address}", asked, clients=1, seconds=options.seconds)["p50"])
-    ran, read, served = (statistics.median(values) for values in (loops, bodies, endpoints))
-    numbers = [f"{len(body) / 1e6:.2f}", *(f"{1000 * value:.2f}" for value in (ran, read, served))]
-    return [*numbers, f"{ran / (served - read):.2f}"]
+            sockets.append(load(f"unix:{address}", request("/nothing", body), clients=1, seconds=1)["p50"])
+    ran, read, sent, served = (statistics.median(values) for values in (loops, bodies, sockets, endpoints))
+    numbers = [f"{len(body) / 1e6:.2f}", *(f"{1000 * value:.2f}" for value in (ran, read, sent, served))]
+    return [*numbers, f"{ran / (served - read - sent):.2f}"]
 
 
 @contextmanager
@@ -135,26 +137,18 @@ def loop(options: argparse.Namespace) -> None:
     body = (options.folder / "body.json").read_bytes()
     signature = SavedModel(options.folder / "model" / "m" / "1", Threads()).signature("serving_default")
 
-    def read() -> dict[str, np.ndarray]:
-        return from_instances(document_of(body, "application/json")["instances"], signature.inputs)
-
-    feeds = read()
-    outputs = signature.run(feeds)
-    found = {
-        "loop": _median(lambda: signature.run(feeds), options.seconds),
-        "body": _median(lambda: (read(), to_predictions(outputs)), options.seconds / 2),
-    }
-    print(json.dumps(found))
-
-
-def _median(work: Callable[[], object], seconds: float) -> float:
-    times: list[float] = []
-    end = time.perf_counter() + seconds
-    while time.perf_counter() < end or len(times) < WARM_UP + 3:
+    bodies, runs = [], []
+    end = time.perf_counter() + options.seconds
+    while time.perf_counter() < end or len(runs) < WARM_UP + 3:
         began = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - began)
-    return statistics.median(times[WARM_UP:])
+        feeds = from_instances(document_of(body, "application/json")["instances"], signature.inputs)
+        before = time.perf_counter()
+        outputs = signature.run(feeds)
+        after = time.perf_counter()
+        to_predictions(outputs)
+        bodies.append(before - began + time.perf_counter() - after)
+        runs.append(after - before)
+    print(json.dumps({"loop": statistics.median(runs[WARM_UP:]), "body": statistics.median(bodies[WARM_UP:])}))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -146,32 +147,53 @@ def _reshaped(flat: list[Any], shape: tuple[int, ...], info: TensorInfo) -> np.n
 
 
 def _numbers(value: Any, info: TensorInfo) -> np.ndarray | None:
-    """The array of a value that is all numbers of the type, by numpy's own way through lists; None for any other."""
+    """The array of a value that is all numbers of the type; None for any other, which is to be looked at one by one.
+
+    Flattened here, so that the types of all are known: numpy would take "1" and true for numbers, too.
+    """
     if info.type_name not in (*_RANGES, *_FLOATS, "bool"):
         return None
+    shape = _shape(value)
+    flat = [value]
     try:
-        found = np.array(value)
-    except (ValueError, OverflowError):  # rows of different lengths
+        for size in shape:
+            if set(map(len, flat)) != {size}:
+                return None
+            # A string or an object falls into strings here, which are seen below.
+            flat = list(chain.from_iterable(flat))
+    except TypeError:  # a number beside lists
         return None
-    kind = found.dtype.kind
+    made = _converted(flat, set(map(type, flat)), info)
+    return None if made is None else made.reshape(shape)
+
+
+def _converted(flat: list[Any], types: set[type], info: TensorInfo) -> np.ndarray | None:
+    """The numbers of ``flat``, which are of ``types``, where they are the tensor's without loss."""
     if info.type_name == "bool":
-        return found if kind == "b" else None
-    if kind not in ("iu" if info.type_name in _RANGES and found.size else "iuf"):
-        return None
-    if not found.size:
-        return found.astype(info.dtype)
+        return np.array(flat, bool) if types <= {bool} else None
     if info.type_name in _RANGES:
+        if not types <= {int}:
+            return None
         low, high = _RANGES[info.type_name]
-        return found.astype(info.dtype) if low <= int(found.min()) and int(found.max()) <= high else None
-    if kind == "f":
-        if info.type_name == "double":
-            return found
-        with np.errstate(over="ignore"):
-            made = found.astype(info.dtype)
-        # What became infinite was none before.
-        return made if np.isfinite(made).all() or (np.isfinite(made) == np.isfinite(found)).all() else None
-    largest = _LARGEST.get(info.type_name, 2**53)
-    return found.astype(info.dtype) if int(np.abs(found).max()) <= largest else None
+        within = not flat or (low <= min(flat) and max(flat) <= high)
+        # By way of 64 bits: what is too large for a small type is cut.
+        return (
+            np.array(flat, np.uint64 if info.type_name == "uint64" else np.int64).astype(info.dtype) if within else None
+        )
+    if not types <= {int, float}:
+        return None
+    if int in types and max(abs(one) for one in flat if type(one) is int) > _LARGEST.get(info.type_name, 2**53):
+        return None
+    with np.errstate(over="ignore"):
+        made = np.array(flat, info.dtype)
+    if info.type_name == "float" and not np.isfinite(made).all() and any(not _fits(one) for one in flat):
+        return None
+    return made
+
+
+def _fits(value: float) -> bool:
+    """Whether a float32 has room for it."""
+    return not math.isfinite(value) or abs(value) <= float(np.finfo(np.float32).max)
 
 
 def _shape(value: Any) -> tuple[int, ...]:
