@@ -27,7 +27,7 @@ from clary.toolkit.serving.user_code import import_user_module
 __all__ = ["Handlers", "attributes_of", "import_inference"]
 
 DEFAULT_TYPE = "application/json"
-_GRPC = ("grpc", "tensorflow_serving")  # the first comes with TensorFlow itself, where that is whole
+_GRPC = ("grpc", "tensorflow_serving")
 
 
 class Context(NamedTuple):
