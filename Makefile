@@ -9,7 +9,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-test clients quickstart test tests check long storm lint types imports docs bench clean clean-clients
+.PHONY: help install install-test clients environments quickstart test tests check long storm lint types imports docs bench clean clean-clients
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
@@ -39,6 +39,11 @@ tests: $(VENV)/.installed-test
 
 clients: | $(BIN)/pip ## environments of AWS clients for the tests, shared by all clones on this machine
 	@$(BIN)/python tests/sdk/clients.py make
+
+# Tests find it there under the same name (tests/toolkit/tensorflow_environment.py).
+environments: export CLARY_ENVIRONMENTS := $(or $(CLARY_TEST_ENVIRONMENTS),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/clary/environments)
+environments: $(VENV)/.installed-test ## TensorFlow for the tests, shared by all clones with the same packages
+	@$(BIN)/clary environments make tensorflow 2.8 >/dev/null
 
 quickstart: install ## a trained, tested, reported classifier from nothing
 	$(BIN)/clary quickstart

@@ -13,12 +13,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.toolkit import tensorflow_environment
 
 from clary.client import gateway
 from clary.control import home
 
 ROOT = Path(__file__).parents[2]
-GUIDES = ("data", "train", "detect", "segment", "serve", "platform", "scripts", "serve-code", "processing")
+GUIDES = (
+    *("data", "train", "detect", "segment", "serve", "platform", "scripts"),
+    *("serve-code", "serve-tensorflow", "processing"),
+)
 PAGES = ["README.md", *(f"docs/guides/{name}.md" for name in GUIDES)]
 BLOCK = re.compile(r"```(sh|python)\n(.*?)```", re.DOTALL)
 
@@ -30,7 +34,9 @@ TENSORS = ("data", "train", "evaluate", "predict", "report")  # verbs that load 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES)
-def test_blocks_run(page: str, tmp_path: Path, forking: subprocess.Popen[str]) -> None:
+def test_blocks_run(page: str, tmp_path: Path, forking: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    if page.endswith("serve-tensorflow.md"):
+        monkeypatch.setenv("CLARY_ENVIRONMENTS", str(tensorflow_environment.require()))
     run(tmp_path, ["clary", "data", "draw", "pets", "--pictures", "60"], forking)
     for name, image in zip(("cat.jpg", "dog.png"), sorted((tmp_path / "pets/images").glob("*.jpg")), strict=False):
         shutil.copy(image, tmp_path / name)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.toolkit import tensorflow_environment
 
 from clary.client import environment, gateway
 from clary.control.home import Server
@@ -153,7 +154,11 @@ def _away_from_aws(programs: Path) -> dict[str, str]:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A platform of its own, as `clary up --detach` starts it."""
     home = tmp_path_factory.mktemp("platform") / "home"
-    yield gateway.start(home, ["--port", "0"])
+    with pytest.MonkeyPatch.context() as patch:
+        # TensorFlow's layers are made once for all clones.
+        patch.setenv("CLARY_ENVIRONMENTS", str(tensorflow_environment.root()))
+        server = gateway.start(home, ["--port", "0"])
+    yield server
     gateway.stop(home)
 
 
@@ -200,6 +205,9 @@ def data(
                 return of_breeds(colours(drawn, {"train": 10, "validation": 4}), out)
             case "PETS_BREEDS":
                 return of_breeds(PETS, out)
+            case "EMPTY":
+                out.mkdir()
+                return out
             case "RECORDS":
                 return laid_out("convert", made("BOXES"), out, "--to", "recordio")
             case "PETS":
@@ -217,6 +225,7 @@ DRAWN = {"BOXES": ("detection", "sagemaker-json"), "MASKS": ("segmentation", "sa
 DATA = (
     "PICTURES",
     "CHANNELS",
+    "EMPTY",
     "BOXES",
     "MASKS",
     "RECORDS",
@@ -308,6 +317,7 @@ PROGRAMS: dict[str, tuple[str, tuple[str, ...]]] = {
     "test_boto3_processes": ("main", ("python", "examples/prepare_processing_boto3.py", "PICTURES", "16")),
     "test_v2_processes_as_notebooks_do": ("v2", ("python", "tests/sdk/programs/processing_v2.py")),
     "test_v3_processes_in_local_mode": ("v3", ("python", "tests/sdk/programs/processing_v3_local.py")),
+    "test_v2_trains_and_serves_tensorflow": ("v2", ("python", "tests/sdk/programs/tensorflow_v2.py", "EMPTY")),
     "test_v2_says_why_a_job_failed": ("v2", ("python", "tests/sdk/programs/v2_failure.py", "CHANNELS")),
 }
 
@@ -337,6 +347,8 @@ def missing(name: str) -> str:
     where, words = PROGRAMS[name]
     if where != "main" and not clients.is_whole(clients.location(where)):
         return f"{clients.location(where)} is not there; `make clients` makes it"
+    if any("tensorflow" in word for word in words) and (reason := tensorflow_environment.missing()):
+        return reason
     if any(word.startswith("PETS") for word in words) and not (PETS / "annotations" / "list.txt").is_file():
         return "the real pets are not here; set CLARY_PETS to their folder"
     return ""

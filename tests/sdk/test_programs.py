@@ -211,6 +211,19 @@ def test_v2_runs_a_script(finished):
     nothing_left_this_machine(finished.output)
 
 
+def test_v2_trains_and_serves_tensorflow(finished):
+    assert finished.code == 0, finished.output
+    assert "tensorflow 2.8 py39 was asked for; this is tensorflow 2." in finished.output
+    # The SDK's own hyperparameter, which a script may take for a place in S3 only.
+    assert re.search(r"model_dir s3://\S+/tensorflow-training-\S+/model keras tf_keras\.", finished.output)
+    for word in ("classes", "named", "csv", "handled"):
+        assert f"{word} [0, 1]" in finished.output
+    refused = re.search(r"^refused Received client error \(400\) from primary with message .*$", finished.output, re.M)
+    assert refused
+    assert "is not of expected type: float" in refused[0]
+    nothing_left_this_machine(finished.output)
+
+
 def test_v3_runs_a_script(finished):
     assert finished.code == 0, finished.output
     in_order(finished.output)

@@ -65,8 +65,8 @@ class Scripts:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
         file = folder / "script.json"
-        plan = {"image": "mine:1", "variables": given or {}, "complete": False, **plan}
-        Plan(layer=folder / "environment", environments=self.root / "environments", **plan).write(file)
+        told = {"image": "mine:1", "layer": folder / "environment", "environments": self.root / "environments"}
+        Plan(**{**told, "variables": given or {}, "complete": False, **plan}).write(file)
         return self.start(job, variables or {})
 
     def start(self, job: JobDir, variables: Mapping[str, str]) -> Ran:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,33 @@ def test_what_a_layer_is_of_tells_it_from_others(tmp_path, pip):
     assert pip.count == len(places) == 3
 
 
+def test_environments_with_the_same_packages_share_a_layer(tmp_path, pip):
+    """Clones, say: the layer lies over whichever asked for it last."""
+    kept = Environments(tmp_path / "environments")
+    elsewhere = []
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "of_below.py").write_text(f"name = {name!r}\n")
+        elsewhere.append(replace(OURS, sites=(tmp_path / name, *OURS.sites)))
+    with kept.layer(elsewhere[0], TIMM, {}, print) as place, kept.layer(elsewhere[1], TIMM, {}, print) as same:
+        assert same == place
+    assert pip.count == 1
+    code = "import of_below, of_a_layer; print(of_below.name)"
+    seen = subprocess.run([str(layer.python_of(place)), "-c", code], capture_output=True, text=True, check=True).stdout
+    assert seen == "second\n"
+    # And a job's own layer over it sees what it was laid over itself, and nothing of another's.
+    folder = tmp_path / "job"
+    layer.make_layer(folder, layer.with_layer(elsewhere[0], place))
+    seen = subprocess.run([str(layer.python_of(folder)), "-c", code], capture_output=True, text=True, check=True).stdout
+    assert seen == "first\n"
+
+
+def test_without_what_a_package_says_it_needs_is_another_layer(tmp_path, pip):
+    kept = Environments(tmp_path)
+    alone = requirements_of("timm==1.0", name="requirements.txt", dependencies=False)
+    assert ask(kept, alone) != ask(kept)
+
+
 def test_nothing_half_made_is_taken_for_whole(tmp_path, pip):
     kept = Environments(tmp_path)
     pip.fails = True
@@ -111,7 +139,9 @@ def test_who_asks_meanwhile_waits_for_the_same(tmp_path, pip):
     assert pip.count == 1
     assert len(places) == 4
     assert len(set(places)) == 1
-    assert set(said) <= {"Waiting for another job that installs the same requirements.txt"}
+    others = [line for line in said if not line.startswith("Installed ")]
+    assert len(said) - len(others) == 1
+    assert set(others) <= {"Waiting for another job that installs the same requirements.txt"}
 
 
 def test_what_was_not_used_for_longest_goes_and_what_is_in_use_stays(tmp_path, pip):

@@ -57,19 +57,23 @@ def list_environments(home: Home = None, config: Config = None, json: Json = Fal
 
 def make(
     name: Annotated[str, typer.Argument(help="A name of clary.toml's, or a framework: tensorflow, scikit-learn, ...")],
+    version: Annotated[str, typer.Argument(help="A framework_version that programs ask for: 2.8.")] = "",
     home: Home = None,
     config: Config = None,
 ) -> None:
     """Make an environment before a job does, which would wait for it."""
     from clary.cli.output import note
-    from clary.toolkit import interpreter
+    from clary.toolkit import interpreter, layer
 
-    wanted = _requirements(name, _configuration(home, config))
+    wanted = _requirements(name, version, _configuration(home, config))
     if not wanted:
         note(f"{name}: everything is in Clary's own environment")
         return
-    with _kept(home).layer(interpreter.ours(), wanted, os.environ, note) as place:
-        typer.echo(place)
+    kept, below = _kept(home), interpreter.ours()
+    for requirements in wanted:
+        with kept.layer(below, requirements, os.environ, note) as place:
+            typer.echo(place)
+            below = layer.with_layer(below, place)
 
 
 def remove(
@@ -101,19 +105,20 @@ def _configuration(home: Path | None, config: Path | None) -> Configuration:
     return configuration_of(folder(home), config.expanduser().absolute() if config else None)
 
 
-def _requirements(name: str, configuration: Configuration) -> Requirements:
-    """Of the environment ``name`` of clary.toml's, or of a framework. Raises UsageError."""
+def _requirements(name: str, version: str, configuration: Configuration) -> list[Requirements]:
+    """Of the environment ``name`` of clary.toml's, or of a framework, a layer on the other. Raises UsageError."""
     from clary.control.configuration import InstalledEnvironment, RequirementsEnvironment
-    from clary.toolkit.frameworks import FRAMEWORKS, framework_requirements
+    from clary.toolkit.frameworks import FRAMEWORKS, layers_of_framework
     from clary.toolkit.requirements import read_requirements
 
     match configuration.environments.get(name):
         case RequirementsEnvironment(file):
-            return read_requirements(file)
+            wanted = read_requirements(file)
+            return [wanted] if wanted else []
         case InstalledEnvironment(python):
             raise UsageError(f"the environment `{name}` is there already", where=python, hint="nothing is to be made")
     if name in FRAMEWORKS:
-        return framework_requirements(name, "")
+        return layers_of_framework(name, version)
     known = ", ".join([*configuration.environments, *FRAMEWORKS])
     raise UsageError(f"there is no environment `{name}`", where="clary.toml", hint=f"there are {known}")
 
@@ -123,7 +128,8 @@ def _key(name: str, kept: Environments, configuration: Configuration) -> str:
 
     if name in {one.key for one in kept.kept()}:
         return name
-    return kept.key(interpreter.ours(), _requirements(name, configuration), os.environ)
+    wanted = _requirements(name, "", configuration)
+    return kept.key(interpreter.ours(), wanted[0], os.environ) if wanted else name
 
 
 def _records(kept: Environments, configuration: Configuration) -> list[dict[str, Any]]:

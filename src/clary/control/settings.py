@@ -6,7 +6,8 @@ HOME/                         ~/.clary, CLARY_HOME, or `clary up --home`
 ├── credentials.json          access key and secret, where requests must be signed
 ├── clary.db                  the store, unless --store names another
 ├── clary.toml                what images run here (control.configuration); the user's own, read at `clary up`
-├── environments/<key>/       Python environments made of requirements, shared by all jobs (toolkit.environments)
+├── environments/<key>/       Python environments made of requirements, shared by all jobs (toolkit.environments);
+│                             CLARY_ENVIRONMENTS names another folder, which other homes may share
 ├── s3/<bucket>/<key>         objects are plain files
 ├── jobs/<job>/               a directory a training job; <kind>s/<job>/ one a job of another kind (jobs.folders)
 ├── endpoints/<endpoint>/     unpacked models
@@ -69,7 +70,8 @@ class Settings:
 
     @property
     def environments_root(self) -> Path:
-        return self.home / "environments"
+        """CLARY_ENVIRONMENTS, for homes that share what is large; else a folder of the home's own."""
+        return Path(os.environ.get("CLARY_ENVIRONMENTS") or self.home / "environments")
 
     @property
     def endpoints_root(self) -> Path:

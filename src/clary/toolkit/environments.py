@@ -19,7 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from clary.errors import CustomerError, UsageError
@@ -95,6 +95,8 @@ class Environments:
                 fcntl.flock(lock, fcntl.LOCK_SH)
             with suppress(OSError):
                 os.utime(place / USED)
+            # Another environment with the same packages may have made it: another clone, or one that is gone.
+            layer.point(place, below)
             yield place
         finally:
             os.close(lock)
@@ -103,7 +105,8 @@ class Environments:
         """What the layer of ``requirements`` over ``below`` is called, made or not."""
         # Where packages come from is part of what they are: another job's index may have others under the same names.
         indices = sorted(f"{name}={value}" for name, value in variables.items() if name.startswith("PIP_"))
-        told = "\n".join([below.fingerprint(), *requirements.lines, "", *indices])
+        alone = [] if requirements.dependencies else ["--no-deps"]
+        told = "\n".join([below.fingerprint(), *requirements.lines, *alone, "", *indices])
         return hashlib.sha256(told.encode(errors="surrogateescape")).hexdigest()[:20]
 
     def kept(self) -> list[KeptEnvironment]:
@@ -165,6 +168,7 @@ def install(
     assert requirements.file is not None
     # Half of the time would go into compiling modules that no script loads.
     options = ["--no-compile", "--disable-pip-version-check", "--no-input", "--progress-bar", "off"]
+    options += [] if requirements.dependencies else ["--no-deps"]
     shown = ["python", "-m", "pip", "install", "-r", requirements.name]
     command = [str(python), "-m", "pip", "install", *options, "-r", str(requirements.file)]
     output = Output(say)
@@ -219,22 +223,25 @@ def _build(place: Path, below: Interpreter, requirements: Requirements, variable
     place.unlink(missing_ok=True)
     _remove_builds(place)
     build = Path(tempfile.mkdtemp(prefix=f"{place.name}.build-", dir=place.parent))
+    began = time.monotonic()
     try:
         layer.make_layer(build, below)
         if requirements.file is None:
             file = build / "requirements.txt"
             file.write_text("\n".join(requirements.lines) + "\n")
-            requirements = Requirements(requirements.lines, True, requirements.name, file)
+            requirements = replace(requirements, file=file)
         install(layer.python_of(build), requirements, layer.variables(variables, build), say)
         (build / USED).touch()
         note = {"name": requirements.name, "requirements": requirements.lines, "python": below.version}
-        write_json(build / NOTE, {**note, "size": _size(build), "made": time.time()}, PRIVATE)
+        size = _size(build)
+        write_json(build / NOTE, {**note, "size": size, "made": time.time()}, PRIVATE)
     except BaseException:
         shutil.rmtree(build, ignore_errors=True)
         raise
     link = build / "whole"
     link.symlink_to(build.name)
     link.replace(place)
+    say(f"Installed {size / 1e6:,.0f} MB in {time.monotonic() - began:.0f} s; kept for the jobs that need the same")
 
 
 def _remove_builds(place: Path) -> None:

@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 
 from clary.toolkit.former_names import missed
+from clary.toolkit.tensorflow_names import way_out
 
 __all__ = ["error_message", "extra_info", "failure_text", "package_of"]
 
@@ -54,7 +55,15 @@ _PACKAGES = {
 }
 # What is only in AWS's own images, and on no index.
 _ONLY_ON_AWS = {
-    *("smdistributed", "smddp", "smppy", "horovod", "sagemaker_pytorch_container", "sagemaker_tensorflow_container"),
+    *(
+        "smdistributed",
+        "smddp",
+        "smppy",
+        "horovod",
+        "sagemaker_tensorflow",
+        "sagemaker_pytorch_container",
+        "sagemaker_tensorflow_container",
+    ),
     "sagemaker_sklearn_extension",
 }
 # What an error means here, by what is printed last.
@@ -99,6 +108,8 @@ def extra_info(printed: str, code: int, program: str, code_folder: Path) -> str:
         return meant
     if "urlopen error" in message and _WEIGHTS in printed:
         return f"{_WEIGHTS} cannot be reached: bring the weights in a channel, and load them with load_state_dict"
+    if way := way_out(message):
+        return way
     if message.startswith(("ModuleNotFoundError", "ImportError")) and (missing := _MISSING.search(message)):
         return _missing_module(missing[1], program, code_folder)
     if message.startswith(("SyntaxError", "IndentationError", "TabError")):

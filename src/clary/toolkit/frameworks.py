@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import platform
+import re
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,26 +12,37 @@ from dataclasses import dataclass
 from clary.toolkit.requirements import Requirements, requirements_of
 from clary.toolkit.training_environment import TrainingEnvironment
 
-__all__ = ["FRAMEWORKS", "Framework", "framework_requirements", "is_of_earlier_years"]
+__all__ = ["FRAMEWORKS", "Framework", "is_of_earlier_years", "layers_of_framework"]
 
 
 @dataclass(frozen=True, slots=True)
 class Framework:
     """``module`` is SM_FRAMEWORK_MODULE, ``packages`` what is installed where Clary's own environment has it not,
-    ``imported`` the module whose version the log tells, ``variables`` those that the image sets.
+    ``alone`` what is installed on top of that without what it says it needs, ``imported`` the module whose version the
+    log tells, ``variables`` those that the image sets.
 
     Packages and variables go by the version that was asked for, the latter also by the platform's variables."""
 
     module: str = ""
     packages: Callable[[tuple[int, ...]], tuple[str, ...]] = lambda version: ()
+    alone: Callable[[tuple[int, ...]], tuple[str, ...]] = lambda version: ()
     imported: str = ""
     variables: Callable[[TrainingEnvironment, Mapping[str, str], str], dict[str, str]] = lambda job, given, version: {}
 
 
+# One minor version, which tf_keras has to share; named, so that pip need not search through all there are.
+_TENSORFLOW = "~=2.21.0"
+
+
 def _tensorflow(version: tuple[int, ...]) -> tuple[str, ...]:
-    # Only x86-64 has a build without CUDA's libraries. Keras 3 came with 2.16: older scripts get Keras 2 as tf_keras.
+    # Only x86-64 has a build without CUDA's libraries.
     name = "tensorflow-cpu" if platform.machine() in ("x86_64", "AMD64") else "tensorflow"
-    return (name, "tf_keras") if _of_keras_2(version) else (name,)
+    return (f"{name}{_TENSORFLOW}", "keras~=3.15", "orjson~=3.11")
+
+
+def _keras_2(version: tuple[int, ...]) -> tuple[str, ...]:
+    # Keras 3 came with 2.16: older scripts get Keras 2 as tf_keras.
+    return (f"tf_keras{_TENSORFLOW}",) if _of_keras_2(version) else ()
 
 
 def _of_keras_2(version: tuple[int, ...]) -> bool:
@@ -72,14 +84,21 @@ def _xgboost(version: tuple[int, ...]) -> tuple[str, ...]:
 
 
 FRAMEWORKS: Mapping[str, Framework] = {
-    "pytorch": Framework("sagemaker_pytorch_container.training:main", _pytorch, "torch", _pytorch_variables),
+    "pytorch": Framework(
+        "sagemaker_pytorch_container.training:main", _pytorch, imported="torch", variables=_pytorch_variables
+    ),
     "tensorflow": Framework(
-        "sagemaker_tensorflow_container.training:main", _tensorflow, "tensorflow", _tensorflow_variables
+        module="sagemaker_tensorflow_container.training:main",
+        packages=_tensorflow,
+        # It asks for `tensorflow`, which on x86-64 would come with CUDA's libraries, over what is there already.
+        alone=_keras_2,
+        imported="tensorflow",
+        variables=_tensorflow_variables,
     ),
     "scikit-learn": Framework(
-        "sagemaker_sklearn_container.training:main", lambda version: ("scikit-learn", "pandas"), "sklearn"
+        "sagemaker_sklearn_container.training:main", lambda version: ("scikit-learn", "pandas"), imported="sklearn"
     ),
-    "xgboost": Framework("sagemaker_xgboost_container.training:main", _xgboost, "xgboost"),
+    "xgboost": Framework("sagemaker_xgboost_container.training:main", _xgboost, imported="xgboost"),
     "base-python": Framework(),
     "distribution-cpu": Framework(),
     "distribution-gpu": Framework(),
@@ -88,15 +107,23 @@ FRAMEWORKS: Mapping[str, Framework] = {
 _HUGGING_FACE = ("transformers", "datasets", "accelerate")
 
 
-def framework_requirements(framework: str, version: str, *, hugging_face: bool = False) -> Requirements:
-    """What a framework's scripts need beside what is here already; nothing where all is.
+def layers_of_framework(framework: str, version: str, *, hugging_face: bool = False) -> list[Requirements]:
+    """What a framework's programs need beside what is here already, a layer on the other; nothing where all is here.
 
     ``version`` is the one asked for (``2.1``, ``1.2-1``, or empty): the newest that fits this Python is installed.
     """
-    found = FRAMEWORKS.get(framework, Framework())
-    wanted = found.packages(_numbers(version)) + (_HUGGING_FACE if hugging_face else ())
-    missing = tuple(package for package in wanted if not _is_here(package))
-    return requirements_of(*missing, name=f"the environment of {framework}")
+    found, asked = FRAMEWORKS.get(framework, Framework()), _numbers(version)
+    packages = found.packages(asked) + (_HUGGING_FACE if hugging_face else ())
+    named = f"the environment of {framework}"
+    layers = [
+        requirements_of(*_missing(packages), name=named),
+        requirements_of(*_missing(found.alone(asked)), name=f"{named} {version}", dependencies=False),
+    ]
+    return [layer for layer in layers if layer]
+
+
+def _missing(packages: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(package for package in packages if not _is_here(re.split(r"[~=<>!]", package)[0]))
 
 
 def _is_here(package: str) -> bool:
@@ -106,6 +133,7 @@ def _is_here(package: str) -> bool:
 
 
 def _numbers(version: str) -> tuple[int, ...]:
+    """A version as it is compared: (2, 8) of ``2.8``."""
     parts = version.replace("-", ".").split(".")
     return tuple(int(part) for part in parts if part.isdigit())
 

@@ -40,11 +40,11 @@ class Interpreter:
     sites: tuple[Path, ...]
 
     def fingerprint(self) -> str:
-        """What tells this Python, with the packages it has now, from others."""
+        """What tells this Python, with the packages it has now, from others; not where the packages lie."""
         # Names of *.dist-info carry the version: what pip goes by when it leaves a package out.
         found = {name for folder in self.sites if folder.is_dir() for name in os.listdir(folder)}
         packages = sorted(name for name in found if name.endswith((".dist-info", ".egg-info")))
-        told = [str(self.executable), self.version, self.platform, *map(str, self.sites), *packages]
+        told = [str(self.executable), self.version, self.platform, *packages]
         return hashlib.sha256("\n".join(told).encode(errors="surrogateescape")).hexdigest()
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from clary.toolkit import bridges, interpreter, layer
 from clary.toolkit.brought import brought_packages
 from clary.toolkit.environments import Environments, InstallationFailed, Say, install
-from clary.toolkit.frameworks import framework_requirements, is_of_earlier_years
+from clary.toolkit.frameworks import is_of_earlier_years, layers_of_framework
 from clary.toolkit.interpreter import Interpreter
 from clary.toolkit.plan import Plan
 from clary.toolkit.requirements import Requirements, read_requirements
@@ -58,7 +58,7 @@ def job_environment(
     with ExitStack() as stack:
         below = interpreter.read_interpreter(plan.interpreter) if plan.interpreter else interpreter.ours()
         brought = brought_packages(plan.framework, wanted, code, *sources) if plan.complete else _NOTHING
-        for requirements in (_named(plan), _framework(plan), brought, wanted if wanted.shared else _NOTHING):
+        for requirements in (_named(plan), *_framework(plan), brought, wanted if wanted.shared else _NOTHING):
             if not requirements:
                 continue
             say(f"Installing dependencies from {requirements.name}:")
@@ -92,10 +92,10 @@ def _named(plan: Plan) -> Requirements:
     return read_requirements(plan.requirements) if plan.requirements else _NOTHING
 
 
-def _framework(plan: Plan) -> Requirements:
+def _framework(plan: Plan) -> list[Requirements]:
     if not plan.complete:
-        return _NOTHING
-    return framework_requirements(plan.framework, plan.version, hugging_face=plan.hugging_face)
+        return []
+    return layers_of_framework(plan.framework, plan.version, hugging_face=plan.hugging_face)
 
 
 def pip_variables(platform: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:

@@ -20,9 +20,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from clary.toolkit.interpreter import Interpreter
-from clary.vision.base.files import PRIVATE_FOLDER
+from clary.vision.base.files import PRIVATE_FOLDER, write_text
 
-__all__ = ["make_layer", "python_of", "site_of", "variables", "with_layer"]
+__all__ = ["make_layer", "point", "python_of", "site_of", "variables", "with_layer"]
 
 
 def make_layer(folder: Path, below: Interpreter, further: Sequence[Path] = ()) -> None:
@@ -36,9 +36,7 @@ def make_layer(folder: Path, below: Interpreter, further: Sequence[Path] = ()) -
     (folder / "pyvenv.cfg").write_text(
         f"home = {home}\ninclude-system-site-packages = false\nversion = {below.version}\n"
     )
-    # addsitedir and no plain path: files *.pth of editable installations count as well.
-    lines = [f"import site; site.addsitedir({str(path)!r})" for path in below.sites] + [str(path) for path in further]
-    (packages / "clary-layers.pth").write_text("\n".join(lines) + "\n")
+    point(folder, below, further)
     programs = folder / "bin"
     programs.mkdir()
     for name in ("python", "python3", f"python{below.minor}"):
@@ -48,6 +46,20 @@ def make_layer(folder: Path, below: Interpreter, further: Sequence[Path] = ()) -
         script = programs / name
         script.write_text(f'#!/bin/sh\nexec {shlex.quote(str(programs / "python"))} -m pip "$@"\n')
         script.chmod(0o755)
+
+
+def point(folder: Path, below: Interpreter, further: Sequence[Path] = ()) -> None:
+    """Lay the layer in ``folder`` over ``below``, whatever it lay over before. Raises OSError.
+
+    The folders count for the layer's own Python alone: to one above it, which may be shared by environments that are
+    elsewhere and hold the same, whoever lays it over them says so again.
+    """
+    # addsitedir and no plain path: files *.pth of editable installations count as well.
+    mine = f"import os, sys, site; os.path.realpath(sys.prefix) == {os.path.realpath(folder)!r} and site.addsitedir"
+    lines = [f"{mine}({str(path)!r})" for path in (*below.sites, *further)]
+    file, text = site_of(folder, below) / "clary-layers.pth", "\n".join(lines) + "\n"
+    if not file.is_file() or file.read_text() != text:
+        write_text(file, text)
 
 
 def python_of(folder: Path) -> Path:

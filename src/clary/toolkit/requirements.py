@@ -25,20 +25,22 @@ _PATH = re.compile(r"[.~]|.*[/\\]|.*\.(?:whl|zip|tar|tgz|tbz|txz|tlz|tar\.(?:gz|
 @dataclass(frozen=True, slots=True)
 class Requirements:
     """What to install. ``lines`` are those that count, of ``file`` and of all that it includes; ``shared`` says that
-    they mean the same in every job. ``name`` is what the file is called to its author."""
+    they mean the same in every job. ``name`` is what the file is called to its author. Without ``dependencies`` only
+    the packages themselves are installed, and not what they say they need."""
 
     lines: tuple[str, ...]
     shared: bool
     name: str = "requirements.txt"
     file: Path | None = None
+    dependencies: bool = True
 
     def __bool__(self) -> bool:
         return bool(self.lines)
 
 
-def requirements_of(*lines: str, name: str) -> Requirements:
+def requirements_of(*lines: str, name: str, dependencies: bool = True) -> Requirements:
     """Requirements that stand in no file."""
-    return Requirements(lines, shared=True, name=name)
+    return Requirements(lines, shared=True, name=name, dependencies=dependencies)
 
 
 def read_requirements(file: Path) -> Requirements:

@@ -69,7 +69,7 @@ class _Worker:
     def run(self) -> int:
         """The exit code; does not return where another interpreter takes over. Raises ClaryError, OSError."""
         plan = self._plan
-        with job_environment(plan, self._code, pip_variables(os.environ, plan.variables), _say) as environment:
+        with job_environment(plan, self._source(), pip_variables(os.environ, plan.variables), _say) as environment:
             _say(what_runs(plan, FRAMEWORKS.get(plan.framework, Framework()), environment))
             variables = environment.variables(self._variables())
             if plan.command:
@@ -79,6 +79,16 @@ class _Worker:
                 os.chdir(self._model_dir)
                 return process.serve(self._listener, self._framework, self._model_dir, self._note)
             self._become(environment, variables)
+
+    def _source(self) -> Path:
+        """The folder whose requirements.txt counts."""
+        library = self._code / "lib"
+        if self._plan.framework != "tensorflow" or not library.is_dir():
+            return self._code
+        # As TensorFlow's image does: what lies there is all that there is, for endpoints without a network.
+        if (self._code / "requirements.txt").is_file():
+            _say(f"loading modules in '{library}', ignoring requirements.txt")
+        return library
 
     @property
     def _framework(self) -> str:
