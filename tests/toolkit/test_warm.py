@@ -44,16 +44,16 @@ def environment(tmp_path: Path) -> JobEnvironment:
 @pytest.fixture
 def code(tmp_path: Path) -> Path:
     code = tmp_path / "code"
-    (code / "steps").mkdir(parents=True)
-    (code / "steps" / "train.py").write_text(LOOKING)
-    (code / "steps" / "beside.py").write_text("")
+    (code / "own_steps").mkdir(parents=True)
+    (code / "own_steps" / "train.py").write_text(LOOKING)
+    (code / "own_steps" / "beside.py").write_text("")
     (code / "helper.py").write_text("")
     return code
 
 
 def test_a_script_in_a_folder_finds_what_a_fresh_interpreter_gives_it(environment: JobEnvironment, code: Path) -> None:
     variables = environment.variables({"PATH": "/usr/bin:/bin", "PYTHONPATH": str(code)})
-    program = "steps/train.py"
+    program = "own_steps/train.py"
 
     def told(*words: str, cwd: Path) -> dict[str, Any]:
         done = subprocess.run(words, env=variables, cwd=cwd, capture_output=True, text=True, timeout=60)
@@ -67,10 +67,10 @@ def test_a_script_in_a_folder_finds_what_a_fresh_interpreter_gives_it(environmen
 
 
 def test_modules_beside_a_script_in_a_folder_are_its_own(environment: JobEnvironment, code: Path) -> None:
-    plan = Plan(image="mine:1", layer=environment.layer, environments=code, program="steps/train.py")
-    assert warm.obstacle(plan, environment, code, "steps/train.py") == ""
-    (code / "steps" / "json.py").write_text("")
-    assert "json" in warm.obstacle(plan, environment, code, "steps/train.py")
+    plan = Plan(image="mine:1", layer=environment.layer, environments=code, program="own_steps/train.py")
+    assert warm.obstacle(plan, environment, code, "own_steps/train.py") == ""
+    (code / "own_steps" / "json.py").write_text("")
+    assert "json" in warm.obstacle(plan, environment, code, "own_steps/train.py")
 
 
 def test_lines_without_end_are_passed_on_piecewise(tmp_path: Path) -> None:
