@@ -125,7 +125,8 @@ def _worker(options: argparse.Namespace, variables: Mapping[str, str]) -> Iterat
             listener.listen(64)
             os.set_inheritable(listener.fileno(), True)
             with _inheriting(serve.command(listener.fileno()), plan):
-                load(f"unix:{path}", _request("/invocations", b"x"), clients=1, seconds=0.1)  # waits until it is there
+                data = _request("/invocations", body(options.network))
+                load(f"unix:{path}", data, clients=1, seconds=0.1)  # waits until it is there
                 yield f"unix:{path}", "/invocations"
 
 
