@@ -132,7 +132,7 @@ def _look_up(need: str) -> tuple[bool, Family | None, str]:
             trains, hint = _training(name)
             return bool(trains), families.of_image(repository(name)[0]), hint
         case "inference":
-            hint = "run the model in a program of its own; those of the built-in algorithms are served"
+            hint = "say in `clary.toml` what serves it, or run the model in a program of its own"
             return bool(_serving(name)), families.of_image(repository(name)[0]), hint
     return is_answered("sagemaker", kind), families.of_operation(kind), ""
 
