@@ -21,7 +21,7 @@ from clary.control import home
 ROOT = Path(__file__).parents[2]
 GUIDES = (
     *("data", "train", "detect", "segment", "serve", "platform", "scripts"),
-    *("serve-code", "serve-tensorflow", "processing"),
+    *("serve-code", "serve-tensorflow", "tensorflow", "processing"),
 )
 PAGES = ["README.md", *(f"docs/guides/{name}.md" for name in GUIDES)]
 BLOCK = re.compile(r"```(sh|python)\n(.*?)```", re.DOTALL)
@@ -59,7 +59,7 @@ def test_blocks_run(page: str, tmp_path: Path, forking: subprocess.Popen[str], m
 
 def test_excerpts_are_what_the_examples_say() -> None:
     """A block of `py` is a part of a program that needs an environment of its own; tests/sdk runs the whole."""
-    examples = [path.read_text() for path in (ROOT / "examples").glob("*.py")]
+    examples = [path.read_text() for path in (ROOT / "examples").rglob("*.py")]
     pages = [*PAGES, "docs/guides/around.md"]
     excerpts = [text for page in pages for text in re.findall(r"```py\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)]
     assert excerpts

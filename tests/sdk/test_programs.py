@@ -17,6 +17,8 @@ from clary.client.patches.pauses import PAUSE
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
+SOURCES = (".py", ".sh", ".ipynb")
+
 pytestmark = pytest.mark.slow
 
 
@@ -221,6 +223,65 @@ def test_v2_trains_and_serves_tensorflow(finished):
     refused = re.search(r"^refused Received client error \(400\) from primary with message .*$", finished.output, re.M)
     assert refused
     assert "is not of expected type: float" in refused[0]
+    nothing_left_this_machine(finished.output)
+
+
+def test_unet_as_a_plain_program(finished):
+    assert finished.code == 0, finished.output
+    assert re.search(r"^\d+ files of s3://unet-plain/pets/ in pets$", finished.output, re.MULTILINE)
+    assert "drawn ['curves.png', 'pictures.png', 'predictions.png']" in finished.output
+    assert "saved ['saved_model.pb']" in finished.output
+    assert float(re.findall(r"^validation mean IoU: (\S+) \(pet ", finished.output, re.MULTILINE)[0]) > 0.4
+    nothing_left_this_machine(finished.output)
+
+
+def test_v2_trains_a_unet(finished):
+    assert finished.code == 0, finished.output
+    assert len(re.findall(r" - val_mean_iou: \d\.\d+", finished.output)) == 6
+    assert re.search(r"^model s3://\S+/unet/unet/output/tensorflow-training-\S+/model\.tar\.gz$", finished.output, re.M)
+    assert mean_iou(finished.output, over=12) > 0.4
+    assert "drawn answer.png, curves.png, pictures.png, predictions.png" in finished.output
+    nothing_left_this_machine(finished.output)
+
+
+@pytest.mark.long
+def test_notebook_trains_a_unet(finished):
+    assert finished.code == 0, finished.output
+    assert "val_mean_iou" in finished.output
+    assert float(re.findall(r"^(\S+)% of the pixels right$", finished.output, re.MULTILINE)[0]) > 60
+    nothing_left_this_machine(finished.output)
+
+
+@pytest.mark.long
+@pytest.mark.pets
+def test_v2_trains_a_unet_on_real_pets(finished):
+    assert finished.code == 0, finished.output
+    (found,) = re.findall(r"^validation mean IoU: (\S+) \(pet ", finished.output, re.MULTILINE)
+    assert float(found) >= 0.60
+    assert mean_iou(finished.output, over=12) >= 0.55  # a few of those, as the endpoint sees them
+    nothing_left_this_machine(finished.output)
+
+
+@pytest.mark.long
+def test_v2_tells_cats_from_dogs(finished):
+    assert finished.code == 0, finished.output
+    assert "classes: cat, dog" in finished.output
+    assert right(finished.output, of=12) >= 8  # 6 by chance, none where labels are swapped
+    nothing_left_this_machine(finished.output)
+
+
+def test_notebook_tells_cats_from_dogs(finished):
+    assert finished.code == 0, finished.output
+    assert "val_accuracy" in finished.output
+    assert right(finished.output, of=12) >= 8  # 6 by chance, none where labels are swapped
+    nothing_left_this_machine(finished.output)
+
+
+@pytest.mark.long
+@pytest.mark.pets
+def test_v2_tells_real_cats_from_dogs(finished):
+    assert finished.code == 0, finished.output
+    assert right(finished.output, of=235) >= 0.95 * 235
     nothing_left_this_machine(finished.output)
 
 
@@ -455,7 +516,9 @@ def test_cli_segments(finished):
     nothing_left_this_machine(finished.output)
 
 
-@pytest.mark.parametrize("name", sorted(path.name for path in EXAMPLES.iterdir() if path.is_file()))
+@pytest.mark.parametrize(
+    "name", sorted(str(path.relative_to(EXAMPLES)) for path in EXAMPLES.rglob("*") if path.suffix in SOURCES)
+)
 def test_programs_know_nothing_of_this_platform(name):
     text = (EXAMPLES / name).read_text().lower()
     assert "clary" not in text

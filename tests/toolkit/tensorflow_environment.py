@@ -48,6 +48,12 @@ def require() -> Path:
     return root()
 
 
+def newest() -> Path:
+    """The layer that scripts of the newest TensorFlow get, made or not."""
+    (wanted,) = layers_of_framework("tensorflow", "")
+    return root() / Environments(root()).key(interpreter.ours(), wanted, os.environ)
+
+
 @contextmanager
 def python_with_tensorflow(folder: Path, version: str = "") -> Iterator[Path]:
     """A Python that can import TensorFlow, in a layer of its own in ``folder``. Skips as ``require`` does."""
