@@ -220,6 +220,7 @@ FORMER_NAMES: tuple[FormerName, ...] = (
     FormerName(
         "transformers.trainer", "Trainer(tokenizer)", "Transformers 5", "write processing_class", "processing_class"
     ),
+    FormerName("transformers.training_args", "TrainingArguments(logging_dir)", "Transformers 5", "leave it out", "-"),
     FormerName("transformers", "AdamW", "Transformers 5", "use torch.optim.AdamW", "torch.optim:AdamW"),
     FormerName("datasets", "load_metric", "Datasets 3", "use evaluate.load"),
     *(
