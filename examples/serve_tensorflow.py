@@ -8,7 +8,7 @@ import boto3
 import numpy as np
 
 IMAGE = "763104351884.dkr.ecr.us-east-1.amazonaws.com/tensorflow-inference:2.12-cpu"
-ROLE = "arn:aws:iam::000000000000:role/ClaryRole"
+ROLE = "arn:aws:iam::000000000000:role/SageMakerRole"
 
 s3, sagemaker, runtime = (boto3.client(name) for name in ("s3", "sagemaker", "sagemaker-runtime"))
 s3.create_bucket(Bucket="models")

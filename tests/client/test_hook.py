@@ -180,12 +180,14 @@ logging.getLogger("botocore.configprovider").info("another line")
 
 @pytest.mark.parametrize(("endpoint", "found"), [("http://127.0.0.1:9", "_JobClock"), (None, "module")])
 def test_modules_of_the_sdks_are_patched_when_they_come(tmp_path, endpoint, found):
-    """Also where the program has made sys.path its own by then."""
+    """Also where the program has made sys.path its own by then, and has asked whether they are there."""
     (tmp_path / "sagemaker").mkdir()
     (tmp_path / "sagemaker" / "session.py").write_text("import time\n")
     program = f"""
 import sys
 sys.path[:] = [{str(tmp_path)!r}, *(p for p in sys.path if "clary" not in p)]
+from importlib.util import find_spec
+assert find_spec("sagemaker.session") and find_spec("sagemaker.session")
 import sagemaker.session
 print(type(sagemaker.session.time).__name__)
 """

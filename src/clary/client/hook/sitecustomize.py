@@ -136,9 +136,9 @@ _AFTER = {
 class _Loader:
     """Another loader, with something to do once the module is there."""
 
-    def __init__(self, loader: Any, then: Any) -> None:
+    def __init__(self, loader: Any, name: str) -> None:
         self._loader = loader
-        self._then = then
+        self._name = name
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._loader, name)
@@ -147,31 +147,29 @@ class _Loader:
         # Before it runs: inspect, pkgutil and importlib.reload ask for the loader.
         module.__spec__.loader = module.__loader__ = self._loader
         self._loader.exec_module(module)
-        self._then(module)
+        # Now, not when it was looked for: a program may only ask whether it is there (importlib.util.find_spec).
+        then = _AFTER.pop(self._name, None)
+        # Every import of the program asks each finder; one that has nothing left to find goes.
+        if not _AFTER and _Finder in sys.meta_path:
+            sys.meta_path.remove(_Finder)
+        if then is not None:
+            then(module)
 
 
 class _Finder:
-    """Finds what other finders find, and wraps the loaders of the modules in ``_AFTER``, once each."""
+    """Finds what other finders find, and wraps the loaders of the modules in ``_AFTER``."""
 
     @staticmethod
     def find_spec(name: str, path: Any = None, target: Any = None) -> Any:
-        then = _AFTER.get(name)
-        if then is None:
+        if name not in _AFTER:
             return None
-        del _AFTER[name]
-        # Every import of the program asks each finder; one that has nothing left to find goes.
-        if not _AFTER:
-            sys.meta_path.remove(_Finder)
         for finder in sys.meta_path:
             find = getattr(finder, "find_spec", None)
             spec = find(name, path, target) if find is not None and finder is not _Finder else None
             if spec is not None:
                 if hasattr(spec.loader, "exec_module"):
-                    spec.loader = _Loader(spec.loader, then)
+                    spec.loader = _Loader(spec.loader, name)
                 return spec
-        _AFTER[name] = then  # not installed, or not yet
-        if _Finder not in sys.meta_path:
-            sys.meta_path.insert(0, _Finder)
         return None
 
 
