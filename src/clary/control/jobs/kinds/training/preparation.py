@@ -74,20 +74,13 @@ def prepare(
     _start_over(whole, folder, body)
     _fetch_checkpoints(body, job, objects, log, rules)
     share = (hosts.index(host), len(hosts))
-    # Links are for those who cannot write through them: an overlay stands before them, or our own algorithms read.
     given = _resolved(body, settings)
+    # Links are for those who cannot write through them: an overlay stands before them, or our own algorithms read.
     inputs = _fetch_channels(given, job, objects, share, linked=isolated or isinstance(program, Builtin))
     _write_configuration(body, job, list(hosts), host)
-    for followed in followed_folders(body, job.root, rules):
-        followed.mkdir(parents=True, exist_ok=True)
+    _make_folders(body, job, program, rules)
     # A script finds its folders in /opt/ml also where there is no mount namespace.
     seen = OPT_ML if isolated or isinstance(program, Script) else job.root
-    # Programs expect it to be there.
-    job.root.joinpath(*METRIC_FILES).mkdir(parents=True, exist_ok=True)
-    if isinstance(program, Builtin):
-        # Now, not when it runs: on a disk that is full by then it could not say why it ends, and a disk that is full
-        # here is said in its place.
-        reserve(job.room)
     _say(body, program, isolated, log)
     return Launch(
         job=body["TrainingJobName"],
@@ -99,7 +92,6 @@ def prepare(
         environment={**environment(body, settings), METRIC_FILES_VARIABLE: str(seen.joinpath(*METRIC_FILES))},
         # Those for a script go with its plan: the toolkit, which runs first, is a program of ours.
         given={} if isinstance(program, Script) else body.get("Environment") or {},
-        cwd="",
         namespace=isolated,
         inputs=inputs,
         hosts=tuple(hosts),
@@ -112,6 +104,16 @@ def prepare(
         s3_endpoint=settings.s3_endpoint,
         region=settings.region,
     )
+
+
+def _make_folders(body: Body, job: JobDir, program: Builtin | ImageCommand | Script, rules: Rules) -> None:
+    """Those that programs expect to be there."""
+    for folder in (*followed_folders(body, job.root, rules), job.root.joinpath(*METRIC_FILES)):
+        folder.mkdir(parents=True, exist_ok=True)
+    if isinstance(program, Builtin):
+        # Now, not when it runs: on a disk that is full by then it could not say why it ends, and a disk that is full
+        # here is said in its place.
+        reserve(job.room)
 
 
 def environment(body: Body, settings: Settings) -> dict[str, str]:
