@@ -113,11 +113,23 @@ def test_a_job_is_kept_and_queued(sagemaker: Any, runner: Runner) -> None:
 
 def test_what_is_kept_without_effect(sagemaker: Any, runner: Runner) -> None:
     network = {"EnableNetworkIsolation": True, "VpcConfig": {"SecurityGroupIds": ["sg-1"], "Subnets": ["subnet-1"]}}
+    sagemaker.create_processing_job(**REQUEST, NetworkConfig=network)
+    assert sagemaker.describe_processing_job(ProcessingJobName="Prepare-1")["NetworkConfig"] == network
+
+
+def test_a_job_makes_its_trial_component(sagemaker: Any, runner: Runner) -> None:
     experiment = {"ExperimentName": "splits", "TrialComponentDisplayName": "prepare"}
     sagemaker.create_experiment(ExperimentName="splits")
-    sagemaker.create_processing_job(**REQUEST, NetworkConfig=network, ExperimentConfig=experiment)
-    told = sagemaker.describe_processing_job(ProcessingJobName="Prepare-1")
-    assert (told["NetworkConfig"], told["ExperimentConfig"]) == (network, experiment)
+    sagemaker.create_processing_job(**REQUEST, ExperimentConfig=experiment)
+    assert sagemaker.describe_processing_job(ProcessingJobName="Prepare-1")["ExperimentConfig"] == experiment
+    told = sagemaker.describe_trial_component(TrialComponentName="prepare-1-aws-processing-job")
+    assert told["DisplayName"] == "prepare"
+    assert told["Source"]["SourceType"] == "SageMakerProcessingJob"
+    assert told["Status"]["PrimaryStatus"] == "InProgress"
+    assert told["Parameters"]["SageMaker.InstanceCount"] == {"NumberValue": 1.0}
+    assert told["InputArtifacts"] == {"code": {"Value": INPUT["S3Input"]["S3Uri"]}}  # type: ignore[index]
+    (output,) = REQUEST["ProcessingOutputConfig"]["Outputs"]
+    assert told["OutputArtifacts"] == {output["OutputName"]: {"Value": output["S3Output"]["S3Uri"]}}
 
 
 def test_of_preferred_instances_the_first_is_had(sagemaker: Any, runner: Runner) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from clary.control.jobs import creation, folders
+from clary.control.jobs import creation, folders, trial_components
 from clary.control.jobs.kinds.processing.kind import KIND
 from clary.control.platform import Platform
 from clary.control.resources.listing import listing
@@ -66,6 +66,7 @@ async def delete_processing_job(platform: Platform, request: Request) -> Answer:
         raise ServiceError("ResourceInUse", what)
     # The folder first: killed in between, the job is still there to be deleted.
     await asyncio.to_thread(folders.remove_tree, folders.job_folder(platform.settings, KIND.name, record.name))
+    trial_components.settle(KIND, record, platform.store)
     platform.store.delete(KIND.name, record.name)
     return None
 

@@ -10,6 +10,7 @@ from clary.control.jobs import folders
 from clary.control.jobs.job import Job
 from clary.control.jobs.kind import CreationContext, JobKind
 from clary.control.jobs.kinds.processing import outputs, preparation
+from clary.control.jobs.kinds.processing.component import processing_component
 from clary.control.jobs.kinds.processing.request import host_count, new_body
 from clary.control.jobs.launch import Launch
 from clary.control.jobs.status import JobStatus, Stage
@@ -36,6 +37,9 @@ class ProcessingJobs(JobKind):
         rules = context.settings.configuration.images
         body = new_body(request, context.objects, arn=arn, region=region, rules=rules)
         return self.status.advance(body, Stage.STARTING, now=time.time())
+
+    def trial_component(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        return processing_component(body)
 
     def hosts(self, body: Mapping[str, Any]) -> tuple[str, ...]:
         return folders.host_names(host_count(body))

@@ -11,7 +11,7 @@ from clary.control.jobs import folders
 from clary.control.jobs.job import Job
 from clary.control.jobs.kind import CreationContext, JobKind
 from clary.control.jobs.kinds.training import metric_files, outputs, preparation
-from clary.control.jobs.kinds.training.component import component_members
+from clary.control.jobs.kinds.training.component import training_component
 from clary.control.jobs.kinds.training.request import new_body
 from clary.control.jobs.kinds.training.status import TrainingStatus, with_substitution
 from clary.control.jobs.launch import Launch
@@ -44,7 +44,7 @@ class TrainingJobs(JobKind):
         return new_body(request, context.objects, arn=arn, region=region, configuration=configuration)
 
     def trial_component(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        return component_members(body)
+        return training_component(body)
 
     def prepare(self, job: Job, host: str, log: LogWriter) -> Launch:
         return preparation.prepare(
