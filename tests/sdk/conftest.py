@@ -1,4 +1,4 @@
-"""One real platform, and real clients that run against it, all at once: they mostly wait."""
+"""One real platform, and real clients that run against it, some at a time."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import functools
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,8 @@ from . import clients
 REPOSITORY = Path(__file__).resolve().parents[2]
 RECORDER = Path(__file__).with_name("recorder")
 PETS = Path(os.environ.get("CLARY_PETS", REPOSITORY.parent / "shared" / "data" / "pets"))
-PATIENCE = 1200.0  # seconds a program may take: on two cores their jobs run one after the other
+PATIENCE = 600.0  # seconds a program may take: on two cores their jobs run one after the other
+AT_ONCE = 5  # programs: they wait for their jobs more than they compute, and all forty together would be slower
 
 # A network small enough for the colours of the tests; everything else is as the programs have it.
 SMALL = ("image_shape=3,32,32", "resize=36", "mini_batch_size=6", "epochs=3")
@@ -118,34 +118,38 @@ class Finished:
 
 
 class Program:
-    """A client started in the background, under `clary run`; its output goes to a file."""
+    """A client in the background, under `clary run`, once one of ``places`` is free; its output goes to a file."""
 
-    def __init__(self, home: Path, command: list[str], programs: Path, cwd: Path) -> None:
-        self._started = time.monotonic()
+    def __init__(self, home: Path, command: list[str], programs: Path, cwd: Path, places: Executor) -> None:
         self._output, self._pauses = cwd / "output", cwd / "pauses"
+        self._process: subprocess.Popen[bytes] | None = None
         environ = _away_from_aws(programs) | {"PYTHONPATH": str(RECORDER), "PAUSES": str(self._pauses)}
-        with self._output.open("wb") as output:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "clary", "run", "--home", str(home), *command],
-                cwd=cwd,
-                env=environ,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
+        words = [sys.executable, "-m", "clary", "run", "--home", str(home), *command]
+        self._finished = places.submit(self._run, words, environ, cwd)
 
     def end(self) -> Finished:
         """Wait for it."""
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(max(self._started + PATIENCE - time.monotonic(), 1))
-        self.kill()
-        pauses = self._pauses.read_text().split() if self._pauses.exists() else ()
-        return Finished(self._process.returncode, self._output.read_text(errors="replace"), tuple(map(float, pauses)))
+        return self._finished.result()
 
     def kill(self) -> None:
         """End the program as well: `clary run` hands the signal on."""
-        self._process.terminate()
-        self._process.wait()
+        if not self._finished.cancel() and self._process is not None:
+            self._process.terminate()
+
+    def _run(self, words: list[str], environ: dict[str, str], cwd: Path) -> Finished:
+        with (
+            self._output.open("wb") as output,
+            subprocess.Popen(
+                words, cwd=cwd, env=environ, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+            ) as self._process,
+        ):
+            try:
+                code = self._process.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                self._process.terminate()
+                code = self._process.wait()
+        pauses = self._pauses.read_text().split() if self._pauses.exists() else ()
+        return Finished(code, self._output.read_text(errors="replace"), tuple(map(float, pauses)))
 
 
 def _away_from_aws(programs: Path) -> dict[str, str]:
@@ -372,17 +376,19 @@ def running(
     data: Callable[[str], Path],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[dict[str, Program]]:
-    """Every program that a chosen test waits for, started together."""
+    """Every program that a chosen test waits for, some at a time."""
     started: dict[str, Program] = {}
+    places = ThreadPoolExecutor(AT_ONCE)
     for name in sorted({item.name for item in request.session.items} & set(PROGRAMS)):
         where, words = PROGRAMS[name]
         if missing(name):
             continue
         command = [str(data(word)) if word in DATA else _found(word) for word in words]
-        started[name] = Program(Path(server.home), command, folder_of(where), tmp_path_factory.mktemp(name))
+        started[name] = Program(Path(server.home), command, folder_of(where), tmp_path_factory.mktemp(name), places)
     yield started
     for program in started.values():
         program.kill()
+    places.shutdown()
 
 
 def missing(name: str) -> str:
