@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
+import tarfile
 import threading
 import time
 from collections.abc import Callable
@@ -192,11 +194,45 @@ def test_endpoints(aws, cli, platform_home, colour_model):
     until(lambda: status() == "InService")
     assert re.search(r"^asked +InService +colours +\d{4}-", cli("endpoints", "--home", platform_home)[1], re.M)
     assert json.loads(cli("status", "--home", platform_home, "--json")[1])["endpoints"] == {"InService": 1}
+    logged = cli("logs", "asked", "--home", platform_home)[1]
+    assert "in service after" in logged
     # SDK v2 deletes the configuration first.
     sagemaker.delete_endpoint_config(EndpointConfigName="config")
     assert re.search(r"^asked +InService +\d{4}-", cli("endpoints", "--home", platform_home)[1], re.M)
     sagemaker.delete_endpoint(EndpointName="asked")
     until(lambda: json.loads(cli("endpoints", "--home", platform_home, "--json")[1]) == [])
+    # What it printed is there still, and there is nothing to wait for.
+    code, out, err = cli("logs", "asked", "-f", "--home", platform_home)
+    assert (code, out.startswith(logged), err) == (0, True, "")
+
+
+def test_a_failed_endpoint_tells_its_log_and_why(aws, create, cli, platform_home, tmp_path):
+    """It has the name of a job, as SDK v1 names it, and a model of users' code that raises."""
+    create("same", learning_rate="much")
+    source = b"def model_fn(model_dir):\n    print('reading', flush=True)\n    raise ValueError('no weights')\n"
+    with tarfile.open(tmp_path / "model.tar.gz", "w:gz") as archive:
+        member = tarfile.TarInfo("code/inference.py")
+        member.size = len(source)
+        archive.addfile(member, io.BytesIO(source))
+    aws("s3").create_bucket(Bucket="code")
+    aws("s3").upload_file(str(tmp_path / "model.tar.gz"), "code", "model.tar.gz")
+    sagemaker = aws("sagemaker")
+    image = "763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch-inference:2.1-cpu-py310"
+    container = {"Image": image, "ModelDataUrl": "s3://code/model.tar.gz"}
+    sagemaker.create_model(ModelName="raises", PrimaryContainer=container, ExecutionRoleArn=ROLE)
+    variant = {"VariantName": "A", "ModelName": "raises", "InstanceType": "ml.m4.xlarge", "InitialInstanceCount": 1}
+    sagemaker.create_endpoint_config(EndpointConfigName="raises", ProductionVariants=[variant])
+    sagemaker.create_endpoint(EndpointName="same", EndpointConfigName="raises")
+    code, out, err = cli("logs", "same", "--endpoint", "-f", "--home", platform_home)
+    assert (code, "reading" in out.splitlines()) == (0, True)
+    assert err.startswith("same failed: ValueError: no weights")
+    assert "learning_rate" in cli("logs", "same", "-f", "--home", platform_home)[2]
+    sagemaker.delete_endpoint(EndpointName="same")
+
+
+def test_an_unknown_endpoint_is_one_line(cli, platform_home):
+    code, out, err = cli("logs", "nobody", "--endpoint", "--home", platform_home)
+    assert (code, out, err) == (2, "", "clary: no endpoint is called `nobody`; `clary endpoints` lists them\n")
 
 
 def test_a_substituted_network_is_a_remark():
