@@ -206,8 +206,8 @@ CLASSES: dict[str, tuple[Use, ...]] = {
         ),
     ),
     "Models and predictors": (
-        Use("Model Predictor", "runs", "of a built-in algorithm"),
-        Use("ModelPackage", "runs", "of a built-in algorithm", ("DescribeModelPackage",)),
+        Use("Model Predictor", "runs", "with an image that serves here, or one that `clary.toml` maps"),
+        Use("ModelPackage", "runs", "of any model that serves here", ("DescribeModelPackage",)),
         Use("PyTorchModel PyTorchPredictor", "runs", "", ("inference:pytorch-inference:2.1-cpu-py310",)),
         Use("TensorFlowModel TensorFlowPredictor", "runs", "", ("inference:tensorflow-inference:2.13-cpu",)),
         Use(

@@ -59,7 +59,7 @@ def test_up_refuses_a_wrong_clary_toml(home, cli, tmp_path):
     (home / "clary.toml").write_text('[[images]]\npattern = "mine:*"\nenviroment = "tf"\n')
     code, _, err = cli("up", "--home", home)
     assert code == 2
-    assert err == f"clary: {home}/clary.toml:3: there is no key `enviroment`; did you mean environment\n"
+    assert err == f"clary: {home}/clary.toml:3: there is no key `enviroment`; did you mean environment?\n"
     code, _, err = cli("up", "--home", home, "--detach", "--config", tmp_path / "gone.toml")
     assert (code, "gone.toml: cannot be read" in err) == (2, True)
     assert not (home / "lock").exists()

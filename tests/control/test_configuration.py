@@ -103,9 +103,9 @@ def test_it_lies_in_the_home_or_where_it_is_said_to(home, tmp_path, monkeypatch)
 @pytest.mark.parametrize(
     ("text", "line", "said"),
     [
-        ("[[image]]\n", 1, "there is no key `image`; did you mean images"),
+        ("[[image]]\n", 1, "there is no key `image`; did you mean images?"),
         ("\n# words\nport = 3\n", 3, "there is no key `port`; there are environments, images"),
-        ('[[images]]\npatern = "a"\nenvironment = "clary"\n', 2, "there is no key `patern`; did you mean pattern"),
+        ('[[images]]\npatern = "a"\nenvironment = "clary"\n', 2, "there is no key `patern`; did you mean pattern?"),
         ('[[images]]\nenvironment = "clary"\n', 1, "images need a `pattern`"),
         ('[[images]]\npattern = "a"\n', 1, "`a` names neither `environment` nor `command`"),
         ("[[images]]\npattern = 3\n", 2, "`pattern` is to be a string, and is an integer"),
@@ -116,7 +116,7 @@ def test_it_lies_in_the_home_or_where_it_is_said_to(home, tmp_path, monkeypatch)
         ),
         (
             '[environments.tf]\nrequirements = "tf.txt"\n[[images]]\npattern = "a"\nenvironment = "tff"\n',
-            *(5, "there is no environment `tff`; did you mean tf"),
+            *(5, "there is no environment `tff`; did you mean tf?"),
         ),
         ("images = 1\n", 1, "`images` is to be an array, and is an integer"),
         ("images = [\n  1]\n", 1, "`images` is to be an array of tables, and holds an integer"),

@@ -179,7 +179,7 @@ def _rule(table: _Table, environments: Mapping[str, NamedEnvironment]) -> ImageR
         table.refuse(f"`{pattern}` names neither `environment` nor `command`", hint=f'environment = "{OURS}", say')
     if environment and environment != OURS and environment not in environments:
         near = similar_names(environment, [OURS, *environments])
-        hint = f"did you mean {near[0]}" if near else f"add [environments.{environment}], or use {OURS}"
+        hint = f"did you mean {near[0]}?" if near else f"add [environments.{environment}], or use {OURS}"
         table.refuse(f"there is no environment `{environment}`", "environment", hint=hint)
     if any("\0" in word for word in command):
         table.refuse("`command` holds a character that no command may have", "command", hint="take the NUL out")
@@ -267,7 +267,7 @@ class _Table:
         for key in self._values:
             if key not in self._known:
                 near = similar_names(key, self._known)
-                hint = f"did you mean {near[0]}" if near else f"there are {', '.join(self._known)}"
+                hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(self._known)}"
                 self.refuse(f"there is no key `{key}`", key, hint=hint)
 
     def refuse(self, what: str, key: str = "", *, hint: str) -> NoReturn:

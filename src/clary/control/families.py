@@ -13,7 +13,7 @@ __all__ = ["FAMILIES", "Family", "of_bucket", "of_image", "of_operation", "of_se
 
 _STEPS = "call the steps from the program itself, one after the other: CreateTrainingJob, CreateModel, CreateEndpoint"
 _COMPARE = "`clary jobs`, ListTrainingJobs and Search list the jobs; each has its FinalMetricDataList and metrics"
-_IMAGES = "the images image-classification, object-detection and semantic-segmentation are there without one"
+_IMAGES = "clary.toml says what an image of your own stands for; those of AWS that run here are known without"
 _MEASURE = "measure the model on pictures of today with `clary evaluate`"
 _SCRIPT = "bring a script: the estimators PyTorch, TensorFlow, HuggingFace, SKLearn and XGBoost run it"
 

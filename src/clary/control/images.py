@@ -163,7 +163,9 @@ def program_of(
 
 
 def _fits(pattern: str, image: str, name: str, tag: str) -> bool:
-    return any(fnmatchcase(text, pattern) for text in (image, f"{name}:{tag}", name))
+    registry, slash, _ = image.rpartition("/")
+    # Programs name an image with its tag nearly always, and who maps a repository leaves it out.
+    return any(fnmatchcase(text, pattern) for text in (image, f"{registry}{slash}{name}", f"{name}:{tag}", name))
 
 
 def _mapped(

@@ -12,7 +12,7 @@ from clary.control.images import ImageCommand, Script, repository
 from clary.errors import CustomerError
 from clary.toolkit.frameworks import FRAMEWORKS
 
-__all__ = ["Rules", "check_environment", "configuration_line"]
+__all__ = ["Rules", "check_environment", "way_to_map"]
 
 Rules = Sequence[ImageRule]
 
@@ -26,12 +26,12 @@ def check_environment(program: ImageCommand | Script, image: str) -> None:
             raise _unmapped(f"there is no environment for {framework} here (image {image})", image)
 
 
-def configuration_line(image: str) -> str:
-    """The line of clary.toml that has the image run in Clary's own environment."""
+def way_to_map(image: str) -> str:
+    """For a hint: the line of clary.toml that has the image run in Clary's own environment."""
     name = repository(image)[0] or "my-image"
-    return f'[[images]] pattern = "{name}:*" environment = "{OURS}"'
+    line = f'[[images]] pattern = "{name}:*" environment = "{OURS}"'
+    return f"say in clary.toml what it stands for, and start the platform again: {line}"
 
 
 def _unmapped(what: str, image: str) -> CustomerError:
-    line = configuration_line(image)
-    return CustomerError(what, hint=f"say in clary.toml what it stands for, and start the platform again: {line}")
+    return CustomerError(what, hint=way_to_map(image))

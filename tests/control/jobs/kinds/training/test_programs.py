@@ -45,6 +45,7 @@ def test_an_unknown_image_is_named_with_those_that_are_known(image):
         resolve(specification(image))
     assert image in str(refused.value)
     assert "image-classification:1" in str(refused.value)
+    assert "say in clary.toml what it stands for, and start the platform again" in str(refused.value)
 
 
 def test_a_tag_that_does_not_exist():
@@ -120,6 +121,18 @@ def test_a_mapped_command_is_started_as_the_images_entrypoint_would_be():
     found = resolve(specification(f"{ECR}/mine:3", ContainerEntrypoint=["run"]), rules)
     assert isinstance(found, ImageCommand)
     assert found.argv == ("run",)
+
+
+@pytest.mark.parametrize("pattern", ["*/mine", f"{ECR}/mine", "mine", "mine:3", f"{ECR}/mine:*"])
+@pytest.mark.parametrize("suffix", [":3", ":3@sha256:" + 64 * "a"])
+def test_a_pattern_may_leave_the_tag_out(pattern, suffix):
+    found = resolve(specification(f"{ECR}/mine{suffix}"), [ImageRule(pattern, "clary")])
+    assert isinstance(found, Script)
+
+
+def test_a_pattern_with_another_tag_does_not_fit():
+    with pytest.raises(CustomerError):
+        resolve(specification(f"{ECR}/mine:3"), [ImageRule("*/mine:4", "clary"), ImageRule("*/min", "clary")])
 
 
 def test_a_mapped_command_in_an_environment():

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from clary.control.images import Builtin, ImageCommand, Script, Unavailable, program_of, repository
-from clary.control.jobs.programs import Rules, check_environment, configuration_line
+from clary.control.jobs.programs import Rules, check_environment, way_to_map
 from clary.errors import CustomerError
 
 __all__ = ["ImageCommand", "Script", "command", "resolve"]
@@ -45,8 +45,7 @@ def resolve(application: Mapping[str, Any], rules: Rules = ()) -> ImageCommand |
             _refuse_application(image)
     match program:
         case Unavailable(reason):
-            line = configuration_line(image)
-            raise CustomerError(reason, hint=f"{frameworks}, or say in clary.toml what it stands for: {line}")
+            raise CustomerError(reason, hint=f"{frameworks}, or {way_to_map(image)}")
         case Script(entrypoint=()):
             what = f"the image {image} runs a script, and AppSpecification has no ContainerEntrypoint that names one"
             raise CustomerError(what, hint="give it, as ScriptProcessor and FrameworkProcessor do")

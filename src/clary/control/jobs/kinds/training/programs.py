@@ -17,7 +17,7 @@ from clary.control.images import (
     is_built_in,
     program_of,
 )
-from clary.control.jobs.programs import Rules, check_environment, configuration_line
+from clary.control.jobs.programs import Rules, check_environment, way_to_map
 from clary.errors import CustomerError
 from clary.vision.base.spec import AnySpec
 
@@ -45,8 +45,7 @@ def resolve(specification: Mapping[str, Any], rules: Rules = ()) -> Builtin | Im
     )
     match program:
         case Unavailable(reason, hint):
-            line = configuration_line(image)
-            raise CustomerError(reason, hint=f"{hint}; an image of your own needs a line in clary.toml: {line}")
+            raise CustomerError(reason, hint=f"{hint}; where it is an image of your own, {way_to_map(image)}")
         case ImageCommand(mapped=False) if is_built_in(image):
             what = f"ContainerEntrypoint and ContainerArguments are not for a built-in algorithm (image {image})"
             raise CustomerError(what, hint="leave them out")
