@@ -139,9 +139,12 @@ def test_who_asks_meanwhile_waits_for_the_same(tmp_path, pip):
     assert pip.count == 1
     assert len(places) == 4
     assert len(set(places)) == 1
-    others = [line for line in said if not line.startswith("Installed ")]
+    others = [line for line in said if " MB in " not in line]
     assert len(said) - len(others) == 1
-    assert set(others) <= {"Waiting for another job that installs the same requirements.txt"}
+    assert set(others) <= {
+        "Waiting for another job that installs the same requirements.txt",
+        "Installed already, for an earlier job or endpoint",  # by a thread that began when the first had ended
+    }
 
 
 def test_what_was_not_used_for_longest_goes_and_what_is_in_use_stays(tmp_path, pip):

@@ -287,6 +287,7 @@ class TestRequirements:
         assert "Installing dependencies from requirements.txt:" in first.log
         assert "Successfully installed tiny_of_ours-1.0" in first.log.replace("-of-", "_of_").replace("tiny-", "tiny_")
         assert "Successfully installed" not in second.log
+        assert "requirements.txt:\nInstalled already, for an earlier job or endpoint\n" in second.log
         places = [re.findall(r"^version 1 (.*)$", one.log, re.MULTILINE) for one in (first, second)]
         assert places[0] == places[1]
         assert Path(places[0][0]).is_relative_to(run_script.root / "environments")

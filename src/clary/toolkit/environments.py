@@ -84,6 +84,8 @@ class Environments:
         os.set_inheritable(lock, True)
         try:
             fcntl.flock(lock, fcntl.LOCK_SH)
+            if _is_whole(place):  # else a heading that nothing follows looks as if pip had failed in silence
+                say("Installed already, for an earlier job or endpoint")
             while not _is_whole(place):
                 if not take(lock):
                     say(f"Waiting for another job that installs the same {requirements.name}")

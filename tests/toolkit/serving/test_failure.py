@@ -54,7 +54,7 @@ def test_a_long_story_ends_with_its_end(make_model):
 def test_notes_are_told(make_model):
     error = ValueError("no model")
     error.add_note("it should be there")
-    assert explain(error, make_model(), {}).startswith("ValueError: no model it should be there")
+    assert explain(error, make_model(), {}).startswith("ValueError: no model; it should be there")
 
 
 def test_an_error_of_ours_is_its_own_line(make_model):

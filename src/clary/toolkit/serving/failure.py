@@ -26,7 +26,8 @@ def explain(error: BaseException, model_dir: Path, variables: Mapping[str, str])
         return str(error)[:LIMIT]
     trace = "".join(traceback.format_exception(error.with_traceback(_of_the_user(error.__traceback__))))
     code, program = code_folder(model_dir, variables), program_of(variables)
-    said = " ".join("".join(traceback.format_exception_only(error)).split())
+    # The first is the error, each other a note.
+    said = "; ".join(" ".join(part.split()).rstrip(".") for part in traceback.format_exception_only(error))
     if isinstance(error, SyntaxError):
         said = f"{type(error).__name__}: {error.msg}"
     hint = extra_info(trace, 1, program, code)
