@@ -100,6 +100,10 @@ def test_what_was_killed(tmp_path):
             "huggingface.co cannot be reached: bring the model in a channel",
         ),
         ("ModuleNotFoundError: No module named 'horovod'\n", "horovod is only in AWS's images"),
+        (
+            "KeyError: 'SM_CHANNEL_VALIDATION'\n",
+            "SM_CHANNEL_VALIDATION is set in jobs that have the channel `validation`: name it",
+        ),
         ("ModuleNotFoundError: No module named 'sagemaker'\n", "add the line `sagemaker<3` to a file"),
         (
             'Downloading: "https://download.pytorch.org/models/resnet50-0676ba61.pth" to /root/.cache/torch\n'

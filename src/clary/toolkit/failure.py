@@ -29,6 +29,7 @@ _EXCEPTION = re.compile(
     r"^(?:[A-Za-z_]\w*\.)*(?:\w*(?:Error|Exception|Interrupt|Warning|Exit|Failure|Timeout))(?::.*)?$", re.MULTILINE
 )
 _MISSING = re.compile(r"No module named '?([A-Za-z_][\w.]*)'?")
+_CHANNEL = re.compile(r"KeyError: '(SM_CHANNEL_(\w+))'")
 _PLACE = re.compile(r'^\s*File "([^"]+)", line (\d+)', re.MULTILINE)
 
 # Packages that are called otherwise than what they bring.
@@ -110,6 +111,10 @@ def extra_info(printed: str, code: int, program: str, code_folder: Path) -> str:
         return f"{_WEIGHTS} cannot be reached: bring the weights in a channel, and load them with load_state_dict"
     if way := way_out(message):
         return way
+    if channel := _CHANNEL.match(message):
+        # A training script that is deployed is imported, and has no channels.
+        served = "code that is served as well reads it under if __name__ == '__main__'"
+        return f"{channel[1]} is set in jobs that have the channel `{channel[2].lower()}`: name it in fit(); {served}"
     if message.startswith(("ModuleNotFoundError", "ImportError")) and (missing := _MISSING.search(message)):
         return _missing_module(missing[1], program, code_folder)
     if message.startswith(("SyntaxError", "IndentationError", "TabError")):

@@ -353,7 +353,9 @@ def _say(body: Body, program: Builtin | ImageCommand | Script, isolated: bool, l
     if (config.get("KeepAlivePeriodInSeconds") or 0) > 0:
         log.write("KeepAlivePeriodInSeconds: kept without effect, there is no warm pool: a job starts within a second")
     if body.get("EnableManagedSpotTraining"):
-        log.write("EnableManagedSpotTraining: kept without effect, this machine is not taken away: every second counts")
+        log.write(
+            "EnableManagedSpotTraining: kept without effect, nothing interrupts a job here: all of its time is billable"
+        )
     given = body.get("Environment") or {}
     if isinstance(program, Builtin):
         if withheld := for_our_program(given)[1]:
