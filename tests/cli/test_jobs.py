@@ -156,6 +156,15 @@ def test_the_newest_come_first_and_as_many_as_asked_for(create, cli, platform_ho
     assert list(listed(cli, platform_home, "--limit", "1")) == ["newer"]
 
 
+def test_a_log_that_was_removed_is_empty(create, cli, platform_home):
+    name = create("cleaned", learning_rate="much")
+    assert cli("logs", name, "-f", "--home", platform_home)[0] == 0
+    assert cli("clean", "--older", "0d", "--home", platform_home)[0] == 0
+    code, out, err = cli("logs", name, "--home", platform_home)
+    assert (code, out) == (0, "")
+    assert err.startswith(f"{name} failed: ")
+
+
 @pytest.mark.parametrize("words", [["logs", "nobody"], ["logs", "nobody", "-f"], ["stop", "nobody"]])
 def test_an_unknown_job_is_one_line(cli, platform_home, words):
     code, out, err = cli(*words, "--home", platform_home)
@@ -226,6 +235,8 @@ def test_a_failed_endpoint_tells_its_log_and_why(aws, create, cli, platform_home
     code, out, err = cli("logs", "same", "--endpoint", "-f", "--home", platform_home)
     assert (code, "reading" in out.splitlines()) == (0, True)
     assert err.startswith("same failed: ValueError: no weights")
+    listed = cli("endpoints", "--home", platform_home)[1]
+    assert re.search(r"^same .* ValueError: no weights \(production variant A\)$", listed, re.M)
     assert "learning_rate" in cli("logs", "same", "-f", "--home", platform_home)[2]
     sagemaker.delete_endpoint(EndpointName="same")
 

@@ -33,7 +33,11 @@ def endpoints(home: Home = None, json: Json = False) -> None:
     if json:
         emit(records)
     else:
-        rows = [[r["name"], r["status"], ", ".join(r["models"]), moment(r["created"]), r["reason"]] for r in records]
+        # Of the reason its first line, which says how to mend it; the traceback below is for `clary logs`.
+        rows = [
+            [r["name"], r["status"], ", ".join(r["models"]), moment(r["created"]), r["reason"].partition("\n")[0]]
+            for r in records
+        ]
         table("", COLUMNS, rows, sentences=True)
         if not rows:
             note("no endpoints")

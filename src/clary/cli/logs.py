@@ -88,8 +88,7 @@ class JobLog:
 
     def streams(self) -> dict[str, str]:
         """Names of streams, and what stands before the lines of each where there are several."""
-        wanted = {"logGroupName": self.group, "logStreamNamePrefix": f"{self.name}/", "orderBy": "LogStreamName"}
-        streams = self.connection.pages("logs", "DescribeLogStreams", "logStreams", **wanted)
+        streams = _streams(self.connection, self.group, logStreamNamePrefix=f"{self.name}/", orderBy="LogStreamName")
         return {(name := stream["logStreamName"]): name.partition("/")[2] for stream in streams}
 
     def state(self) -> tuple[bool, str]:
@@ -110,13 +109,11 @@ class EndpointLog:
         return f"/aws/sagemaker/Endpoints/{self.name}"
 
     def exists(self) -> bool:
-        return self._has_lines() or self._described() is not None
+        return bool(self.streams()) or self._described() is not None
 
     def streams(self) -> dict[str, str]:
         """As of a job; the oldest first, for their names are drawn by chance."""
-        if not self._has_lines():  # asked for the streams of a group that is not there, the service answers an error
-            return {}
-        streams = self.connection.pages("logs", "DescribeLogStreams", "logStreams", logGroupName=self.group)
+        streams = _streams(self.connection, self.group)
         ordered = sorted(streams, key=lambda stream: float(stream["creationTime"]))
         return {stream["logStreamName"]: stream["logStreamName"] for stream in ordered}
 
@@ -127,10 +124,6 @@ class EndpointLog:
             return True, ""
         return described["EndpointStatus"] == "Failed", described.get("FailureReason", "")
 
-    def _has_lines(self) -> bool:
-        groups = self.connection.pages("logs", "DescribeLogGroups", "logGroups", logGroupNamePrefix=self.group)
-        return any(group["logGroupName"] == self.group for group in groups)
-
     def _described(self) -> dict[str, Any] | None:
         try:
             return self.connection.call("sagemaker", "DescribeEndpoint", EndpointName=self.name)
@@ -138,6 +131,16 @@ class EndpointLog:
             if "Could not find" not in error.what:
                 raise
             return None
+
+
+def _streams(connection: Connection, group: str, **wanted: str) -> list[dict[str, Any]]:
+    """None where there is no such group: nothing was printed yet, or `clary clean` has removed it."""
+    try:
+        return list(connection.pages("logs", "DescribeLogStreams", "logStreams", logGroupName=group, **wanted))
+    except UsageError as error:
+        if "does not exist" not in error.what:
+            raise
+        return []
 
 
 class Reader:
