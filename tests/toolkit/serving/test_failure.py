@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from clary.errors import CustomerError
-from clary.toolkit.serving import functions
+from clary.toolkit.serving import functions, pytorch
 from clary.toolkit.serving.failure import LIMIT, explain
 
 
@@ -60,6 +60,16 @@ def test_notes_are_told(make_model):
 def test_an_error_of_ours_is_its_own_line(make_model):
     error = CustomerError("cannot be used", where="here", hint="mend it")
     assert explain(error, make_model(), {}) == "here: cannot be used; mend it"
+
+
+def test_what_a_default_function_raises_is_one_line(make_model):
+    with pytest.raises(ValueError, match="Exactly one") as caught:
+        pytorch.load(make_model(), {})
+    text = explain(caught.value, make_model(), {})
+    assert text.startswith(
+        "ValueError: Exactly one .pth or .pt file is required for PyTorch models: []; there is no inf"
+    )
+    assert "\n" not in text
 
 
 def test_leaving_while_it_is_imported(make_model):

@@ -15,12 +15,13 @@ __all__ = ["explain"]
 
 LIMIT = 960  # characters: FailureReason has 1024, and the platform names the variant
 _OURS = str(Path(__file__).parent)
+_TOOLKIT = str(Path(__file__).parents[1])
 
 
 def explain(error: BaseException, model_dir: Path, variables: Mapping[str, str]) -> str:
     """What went wrong and how to mend it, in one line; then, of the user's code, the end of the traceback.
 
-    An error of ours is its own line, and no traceback tells more.
+    An error of ours is its own line, and no traceback tells more; so is one that a default function of ours raises.
     """
     if isinstance(error, ClaryError):
         return str(error)[:LIMIT]
@@ -33,6 +34,8 @@ def explain(error: BaseException, model_dir: Path, variables: Mapping[str, str])
     hint = extra_info(trace, 1, program, code)
     line = f"{said}; {hint}" if hint else said
     line = line[: LIMIT // 2]
+    if all(frame.filename.startswith(_TOOLKIT) for frame in traceback.extract_tb(error.__traceback__)):
+        return line
     room = LIMIT - len(line) - 1
     end = trace.rstrip() if len(trace.rstrip()) <= room else f"...{trace.rstrip()[3 - room :]}"
     return f"{line}\n{end}"
