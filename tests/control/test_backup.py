@@ -16,6 +16,7 @@ from clary.control.jobs.folders import job_folder
 from clary.control.jobs.kinds import KINDS
 from clary.control.jobs.kinds.training import status
 from clary.control.logs.streams import LogStore
+from clary.control.objects.cloning import clone_open
 from clary.control.objects.local import LocalStore
 from clary.control.objects.object_metadata import ObjectMetadata
 from clary.control.settings import Settings
@@ -160,7 +161,8 @@ def test_an_object_that_is_written_while_it_is_copied(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its attributes, ETag and time among them, are those of the bytes that were copied."""
-    clone_open, objects, written = backup.clone_open, LocalStore(settings.s3_root), []
+    objects = LocalStore(settings.s3_root)
+    written: list[Path] = []
 
     def slow(source: int, target: Path) -> None:
         clone_open(source, target)

@@ -30,7 +30,8 @@ class Echo:
 
 
 def ask(body: bytes, attributes: str = "") -> tuple[int, Any]:
-    service = TensorFlowService(RestApi({"m": {1: Echo(), 2: Echo()}}), "m", None)
+    models: Any = {"m": {1: Echo(), 2: Echo()}}
+    service = TensorFlowService(RestApi(models), "m", None)
     found = service.answer(Request(body, "application/json", "", attributes, {}))
     return found.status, json.loads(found.body)
 
