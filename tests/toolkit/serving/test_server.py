@@ -337,9 +337,9 @@ class TestWhatIsNoAnswer:
         script = r"""
         class Service(Service):
             def answer(self, request):
-                return Answer(200, b"", "text/\x00plain\x7f", "\x1bone")
+                return Answer(200, b"", "text/\x00plain\x7f", "\x1bone ü")
         """
         with serving(script) as running:
             _, _, answer = running.client().ask()
             assert answer.headers["content-type"] == "text/plain"
-            assert answer.headers["x-amzn-sagemaker-custom-attributes"] == "one"
+            assert answer.headers["x-amzn-sagemaker-custom-attributes"] == "one ?"

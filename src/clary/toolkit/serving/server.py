@@ -244,7 +244,8 @@ class _Connection:
         ]
         if answer.custom_attributes:
             lines.append(f"x-amzn-sagemaker-custom-attributes: {_line(answer.custom_attributes)}")
-        head = "\r\n".join([*lines, "", ""]).encode("latin-1", "replace")
+        # ASCII: clients differ in what they read another byte as, and the platform could not hand it on.
+        head = "\r\n".join([*lines, "", ""]).encode("ascii", "replace")
         pieces = [head + answer.body] if len(answer.body) < _CHUNK else [head, answer.body]
         with self._sending:
             self.request = None
