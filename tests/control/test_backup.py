@@ -16,6 +16,7 @@ from clary.control.jobs.folders import job_folder
 from clary.control.jobs.kinds import KINDS
 from clary.control.jobs.kinds.training import status
 from clary.control.logs.streams import LogStore
+from clary.control.objects.cloning import clone_open
 from clary.control.objects.local import LocalStore
 from clary.control.objects.object_metadata import ObjectMetadata
 from clary.control.settings import Settings
@@ -142,3 +143,60 @@ def test_what_is_refused(settings: Settings, tmp_path: Path) -> None:
     back_up(settings, tmp_path / "backup", KINDS_BY_NAME)
     with pytest.raises(UsageError, match="not empty"):
         restore(tmp_path / "backup", settings.home)
+
+
+def test_neither_lies_in_the_other(settings: Settings, tmp_path: Path) -> None:
+    """The copy would be copied into the copy, until names are too long."""
+    for inside in (settings.s3_root / "bucket" / "backup", settings.jobs_root / "backup", settings.home / "backup"):
+        with pytest.raises(UsageError, match="lies in the home itself"):
+            back_up(settings, inside, KINDS_BY_NAME)
+        assert not inside.exists()
+    back_up(settings, tmp_path / "backup", KINDS_BY_NAME)
+    with pytest.raises(UsageError, match="lies in the backup itself"):
+        restore(tmp_path / "backup", tmp_path / "backup" / "again")
+    assert not (tmp_path / "backup" / "again").exists()
+
+
+def test_an_object_that_is_written_while_it_is_copied(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its attributes, ETag and time among them, are those of the bytes that were copied."""
+    objects = LocalStore(settings.s3_root)
+    written: list[Path] = []
+
+    def slow(source: int, target: Path) -> None:
+        clone_open(source, target)
+        if target.name == "cat.jpg" and len(written) < 2:
+            written.append(target)
+            staged = objects.stage_name()
+            staged.write_bytes(b"%d" % len(written) * len("plain/cat.jpg"))
+            objects.metadata.write(staged, ObjectMetadata(etag=f"new{len(written)}"))
+            objects.adopt(staged, "bucket", "plain/cat.jpg")
+
+    monkeypatch.setattr(backup, "clone_open", slow)
+    back_up(settings, tmp_path / "backup", KINDS_BY_NAME)
+    copied = LocalStore(Settings(home=tmp_path / "backup").s3_root)
+    _, metadata = copied.facts("bucket", "plain/cat.jpg")
+    content = (tmp_path / "backup" / "s3" / "bucket" / "plain" / "cat.jpg").read_bytes()
+    assert (metadata.etag, content) == ("new1", b"1" * len("plain/cat.jpg"))
+
+
+def test_an_object_that_becomes_another_meanwhile(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy_store, objects = backup._copy_store, LocalStore(settings.s3_root)
+
+    def later(source: Path, target: Path) -> None:
+        for key in ("plain/cat.jpg", "ümlaut/日本"):
+            objects.delete("bucket", key)
+        _put(objects, "plain", b"a file where a folder was")
+        _put(objects, "ümlaut/日本/inside", b"a folder where a file was")
+        _put(objects, "a", b"other bytes")
+        copy_store(source, target)
+
+    monkeypatch.setattr(backup, "_copy_store", later)
+    back_up(settings, tmp_path / "backup", KINDS_BY_NAME)
+    found = _objects(Settings(home=tmp_path / "backup"))
+    assert {key: found[key] for key in ("plain", "ümlaut/日本/inside", "a")} == {
+        key: value for key, value in _objects(settings).items() if key in ("plain", "ümlaut/日本/inside", "a")
+    }

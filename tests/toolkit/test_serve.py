@@ -5,12 +5,13 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -275,6 +276,21 @@ class TestPrograms:
             for _ in range(2):
                 assert worker.ask(b"abc", "text/csv") == (203, b"abc")
             assert worker.stopped().endswith("stopped\n")
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="the kernel tells of a parent's end")
+    def test_it_ends_with_a_worker_that_is_killed(self, serving, tmp_path):
+        note = tmp_path / "program.pid"
+        (tmp_path / "program.py").write_text(f"import os\nopen({str(note)!r}, 'w').write(str(os.getpid()))\n{PROGRAM}")
+        with serving({}, command=(sys.executable, str(tmp_path / "program.py"), "serve")) as worker:
+            assert worker.ask(b"abc", "text/csv") == (203, b"abc")
+            program = os.pidfd_open(int(note.read_text()))
+            try:
+                worker.process.kill()
+                assert select.select([program], [], [], 10)[0], "it lives on"
+            finally:
+                with suppress(ProcessLookupError):
+                    signal.pidfd_send_signal(program, signal.SIGKILL)
+                os.close(program)
 
     def test_one_that_ends(self, serving):
         with serving({}, command=(sys.executable, "-c", "import sys; sys.exit(5)")) as worker:

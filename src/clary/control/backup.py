@@ -29,7 +29,7 @@ from clary.control.jobs.folders import job_folder
 from clary.control.jobs.job_lifecycle import entered
 from clary.control.jobs.kind import JobKind
 from clary.control.jobs.status import Stage
-from clary.control.objects.cloning import clone
+from clary.control.objects.cloning import clone_open
 from clary.control.settings import Settings
 from clary.control.store.records import Record, Store
 from clary.errors import UsageError
@@ -52,6 +52,7 @@ def back_up(settings: Settings, to: Path, kinds: Mapping[str, JobKind]) -> None:
     if not database.is_file():
         hint = "back up a PostgreSQL store with pg_dump" if settings.home.is_dir() else "name the home with --home"
         raise UsageError("there is no clary.db", where=settings.home, hint=hint)
+    _refuse_within(settings.home, to, "home")
     with atomic_folder(to, durable=True) as made:
         made.chmod(PRIVATE_FOLDER)
         copied = Settings(home=made)
@@ -81,9 +82,16 @@ def restore(backup: Path, to: Path) -> None:
         raise UsageError("is no backup of a home", where=backup, hint="name a folder that `clary backup` made")
     if homes.held(backup):
         raise UsageError("a gateway uses it", where=backup, hint="stop it with `clary down`")
+    _refuse_within(backup, to, "backup")
     with atomic_folder(to, durable=True) as made:
         _copy_tree(backup, made)
         made.chmod(PRIVATE_FOLDER)
+
+
+def _refuse_within(source: Path, to: Path, what: str) -> None:
+    """The copy would be copied into itself, until its names are too long."""
+    if to.resolve().is_relative_to(source.resolve()):
+        raise UsageError(f"lies in the {what} itself", where=to, hint="choose a folder outside, on another disk say")
 
 
 def _copy_store(source: Path, target: Path) -> None:
@@ -109,6 +117,8 @@ def _copy_tree(source: Path, target: Path) -> None:
         entries = sorted(os.scandir(source), key=lambda entry: entry.name)
     except (FileNotFoundError, NotADirectoryError):
         return
+    if not target.is_dir():
+        target.unlink(missing_ok=True)  # a key that was an object has become the folder of others meanwhile
     target.mkdir(exist_ok=True, parents=True)
     for entry in entries:
         place = target / entry.name
@@ -126,8 +136,17 @@ def _copy_file(source: Path, target: Path) -> None:
     status = source.stat(follow_symlinks=False)
     if not stat.S_ISREG(status.st_mode) or _is_copy(target, status):
         return
-    clone(source, target)
-    _copy_attributes(source, target)
+    if target.is_dir():
+        shutil.rmtree(target)
+    # What an earlier look has copied may have attributes that this one has not.
+    target.unlink(missing_ok=True)
+    # Opened once: an object that is written meanwhile is another file, whose ETag is none of these bytes.
+    opened = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        clone_open(opened, target)
+        _copy_attributes(opened, target)
+    finally:
+        os.close(opened)
 
 
 def _is_copy(target: Path, status: os.stat_result) -> bool:
@@ -138,7 +157,7 @@ def _is_copy(target: Path, status: os.stat_result) -> bool:
     return (there.st_size, there.st_mtime_ns) == (status.st_size, status.st_mtime_ns)
 
 
-def _copy_attributes(source: Path, target: Path) -> None:
+def _copy_attributes(source: Path | int, target: Path) -> None:
     """Rights, extended attributes, in which objects have their metadata, and times, by which those are known."""
     for name in os.listxattr(source) if hasattr(os, "listxattr") else ():
         if not name.startswith("user."):
@@ -150,6 +169,6 @@ def _copy_attributes(source: Path, target: Path) -> None:
                 hint = "choose another disk: what belongs to objects would be lost"
                 raise UsageError("its disk keeps no extended attributes", where=target.parent, hint=hint) from error
             raise
-    shutil.copymode(source, target)
-    status = source.stat()
+    status = os.stat(source)
+    target.chmod(stat.S_IMODE(status.st_mode))
     os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))

@@ -282,6 +282,35 @@ def test_a_worker_that_dies_is_replaced(own, archive):
     asyncio.run(work())
 
 
+def test_what_its_code_started_ends_with_the_worker(own, archive, until):
+    """A container ends with everything in it."""
+
+    async def work():
+        script = FILES["code/inference.py"].replace(
+            "        return file.read()",
+            "        return str(__import__('subprocess').Popen(['sleep', '1000']).pid)",
+        )
+        own.model("m", archive({**FILES, "code/inference.py": script}), OWN)
+        async with own.running():
+            await own.serve("e", own.config("c", "m"))
+            left = [int((await ask(own, "e", "")).body)]
+            os.kill(own.worker("e").pid, signal.SIGKILL)
+            left.append(int((await ask(own, "e", "")).body))
+            await until(lambda: not _lives(left[0]))
+            own.hosting.remove("e")
+            await until(lambda: not _lives(left[1]))
+
+    asyncio.run(work())
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return Path(f"/proc/{process}/stat").read_bytes().rpartition(b")")[2].split()[0] != b"Z"
+
+
 def test_it_sleeps_and_wakes(make_rig, archive, until):
     async def work():
         rig = make_rig(configuration=RULES, idle_after=0.5)

@@ -152,6 +152,10 @@ def test_of_preferred_instances_the_first_is_had(sagemaker: Any, runner: Runner)
         (changed("ProcessingInputs", 0, "S3Input", "S3Uri", to="s3://no-bucket/x"), "No S3 objects found"),
         (changed("ProcessingInputs", 0, "S3Input", "LocalPath", to="/home/me"), "must begin with /opt/ml/processing/"),
         (changed("ProcessingInputs", 0, "S3Input", "LocalPath", to="/opt/ml/processing/../x"), "must begin with"),
+        (
+            changed("ProcessingInputs", 0, "S3Input", "LocalPath", to="/opt/ml/processing/" + "ü" * 128),
+            "has a name that no file system takes",
+        ),
         (changed("ProcessingInputs", 0, "S3Input", "LocalPath", to=None), "code has no LocalPath"),
         (
             changed("ProcessingInputs", 0, "S3Input", "S3InputMode", to="Pipe"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -250,7 +251,8 @@ def transform_fn(model, data, content_type, accept):
 
 
 class TestWhereTheCodeLies:
-    def test_what_lies_beside_it_and_in_lib_comes_first(self, make_model):
+    def test_what_lies_beside_it_and_in_lib_comes_first(self, make_model, monkeypatch):
+        monkeypatch.delitem(sys.modules, "yaml", raising=False)  # another test's
         model = make_model(
             {
                 "inference.py": "import helper, yaml\ndef model_fn(d): return helper.A + yaml.B\n"

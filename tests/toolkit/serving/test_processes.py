@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 from collections.abc import Callable
 
 import pytest
 
+from clary.toolkit.serving import processes
 from clary.toolkit.serving.processes import Processes, WorkerFailed
 from clary.toolkit.serving.service import Answer, Request
 
@@ -70,6 +72,21 @@ def test_side_by_side(two):
 def test_one_that_has_died_makes_the_worker_useless(two):
     with pytest.raises((EOFError, OSError)):
         two.answer(asked(b"end"))
+
+
+def stay() -> Telling:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    return Telling()
+
+
+def test_one_that_does_not_want_to_end(monkeypatch):
+    monkeypatch.setattr(processes, "_GRACE", 0.1)
+    service = Processes(2, stay, ignore)
+    children = {int(service.answer(asked()).body.split()[0]) for _ in range(2)}
+    service.close()
+    for child in children:
+        with pytest.raises(ProcessLookupError):
+            os.kill(child, 0)
 
 
 @pytest.mark.parametrize(("load", "why"), [(refuse, "because of no weights"), (leave, "most likely out of memory")])

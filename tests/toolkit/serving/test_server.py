@@ -283,3 +283,63 @@ class TestCalls:
             code, output = running.ended()
             assert code != 0
             assert "EOFError: the process has gone" in output
+
+    def test_leaving_in_a_call_ends_it_whatever_else_runs(self, serving):
+        """Users' code may start threads that are no daemons: an interpreter waits for them before it ends."""
+        script = """
+        threading.Thread(target=threading.Event().wait).start()
+        class Service(Service):
+            def answer(self, request):
+                sys.exit(3)
+        """
+        with serving(script) as running:
+            client = running.client()
+            client.begin(b"")
+            assert client.sock.recv(1000) == b""
+            code, output = running.ended()
+            assert code != 0
+            assert "SystemExit: 3" in output
+
+
+class TestWhatIsNoAnswer:
+    """Of HTTP: the platform could not read it, or would take a part of it for the next answer."""
+
+    @pytest.mark.parametrize(
+        ("answer", "said"),
+        [
+            ("Answer(0, b'', 'text/plain')", b"the status 0, which is none of an answer (200 to 599)"),
+            ("Answer(102, b'', 'text/plain')", b"the status 102"),
+            ("Answer(1000, b'', 'text/plain')", b"the status 1000"),
+            ("Answer(200, b'', 'x' * 5000)", b"a content type of 5000 characters; 1024 are the most"),
+            ("Answer(200, b'', 'a/b', 'x' * 2000)", b"custom attributes of 2000 characters; 1024 are the most"),
+        ],
+    )
+    def test_it_is_said(self, serving, answer, said):
+        with serving(f"class Service(Service):\n    def answer(self, request):\n        return {answer}\n") as running:
+            status, body, _ = running.client().ask()
+            assert status == 500
+            assert body.startswith(b"the code answered with " + said)
+
+    def test_one_that_has_no_body_has_none(self, serving):
+        script = """
+        class Service(Service):
+            def answer(self, request):
+                return Answer(204, b"which no client reads", "text/plain")
+        """
+        with serving(script) as running:
+            client = running.client()
+            client.begin(b"")
+            answer = client.sock.recv(1000)
+            assert answer.startswith(b"HTTP/1.1 204 No Content\r\n")
+            assert answer.endswith(b"\r\n\r\n")
+
+    def test_characters_that_no_header_has(self, serving):
+        script = r"""
+        class Service(Service):
+            def answer(self, request):
+                return Answer(200, b"", "text/\x00plain\x7f", "\x1bone ü")
+        """
+        with serving(script) as running:
+            _, _, answer = running.client().ask()
+            assert answer.headers["content-type"] == "text/plain"
+            assert answer.headers["x-amzn-sagemaker-custom-attributes"] == "one ?"

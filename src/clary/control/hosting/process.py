@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import os
 import secrets
@@ -30,6 +31,7 @@ STOP_GRACE = 30.0  # seconds between SIGTERM and SIGKILL, as SageMaker's
 _KEEP_ALIVE = 4.0  # seconds; the worker's server closes idle connections after 5
 _PING_PAUSE = 0.25
 _LAST_WORDS = 5.0  # seconds a worker that closed its socket has to say why
+_LOOK = 0.25  # seconds between two looks at whether a process has ended
 _LINES_KEPT = 50  # of output, to tell why a worker ended
 
 # Headers that aiohttp would add and the client did not send.
@@ -231,13 +233,24 @@ class Worker:
         output = asyncio.create_task(self._pump())
         try:
             # The exit first, then the rest of the output: the pipe ends only when every child has closed it.
-            await self._process.wait()
+            await self._exited()
+            # As a container ends with everything in it: what users' code started is in the worker's process group.
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
             self._path.unlink(missing_ok=True)
             await asyncio.wait({output}, timeout=1)  # a child of the worker's may keep the pipe open
         finally:
             output.cancel()
             self.ended.set()
             await self._session.close()
+
+    async def _exited(self) -> None:
+        waiting = asyncio.ensure_future(self._process.wait())
+        # Looked at as well: before Python 3.12.5 `wait` ends only with the pipes, which a child of users' code may hold
+        # open for ever (cpython issue 119710).
+        while self._process.returncode is None:
+            await asyncio.wait({waiting}, timeout=_LOOK)
+        waiting.cancel()
 
     async def _pump(self) -> None:
         assert self._process.stdout is not None

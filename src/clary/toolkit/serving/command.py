@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +16,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 
 from clary.errors import CustomerError
+from clary.toolkit import mounts
 from clary.toolkit.serving.service import Answer, Request
 
 __all__ = ["AWS_PORT", "Command"]
@@ -49,6 +51,7 @@ class Command:
                 cwd=folder,
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,  # it may start others, which end with it
+                preexec_fn=_die_with_worker if sys.platform == "linux" else None,  # there is one thread yet
             )
         except OSError as error:
             raise CustomerError(f"the program `{words[0]}` cannot be started: {error.strerror}") from error
@@ -119,6 +122,11 @@ class Command:
     def _signal(self, number: int) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, number)
+
+
+def _die_with_worker() -> None:
+    """However that ends: killed, it could not end the program."""
+    mounts.kill_with_parent(signal.SIGKILL)
 
 
 _ATTRIBUTES = "x-amzn-sagemaker-custom-attributes"

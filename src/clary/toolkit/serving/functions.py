@@ -126,7 +126,7 @@ class Functions:
         elif hasattr(result, "response") and hasattr(result, "mimetype"):  # worker.Response
             body, status, content_type = result.response, int(result.status), result.mimetype
         attributes = context.response_headers.get(ATTRIBUTES, "")
-        return Answer(context.status or status, _bytes(body), str(content_type), attributes)
+        return Answer(int(context.status or status), _bytes(body), str(content_type), attributes)
 
     def _with_context(self, function: Function, arguments: int) -> Function:
         """The function as it is to be called: with ``arguments`` arguments, whether it takes the context or not."""

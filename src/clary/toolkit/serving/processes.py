@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -16,6 +17,9 @@ from clary.toolkit.serving.service import Answer, Request, Service
 from clary.vision.base.cores import cores
 
 __all__ = ["Processes", "WorkerFailed"]
+
+
+_GRACE = 5.0  # seconds between SIGTERM and SIGKILL
 
 
 class WorkerFailed(Exception):
@@ -56,8 +60,14 @@ class Processes:
     def close(self) -> None:
         for child in self._children:
             os.kill(child, signal.SIGTERM)
+        last = time.monotonic() + _GRACE
         for child in self._children:
-            os.waitpid(child, 0)
+            while os.waitpid(child, os.WNOHANG)[0] == 0:
+                if time.monotonic() > last:  # users' code has a handler of its own
+                    os.kill(child, signal.SIGKILL)
+                    os.waitpid(child, 0)
+                    break
+                time.sleep(0.01)
 
 
 def _fork(

@@ -15,6 +15,7 @@ standard library alone: users' requirements may bring any server's libraries in 
 from __future__ import annotations
 
 import os
+import re
 import selectors
 import signal
 import socket
@@ -24,6 +25,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from http import HTTPStatus
 from queue import SimpleQueue
 from types import FrameType
@@ -64,7 +66,8 @@ class Server:
         ]
         for thread in more:
             thread.start()
-        self._call()
+        # The same for this one: an interpreter that was told to end waits for threads of users' code.
+        self._ending_on_error(self._call)
         for thread in more:
             thread.join()
         self._service.close()
@@ -233,6 +236,7 @@ class _Connection:
 
     def answer(self, answer: Answer) -> None:
         """Send it whole, unless the client is gone."""
+        answer = _checked(answer)
         lines = [
             f"HTTP/1.1 {answer.status} {_PHRASES.get(answer.status, 'Status')}",
             f"content-type: {_line(answer.content_type)}",
@@ -240,7 +244,8 @@ class _Connection:
         ]
         if answer.custom_attributes:
             lines.append(f"x-amzn-sagemaker-custom-attributes: {_line(answer.custom_attributes)}")
-        head = "\r\n".join([*lines, "", ""]).encode("latin-1", "replace")
+        # ASCII: clients differ in what they read another byte as, and the platform could not hand it on.
+        head = "\r\n".join([*lines, "", ""]).encode("ascii", "replace")
         pieces = [head + answer.body] if len(answer.body) < _CHUNK else [head, answer.body]
         with self._sending:
             self.request = None
@@ -273,7 +278,21 @@ def _writable(connection: socket.socket, seconds: float) -> bool:
 
 def _line(text: str) -> str:
     """As a header may be: users' code says what is in it."""
-    return " ".join(text.split())
+    return " ".join(_NO_TEXT.sub("", text).split())
+
+
+def _checked(answer: Answer) -> Answer:
+    """What users' code answered, or that it is no answer of HTTP: the platform could not read it, or would take a part
+    of it for the next one."""
+    wrong = ""
+    if not 200 <= answer.status <= 599:
+        wrong = f"the status {answer.status}, which is none of an answer (200 to 599)"
+    for name, text in (("a content type", answer.content_type), ("custom attributes", answer.custom_attributes)):
+        if len(text) > _MOST_OF_A_LINE:
+            wrong = f"{name} of {len(text)} characters; {_MOST_OF_A_LINE} are the most"
+    if wrong:
+        return Answer(500, f"the code answered with {wrong}\n".encode(), "text/plain")
+    return replace(answer, body=b"") if answer.status in _WITHOUT_BODY else answer
 
 
 def _too_large(most: int) -> Answer:
@@ -281,4 +300,7 @@ def _too_large(most: int) -> Answer:
     return Answer(413, f"{what}\n".encode(), "text/plain")
 
 
+_NO_TEXT = re.compile(r"[^\t\n\x0b\x0c\r\x20-\x7e\xa0-\U0010ffff]")  # what no header may hold; spaces are _line's
+_MOST_OF_A_LINE = 1024  # characters; the API's own limit of both (InvokeEndpoint)
+_WITHOUT_BODY = (204, 304)  # whatever follows, no client reads it (RFC 9110, 15.3.5 and 15.4.5)
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}

@@ -104,3 +104,11 @@ def test_deep_nesting_is_an_error_and_no_crash() -> None:
 @given(st.binary(max_size=30), st.sampled_from(["", "*/*", "text/csv"]))
 def test_without_json_in_accept_nothing_is_changed(body: bytes, accept: str) -> None:
     assert with_accept(body, accept) == (body, JSON)
+
+
+@pytest.mark.parametrize(
+    "body", [b"1" * 5000, b'{"instances": [' + b"1" * 5000 + b"]}", b'{"a": ' + b"1" * 5000 + b'}\n{"a": NaN}']
+)
+def test_a_number_that_python_does_not_read(body: bytes) -> None:
+    with pytest.raises(StatusError, match=r"JSON Parse error: Number too big to be stored in double"):
+        document_of(body, JSON)

@@ -156,3 +156,13 @@ def test_the_layout_of_the_text() -> None:
     assert to_predictions(two).decode() == (
         '{\n    "predictions": [\n        {\n            "a": 1.0,\n            "b": 2\n        }\n    ]\n}'
     )
+
+
+@pytest.mark.parametrize("leaf", ["1", '"a"', '{"b64": "YQ=="}'])
+@pytest.mark.parametrize("dtype", ["float32", "int64", "object"])
+@pytest.mark.parametrize("depth", [40, 900])
+def test_lists_deeper_than_arrays_can_be(dtype: str, depth: int, leaf: str) -> None:
+    deep = json.loads("[" * depth + leaf + "]" * depth)
+    for read in (lambda: from_instances(deep, {"x": info(dtype)}), lambda: from_inputs(deep, {"x": info(dtype)})):
+        with pytest.raises(StatusError, match=r"more than 32 dimensions"):
+            read()

@@ -48,6 +48,8 @@ def parse(text: bytes) -> Any:
         raise invalid(f"JSON Parse error: Invalid encoding in string. at offset: {error.start}") from None
     except json.JSONDecodeError as error:
         raise invalid(f"JSON Parse error: {_named(error)} at offset: {error.pos}") from None
+    except ValueError:  # of Python's own: more digits than it reads
+        raise invalid("JSON Parse error: Number too big to be stored in double. at offset: 0") from None
     except RecursionError:
         raise invalid("JSON Parse error: Terminate parsing due to Handler error. at offset: 0") from None
 
@@ -61,7 +63,7 @@ def parse_values(text: bytes) -> list[Any]:
     while (place := _SPACE.match(string, place).end()) < len(string):  # type: ignore[union-attr]
         try:
             value, place = decoder.raw_decode(string, place)
-        except (json.JSONDecodeError, RecursionError):
+        except (ValueError, RecursionError):
             parse(text)  # which says what is wrong in the whole
             raise
         found.append(value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -36,10 +37,21 @@ class _Handler(BaseHTTPRequestHandler):
     ask: Any
 
     def do_POST(self) -> None:
-        self._answer(self.rfile.read(int(self.headers.get("Content-Length") or 0)))
+        # As requests sends what it is given piece by piece, a generator or a file without a size.
+        if "chunked" in self.headers.get("Transfer-Encoding", "").lower():
+            self._answer(b"".join(self._chunks()))
+        else:
+            self._answer(self.rfile.read(int(self.headers.get("Content-Length") or 0)))
 
     def do_GET(self) -> None:
         self._answer(b"")
+
+    def _chunks(self) -> Iterator[bytes]:
+        while size := int(self.rfile.readline().partition(b";")[0], 16):
+            yield self.rfile.read(size)
+            self.rfile.readline()
+        while self.rfile.readline().strip():  # trailers, to the empty line
+            pass
 
     def _answer(self, body: bytes) -> None:
         status, answer = type(self).ask(self.command, self.path, body)

@@ -28,14 +28,17 @@ from clary.toolkit.serving.tensorflow.tensors import (
 __all__ = ["RestApi", "error_body"]
 
 DEFAULT_SIGNATURE = "serving_default"
-_CALL = re.compile(r"(?i)/v1/models/([^/:]+)(?:/versions/(\d+))?:(classify|regress|predict)")
-_STATUS = re.compile(r"(?i)/v1/models/([^/:]+)(?:/versions/(\d+))?(/metadata)?")
+_CALL = re.compile(r"(?i)/v1/models/([^/:]+)(?:/versions/(\d{1,19}))?:(classify|regress|predict)", re.ASCII)
+_STATUS = re.compile(r"(?i)/v1/models/([^/:]+)(?:/versions/(\d{1,19}))?(/metadata)?", re.ASCII)
+_VERSION = re.compile(r"\d{1,19}", re.ASCII)
 
 Models = Mapping[str, Mapping[int, SavedModel]]
 
 
 def error_body(message: str) -> bytes:
-    return f'{{\n    "error": {string_text(message)}\n}}'.encode()
+    return f'{{\n    "error": {string_text(message)}\n}}'.encode(
+        errors="replace"
+    )  # JSON spells halves of characters, which UTF-8 has not
 
 
 class RestApi:
@@ -72,6 +75,9 @@ class RestApi:
         if method not in self._methods:
             raise invalid(f"Malformed request: POST /v1/models/{model}:{method}")
         asked = f"Specific({{}}, {version})" if version else "Latest({})"
+        # The path in which TensorFlow Serving would find no number.
+        if version and not _VERSION.fullmatch(version):
+            raise invalid(f"Malformed request: POST /v1/models/{model}/versions/{version[:40]}:{method}")
         versions = self._versions(model, version, f"Servable not found for request: {asked}")
         if not isinstance(document, dict):
             raise invalid(f"JSON Value: {shown(document)} Is not object")

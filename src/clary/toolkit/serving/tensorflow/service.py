@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import traceback
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from clary.errors import CustomerError
 from clary.toolkit.serving.service import Answer, Request
@@ -62,7 +64,6 @@ class TensorFlowService:
     def answer(self, request: Request) -> Answer:
         if self._handlers:
             return self._handlers.answer(request)
-        attributes = attributes_of(request.custom_attributes)
         try:
             document = document_of(request.body, request.content_type)
         except StatusError as error:
@@ -70,14 +71,19 @@ class TensorFlowService:
                 return Answer(415, error_body(error.message), DEFAULT_TYPE)
             status, body = error.status, error_body(error.message)
         else:
-            status, body = self._api.call(
-                attributes.get("tfs-model-name", self._default),
-                attributes.get("tfs-model-version", ""),
-                attributes.get("tfs-method", "predict"),
-                document,
-            )
+            status, body = self._called(attributes_of(request.custom_attributes), document)
         body, content_type = with_accept(body, request.accept)
         return Answer(status, body, content_type)
+
+    def _called(self, attributes: Mapping[str, str], document: Any) -> tuple[int, bytes]:
+        model = attributes.get("tfs-model-name", self._default)
+        try:
+            return self._api.call(
+                model, attributes.get("tfs-model-version", ""), attributes.get("tfs-method", "predict"), document
+            )
+        except Exception as error:  # noqa: BLE001  # else one call would end the worker under all the others
+            traceback.print_exc()
+            return 500, error_body(f"{type(error).__name__}: {error}")
 
     def close(self) -> None:
         if self._handlers:

@@ -29,6 +29,7 @@ _RANGES = {
     "uint32": (0, 2**32 - 1),
     "uint64": (0, 2**64 - 1),
 }
+_MOST_DIMENSIONS = 32  # of an array of numpy 1
 _FLOATS = ("float", "double", "half", "bfloat16")
 # The largest integer that a float has whole. Source: json_tensor.cc, IsLosslessDecimal.
 _LARGEST = {"float": 2**24 - 1, "double": 2**53 - 1}
@@ -197,13 +198,15 @@ def _fits(value: float) -> bool:
 
 
 def _shape(value: Any) -> tuple[int, ...]:
-    """As it is where lists go on: by their first elements."""
+    """As it is where lists go on: by their first elements. Raises StatusError for more dimensions than an array has."""
     shape: list[int] = []
     while isinstance(value, list):
         shape.append(len(value))
         if not value:
             break
         value = value[0]
+    if len(shape) > _MOST_DIMENSIONS:
+        raise invalid(f"Lists in lists of more than {_MOST_DIMENSIONS} dimensions are no tensor")
     return tuple(shape)
 
 

@@ -5,6 +5,7 @@ Source: SageMaker API reference, ProcessingS3Input and ProcessingS3Output.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -18,6 +19,8 @@ __all__ = ["PROCESSING", "Input", "Output", "inputs_of", "outputs_of", "overlap"
 
 OPT_ML = PurePosixPath("/opt/ml")
 PROCESSING = OPT_ML / "processing"
+
+_LONGEST = 255  # bytes of a file's name
 
 Body = Mapping[str, Any]
 
@@ -91,6 +94,9 @@ def _path(name: str, given: Mapping[str, Any]) -> PurePosixPath:
     if not path.is_relative_to(PROCESSING) or ".." in path.parts or "\0" in text:
         what = f"LocalPath `{text}` of {name} must begin with {PROCESSING}/" if text else f"{name} has no LocalPath"
         raise CustomerError(what, hint=f"name a folder below it, {PROCESSING}/input say")
+    if any(len(os.fsencode(part)) > _LONGEST for part in path.parts):
+        what = f"LocalPath `{text[:80]}...` of {name} has a name that no file system takes"
+        raise CustomerError(what, hint=f"give each folder at most {_LONGEST} bytes")
     return path
 
 
