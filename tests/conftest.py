@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import is_hypothesis_test, settings
+from hypothesis import HealthCheck, is_hypothesis_test, settings
 from PIL import Image
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -30,6 +30,10 @@ def pytest_configure() -> None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's `make test &` has it so, and all that it starts
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
+
+# How long an example takes to be drawn tells of the machine's other work, not of the test.
+settings.register_profile("shared", suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("shared")
 
 # Files that take longest, in minutes: one begun last would keep one worker busy while the other has nothing left.
 LONGEST_FIRST = (

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from clary.control.hosting.assignment import Assignment
 from clary.control.hosting.code import plan_code
 from clary.control.hosting.failure import StartFailed
-from clary.control.hosting.instance import Instance
+from clary.control.hosting.instance import CODE_SENDINGS, SENDINGS, Instance
 from clary.control.hosting.log import VariantLog
 from clary.control.hosting.model_data import place
 from clary.control.hosting.process import Worker
@@ -145,7 +145,10 @@ class Deployment:
     def _instance(self, variant: Variant) -> Instance:
         start = partial(self._start, variant)
         note = self._logs[variant.name].write
-        return Instance(start, idle_after=self._context.settings.idle_after, note=note)
+        settings = self._context.settings
+        is_ours = isinstance(served_program(variant.image, settings.configuration.images), Builtin)
+        sendings = SENDINGS if is_ours else CODE_SENDINGS
+        return Instance(start, idle_after=settings.idle_after, note=note, sendings=sendings)
 
     async def _open(self, variant: Variant) -> None:
         if variant.count > 1:
@@ -171,8 +174,9 @@ class Deployment:
                 worker = await self._start_code(variant, program)
         except OSError as error:
             raise StartFailed(f"a worker cannot be started ({error.strerror})") from error
-        warm = "warm" if worker.warm else "cold"
-        self._logs[variant.name].write(f"in service after {time.monotonic() - began:.2f} seconds ({warm})")
+        # Of code the worker itself says whether it starts cold, and why.
+        how = f" ({'warm' if worker.warm else 'cold'})" if isinstance(program, Builtin) else ""
+        self._logs[variant.name].write(f"in service after {time.monotonic() - began:.2f} seconds{how}")
         return worker
 
     async def _start_built_in(self, variant: Variant) -> Worker:

@@ -6,9 +6,10 @@
                           +--+---------------------------+
 
 A call waits while the instance starts, and is sent again when the worker dies under it: prediction changes nothing, so
-twice is no harm. A worker that dies is replaced at once. One that cannot start, or dies before it answered anything, is
-tried again after a pause that doubles up to half a minute; after three such failures in a row calls no longer wait but
-fail, with the reason, until a start works. The endpoint stays InService meanwhile, as SageMaker's do.
+twice is no harm; to a user's own code it is sent once more at most. A worker that dies is replaced at once. One that
+cannot start, or dies before it answered anything, is tried again after a pause that doubles up to half a minute; after
+three such failures in a row calls no longer wait but fail, with the reason, until a start works. The endpoint stays
+InService meanwhile, as SageMaker's do.
 """
 
 from __future__ import annotations
@@ -21,9 +22,11 @@ from clary.control.hosting.failure import StartFailed
 from clary.control.hosting.process import Reply, Worker, WorkerDied
 from clary.vision.inference.admission import Admission
 
-__all__ = ["Instance", "NotServing"]
+__all__ = ["CODE_SENDINGS", "SENDINGS", "Instance", "NotServing"]
 
-SENDINGS = 4  # times a call is sent; a picture that kills workers takes no more with it
+SENDINGS = 4  # times a call is sent to a model of ours; a picture that kills workers takes no more with it
+# To a user's code, whose calls may have effects of their own: again where the worker died under somebody else's call.
+CODE_SENDINGS = 2
 HOPELESS = 3  # starts that failed in a row, after which calls do not wait
 _FIRST_PAUSE, _LAST_PAUSE = 0.25, 30.0  # seconds
 PING_LIMIT = 10.0  # seconds a worker has to answer a ping after a call took too long
@@ -42,7 +45,7 @@ class Instance:
     """``start`` gives a worker that has made its first prediction, or raises StartFailed. Used in one event loop.
 
     ``idle_after`` is in seconds; 0 or less: never put to sleep. ``note`` takes lines for the log. ``admission`` is its
-    own: no other variant's calls take places from this one's.
+    own: no other variant's calls take places from this one's. ``sendings`` is how many workers a call may die under.
     """
 
     def __init__(
@@ -52,8 +55,10 @@ class Instance:
         idle_after: float,
         note: Callable[[str], object],
         admission: Admission | None = None,
+        sendings: int = SENDINGS,
     ) -> None:
         self._admission = admission or Admission()
+        self._sendings = sendings
         self._start = start
         self._idle_after = idle_after
         self._note = note
@@ -138,7 +143,7 @@ class Instance:
             await worker.stop()
 
     async def _answer(self, body: bytes, headers: Mapping[str, str]) -> Reply:
-        for _ in range(SENDINGS):
+        for _ in range(self._sendings):
             worker = await self._serving()
             try:
                 reply = await worker.post(body, headers)
@@ -150,7 +155,7 @@ class Instance:
                 continue
             self._proven, self._failures = True, 0
             return reply
-        raise NotServing(f"{SENDINGS} workers in a row died under this request")
+        raise NotServing(f"{self._sendings} workers in a row died under this request")
 
     async def _serving(self) -> Worker:
         # A loop: what the wait brought may be gone again before this call's turn.
