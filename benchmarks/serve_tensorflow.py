@@ -17,6 +17,7 @@ process leave of the graph's speed. In turn, ``rounds`` times; medians. Weights 
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import socket
@@ -140,6 +141,9 @@ def loop(options: argparse.Namespace) -> None:
 
     body = (options.folder / "body.json").read_bytes()
     signature = SavedModel(options.folder / "model" / "m" / "1", Threads()).signature("serving_default")
+    # As the worker does: else collections of garbage are most of what a large body takes.
+    gc.collect()
+    gc.freeze()
 
     bodies: list[float] = []
     runs: list[float] = []
