@@ -25,6 +25,7 @@ import argparse, json, os
 import numpy as np
 import tensorflow as tf
 from tensorflow.keras.preprocessing.image import ImageDataGenerator
+from tensorflow.keras import __version__ as keras_version
 
 def _parse_args():
     parser = argparse.ArgumentParser()
@@ -40,6 +41,7 @@ def _parse_args():
 
 args, unknown = _parse_args()
 print('model_dir', args.model_dir, 'keras', tf.keras.Model.__module__)
+print(f'TensorFlow {tf.__version__}, Keras {tf.keras.__version__} {keras_version}')
 x = np.random.rand(16, 8, 8, 3).astype('float32')
 y = np.arange(16) % 2
 flow = ImageDataGenerator(horizontal_flip=True).flow(x, y, batch_size=8)
@@ -115,6 +117,7 @@ def test_a_script_of_2_8_gets_keras_2(run_script, host):
     ran = run_script({"train.py": OF_2_8}, given, channels=["training"], version="2.8")
     assert ran.code == 0, ran.log
     assert re.search(r"^model_dir s3://bucket/prefix/job/model keras tf_keras\.", ran.log, re.MULTILINE)
+    assert re.search(r"^TensorFlow (2\.\d+)\.\d+, Keras (\1\.\d+) \2$", ran.log, re.MULTILINE), ran.log
     assert "NOT be servable" not in ran.log
     found = served(host, ran).json({"instances": np.zeros((1, 8, 8, 3)).tolist()})
     assert np.shape(found["predictions"]) == (1, 2)

@@ -222,6 +222,11 @@ FORMER_NAMES: tuple[FormerName, ...] = (
     ),
     FormerName("transformers.training_args", "TrainingArguments(logging_dir)", "Transformers 5", "leave it out", "-"),
     FormerName("transformers", "AdamW", "Transformers 5", "use torch.optim.AdamW", "torch.optim:AdamW"),
+    # Keras 2 as tf.keras has two names: by attribute, and by import.
+    *(
+        FormerName(name, "__version__", "TensorFlow 2.16", "write tf_keras.__version__", "tf_keras:__version__")
+        for name in ("tf_keras.api._v2.keras", "tensorflow.keras")
+    ),
     FormerName("datasets", "load_metric", "Datasets 3", "use evaluate.load"),
     *(
         FormerName("collections", name, "Python 3.10", f"import {name} from collections.abc", f"collections.abc:{name}")

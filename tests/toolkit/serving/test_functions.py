@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import sys
@@ -52,6 +53,13 @@ class TestContract(ServiceContract):
 
     def load(self, model: Path) -> Service:
         return load("", model, {})
+
+
+def test_collections_of_garbage_pass_over_what_is_loaded(make_model: Make) -> None:
+    service = load("", make_model({"inference.py": DOUBLING}), {})
+    assert not any(one is service for one in gc.get_objects())
+    gc.unfreeze()
+    assert any(one is service for one in gc.get_objects())
 
 
 def loaded(model: Path, **variables: str) -> Functions:

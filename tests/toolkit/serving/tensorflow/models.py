@@ -8,6 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 
 def half_plus_two(folder: Path) -> None:
     """TensorFlow Serving's own example: y = x / 2 + 2."""
@@ -145,6 +147,27 @@ def keras_export(folder: Path) -> None:
         model.export(str(folder))
     else:
         model.save(str(folder))
+
+
+def keras_frozen(folder: Path) -> None:
+    """As programs of transfer learning end: a frozen network in a trained one, with augmentation, in a tf.function."""
+    import tensorflow as tf
+
+    inner = tf.keras.Input((2,))
+    base = tf.keras.Model(inner, tf.keras.layers.BatchNormalization(epsilon=0.0)(inner), name="base")
+    base.trainable = False
+    gamma_beta_mean_variance = ([1.0, 1.0], [0.0, 0.0], [1.0, 2.0], [1.0, 4.0])
+    base.layers[-1].set_weights(list(map(np.array, gamma_beta_mean_variance)))
+    outer = tf.keras.Input((2,))
+    rows = tf.keras.layers.Dropout(0.5)(base(tf.keras.layers.GaussianNoise(0.1)(outer), training=False))
+    model = tf.keras.Model(outer, tf.keras.layers.Dense(1, kernel_initializer="ones")(rows))
+    model.compile("adam", "mse")
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 2], tf.float32, name="x")])
+    def serve(x):
+        return {"y": model(x, training=False)}
+
+    tf.saved_model.save(model, str(folder), signatures={"serving_default": serve})
 
 
 def keras_file(folder: Path) -> None:

@@ -286,6 +286,11 @@ class TestModels:
         assert served.json({"instances": [[1.0, 2.0], [3.0, 4.0]]}) == {"predictions": [[3.0], [7.0]]}
         assert "served all the same, by Clary alone" in host.log()
 
+    def test_a_model_of_keras_3_that_tensorflow_wrote(self, host):
+        served = host.serve({"frozen/1": "keras_frozen"})
+        assert served.json({"instances": [[1.0, 2.0], [3.0, 6.0]]}) == {"predictions": [[0.0], [4.0]]}
+        assert "model frozen: written by tf.saved_model.save of a Keras 3 model" in host.log()
+
     def test_keras_2_for_images_of_its_time(self, tmp_path):
         with hosted(tmp_path, OLD) as host:
             served = host.serve({"mine": "keras_h5"})

@@ -71,7 +71,10 @@ class Signature:
 
 
 class SavedModel:
-    """The graph of ``folder`` with its variables. Raises what TensorFlow raises for one that cannot be loaded."""
+    """The graph of ``folder`` with its variables. Raises what TensorFlow raises for one that cannot be loaded.
+
+    ``mended``: it is one that TensorFlow Serving loads, and then answers each call with "Could not find variable".
+    """
 
     def __init__(self, folder: Path, threads: Threads) -> None:
         tf = tensorflow()
@@ -82,6 +85,7 @@ class SavedModel:
         with graph.as_default():
             self._session = tf.compat.v1.Session(graph=graph, config=config)
             loaded = tf.compat.v1.saved_model.loader.load(self._session, [_TAG], str(folder))
+            self.mended = _fill_from_copies(self._session)
         self.signatures = {
             name: Signature(self._session, definition)
             for name, definition in loaded.signature_def.items()
@@ -97,6 +101,28 @@ class SavedModel:
 
     def close(self) -> None:
         self._session.close()
+
+
+def _fill_from_copies(session: Any) -> bool:
+    """Give variables that no value was restored for that of their copy; whether there were any.
+
+    tf.saved_model.save of a Keras 3 model writes a copy of each variable, begun with the variable's own value, and
+    restores the copies, while the signatures read the variables. Source: Keras, KerasVariable's
+    _export_to_saved_model_graph; keras-team/keras#19274, tensorflow/tensorflow#72963.
+    """
+    from tensorflow import raw_ops
+
+    begun = [one.inputs for one in session.graph.get_operations() if one.type == "AssignVariableOp"]
+    pairs = [(copy, value.op.inputs[0], value.dtype) for copy, value in begun if value.op.type == "ReadVariableOp"]
+    handles = [(copy, variable) for copy, variable, _ in pairs]
+    is_filled = session.run([[raw_ops.VarIsInitializedOp(resource=one) for one in both] for both in handles])
+    filling = [
+        raw_ops.AssignVariableOp(resource=variable, value=raw_ops.ReadVariableOp(resource=copy, dtype=dtype))
+        for (copy, variable, dtype), filled in zip(pairs, is_filled, strict=True)
+        if filled == [True, False]
+    ]
+    session.run(filling)
+    return bool(filling)
 
 
 def _infos(tensors: Mapping[str, Any]) -> dict[str, TensorInfo]:

@@ -49,6 +49,13 @@ def load(model_dir: Path, variables: Mapping[str, str]) -> TensorFlowService:
         name: {version: _open(path, threads) for version, path in versions.items()}
         for name, versions in layout.models.items()
     }
+    for name, versions in models.items():
+        if any(model.mended for model in versions.values()):
+            print(  # noqa: T201
+                f"model {name}: written by tf.saved_model.save of a Keras 3 model, it is served all the same, by Clary "
+                "alone; SageMaker's TensorFlow image answers `Could not find variable`: write it by model.export",
+                flush=True,
+            )
     api = RestApi(models)
     return TensorFlowService(api, default, Handlers(module, api, default) if module else None)
 
