@@ -32,6 +32,7 @@ folder = Path(tempfile.mkdtemp())
 
 session = sagemaker.Session()
 role = sagemaker.get_execution_role()
+session.sagemaker_client.create_experiment(ExperimentName="splits")
 processor = SKLearnProcessor(
     framework_version="1.2-1",
     role=role,
