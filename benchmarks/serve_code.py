@@ -146,7 +146,7 @@ def _inheriting(words: list[str], plan: Path) -> Iterator[None]:
 def _endpoint(options: argparse.Namespace) -> Iterator[tuple[str, str]]:
     import boto3
 
-    home = options.folder / "home"
+    home = Path(tempfile.mkdtemp(dir=options.folder)) / "home"  # of an earlier round it has the model already
     server = gateway.start(home, ["--port", "0"])
     try:
         words: Any = {"endpoint_url": server.url, "region_name": "us-east-1"}
