@@ -18,11 +18,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn
 
 from clary.errors import ClaryError, CustomerError, UsageError
 from clary.toolkit import warm
+from clary.toolkit.entry import end_by_signal, say
 from clary.toolkit.failure import extra_info
 from clary.toolkit.frameworks import FRAMEWORKS, Framework
 from clary.toolkit.hyperparameters import decode
@@ -49,11 +48,11 @@ def run(plan: Plan, job: JobDir, platform: Mapping[str, str]) -> int:
     try:
         for name in plan.emptied:
             _empty(job.root, name)
-        with linked(job.root, plan.link, _say) if plan.link else nullcontext():
+        with linked(job.root, plan.link, say) if plan.link else nullcontext():
             # As the program sees it. Its folder has no requirements.txt: a processing job has none of its own.
             tree = plan.link or job.root
-            with job_environment(plan, tree, pip_variables(platform, plan.variables), _say) as environment:
-                _say(what_runs(plan, FRAMEWORKS.get(plan.framework, Framework()), environment))
+            with job_environment(plan, tree, pip_variables(platform, plan.variables), say) as environment:
+                say(what_runs(plan, FRAMEWORKS.get(plan.framework, Framework()), environment))
                 return _execute(plan, tree, platform, environment)
     except CustomerError as error:
         return _failed(job, f"ClientError: {error}")
@@ -78,7 +77,7 @@ def _execute(plan: Plan, tree: Path, platform: Mapping[str, str], environment: J
         raise CustomerError(f"the program `{words[0]}` cannot be started: {error.strerror}") from error
     code = 128 - code if code < 0 else code
     if code and (extra := extra_info(output.text(), code, _script_name(words), tree / _CODE)):
-        _say(f"{extra} (which FrameworkProcessor takes)" if "source_dir" in extra else extra)
+        say(f"{extra} (which FrameworkProcessor takes)" if "source_dir" in extra else extra)
     return code
 
 
@@ -100,7 +99,7 @@ def _may_be_warm(plan: Plan, environment: JobEnvironment) -> bool:
     if script.suffix != ".py" or not script.is_absolute() or not script.is_file():
         return False
     if reason := warm.obstacle(plan, environment, script.parent, script.name):
-        _say(f"The script starts cold: {reason}")
+        say(f"The script starts cold: {reason}")
     return not reason
 
 
@@ -122,25 +121,14 @@ def _empty(tree: Path, name: str) -> None:
 
 def _failed(job: JobDir, note: str) -> int:
     """Leave the note, and say it in the log."""
-    _say(note)
+    say(note)
     with suppress(UsageError, OSError):
         job.fail(note)
     return 1
 
 
-def _say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-    # Whoever follows the job reads line by line, and the program writes to the same place.
-    sys.stdout.flush()
-
-
-def _end(number: int, frame: FrameType | None) -> NoReturn:
-    """While an environment is made: by the exception what was half made goes."""
-    sys.exit(128 + number)
-
-
 def main(words: Sequence[str]) -> int:
-    signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGTERM, end_by_signal)
     return run(Plan.read(Path(words[0])), JobDir.from_environment(), dict(os.environ))
 
 

@@ -26,6 +26,7 @@ from typing import NoReturn
 
 from clary.errors import ClaryError, CustomerError
 from clary.toolkit import mounts, warm
+from clary.toolkit.entry import say
 from clary.toolkit.frameworks import FRAMEWORKS, Framework
 from clary.toolkit.job_environment import JobEnvironment, job_environment, pip_variables
 from clary.toolkit.opt_ml import OPT_ML
@@ -64,13 +65,13 @@ class _Worker:
         self._model_dir = self._tree / "model"
         self._code = code_folder(self._model_dir, plan.variables)
         if self._tree != OPT_ML:
-            _say(f"the kernel shows no {OPT_ML} here: model_dir, SM_MODEL_DIR and SAGEMAKER_BASE_DIR name the real one")
+            say(f"the kernel shows no {OPT_ML} here: model_dir, SM_MODEL_DIR and SAGEMAKER_BASE_DIR name the real one")
 
     def run(self) -> int:
         """The exit code; does not return where another interpreter takes over. Raises ClaryError, OSError."""
         plan = self._plan
-        with job_environment(plan, self._source(), pip_variables(os.environ, plan.variables), _say) as environment:
-            _say(what_runs(plan, FRAMEWORKS.get(plan.framework, Framework()), environment))
+        with job_environment(plan, self._source(), pip_variables(os.environ, plan.variables), say) as environment:
+            say(what_runs(plan, FRAMEWORKS.get(plan.framework, Framework()), environment))
             variables = environment.variables(self._variables())
             if plan.command:
                 return self._serve_command(variables)
@@ -87,7 +88,7 @@ class _Worker:
             return self._code
         # As TensorFlow's image does: what lies there is all that there is, for endpoints without a network.
         if (self._code / "requirements.txt").is_file():
-            _say(f"loading modules in '{library}', ignoring requirements.txt")
+            say(f"loading modules in '{library}', ignoring requirements.txt")
         return library
 
     @property
@@ -130,7 +131,7 @@ class _Worker:
         if not (self._code / program).parent.is_dir():
             return False
         if reason := warm.obstacle(self._plan, environment, self._code, program):
-            _say(f"the code starts cold: {reason}")
+            say(f"the code starts cold: {reason}")
         return not reason
 
     def _become(self, environment: JobEnvironment, variables: dict[str, str]) -> NoReturn:
@@ -157,7 +158,7 @@ class _Worker:
         # How long a call may take is between the program and its clients, as for any container.
         settings = replace(ServingSettings.of(self._plan.variables), timeout=math.inf)
         with socket.socket(fileno=self._listener) as listener:
-            service = Command(self._plan.command, variables, self._model_dir, _say)
+            service = Command(self._plan.command, variables, self._model_dir, say)
             stop_with_input()
             Server(listener, service, settings).run()
         return 0
@@ -209,11 +210,6 @@ def _load_libraries() -> None:
     import_module("clary.toolkit.serving.pytorch")
     # One thread never starts OpenMP's pool, which processes that are forked here could not use.
     torch.set_num_threads(1)
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -20,11 +20,11 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
-from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 from clary.errors import ClaryError, CustomerError, UsageError
 from clary.toolkit import warm
+from clary.toolkit.entry import end_by_signal, say
 from clary.toolkit.environments import InstallationFailed, install
 from clary.toolkit.failure import KILLED, error_message, extra_info, failure_text
 from clary.toolkit.frameworks import FRAMEWORKS, Framework
@@ -65,7 +65,7 @@ def run(plan: Plan, job: JobDir, platform: Mapping[str, str]) -> int:
     hyperparameters = decode(given, _log.info)
     _log.setLevel(hyperparameters.log_level)
     try:
-        with linked(job.root, plan.link, _say) if plan.link else nullcontext():
+        with linked(job.root, plan.link, say) if plan.link else nullcontext():
             _Run(plan, job, platform, hyperparameters).start()
     except _ScriptFailed as failed:
         return _failed(job, failed.note, failed.code)
@@ -112,7 +112,7 @@ class _Run:
         variables = pip_variables(self._platform, plan.variables)
         # Where SDK v3's drivers find the source.
         channel = self._job.data / "code"
-        with job_environment(plan, code, variables, _say, sources=[channel] if plan.command else []) as environment:
+        with job_environment(plan, code, variables, say, sources=[channel] if plan.command else []) as environment:
             _log.info("%s", what_runs(plan, self._framework, environment))
             if plan.command:
                 self._command(environment)
@@ -200,7 +200,7 @@ class _Run:
         write_text(file, f"{self._code}\n")
         wanted = Requirements((str(self._code),), shared=False, name="setup.py", file=file)
         variables = environment.variables(pip_variables(self._platform, self._plan.variables))
-        install(environment.python, wanted, variables, _say, cwd=self._code)
+        install(environment.python, wanted, variables, say, cwd=self._code)
 
     def _execute(self, words: Sequence[str], run: Callable[[Output], int]) -> None:
         """Run the program that ``words`` stand for to its end, by ``run``. Raises _ScriptFailed."""
@@ -249,10 +249,10 @@ def _check_saved_model(folder: Path) -> None:
 
 def _show(training: TrainingEnvironment, variables: Mapping[str, str], words: Sequence[str]) -> None:
     _log.info("Invoking user script")
-    _say(f"Training Env:\n\n{json.dumps(training.values, indent=4, sort_keys=True)}\n")
+    say(f"Training Env:\n\n{json.dumps(training.values, indent=4, sort_keys=True)}\n")
     shown = {**training.variables, "PYTHONPATH": variables["PYTHONPATH"]}
-    _say("\n".join(["Environment variables:\n", *(f"{name}={value}" for name, value in shown.items()), ""]))
-    _say(f"Invoking script with the following command:\n\n{shlex.join(words)}\n\n")
+    say("\n".join(["Environment variables:\n", *(f"{name}={value}" for name, value in shown.items()), ""]))
+    say(f"Invoking script with the following command:\n\n{shlex.join(words)}\n\n")
 
 
 def _failed(job: JobDir, note: str, code: int) -> int:
@@ -271,23 +271,12 @@ def _read(job: JobDir, name: str) -> dict[str, Any]:
     return found
 
 
-def _say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-    # Whoever follows the job reads line by line, and the script writes to the same place.
-    sys.stdout.flush()
-
-
-def _end(number: int, frame: FrameType | None) -> NoReturn:
-    """While an environment is made: by the exception what was half made goes."""
-    sys.exit(128 + number)
-
-
 def main(words: Sequence[str]) -> int:
     # Not the root's: a warm script is to find that as a fresh interpreter has it.
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)-8s %(message)s"))
     _log.handlers, _log.propagate = [handler], False
-    signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGTERM, end_by_signal)
     return run(Plan.read(Path(words[0])), JobDir.from_environment(), dict(os.environ))
 
 

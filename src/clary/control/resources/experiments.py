@@ -13,7 +13,7 @@ from clary.control.store.unique import unique
 from clary.control.wire.errors import ValidationException
 from clary.control.wire.operation import Answer, Request, call, operation
 
-__all__ = ["existing", "experiment_members", "taken", "updated"]
+__all__ = ["entity_members", "existing", "experiment_members", "new_entity", "taken", "updated"]
 
 
 def existing(platform: Platform, kind: str, name: str) -> Record:
@@ -34,13 +34,30 @@ def updated(platform: Platform, kind: str, record: Record, changes: dict[str, An
     return new or existing(platform, kind, record.name)
 
 
+def new_entity(platform: Platform, kind: str, name: str, request: Request, *, refused_as: str) -> str:
+    """The ARN of a new experiment or trial component. Raises ValidationException for a name that is used."""
+    arn = entity_arn(platform.settings, kind, name, call().region)
+    body = {"DisplayName": name, **{key: value for key, value in request.items() if key != "Tags"}}
+    with unique(platform.store, kind, name, arn, refusal=taken(refused_as, name)):
+        platform.store.create(kind, name, arn=arn, body=body, tags=tags_of(request))
+    return arn
+
+
+def entity_members(record: Record, prefix: str) -> dict[str, Any]:
+    """What every entity tells of itself; ``prefix`` begins the members of its name and ARN (`Trial`)."""
+    return {
+        f"{prefix}Name": record.name,
+        f"{prefix}Arn": record.arn,
+        "CreationTime": record.created,
+        "LastModifiedTime": record.modified,
+        "CreatedBy": {},
+        "LastModifiedBy": {},
+    }
+
+
 @operation("sagemaker", "CreateExperiment")
 def create_experiment(platform: Platform, request: Request) -> Answer:
-    name = request["ExperimentName"]
-    arn = entity_arn(platform.settings, EXPERIMENT, name, call().region)
-    body = {"DisplayName": name, **{key: value for key, value in request.items() if key != "Tags"}}
-    with unique(platform.store, EXPERIMENT, name, arn, refusal=taken("Experiment", name)):
-        platform.store.create(EXPERIMENT, name, arn=arn, body=body, tags=tags_of(request))
+    arn = new_entity(platform, EXPERIMENT, request["ExperimentName"], request, refused_as="Experiment")
     return {"ExperimentArn": arn}
 
 
@@ -83,12 +100,4 @@ def list_experiments(platform: Platform, request: Request) -> Answer:
 
 def experiment_members(record: Record) -> dict[str, Any]:
     """Those of Describe, of a summary and of Search; what one of them does not know is left out of its answer."""
-    return {
-        **record.body,
-        "ExperimentName": record.name,
-        "ExperimentArn": record.arn,
-        "CreationTime": record.created,
-        "LastModifiedTime": record.modified,
-        "CreatedBy": {},
-        "LastModifiedBy": {},
-    }
+    return {**record.body, **entity_members(record, "Experiment")}

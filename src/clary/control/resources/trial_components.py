@@ -15,17 +15,14 @@ from clary.control.jobs.trial_components import (
     TRIAL,
     component_name,
     dimensions_of,
-    entity_arn,
     seen,
 )
 from clary.control.platform import Platform
-from clary.control.resources.experiments import existing, taken
+from clary.control.resources.experiments import entity_members, existing, new_entity
 from clary.control.resources.listing import listing
-from clary.control.resources.tags import tags_of
 from clary.control.store.records import PART, NoSuchRecord, Record, Summary
-from clary.control.store.unique import unique
 from clary.control.wire.errors import ServiceError, ValidationException
-from clary.control.wire.operation import Answer, Request, call, operation
+from clary.control.wire.operation import Answer, Request, operation
 
 __all__ = ["component_entity", "component_members", "component_metrics", "parents_of"]
 
@@ -43,11 +40,7 @@ _STATISTICS = ("Min", "Max", "Last", "Count", "Avg", "StdDev")
 
 @operation("sagemaker", "CreateTrialComponent")
 def create_trial_component(platform: Platform, request: Request) -> Answer:
-    name = request["TrialComponentName"]
-    arn = entity_arn(platform.settings, COMPONENT, name, call().region)
-    body = {"DisplayName": name, **{key: value for key, value in request.items() if key != "Tags"}}
-    with unique(platform.store, COMPONENT, name, arn, refusal=taken("Trial component", name)):
-        platform.store.create(COMPONENT, name, arn=arn, body=body, tags=tags_of(request))
+    arn = new_entity(platform, COMPONENT, request["TrialComponentName"], request, refused_as="Trial component")
     return {"TrialComponentArn": arn}
 
 
@@ -142,12 +135,8 @@ def component_members(platform: Platform, record: Record) -> dict[str, Any]:
         **{name: {} for name in MAPS},
         **body,
         **source,
-        "TrialComponentName": record.name,
-        "TrialComponentArn": record.arn,
-        "CreationTime": record.created,
+        **entity_members(record, "TrialComponent"),
         "LastModifiedTime": max(record.modified, body.get("EndTime") or 0.0),
-        "CreatedBy": {},
-        "LastModifiedBy": {},
     }
 
 

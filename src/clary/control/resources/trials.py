@@ -6,7 +6,7 @@ from typing import Any
 
 from clary.control.jobs.trial_components import COMPONENT, EXPERIMENT, TRIAL, entity_arn
 from clary.control.platform import Platform
-from clary.control.resources.experiments import existing, taken, updated
+from clary.control.resources.experiments import entity_members, existing, taken, updated
 from clary.control.resources.listing import listing
 from clary.control.resources.tags import tags_of
 from clary.control.store.records import Query, Record
@@ -75,12 +75,4 @@ def list_trials(platform: Platform, request: Request) -> Answer:
 
 def trial_members(record: Record) -> dict[str, Any]:
     """Those of Describe, of a summary and of Search; what one of them does not know is left out of its answer."""
-    return {
-        **record.body,
-        "TrialName": record.name,
-        "TrialArn": record.arn,
-        "CreationTime": record.created,
-        "LastModifiedTime": record.modified,
-        "CreatedBy": {},
-        "LastModifiedBy": {},
-    }
+    return {**record.body, **entity_members(record, "Trial")}
